@@ -1,0 +1,75 @@
+#include "api/resources.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+
+static void put_friends(struct printbuf *out, const struct friends *friends)
+{
+	buf_puts(out, "[");
+	for (size_t i = 0; i < friends->count; i++) {
+		const struct friend *friend = &friends->list[i];
+
+		buf_puts(out, i == 0 ? "{\"user_id\":" : ",{\"user_id\":");
+		userid_put_json(out, &friend->user);
+		buf_puts(out, ",\"name\":");
+		json_put_string(out, friend->name, strlen(friend->name));
+		buf_puts(out, "}");
+	}
+	buf_puts(out, "]");
+}
+
+struct problem friends_list(struct request *request)
+{
+	struct friends friends;
+	struct problem problem = request_friends(request, &friends);
+
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	request_touch(request, "activity");
+	problem = request_ask_touched(request, 0);
+	if (problem.kind == PROBLEM_NONE)
+		put_friends(request->answer, &friends);
+	friends_free(&friends);
+	return problem;
+}
+
+struct problem friends_status(struct request *request)
+{
+	struct friends friends;
+	struct watched *list;
+	struct problem problem = request_friends(request, &friends);
+
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	list = xcalloc(friends.count, sizeof *list);
+	for (size_t i = 0; i < friends.count; i++)
+		list[i].id = &friends.list[i].user;
+	problem = status_answer(request, list, friends.count);
+	free(list);
+	friends_free(&friends);
+	return problem;
+}
+
+struct problem friends_visible(struct request *request, struct friends *sorted)
+{
+	struct problem problem = request_done();
+
+	memset(sorted, 0, sizeof *sorted);
+	if (request->service->config->presence.visibility == VISIBLE_TO_FRIENDS)
+		problem = request_friends(request, sorted);
+	if (sorted->count > 0)
+		qsort(sorted->list, sorted->count, sizeof sorted->list[0], compare_ids);
+	return problem;
+}
+
+bool friends_can_see(const struct request *request, const struct friends *sorted,
+		     const struct userid *id)
+{
+	return request->service->config->presence.visibility == VISIBLE_TO_EVERYONE ||
+	       userid_equal(id, &request->token.user) ||
+	       (sorted->count > 0 && bsearch(id, sorted->list, sorted->count,
+					     sizeof sorted->list[0], compare_ids) != NULL);
+}

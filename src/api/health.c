@@ -1,0 +1,25 @@
+#include "api/resources.h"
+
+#include "store/resp.h"
+
+struct problem health_report(struct request *request)
+{
+	struct printbuf *pipeline = request_pipeline(request);
+	struct problem problem;
+
+	resp_begin(pipeline, 1);
+	resp_text(pipeline, "PING");
+	problem = request_ask(request, 1);
+	if (problem.kind == PROBLEM_NONE)
+		buf_puts(request->answer, "{\"status\":\"ok\",\"redis\":\"ok\"}");
+	return problem;
+}
+
+/* The stream's path belongs to presence-streamd; a web server that has none sends it here. */
+struct problem health_no_streams(struct request *request)
+{
+	(void)request;
+	return request_refuse(PROBLEM_STREAMS_UNAVAILABLE,
+			      "No stream server is configured here. Poll online-status/friends, or "
+			      "online-status/users, instead.");
+}

@@ -1,0 +1,257 @@
+/*
+ * presence-api: the REST worker. Options, configuration, then one of three
+ * lives: a CGI program that serves one request, a FastCGI worker that serves
+ * one at a time until it is told to end or has served max_requests, or the
+ * parent of such workers.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/accept.h"
+#include "api/resources.h"
+#include "api/workers.h"
+#include "base/address.h"
+#include "base/log.h"
+
+#define PROGRAM "presence-api"
+#define SOCKET_MODE 0660
+#define USAGE_ERROR 2 /* exit status: wrong options or configuration */
+#define ERR_SIZE 512
+
+static const struct route routes[] = {
+	{"POST", "/auth/login/json", auth_login, ROUTE_OPEN | ROUTE_BODY | ROUTE_LOCAL_LOGIN},
+	{"POST", "/auth/logout", auth_logout, ROUTE_BODY_OPTIONAL},
+	{"GET", "/friends/list", friends_list, 0},
+	{"POST", "/online-status/users", status_users, ROUTE_BODY},
+	{"GET", "/online-status/user/{id}", status_user, 0},
+	{"GET", "/online-status/friends", friends_status, 0},
+	{"POST", "/online-status/heartbeat", status_heartbeat, ROUTE_BODY_OPTIONAL},
+	{"GET", "/online-status/count", status_count, 0},
+	{"GET", "/online-status/online", online_page, 0},
+	{"GET", "/presence/stream", health_no_streams, ROUTE_OPEN},
+	{"GET", "/health", health_report, ROUTE_OPEN},
+};
+#define ROUTE_COUNT (sizeof routes / sizeof routes[0])
+
+static int usage(FILE *out)
+{
+	fprintf(out,
+		"usage: " PROGRAM " [-c FILE]\n"
+		"Serves the presence REST calls: over FastCGI when standard input is a listening\n"
+		"socket or [api] listen is set, else as a CGI program.\n"
+		"\n"
+		"  -c, --config FILE  the configuration (default: $PRESENCE_CONFIG or\n"
+		"                     %s)\n"
+		"      --help         this text\n"
+		"      --version      the version\n",
+		config_default_file());
+	return out == stderr ? USAGE_ERROR : 0;
+}
+
+/* A sentence on stderr, where whoever starts the program sees it. */
+static int refuse(const char *why)
+{
+	fprintf(stderr, PROGRAM ": %s\n", why);
+	return USAGE_ERROR;
+}
+
+/* --- CGI (RFC 3875) -------------------------------------------------------------------------- */
+
+static size_t read_stdin(void *arg, char *data, size_t size)
+{
+	size_t done = 0;
+
+	(void)arg;
+	while (done < size) {
+		ssize_t got = read(STDIN_FILENO, data + done, size - done);
+
+		if (got == 0 || (got < 0 && errno != EINTR))
+			break;
+		done += got > 0 ? (size_t)got : 0;
+	}
+	return done;
+}
+
+static void write_stdout(void *arg, const char *data, size_t len)
+{
+	(void)arg;
+	while (len > 0) {
+		ssize_t put = write(STDOUT_FILENO, data, len);
+
+		if (put < 0 && errno != EINTR)
+			return;
+		data += put > 0 ? put : 0;
+		len -= put > 0 ? (size_t)put : 0;
+	}
+}
+
+static int serve_cgi(const struct config *config)
+{
+	static const struct transport transport = {read_stdin, write_stdout, NULL};
+	char err[ERR_SIZE];
+	struct service *service = service_open(config, err, sizeof err);
+
+	if (service == NULL)
+		return refuse(err);
+	signal(SIGPIPE, SIG_IGN);
+	request_serve(service, routes, ROUTE_COUNT, environ, &transport);
+	service_free(service);
+	return 0;
+}
+
+/* --- FastCGI --------------------------------------------------------------------------------- */
+
+static size_t read_fcgi(void *arg, char *data, size_t size)
+{
+	FCGX_Request *fcgx = arg;
+	int got = FCGX_GetStr(data, (int)size, fcgx->in);
+
+	return got > 0 ? (size_t)got : 0;
+}
+
+static void write_fcgi(void *arg, const char *data, size_t len)
+{
+	FCGX_Request *fcgx = arg;
+
+	FCGX_PutStr(data, (int)len, fcgx->out);
+}
+
+/* A worker: one request after the other from fd 0. */
+static int serve_fastcgi(const struct config *config)
+{
+	FCGX_Request fcgx;
+	struct transport transport = {read_fcgi, write_fcgi, &fcgx};
+	int left = config->api.max_requests;
+	char err[ERR_SIZE];
+	struct service *service;
+
+	if (!accept_init(&fcgx)) {
+		log_error("cannot wait for connections: %s", strerror(errno));
+		return 1;
+	}
+	service = service_open(config, err, sizeof err);
+	if (service == NULL)
+		return refuse(err);
+	while (!service->ending && accept_next(&fcgx)) {
+		request_serve(service, routes, ROUTE_COUNT, fcgx.envp, &transport);
+		if (config->api.max_requests > 0 && --left == 0)
+			service->ending = true;
+	}
+	accept_end(&fcgx);
+	service_free(service);
+	return 0;
+}
+
+/* Whether a worker could start with this configuration. */
+static int check_service(const struct config *config)
+{
+	char err[ERR_SIZE];
+	struct service *service = service_open(config, err, sizeof err);
+
+	if (service == NULL)
+		return refuse(err);
+	service_free(service);
+	return 0;
+}
+
+/* Opens [api] listen as fd 0. */
+static bool open_listener(const struct config *config)
+{
+	struct listen_address address;
+	const char *why = listen_address_parse(config->api.listen, &address);
+	int fd;
+
+	if (why != NULL) {
+		fprintf(stderr, PROGRAM ": api.listen: %s\n", why);
+		return false;
+	}
+	fd = listen_address_open(&address, SOCKET_MODE, &why);
+	listen_address_free(&address);
+	if (fd < 0) {
+		fprintf(stderr, PROGRAM ": %s: %s: %s\n", config->api.listen, why, strerror(errno));
+		return false;
+	}
+	dup2(fd, STDIN_FILENO);
+	close(fd);
+	return true;
+}
+
+/* --- the start ------------------------------------------------------------------------------- */
+
+/* A FastCGI server may close 1 and 2 (section 2.2): a socket must not get their numbers. */
+static void fill_standard_fds(void)
+{
+	int fd;
+
+	do
+		fd = open("/dev/null", O_RDWR);
+	while (fd >= 0 && fd <= STDERR_FILENO);
+	if (fd >= 0)
+		close(fd);
+}
+
+/* Chooses the life; the configuration is freed there, or by the end of the process. */
+static int run(struct config *config, const char *file)
+{
+	bool inherited = fd_is_listening(STDIN_FILENO);
+	int status;
+
+	if (!inherited && getenv("GATEWAY_INTERFACE") != NULL)
+		return serve_cgi(config);
+	if (!inherited && config->api.listen[0] == '\0')
+		return refuse("standard input is no listening socket, [api] listen is not set, and "
+			      "this is no CGI request");
+	status = workers_check(config, check_service);
+	if (status != 0)
+		return status;
+	if (!inherited && !open_listener(config))
+		return USAGE_ERROR;
+	/* Nobody else would restart a worker that listens on a socket of its own. */
+	if (config->api.children > 0 || !inherited)
+		return workers_run(config, file, check_service, serve_fastcgi);
+	return serve_fastcgi(config);
+}
+
+int main(int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+						{"help", no_argument, NULL, 'h'},
+						{"version", no_argument, NULL, 'v'},
+						{NULL, 0, NULL, 0}};
+	const char *file = config_default_file();
+	struct config *config;
+	char err[ERR_SIZE];
+	int option;
+
+	fill_standard_fds();
+	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'h':
+			return usage(stdout);
+		case 'v':
+			puts(PROGRAM " " PACKAGE_VERSION);
+			return 0;
+		default:
+			return usage(stderr);
+		}
+	}
+	if (optind < argc)
+		return usage(stderr);
+	config = config_load(file, err, sizeof err);
+	if (config == NULL) {
+		fprintf(stderr, "%s\n", err);
+		return USAGE_ERROR;
+	}
+	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
+	return run(config, file);
+}

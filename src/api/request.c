@@ -1,0 +1,277 @@
+#include "api/request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "auth/credentials.h"
+#include "base/alloc.h"
+#include "base/cgi.h"
+#include "base/json.h"
+#include "base/times.h"
+
+#define PATH_SIZE 1024
+#define CHUNK 8192
+
+/* --- the way in ------------------------------------------------------------------------------ */
+
+/* RFC 9110 section 8.3: type and subtype are case-insensitive, parameters may follow. */
+static bool is_json_type(const char *type)
+{
+	static const char name[] = "application/json";
+	size_t len = sizeof name - 1;
+
+	return type != NULL && strncasecmp(type, name, len) == 0 &&
+	       (type[len] == '\0' || strchr("; \t", type[len]) != NULL);
+}
+
+static struct problem too_large(struct request *request)
+{
+	snprintf(request->detail, sizeof request->detail, "A body has at most %d bytes here.",
+		 request->service->config->api.body_limit);
+	return request_refuse(PROBLEM_BODY_TOO_LARGE, request->detail);
+}
+
+/* Reads at most `size` bytes into service->body; false when the body has fewer. */
+static bool read_bytes(struct request *request, const struct transport *transport, size_t size)
+{
+	char chunk[CHUNK];
+
+	while (size > 0) {
+		size_t want = size < sizeof chunk ? size : sizeof chunk;
+		size_t got = transport->read(transport->arg, chunk, want);
+
+		buf_put(request->service->body, chunk, got);
+		if (got < want)
+			return false;
+		size -= want;
+	}
+	return true;
+}
+
+/* Reads the whole body into service->body; nothing is read of one that is too large. */
+static struct problem read_body(struct request *request, const struct transport *transport)
+{
+	const char *length = cgi_param(request->env, "CONTENT_LENGTH");
+	size_t limit = (size_t)request->service->config->api.body_limit, size;
+
+	if (length == NULL || *length == '\0')
+		return read_bytes(request, transport, limit + 1) ? too_large(request)
+								  : request_done();
+	if (strspn(length, "0123456789") != strlen(length))
+		return request_refuse(PROBLEM_BAD_REQUEST, "Content-Length is not a number.");
+	errno = 0;
+	size = strtoul(length, NULL, 10);
+	if (errno != 0 || size > limit)
+		return too_large(request);
+	if (!read_bytes(request, transport, size))
+		return request_refuse(PROBLEM_BAD_REQUEST,
+				      "The body is shorter than its Content-Length.");
+	return request_done();
+}
+
+static struct problem take_body(struct request *request, const struct transport *transport,
+				unsigned flags)
+{
+	const struct printbuf *body = request->service->body;
+	struct problem problem = read_body(request, transport);
+	const char *why;
+
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	if (buf_len(body) == 0)
+		return (flags & ROUTE_BODY_OPTIONAL) != 0
+			       ? request_done()
+			       : request_refuse(PROBLEM_BAD_JSON, "This call needs a body.");
+	if (!is_json_type(cgi_param(request->env, "CONTENT_TYPE")))
+		return request_refuse(PROBLEM_MEDIA_TYPE, NULL);
+	request->body = json_parse_object(body->buf, buf_len(body), &why);
+	if (request->body != NULL)
+		return request_done();
+	snprintf(request->detail, sizeof request->detail, "The body cannot be read: %s.", why);
+	return request_refuse(PROBLEM_BAD_JSON, request->detail);
+}
+
+static bool take_id(struct request *request, const struct route_match *match)
+{
+	char id[3 * USERID_MAX + 1]; /* every byte may come as %XX */
+
+	if (match->id_len >= sizeof id)
+		return false;
+	memcpy(id, match->id, match->id_len);
+	id[match->id_len] = '\0';
+	return cgi_decode(id) && userid_parse(id, strlen(id), &request->id);
+}
+
+static struct problem authenticate(struct request *request)
+{
+	const char *why = NULL;
+	enum problem_kind kind = credentials_verify(request->service->keys, request->env,
+						    times_wall_ms() / 1000, &request->token, &why);
+
+	return request_refuse(kind, kind != PROBLEM_NONE ? why : NULL);
+}
+
+/* Everything between route and answer. */
+static struct problem run_route(struct request *request, const struct route_match *match,
+				const struct transport *transport)
+{
+	const struct route *route = match->route;
+	struct problem problem = request_done();
+
+	if ((route->flags & ROUTE_OPEN) == 0)
+		problem = authenticate(request);
+	if (problem.kind == PROBLEM_NONE && match->id != NULL && !take_id(request, match))
+		problem = request_refuse(PROBLEM_BAD_ID, "The path's last part is no user id.");
+	if (problem.kind == PROBLEM_NONE &&
+	    (route->flags & (ROUTE_BODY | ROUTE_BODY_OPTIONAL)) != 0)
+		problem = take_body(request, transport, route->flags);
+	return problem.kind == PROBLEM_NONE ? route->handler(request) : problem;
+}
+
+/* --- the way out ----------------------------------------------------------------------------- */
+
+static void put_answer(struct printbuf *out, const struct printbuf *json)
+{
+	buf_putf(out,
+		 "Status: 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
+		 "Content-Length: %zu\r\n\r\n",
+		 buf_len(json));
+	buf_put(out, json->buf, buf_len(json));
+}
+
+static void put_options(struct printbuf *out, const char *allow)
+{
+	buf_putf(out, "Status: 204 No Content\r\nAllow: %s\r\nCache-Control: no-store\r\n\r\n",
+		 allow);
+}
+
+static void request_end(struct request *request)
+{
+	json_object_put(request->body);
+	if (request->replies != NULL)
+		blocking_free_replies(request->replies, request->reply_count);
+	free(request->replies);
+}
+
+void request_serve(struct service *service, const struct route *routes, size_t count,
+		   char *const *env, const struct transport *transport)
+{
+	struct request request = {.service = service, .env = env, .answer = service->answer};
+	unsigned hidden = service->config->auth.login == LOGIN_EXTERNAL ? ROUTE_LOCAL_LOGIN : 0;
+	const char *method = cgi_param(env, "REQUEST_METHOD");
+	struct printbuf *out = service->out;
+	struct route_match match;
+	struct problem problem;
+	char path[PATH_SIZE];
+
+	buf_reset(service->body);
+	buf_reset(service->answer);
+	buf_reset(out);
+	if (method == NULL || *method == '\0' || !cgi_path(env, path, sizeof path)) {
+		/* libfcgi takes parameters that were cut off for complete ones. */
+		problem = request_refuse(PROBLEM_BAD_REQUEST,
+					 "REQUEST_METHOD or REQUEST_URI is missing or malformed.");
+	} else {
+		switch (router_find(routes, count, hidden, service->config->http.base, method, path,
+				    &match)) {
+		case ROUTE_UNKNOWN_PATH:
+			problem = request_refuse(PROBLEM_NOT_FOUND, NULL);
+			break;
+		case ROUTE_OTHER_METHOD:
+			problem = (struct problem){.kind = PROBLEM_METHOD_NOT_ALLOWED,
+						   .allow = match.allow};
+			break;
+		default:
+			problem = run_route(&request, &match, transport);
+		}
+	}
+	if (problem.kind == PROBLEM_METHOD_NOT_ALLOWED && strcmp(method, "OPTIONS") == 0)
+		put_options(out, match.allow);
+	else if (problem.kind != PROBLEM_NONE)
+		problem_put(out, &problem, "");
+	else
+		put_answer(out, service->answer);
+	transport->write(transport->arg, out->buf, buf_len(out));
+	request_end(&request);
+}
+
+/* --- for handlers ---------------------------------------------------------------------------- */
+
+struct printbuf *request_pipeline(struct request *request)
+{
+	buf_reset(request->service->pipeline);
+	return request->service->pipeline;
+}
+
+struct problem request_ask(struct request *request, size_t count)
+{
+	struct service *service = request->service;
+	redisReply **replies = xcalloc(count, sizeof *replies);
+
+	if (!blocking_run(service->redis, service->pipeline, count, replies)) {
+		free(replies);
+		service_complain(service, blocking_error(service->redis));
+		return request_refuse(PROBLEM_REDIS_UNAVAILABLE,
+				      "Redis did not do what this call needs; try again shortly.");
+	}
+	request->replies = replies;
+	request->reply_count = count;
+	return request_done();
+}
+
+struct printbuf *request_touch(struct request *request, const char *reason)
+{
+	struct printbuf *pipeline = request_pipeline(request);
+	const struct store_touch touch = {
+		.user = &request->token.user,
+		.tok = request->token.name,
+		.iat = request->token.iat,
+		.token = true,
+		.reason = reason,
+	};
+
+	store_put_touch(pipeline, request->service->store, true, &touch, 1);
+	return pipeline;
+}
+
+struct problem request_ask_touched(struct request *request, size_t count)
+{
+	struct problem problem = request_ask(request, 1 + count);
+
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	switch (store_read_touch(request->replies[0], 0, NULL)) {
+	case STORE_DONE:
+		return request_done();
+	case STORE_REVOKED:
+		return request_refuse(PROBLEM_TOKEN_REVOKED, NULL);
+	default:
+		return request_bad_reply(request);
+	}
+}
+
+struct problem request_bad_reply(struct request *request)
+{
+	service_complain(request->service, "a reply is not of the kind that was expected");
+	return request_refuse(PROBLEM_REDIS_UNAVAILABLE, "Redis answered something unexpected.");
+}
+
+struct problem request_friends(struct request *request, struct friends *friends)
+{
+	memset(friends, 0, sizeof *friends);
+	if (directory_friends(request->service->directory, &request->token.user, friends) ==
+	    DIRECTORY_UNAVAILABLE)
+		return request_no_directory(request);
+	return request_done();
+}
+
+struct problem request_no_directory(struct request *request)
+{
+	/* The query that hangs holds the directory's only thread: a fresh worker has a free one. */
+	if (directory_is_stuck(request->service->directory))
+		request->service->ending = true;
+	return request_refuse(PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
+}

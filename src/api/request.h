@@ -1,0 +1,80 @@
+/* One request, from its CGI variables to its answer, over FastCGI or CGI. */
+#ifndef PRESENCE_API_REQUEST_H
+#define PRESENCE_API_REQUEST_H
+
+#include <stddef.h>
+
+#include <hiredis/hiredis.h>
+#include <json-c/json.h>
+
+#include "api/router.h"
+#include "api/service.h"
+#include "auth/token.h"
+#include "base/buf.h"
+#include "base/problem.h"
+#include "base/userid.h"
+
+/* Where the body comes from and the answer goes. */
+struct transport {
+	/* Reads up to `size` bytes of body; fewer only at its end, or when the peer fails. */
+	size_t (*read)(void *arg, char *data, size_t size);
+	void (*write)(void *arg, const char *data, size_t len);
+	void *arg;
+};
+
+#define REQUEST_DETAIL_MAX 128
+
+struct request {
+	struct service *service;
+	char *const *env; /* NULL-terminated "NAME=VALUE" */
+	struct token token; /* the caller's, unless the route is ROUTE_OPEN */
+	struct userid id; /* the path's {id}, if the route has one */
+	struct json_object *body; /* NULL when empty, or the route takes none */
+	struct printbuf *answer; /* the JSON of a 200 */
+	redisReply **replies; /* of request_ask(), kept until the request is over */
+	size_t reply_count;
+	char detail[REQUEST_DETAIL_MAX]; /* room for a problem's sentence */
+};
+
+/* Serves one request with the routes of the table and writes its answer. */
+void request_serve(struct service *service, const struct route *routes, size_t count,
+		   char *const *env, const struct transport *transport);
+
+/* For handlers: nothing is wrong, or what is; `detail` is static or request->detail. */
+static inline struct problem request_done(void)
+{
+	return (struct problem){.kind = PROBLEM_NONE};
+}
+
+static inline struct problem request_refuse(enum problem_kind kind, const char *detail)
+{
+	return (struct problem){.kind = kind, .detail = detail};
+}
+
+/*
+ * An empty pipeline, to which the caller appends its commands, and the one
+ * round trip for all `count` of them: once per request. PROBLEM_NONE:
+ * request->replies has that many, none of them an error.
+ */
+struct printbuf *request_pipeline(struct request *request);
+struct problem request_ask(struct request *request, size_t count);
+
+/*
+ * The same for an authenticated request, which counts as activity: the touch of
+ * the token's session is replies[0], `count` the commands behind it. The
+ * commands run also when the touch says that the token is revoked, so they may
+ * only read, or must look for the token's session themselves.
+ */
+struct printbuf *request_touch(struct request *request, const char *reason);
+struct problem request_ask_touched(struct request *request, size_t count);
+
+/* A reply that is not what Redis answers to such a command. */
+struct problem request_bad_reply(struct request *request);
+
+/* The caller's friends; the caller of this function frees them with friends_free(). */
+struct problem request_friends(struct request *request, struct friends *friends);
+
+/* After an answer of DIRECTORY_UNAVAILABLE. */
+struct problem request_no_directory(struct request *request);
+
+#endif

@@ -1,0 +1,55 @@
+#include "api/service.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/times.h"
+
+#define COMPLAIN_EVERY 1000 /* ms */
+
+struct service *service_open(const struct config *config, char *err, size_t errsize)
+{
+	struct service *service = xcalloc(1, sizeof *service);
+
+	service->config = config;
+	service->complained_ms = -COMPLAIN_EVERY;
+	service->keys = token_keys_open(config, err, errsize);
+	if (service->keys != NULL)
+		service->directory = directory_open(config, 1, err, errsize);
+	if (service->directory == NULL) {
+		token_keys_free(service->keys);
+		free(service);
+		return NULL;
+	}
+	service->store = store_new(config);
+	service->redis = blocking_new(config);
+	service->body = buf_new();
+	service->pipeline = buf_new();
+	service->answer = buf_new();
+	service->out = buf_new();
+	return service;
+}
+
+void service_free(struct service *service)
+{
+	printbuf_free(service->body);
+	printbuf_free(service->pipeline);
+	printbuf_free(service->answer);
+	printbuf_free(service->out);
+	blocking_free(service->redis);
+	store_free(service->store);
+	directory_close(service->directory);
+	token_keys_free(service->keys);
+	free(service);
+}
+
+void service_complain(struct service *service, const char *why)
+{
+	int64_t now = times_mono_ms();
+
+	if (now - service->complained_ms < COMPLAIN_EVERY)
+		return;
+	service->complained_ms = now;
+	log_error("Redis: %s", why);
+}

@@ -1,0 +1,38 @@
+/* What a worker keeps from one request to the next. */
+#ifndef PRESENCE_API_SERVICE_H
+#define PRESENCE_API_SERVICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/token.h"
+#include "base/buf.h"
+#include "base/config.h"
+#include "directory/directory.h"
+#include "store/blocking.h"
+#include "store/store.h"
+
+struct service {
+	const struct config *config; /* borrowed */
+	struct token_keys *keys;
+	struct directory *directory;
+	struct store *store;
+	struct blocking *redis;
+	struct printbuf *body, *pipeline, *answer, *out; /* reused by every request */
+	int64_t complained_ms; /* when Redis' silence was logged last, monotonic */
+	bool ending; /* the worker ends after the request it serves */
+};
+
+/*
+ * Opens what the configuration names. Redis is connected with the first
+ * request. NULL with a sentence in err. The configuration must outlive it.
+ * Starts threads: call it in the process that serves, behind the last fork.
+ */
+struct service *service_open(const struct config *config, char *err, size_t errsize);
+void service_free(struct service *service);
+
+/* Logs why Redis failed, about one line per second whatever the number of requests. */
+void service_complain(struct service *service, const char *why);
+
+#endif

@@ -1,0 +1,250 @@
+#include "api/resources.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "store/keys.h"
+#include "store/resp.h"
+#include "store/status.h"
+
+#define MGET_USERS 1000 /* users in one MGET: bounds how long Redis is busy with it */
+#define WEBSOCKET_MAX 128 /* bytes of a websocket_session */
+
+/* --- snapshots ------------------------------------------------------------------------------- */
+
+/* Appends MGETs for those of the list who are not hidden; returns how many commands that are. */
+static size_t put_mgets(struct printbuf *out, const char *prefix, const struct watched *list,
+			size_t count)
+{
+	size_t visible = 0, done = 0;
+
+	for (size_t i = 0; i < count; i++)
+		visible += !list[i].hidden;
+	for (size_t i = 0; i < count; i++) {
+		if (list[i].hidden)
+			continue;
+		if (done % MGET_USERS == 0)
+			status_put_mget(out, visible - done < MGET_USERS
+						     ? (unsigned)(visible - done)
+						     : MGET_USERS);
+		status_put_keys(out, prefix, list[i].id);
+		done++;
+	}
+	return (visible + MGET_USERS - 1) / MGET_USERS;
+}
+
+/* One's own STATUS tells which session the token stands for. */
+static const char *own_session(const struct request *request, const struct userid *id)
+{
+	return userid_equal(id, &request->token.user) ? request->token.session_id : NULL;
+}
+
+/* Appends the STATUS of one user; *visible counts those that the MGETs were about. */
+static bool put_status(struct request *request, const struct watched *watched, size_t *visible)
+{
+	struct status status = {.online = false};
+
+	if (!watched->hidden) {
+		const redisReply *reply = request->replies[1 + *visible / MGET_USERS];
+
+		if (!status_read(reply, *visible % MGET_USERS, &status))
+			return false;
+		++*visible;
+	}
+	status_put_json(request->answer, watched->id, &status, own_session(request, watched->id));
+	return true;
+}
+
+static struct problem ask_snapshot(struct request *request, const struct watched *list,
+				   size_t count)
+{
+	struct printbuf *pipeline = request_touch(request, "activity");
+	size_t mgets = put_mgets(pipeline, store_prefix(request->service->store), list, count);
+
+	return request_ask_touched(request, mgets);
+}
+
+struct problem status_answer(struct request *request, const struct watched *list, size_t count)
+{
+	struct problem problem = ask_snapshot(request, list, count);
+	size_t visible = 0;
+
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	buf_puts(request->answer, "{");
+	for (size_t i = 0; i < count; i++) {
+		buf_putf(request->answer, "%s\"%s\":", i == 0 ? "" : ",", list[i].id->text);
+		if (!put_status(request, &list[i], &visible))
+			return request_bad_reply(request);
+	}
+	buf_puts(request->answer, "}");
+	return request_done();
+}
+
+struct problem status_user(struct request *request)
+{
+	struct watched watched = {.id = &request->id};
+	struct friends friends;
+	struct problem problem = friends_visible(request, &friends);
+	size_t visible = 0;
+
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	watched.hidden = !friends_can_see(request, &friends, &request->id);
+	friends_free(&friends);
+	problem = ask_snapshot(request, &watched, 1);
+	if (problem.kind == PROBLEM_NONE && !put_status(request, &watched, &visible))
+		return request_bad_reply(request);
+	return problem;
+}
+
+/* --- a list of users ------------------------------------------------------------------------- */
+
+/* Sorts the ids and drops repeated ones; returns how many are left. */
+static size_t make_distinct(struct userid *ids, size_t count)
+{
+	size_t kept = 0;
+
+	qsort(ids, count, sizeof *ids, compare_ids);
+	for (size_t i = 0; i < count; i++) {
+		if (kept == 0 || !userid_equal(&ids[kept - 1], &ids[i]))
+			ids[kept++] = ids[i];
+	}
+	return kept;
+}
+
+/* Reads {"user_ids":[...]} into *ids, which the caller frees also after a refusal. */
+static struct problem take_ids(struct request *request, struct userid **ids, size_t *count)
+{
+	struct json_object *list = json_member(request->body, "user_ids");
+	size_t max = (size_t)request->service->config->presence.max_batch;
+
+	if (!json_object_is_type(list, json_type_array))
+		return request_refuse(PROBLEM_BAD_JSON, "\"user_ids\" must be an array.");
+	*count = json_object_array_length(list);
+	if (*count > max) {
+		snprintf(request->detail, sizeof request->detail,
+			 "At most %zu ids in one request.", max);
+		return request_refuse(PROBLEM_TOO_MANY_IDS, request->detail);
+	}
+	*ids = xcalloc(*count, sizeof **ids);
+	for (size_t i = 0; i < *count; i++) {
+		if (userid_from_json(json_object_array_get_idx(list, i), &(*ids)[i]))
+			continue;
+		snprintf(request->detail, sizeof request->detail, "user_ids[%zu] is no user id.",
+			 i);
+		return request_refuse(PROBLEM_BAD_ID, request->detail);
+	}
+	*count = make_distinct(*ids, *count);
+	return request_done();
+}
+
+static struct problem answer_users(struct request *request, const struct userid *ids, size_t count)
+{
+	struct watched *list;
+	struct friends friends;
+	struct problem problem = friends_visible(request, &friends);
+
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	list = xcalloc(count, sizeof *list);
+	for (size_t i = 0; i < count; i++) {
+		list[i].id = &ids[i];
+		list[i].hidden = !friends_can_see(request, &friends, &ids[i]);
+	}
+	problem = status_answer(request, list, count);
+	free(list);
+	friends_free(&friends);
+	return problem;
+}
+
+struct problem status_users(struct request *request)
+{
+	struct userid *ids = NULL;
+	size_t count;
+	struct problem problem = take_ids(request, &ids, &count);
+
+	if (problem.kind == PROBLEM_NONE)
+		problem = answer_users(request, ids, count);
+	free(ids);
+	return problem;
+}
+
+/* --- heartbeat and count --------------------------------------------------------------------- */
+
+/*
+ * Notes a WebSocket session of the site's own, unless the touch in front of it
+ * refused the token: then the token's session is not there.
+ */
+static void put_websocket(struct printbuf *out, const struct request *request, const char *session)
+{
+	static const char script[] =
+		"if redis.call('ZSCORE', KEYS[1], 't:' .. ARGV[1]) then "
+		"redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3]) end return 0";
+	const char *prefix = store_prefix(request->service->store);
+	const char *id = request->token.user.text;
+
+	resp_begin(out, 8);
+	resp_text(out, "EVAL");
+	resp_text(out, script);
+	resp_text(out, "2");
+	resp_key(out, prefix, KEY_SESSIONS, id);
+	resp_key(out, prefix, KEY_WEBSOCKET, id);
+	resp_text(out, request->token.name);
+	resp_text(out, session);
+	resp_number(out, request->service->config->presence.online_ttl);
+}
+
+static bool is_websocket_session(struct json_object *value, const char **session)
+{
+	if (!json_is_text(value, WEBSOCKET_MAX, session) || **session == '\0')
+		return false;
+	for (const char *c = *session; *c != '\0'; c++) {
+		if (*c < ' ' || *c > '~')
+			return false;
+	}
+	return true;
+}
+
+struct problem status_heartbeat(struct request *request)
+{
+	struct json_object *value;
+	const char *session = NULL;
+	struct printbuf *pipeline;
+	struct problem problem;
+
+	if (request->body != NULL &&
+	    json_object_object_get_ex(request->body, "websocket_session", &value) &&
+	    !is_websocket_session(value, &session))
+		return request_refuse(PROBLEM_BAD_PARAMETER,
+				      "\"websocket_session\" is a string of 1 to 128 printable "
+				      "ASCII characters.");
+	pipeline = request_touch(request, "activity");
+	if (session != NULL)
+		put_websocket(pipeline, request, session);
+	problem = request_ask_touched(request, session != NULL ? 1 : 0);
+	if (problem.kind == PROBLEM_NONE)
+		buf_putf(request->answer, "{\"ok\":true,\"expires_in\":%d}",
+			 request->service->config->presence.online_ttl);
+	return problem;
+}
+
+struct problem status_count(struct request *request)
+{
+	struct printbuf *pipeline = request_touch(request, "activity");
+	struct problem problem;
+
+	resp_begin(pipeline, 2);
+	resp_text(pipeline, "SCARD");
+	resp_key(pipeline, store_prefix(request->service->store), KEY_ONLINE_USERS, "");
+	problem = request_ask_touched(request, 1);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	if (request->replies[1]->type != REDIS_REPLY_INTEGER)
+		return request_bad_reply(request);
+	buf_putf(request->answer, "{\"count\":%lld}", request->replies[1]->integer);
+	return problem;
+}

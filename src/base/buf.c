@@ -1,0 +1,67 @@
+#include "base/buf.h"
+
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/alloc.h"
+
+static void out_of_memory(void)
+{
+	fputs("presence: out of memory\n", stderr);
+	abort();
+}
+
+struct printbuf *buf_new(void)
+{
+	struct printbuf *buf = printbuf_new();
+
+	if (buf == NULL)
+		out_of_memory();
+	return buf;
+}
+
+void buf_put(struct printbuf *buf, const void *data, size_t len)
+{
+	if (len > INT_MAX / 2)
+		out_of_memory();
+	if (len > 0 && printbuf_memappend(buf, data, (int)len) < 0)
+		out_of_memory();
+}
+
+void buf_putf(struct printbuf *buf, const char *format, ...)
+{
+	char small[512];
+	char *large;
+	va_list args;
+	int len;
+
+	va_start(args, format);
+	len = vsnprintf(small, sizeof small, format, args);
+	va_end(args);
+	if (len < 0)
+		out_of_memory();
+	if ((size_t)len < sizeof small) {
+		buf_put(buf, small, (size_t)len);
+		return;
+	}
+	large = xmalloc((size_t)len + 1);
+	va_start(args, format);
+	vsnprintf(large, (size_t)len + 1, format, args);
+	va_end(args);
+	buf_put(buf, large, (size_t)len);
+	free(large);
+}
+
+char *buf_take(struct printbuf *buf, size_t *len)
+{
+	char *bytes = buf->buf;
+
+	bytes[buf->bpos] = '\0';
+	if (len != NULL)
+		*len = buf_len(buf);
+	buf->buf = NULL;
+	printbuf_free(buf);
+	return bytes;
+}

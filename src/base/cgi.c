@@ -1,0 +1,101 @@
+#include "base/cgi.h"
+
+#include <string.h>
+
+const char *cgi_param(char *const *env, const char *name)
+{
+	size_t len = strlen(name);
+
+	for (; *env != NULL; env++) {
+		if (strncmp(*env, name, len) == 0 && (*env)[len] == '=')
+			return *env + len + 1;
+	}
+	return NULL;
+}
+
+bool cgi_path(char *const *env, char *path, size_t size)
+{
+	const char *uri = cgi_param(env, "REQUEST_URI");
+	const char *authority;
+	size_t len;
+
+	if (uri == NULL)
+		return false;
+	authority = strstr(uri, "://");
+	if (*uri != '/' && authority != NULL) {
+		uri = authority + 3;
+		uri += strcspn(uri, "/?#");
+		if (*uri != '/')
+			uri = "/";
+	}
+	len = strcspn(uri, "?#");
+	if (*uri != '/' || len >= size)
+		return false;
+	memcpy(path, uri, len);
+	path[len] = '\0';
+	return true;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return -1;
+}
+
+/* Decodes len bytes into size bytes; false on a broken escape, a NUL or too little room. */
+static bool decode(const char *text, size_t len, bool plus, char *out, size_t size)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < len; i++) {
+		int c = (unsigned char)text[i];
+
+		if (c == '%') {
+			int high = i + 2 < len ? hex_digit(text[i + 1]) : -1;
+			int low = high >= 0 ? hex_digit(text[i + 2]) : -1;
+
+			if (low < 0)
+				return false;
+			c = high * 16 + low;
+			i += 2;
+		} else if (c == '+' && plus) {
+			c = ' ';
+		}
+		if (c == 0 || used + 1 >= size)
+			return false;
+		out[used++] = (char)c;
+	}
+	out[used] = '\0';
+	return true;
+}
+
+bool cgi_decode(char *text)
+{
+	size_t len = strlen(text);
+
+	return decode(text, len, false, text, len + 1);
+}
+
+enum cgi_query cgi_query_get(char *const *env, const char *name, char *value, size_t size)
+{
+	const char *uri = cgi_param(env, "REQUEST_URI");
+	const char *query = uri != NULL ? strchr(uri, '?') : NULL;
+	size_t name_len = strlen(name);
+
+	query = query != NULL ? query + 1 : cgi_param(env, "QUERY_STRING");
+	while (query != NULL && *query != '\0') {
+		size_t len = strcspn(query, "&#");
+
+		if (len > name_len && query[name_len] == '=' && strncmp(query, name, name_len) == 0)
+			return decode(query + name_len + 1, len - name_len - 1, true, value, size)
+				       ? CGI_QUERY_FOUND
+				       : CGI_QUERY_BAD;
+		query = query[len] == '&' ? query + len + 1 : NULL;
+	}
+	return CGI_QUERY_ABSENT;
+}

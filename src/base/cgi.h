@@ -1,0 +1,30 @@
+/* What a request says, as CGI variables (RFC 3875): parameters, path and query. */
+#ifndef PRESENCE_BASE_CGI_H
+#define PRESENCE_BASE_CGI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* The value of a variable in a NULL-terminated list of "NAME=VALUE", or NULL. Borrowed. */
+const char *cgi_param(char *const *env, const char *name);
+
+/*
+ * Writes REQUEST_URI's path (RFC 3986, still percent-encoded; an absolute URI's
+ * scheme and host are dropped). False when there is none, it does not start
+ * with '/', or it does not fit into size bytes.
+ */
+bool cgi_path(char *const *env, char *path, size_t size);
+
+enum cgi_query { CGI_QUERY_ABSENT, CGI_QUERY_FOUND, CGI_QUERY_BAD };
+
+/*
+ * Finds the first parameter `name` in the request's query (REQUEST_URI's, else
+ * QUERY_STRING) and writes its value, percent- and plus-decoded. BAD: a broken
+ * escape, a NUL, or longer than size - 1 bytes.
+ */
+enum cgi_query cgi_query_get(char *const *env, const char *name, char *value, size_t size);
+
+/* Percent-decodes in place; false on a broken escape or an encoded NUL. */
+bool cgi_decode(char *text);
+
+#endif

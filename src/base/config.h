@@ -1,0 +1,100 @@
+/* The configuration: one file (libconfuse syntax), environment overrides, one option table. */
+#ifndef PRESENCE_BASE_CONFIG_H
+#define PRESENCE_BASE_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/log.h"
+
+enum auth_algorithm { AUTH_HS256, AUTH_HS384, AUTH_HS512, AUTH_RS256, AUTH_RS384, AUTH_RS512,
+		      AUTH_ES256, AUTH_ES384, AUTH_ES512 };
+enum auth_login { LOGIN_LOCAL, LOGIN_EXTERNAL };
+enum directory_backend { DIRECTORY_SQL, DIRECTORY_REDIS, DIRECTORY_NONE };
+enum visibility { VISIBLE_TO_EVERYONE, VISIBLE_TO_FRIENDS };
+
+/* Strings are never NULL; an empty one means "not set". Units: as the name or comment says. */
+struct config {
+	struct {
+		char *url;
+		int timeout_ms;
+		char *prefix;
+	} redis;
+	struct {
+		char *base; /* "" or "/path" without a slash at its end */
+	} http;
+	struct {
+		int algorithm; /* enum auth_algorithm */
+		char *key_file;
+		char *signing_key_file;
+		char *issuer;
+		char *audience;
+		int leeway; /* seconds */
+		int login; /* enum auth_login */
+		int token_lifetime; /* seconds */
+	} auth;
+	struct {
+		int backend; /* enum directory_backend */
+		char *driver;
+		char *params;
+		char *account_query;
+		char *friends_query;
+		int max_friends;
+		int timeout_ms;
+	} directory;
+	struct { /* seconds, but for counts */
+		int online_ttl;
+		int last_seen_ttl;
+		int stream_ttl;
+		int grace;
+		int heartbeat;
+		int sweep;
+		int visibility; /* enum visibility */
+		int max_batch;
+		int max_sessions;
+		int publish_broadcast; /* 0 or 1 */
+	} presence;
+	struct {
+		char *listen;
+		int mode; /* file mode of a Unix socket */
+		int max_streams;
+		int max_streams_per_user;
+		int queue_limit; /* bytes */
+		int max_lifetime; /* seconds */
+		int retry_ms;
+		int drain; /* seconds */
+	} stream;
+	struct {
+		char *listen;
+		int children;
+		int max_requests;
+		int body_limit; /* bytes */
+	} api;
+	struct {
+		char *allow_origins;
+	} cors;
+	struct {
+		int level; /* enum log_level */
+		int target; /* 0 stderr, 1 syslog */
+	} log;
+};
+
+/*
+ * Reads FILE and the environment (PRESENCE_SECTION_KEY). Returns a new
+ * configuration, freed with config_free(), or NULL with "FILE:LINE: what is
+ * wrong" (or "PRESENCE_…: what is wrong") in err.
+ */
+struct config *config_load(const char *file, char *err, size_t errsize);
+void config_free(struct config *config);
+
+/* The file to read when -c is not given: $PRESENCE_CONFIG or SYSCONFDIR/presence/presence.conf. */
+const char *config_default_file(void);
+
+/* The option table, for documentation and its check; NULL behind the last row. */
+struct config_option {
+	const char *section, *key;
+	const char *fallback; /* the default, as it would be written in the file */
+};
+const struct config_option *config_options(size_t *count);
+
+#endif

@@ -1,0 +1,221 @@
+#include "base/json.h"
+
+#include <stdint.h>
+#include <string.h>
+
+static bool starts_with(const char *text, const char *end, const char *word)
+{
+	size_t len = strlen(word);
+
+	return (size_t)(end - text) >= len && memcmp(text, word, len) == 0;
+}
+
+static bool is_letter(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
+/* Bytes of the UTF-8 character at text (RFC 3629 section 4), 0 when it is none. */
+static size_t utf8_len(const char *text, const char *end)
+{
+	const unsigned char *c = (const unsigned char *)text;
+	unsigned low = 0x80, high = 0xbf; /* what the second byte may be */
+	size_t len;
+
+	if (c[0] < 0x80)
+		return 1;
+	len = c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
+	if (len == 0 || (size_t)(end - text) < len)
+		return 0;
+	if (c[0] == 0xe0)
+		low = 0xa0;
+	else if (c[0] == 0xed)
+		high = 0x9f;
+	else if (c[0] == 0xf0)
+		low = 0x90;
+	else if (c[0] == 0xf4)
+		high = 0x8f;
+	if (c[1] < low || c[1] > high)
+		return 0;
+	for (size_t i = 2; i < len; i++) {
+		if ((c[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return len;
+}
+
+/* Skips a string from its opening quote; NULL with *why when a character may not stand there. */
+static const char *skip_string(const char *text, const char *end, const char **why)
+{
+	size_t len;
+
+	for (text++; text < end && *text != '"'; text += len) {
+		len = utf8_len(text, end);
+		if (len == 0 || (unsigned char)*text < 0x20) {
+			*why = len == 0 ? "a string is not UTF-8" : "control character in a string";
+			return NULL;
+		}
+		if (*text != '\\')
+			continue;
+		if (starts_with(text, end, "\\u0000")) {
+			*why = "NUL in a string";
+			return NULL;
+		}
+		len = 2; /* the backslash and what it escapes: json-c checks that */
+	}
+	return text < end ? text + 1 : NULL;
+}
+
+static const char *skip_digits(const char *text, const char *end)
+{
+	while (text < end && is_digit(*text))
+		text++;
+	return text;
+}
+
+/* Skips a number (RFC 8259 section 6); NULL when it is none. */
+static const char *skip_number(const char *text, const char *end)
+{
+	const char *digits;
+
+	text += *text == '-';
+	digits = text;
+	text = skip_digits(text, end);
+	if (text == digits || (*digits == '0' && text - digits > 1))
+		return NULL;
+	if (text < end && *text == '.') {
+		digits = ++text;
+		text = skip_digits(text, end);
+		if (text == digits)
+			return NULL;
+	}
+	if (text < end && (*text == 'e' || *text == 'E')) {
+		text++;
+		text += text < end && (*text == '+' || *text == '-');
+		digits = text;
+		text = skip_digits(text, end);
+		if (text == digits)
+			return NULL;
+	}
+	return text;
+}
+
+/* Skips one of the three words of JSON; NULL when there is another. */
+static const char *skip_word(const char *text, const char *end)
+{
+	if (starts_with(text, end, "true") || starts_with(text, end, "null"))
+		return text + 4;
+	return starts_with(text, end, "false") ? text + 5 : NULL;
+}
+
+/* json-c accepts more than RFC 8259 does; this scan refuses the excess before it parses. */
+static bool has_only_json_tokens(const char *text, size_t len, const char **why)
+{
+	const char *end = text + len;
+
+	while (text != NULL && text < end) {
+		if (*text == '"') {
+			*why = "a string without an end";
+			text = skip_string(text, end, why);
+		} else if (*text == '-' || is_digit(*text)) {
+			*why = "malformed number";
+			text = skip_number(text, end);
+		} else if (is_letter(*text)) {
+			*why = "unknown word";
+			text = skip_word(text, end);
+		} else {
+			*why = "unexpected character";
+			text = *text != '\0' && strchr("{}[],: \t\r\n", *text) != NULL ? text + 1 : NULL;
+		}
+	}
+	return text != NULL;
+}
+
+static bool is_blank(const char *text, const char *end)
+{
+	while (text < end && strchr(" \t\r\n", *text) != NULL && *text != '\0')
+		text++;
+	return text == end;
+}
+
+struct json_object *json_parse_object(const char *text, size_t len, const char **why)
+{
+	struct json_tokener *tokener;
+	struct json_object *object;
+	enum json_tokener_error error;
+	size_t parsed;
+
+	if (len > INT32_MAX || !has_only_json_tokens(text, len, why))
+		return NULL;
+	tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
+	if (tokener == NULL) {
+		*why = "out of memory";
+		return NULL;
+	}
+	json_tokener_set_flags(tokener, JSON_TOKENER_STRICT);
+	object = json_tokener_parse_ex(tokener, text, (int)len);
+	error = json_tokener_get_error(tokener);
+	parsed = json_tokener_get_parse_end(tokener);
+	json_tokener_free(tokener);
+
+	if (error == json_tokener_continue)
+		*why = "not a complete JSON object";
+	else if (error != json_tokener_success)
+		*why = json_tokener_error_desc(error);
+	else if (!json_object_is_type(object, json_type_object))
+		*why = "not a JSON object";
+	else if (!is_blank(text + parsed, text + len))
+		*why = "text behind the JSON object";
+	else
+		return object;
+	json_object_put(object);
+	return NULL;
+}
+
+struct json_object *json_member(struct json_object *object, const char *name)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(object, name, &value) ? value : NULL;
+}
+
+bool json_is_text(struct json_object *value, size_t max, const char **text)
+{
+	size_t len;
+
+	if (!json_object_is_type(value, json_type_string))
+		return false;
+	*text = json_object_get_string(value);
+	len = (size_t)json_object_get_string_len(value);
+	return len <= max && strlen(*text) == len;
+}
+
+void json_put_string(struct printbuf *buf, const char *text, size_t len)
+{
+	static const char hex[] = "0123456789abcdef";
+	size_t done = 0;
+
+	buf_put(buf, "\"", 1);
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+		char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+
+		if (c >= 0x20 && c != '"' && c != '\\')
+			continue;
+		buf_put(buf, text + done, i - done);
+		if (c < 0x20) {
+			buf_put(buf, escape, sizeof escape);
+		} else {
+			escape[1] = (char)c;
+			buf_put(buf, escape, 2);
+		}
+		done = i + 1;
+	}
+	buf_put(buf, text + done, len - done);
+	buf_put(buf, "\"", 1);
+}

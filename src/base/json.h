@@ -1,0 +1,32 @@
+/* Strict JSON in (RFC 8259), escaped strings out; the one place that tames json-c. */
+#ifndef PRESENCE_BASE_JSON_H
+#define PRESENCE_BASE_JSON_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <json-c/json.h>
+
+#include "base/buf.h"
+
+#define JSON_DEPTH_MAX 8
+
+/*
+ * Parses exactly one JSON object in len bytes: valid UTF-8, at most
+ * JSON_DEPTH_MAX deep, nothing behind it but white space. The caller releases
+ * the result with json_object_put(). NULL on error, with a sentence in *why.
+ * What json-c lets through and we refuse: NaN and Infinity, single quotes, raw
+ * control characters in strings, \u0000, other words. Of duplicate keys the last wins.
+ */
+struct json_object *json_parse_object(const char *text, size_t len, const char **why);
+
+/* A member's value, or NULL. */
+struct json_object *json_member(struct json_object *object, const char *name);
+
+/* Whether `value` is a string of 0..max bytes without NUL; then *text is it, borrowed. */
+bool json_is_text(struct json_object *value, size_t max, const char **text);
+
+/* Appends text as a JSON string in quotes. */
+void json_put_string(struct printbuf *buf, const char *text, size_t len);
+
+#endif

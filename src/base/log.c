@@ -1,0 +1,65 @@
+#include "base/log.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "base/times.h"
+
+#define LOG_LINE_MAX 1024
+
+static struct {
+	const char *program;
+	enum log_level level;
+	bool to_syslog;
+} settings = {"presence", LOG_LEVEL_INFO, false};
+
+void log_setup(const char *program, enum log_level level, bool to_syslog)
+{
+	if (settings.to_syslog)
+		closelog();
+	settings.program = program;
+	settings.level = level;
+	settings.to_syslog = to_syslog;
+	if (to_syslog)
+		openlog(program, LOG_PID, LOG_DAEMON);
+}
+
+static void write_line(enum log_level level, const char *format, va_list args)
+{
+	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
+	static const char *const names[] = {"error", "warning", "info", "debug"};
+	char line[LOG_LINE_MAX], when[TIMES_LEN + 1];
+
+	if (level > settings.level)
+		return;
+	vsnprintf(line, sizeof line, format, args);
+	for (char *c = line; *c != '\0'; c++) {
+		if ((unsigned char)*c < ' ' || *c == 0x7f)
+			*c = '?';
+	}
+	if (settings.to_syslog) {
+		syslog(priorities[level], "%s", line);
+		return;
+	}
+	times_format(times_wall_ms() / 1000, when);
+	/* One write per line: several processes share this stderr. */
+	dprintf(STDERR_FILENO, "%s %s[%d] %s: %s\n", when, settings.program, (int)getpid(),
+		names[level], line);
+}
+
+#define DEFINE_LOG(name, level)                                                                    \
+	void name(const char *format, ...)                                                         \
+	{                                                                                          \
+		va_list args;                                                                      \
+		va_start(args, format);                                                            \
+		write_line(level, format, args);                                                   \
+		va_end(args);                                                                      \
+	}
+
+DEFINE_LOG(log_error, LOG_LEVEL_ERROR)
+DEFINE_LOG(log_warn, LOG_LEVEL_WARN)
+DEFINE_LOG(log_info, LOG_LEVEL_INFO)
+DEFINE_LOG(log_debug, LOG_LEVEL_DEBUG)

@@ -1,0 +1,24 @@
+/* Log lines to stderr or syslog(3). */
+#ifndef PRESENCE_BASE_LOG_H
+#define PRESENCE_BASE_LOG_H
+
+#include <stdbool.h>
+
+enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBUG };
+
+/*
+ * From now on lines up to `level` go to stderr or, with `to_syslog`, to the
+ * daemon facility. `program` must stay valid. May be called again on reload.
+ */
+void log_setup(const char *program, enum log_level level, bool to_syslog);
+
+/*
+ * One line each; control characters in it are replaced by '?', so that what a
+ * peer sent cannot forge a line. Never write a token, password or ticket.
+ */
+void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,20 @@
+/* Clocks, and RFC 3339 times in UTC with whole seconds (2024-01-21T10:30:00Z). */
+#ifndef PRESENCE_BASE_TIMES_H
+#define PRESENCE_BASE_TIMES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define TIMES_LEN 20 /* characters of a time, without the NUL */
+
+/* Writes `seconds` since 1970 (0..year 9999; others are clamped). */
+void times_format(int64_t seconds, char text[TIMES_LEN + 1]);
+
+/* Whether len bytes are such a time, with fields in their ranges. */
+bool times_is_valid(const char *text, size_t len);
+
+int64_t times_wall_ms(void); /* this host's clock, ms since 1970 */
+int64_t times_mono_ms(void); /* a clock that only runs forward, ms */
+
+#endif

@@ -1,0 +1,41 @@
+/*
+ * User ids: an integer 1..2^53-1 in canonical decimal, or a string of 1..64 of
+ * A-Z a-z 0-9 _ . - that is not all digits. The text alone tells which one it
+ * is, and it needs no escaping in JSON, in a Redis key or in a URL.
+ */
+#ifndef PRESENCE_BASE_USERID_H
+#define PRESENCE_BASE_USERID_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <json-c/json.h>
+
+#include "base/buf.h"
+
+#define USERID_MAX 64
+
+struct userid {
+	char text[USERID_MAX + 1]; /* canonical, NUL-terminated */
+};
+
+/* Reads len bytes of text; false (and *id untouched) when they are no user id. */
+bool userid_parse(const char *text, size_t len, struct userid *id);
+
+/* Reads a JSON integer or string; "1" as a JSON string is no id (integers are numbers). */
+bool userid_from_json(struct json_object *value, struct userid *id);
+
+/* Like userid_from_json, but a string of digits is taken too, as in a token's `sub`. */
+bool userid_from_subject(struct json_object *value, struct userid *id);
+
+bool userid_is_integer(const struct userid *id);
+
+static inline bool userid_equal(const struct userid *a, const struct userid *b)
+{
+	return strcmp(a->text, b->text) == 0;
+}
+
+/* Appends the id as a JSON value: 7 or "anna". */
+void userid_put_json(struct printbuf *buf, const struct userid *id);
+
+#endif

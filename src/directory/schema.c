@@ -1,0 +1,137 @@
+/* The tables of conf/schema.sql, as presencectl makes and fills them. */
+#include "directory/schema.h"
+
+#include <string.h>
+#include <sys/stat.h>
+
+static const char schema[] =
+#include "directory/schema.sql.inc"
+	;
+
+#define NO_SQL "directory.backend is not sql"
+
+const char *directory_init(struct directory *directory)
+{
+	struct sql *sql = directory_sql(directory);
+	mode_t before;
+	bool ok;
+
+	if (sql == NULL)
+		return NO_SQL;
+	/* A new SQLite file holds password hashes: it is not for everybody. */
+	before = umask(027);
+	ok = sql_create(sql, schema);
+	umask(before);
+	return ok ? NULL : sql_error(sql);
+}
+
+static void on_found(void *arg, const char *const columns[SQL_COLUMNS_MAX])
+{
+	struct userid *id = arg;
+
+	if (columns[0] != NULL)
+		userid_parse(columns[0], strlen(columns[0]), id);
+}
+
+/* Runs a query that gives one id or none ("" in *id). */
+static bool find_id(struct sql *sql, enum sql_query query, const char *value, struct userid *id)
+{
+	const char *values[] = {value};
+
+	id->text[0] = '\0';
+	return sql_select(sql, query, values, 1, on_found, id);
+}
+
+const char *directory_add_user(struct directory *directory, const char *email, const char *name,
+			       const char *password_hash, struct userid *id)
+{
+	const char *values[] = {email, name, password_hash};
+	struct sql *sql = directory_sql(directory);
+	int changed;
+
+	if (sql == NULL)
+		return NO_SQL;
+	if (!find_id(sql, SQL_FIND_EMAIL, email, id))
+		return sql_error(sql);
+	if (id->text[0] != '\0')
+		return "there is an account with this e-mail address";
+	if (!sql_execute(sql, SQL_ADD_USER, values, 3, &changed) ||
+	    !find_id(sql, SQL_FIND_EMAIL, email, id))
+		return sql_error(sql);
+	return NULL;
+}
+
+struct listing {
+	directory_each_user *each;
+	void *arg;
+};
+
+static void on_user_row(void *arg, const char *const columns[SQL_COLUMNS_MAX])
+{
+	const struct listing *listing = arg;
+
+	listing->each(listing->arg, columns[0] != NULL ? columns[0] : "",
+		      columns[1] != NULL ? columns[1] : "", columns[2] != NULL ? columns[2] : "");
+}
+
+const char *directory_list_users(struct directory *directory, directory_each_user *each, void *arg)
+{
+	struct sql *sql = directory_sql(directory);
+	struct listing listing = {each, arg};
+
+	if (sql == NULL)
+		return NO_SQL;
+	return sql_select(sql, SQL_LIST_USERS, NULL, 0, on_user_row, &listing) ? NULL
+									      : sql_error(sql);
+}
+
+static const char *check_user(struct sql *sql, const struct userid *id, const char *unknown)
+{
+	struct userid found;
+
+	/* The schema's ids are integers: PostgreSQL refuses to compare them with others. */
+	if (!userid_is_integer(id))
+		return unknown;
+	if (!find_id(sql, SQL_FIND_USER, id->text, &found))
+		return sql_error(sql);
+	return found.text[0] != '\0' ? NULL : unknown;
+}
+
+/* Runs `query` on both directions of a friendship between two accounts. */
+static const char *change_friends(struct directory *directory, enum sql_query query,
+				  const struct userid *a, const struct userid *b, int *changed)
+{
+	const char *values[] = {a->text, b->text, b->text, a->text};
+	struct sql *sql = directory_sql(directory);
+	const char *wrong;
+
+	if (sql == NULL)
+		return NO_SQL;
+	if (userid_equal(a, b))
+		return "nobody is a friend of themselves";
+	wrong = check_user(sql, a, "there is no user with the first id");
+	if (wrong == NULL)
+		wrong = check_user(sql, b, "there is no user with the second id");
+	if (wrong == NULL && !sql_execute(sql, query, values, 4, changed))
+		wrong = sql_error(sql);
+	return wrong;
+}
+
+const char *directory_add_friend(struct directory *directory, const struct userid *a,
+				 const struct userid *b)
+{
+	int changed; /* none when they were friends before, which is fine */
+
+	return change_friends(directory, SQL_ADD_FRIEND, a, b, &changed);
+}
+
+const char *directory_remove_friend(struct directory *directory, const struct userid *a,
+				    const struct userid *b)
+{
+	int changed = 0;
+	const char *wrong = change_friends(directory, SQL_REMOVE_FRIEND, a, b, &changed);
+
+	if (wrong == NULL && changed == 0)
+		return "they are no friends";
+	return wrong;
+}

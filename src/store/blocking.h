@@ -1,0 +1,36 @@
+/* Redis over a blocking connection: for presence-api and presencectl. */
+#ifndef PRESENCE_STORE_BLOCKING_H
+#define PRESENCE_STORE_BLOCKING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <hiredis/hiredis.h>
+
+#include "base/buf.h"
+#include "base/config.h"
+
+struct blocking;
+
+/* Connects when first used, and anew whenever the connection was lost. Free with blocking_free(). */
+struct blocking *blocking_new(const struct config *config);
+void blocking_free(struct blocking *link);
+
+/*
+ * Sends a pipeline of `count` commands in one go and waits for all replies, at
+ * most redis.timeout_ms. True: replies[0..count-1] are the caller's, to be
+ * freed with blocking_free_replies(). False: no reply is kept, and
+ * blocking_error() says why - also when any reply is an error (read-only, out
+ * of memory, loading, ...), because then what was asked for is not done.
+ * Unknown scripts are loaded and the whole pipeline is sent once more, so
+ * commands in front of a script must bear being repeated.
+ */
+bool blocking_run(struct blocking *link, const struct printbuf *pipeline, size_t count,
+		  redisReply **replies);
+void blocking_free_replies(redisReply **replies, size_t count);
+const char *blocking_error(const struct blocking *link);
+
+/* Waits without limit for one more reply: a published message after SUBSCRIBE. NULL: lost. */
+redisReply *blocking_wait(struct blocking *link);
+
+#endif

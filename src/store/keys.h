@@ -1,0 +1,28 @@
+/* Redis: every key and channel is named here. docs/redis-keys.md tells what each holds. */
+#ifndef PRESENCE_STORE_KEYS_H
+#define PRESENCE_STORE_KEYS_H
+
+#include "base/buf.h"
+
+/* Each is followed by what names it: a user id, a token's name (tok), or nothing. */
+#define KEY_ONLINE "user:online:" /* + id */
+#define KEY_LAST_SEEN "user:last_seen:" /* + id */
+#define KEY_WEBSOCKET "user:websocket:" /* + id */
+#define KEY_SESSIONS "user:sessions:" /* + id */
+#define KEY_FRIENDS "user:friends:" /* + id */
+#define KEY_VERSION "presence:version:" /* + id */
+#define KEY_NOT_BEFORE "presence:not_before:" /* + id */
+#define KEY_REVOKED "presence:revoked:" /* + tok */
+#define KEY_TICKET "presence:ticket:" /* + ticket */
+#define KEY_THROTTLE "presence:throttle:" /* + what is counted */
+#define KEY_ONLINE_USERS "online_users"
+#define KEY_DEADLINES "presence:deadlines"
+#define KEY_EPOCH "presence:epoch"
+#define KEY_SWEPT "presence:swept"
+
+#define CHANNEL_STATUS "user:status:" /* + id */
+#define CHANNEL_INBOX "user:inbox:" /* + id */
+#define CHANNEL_BROADCAST "presence:broadcast"
+#define CHANNEL_SELF "presence:streamd:" /* + a streamd's own random word */
+
+#endif

@@ -1,0 +1,76 @@
+#include "store/resp.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void put_size(struct printbuf *out, char mark, size_t size)
+{
+	char line[24];
+	char *at = line + sizeof line;
+
+	*--at = '\n';
+	*--at = '\r';
+	do {
+		*--at = (char)('0' + size % 10);
+		size /= 10;
+	} while (size > 0);
+	*--at = mark;
+	buf_put(out, at, (size_t)(line + sizeof line - at));
+}
+
+void resp_begin(struct printbuf *out, unsigned argc)
+{
+	put_size(out, '*', argc);
+}
+
+void resp_arg(struct printbuf *out, const void *data, size_t len)
+{
+	put_size(out, '$', len);
+	buf_put(out, data, len);
+	buf_put(out, "\r\n", 2);
+}
+
+void resp_text(struct printbuf *out, const char *text)
+{
+	resp_arg(out, text, strlen(text));
+}
+
+void resp_number(struct printbuf *out, int64_t number)
+{
+	char text[24];
+
+	resp_arg(out, text, (size_t)snprintf(text, sizeof text, "%" PRId64, number));
+}
+
+void resp_key(struct printbuf *out, const char *prefix, const char *key, const char *rest)
+{
+	size_t prefix_len = strlen(prefix), key_len = strlen(key), rest_len = strlen(rest);
+
+	put_size(out, '$', prefix_len + key_len + rest_len);
+	buf_put(out, prefix, prefix_len);
+	buf_put(out, key, key_len);
+	buf_put(out, rest, rest_len);
+	buf_put(out, "\r\n", 2);
+}
+
+unsigned resp_greeting(struct printbuf *out, const struct redis_address *address)
+{
+	unsigned count = 0;
+
+	if (address->password != NULL) {
+		resp_begin(out, address->user != NULL ? 3 : 2);
+		resp_text(out, "AUTH");
+		if (address->user != NULL)
+			resp_text(out, address->user);
+		resp_text(out, address->password);
+		count++;
+	}
+	if (address->db != 0) {
+		resp_begin(out, 2);
+		resp_text(out, "SELECT");
+		resp_number(out, address->db);
+		count++;
+	}
+	return count;
+}

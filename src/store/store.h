@@ -1,0 +1,94 @@
+/*
+ * The store's vocabulary: for each operation a function that appends the
+ * command to a pipeline and one that reads its reply. They know no connection,
+ * so presence-api runs them over blocking.h and streamd over async.h.
+ *
+ * The operations that change presence are Lua scripts (scripts/), atomic on
+ * Redis' own clock; contract: docs/redis-keys.md.
+ */
+#ifndef PRESENCE_STORE_STORE_H
+#define PRESENCE_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <hiredis/hiredis.h>
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "base/userid.h"
+
+#define STORE_BATCH_MAX 100 /* sessions in one touch or close: bounds how long a script runs */
+#define STORE_SWEEP_MAX 200 /* users in one sweep */
+#define STORE_STREAM_LEN 22 /* characters of a stream's random word */
+
+struct store;
+
+/* What the scripts need of the configuration, prepared once. Free with store_free(). */
+struct store *store_new(const struct config *config);
+void store_free(struct store *store);
+const char *store_prefix(const struct store *store);
+
+/* Appends SCRIPT LOAD for every script; returns how many commands that are. */
+unsigned store_put_load(struct printbuf *out);
+
+/* Whether a reply says that Redis does not know a script (any more). */
+bool store_is_noscript(const redisReply *reply);
+
+enum store_verdict {
+	STORE_DONE = 0,
+	STORE_REVOKED = 1, /* the token was revoked, nothing changed */
+	STORE_TOO_MANY_STREAMS = 2, /* nothing changed */
+	STORE_FAILED = 3, /* an error: the reply's, or a key of this user has a wrong type */
+};
+
+/* A session to create or renew. Texts are borrowed for the call. */
+struct store_touch {
+	const struct userid *user;
+	const char *tok; /* the token's name */
+	int64_t iat; /* seconds; 0 when the token has none */
+	const char *stream; /* a stream's random word, or NULL */
+	bool token; /* renew the token's own session */
+	const char *reason; /* login, activity or stream_open: published if it brings the user online */
+};
+
+/*
+ * Touches up to STORE_BATCH_MAX sessions. `worker`: sweep a few expired users
+ * along with it where no streamd does.
+ */
+void store_put_touch(struct printbuf *out, const struct store *store, bool worker,
+		     const struct store_touch *items, size_t count);
+/* The verdict on item `index`; *now_ms (may be NULL) is Redis' clock. */
+enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64_t *now_ms);
+
+/* A stream that closed: its session, and with the token's last stream the token's, ends in `grace`. */
+struct store_close {
+	const struct userid *user;
+	const char *tok;
+	const char *stream;
+};
+void store_put_close(struct printbuf *out, const struct store *store,
+		     const struct store_close *items, size_t count);
+
+/* Logout (tok set: this token; all: every one) and kick (tok NULL, all true). */
+struct store_end {
+	const struct userid *user;
+	const char *tok;
+	int64_t iat, exp; /* seconds */
+	bool all;
+	const char *reason; /* logout or kicked */
+};
+void store_put_end(struct printbuf *out, const struct store *store, const struct store_end *end);
+enum store_verdict store_read_end(const redisReply *reply);
+
+/*
+ * Ends up to STORE_SWEEP_MAX users whose deadline has passed. `streamd`: note
+ * the time of the sweep, and make the epoch `word` when Redis has none.
+ */
+void store_put_sweep(struct printbuf *out, const struct store *store, bool streamd,
+		     const char *word);
+/* False on an error reply. *more: call again at once; *epoch is borrowed from the reply. */
+bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
+
+#endif

@@ -1,0 +1,110 @@
+/*
+ * Who hears what: topics (one Redis channel each) and subscribers (streams),
+ * in two indexes that change together. An edge knows its place in both, so
+ * that leaving costs no search. Topics and subscribers are numbered, so an
+ * edge is 16 bytes in all.
+ *
+ * The hub does no I/O: it notes which topics want to be subscribed or
+ * unsubscribed, and the presence part asks Redis for them.
+ */
+#ifndef PRESENCE_STREAM_HUB_H
+#define PRESENCE_STREAM_HUB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <uthash.h>
+
+#define HUB_IDLE_MS 5000 /* a topic without subscribers keeps its subscription that long */
+#define HUB_CHANNEL_MAX 128 /* bytes of a channel's name, without the prefix */
+
+struct hub_edge {
+	uint32_t other; /* the number of the topic or subscriber at the other end */
+	uint32_t place; /* the edge's place in the other end's list */
+};
+
+struct hub_edges {
+	struct hub_edge *list;
+	uint32_t count, room;
+};
+
+enum topic_state {
+	TOPIC_WANTED, /* in hub->wanted: to be subscribed */
+	TOPIC_ASKED, /* SUBSCRIBE is sent */
+	TOPIC_IDLE, /* subscribed, no subscriber since idle_ms */
+};
+
+struct topic {
+	uint32_t number;
+	enum topic_state state;
+	int64_t idle_ms;
+	struct hub_edges subscribers;
+	TAILQ_ENTRY(topic) link; /* in hub->wanted or hub->idle */
+	UT_hash_handle hh;
+	char channel[]; /* without the prefix */
+};
+
+TAILQ_HEAD(topic_list, topic);
+
+/* One stream's end; part of the stream. */
+struct subscriber {
+	uint32_t number; /* 0 = not in the hub */
+	struct hub_edges topics;
+};
+
+struct hub {
+	struct topic *by_channel; /* uthash */
+	struct topic **topics; /* by number; 0 is not used */
+	struct subscriber **subscribers; /* by number; 0 is not used */
+	uint32_t topic_room, subscriber_room;
+	uint32_t *free_topics, *free_subscribers; /* numbers to be used again */
+	uint32_t free_topic_count, free_subscriber_count;
+	uint32_t next_topic, next_subscriber;
+	struct topic_list wanted, idle;
+};
+
+void hub_init(struct hub *hub);
+void hub_clear(struct hub *hub); /* subscribers must have left */
+
+/* Gives a subscriber its number; hub_remove() takes it back and leaves every topic. */
+void hub_add(struct hub *hub, struct subscriber *subscriber);
+void hub_remove(struct hub *hub, struct subscriber *subscriber, int64_t now_ms);
+
+/*
+ * Joins a channel, whose topic is made when it is the first; joining twice
+ * makes two edges, so don't. The topic stays valid while it has a subscriber.
+ */
+struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const char *channel);
+/* Leaves the topic at the given place in the subscriber's list; the last edge moves there. */
+void hub_leave(struct hub *hub, struct subscriber *subscriber, uint32_t place, int64_t now_ms);
+
+struct topic *hub_find(const struct hub *hub, const char *channel);
+
+static inline struct topic *hub_topic_at(const struct hub *hub, const struct subscriber *subscriber,
+					 uint32_t place)
+{
+	return hub->topics[subscriber->topics.list[place].other];
+}
+
+static inline struct subscriber *hub_subscriber_at(const struct hub *hub, const struct topic *topic,
+						   uint32_t place)
+{
+	return hub->subscribers[topic->subscribers.list[place].other];
+}
+
+/* A wanted topic's SUBSCRIBE was sent. */
+void hub_asked(struct hub *hub, struct topic *topic);
+
+/*
+ * The next topic that has been idle for HUB_IDLE_MS (or for whatever time, when
+ * now_ms is INT64_MAX), taken out of the hub; the caller unsubscribes it and
+ * frees it with free(). NULL when there is none.
+ */
+struct topic *hub_take_idle(struct hub *hub, int64_t now_ms);
+
+/* The subscriptions are gone: every topic with subscribers is wanted, idle ones are freed. */
+void hub_unsubscribed(struct hub *hub);
+
+#endif

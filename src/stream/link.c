@@ -1,0 +1,506 @@
+#include "stream/link.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "base/address.h"
+#include "base/alloc.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/times.h"
+#include "store/keys.h"
+#include "store/resp.h"
+#include "store/store.h"
+
+#define BACKOFF_FIRST_MS 100
+#define BACKOFF_MAX_MS 5000
+
+struct pending {
+	link_reply *done;
+	void *arg;
+	int64_t asked_ms;
+};
+
+/* One connection. */
+struct wire {
+	struct link *link;
+	redisContext *context; /* NULL while there is none */
+	struct event *readable, *writable;
+	bool connected;
+};
+
+struct link {
+	struct event_base *base;
+	const struct config *config;
+	struct redis_address address;
+	struct link_events events;
+	void *arg;
+	struct wire commands, subscriber;
+	bool up, failing;
+	struct event *retry, *watchdog, *failed;
+	int backoff_ms;
+	char why[160]; /* of the loss that `failed` will carry out */
+	char last_why[160]; /* the one logged last: the same is not logged again and again */
+
+	struct pending *ring; /* commands without an answer, oldest at `first` */
+	size_t first, count, room;
+	unsigned setup_left; /* answers to the start of a connection still to come */
+
+	uint64_t subscribe_serial; /* of the last channel asked for */
+	uint64_t subscribe_acked; /* of the last channel confirmed */
+	char self[sizeof CHANNEL_SELF + RANDOM_WORD_LEN]; /* our own channel, without the prefix */
+	int64_t echo_asked_ms; /* when the oldest unanswered sign of life was asked for; 0 = none */
+	int64_t watchdog_ms; /* when the watchdog ran last */
+};
+
+static void on_readable(evutil_socket_t fd, short what, void *arg);
+static void on_writable(evutil_socket_t fd, short what, void *arg);
+static void on_retry(evutil_socket_t fd, short what, void *arg);
+static void on_watchdog(evutil_socket_t fd, short what, void *arg);
+static void on_failed(evutil_socket_t fd, short what, void *arg);
+
+static void set_timer(struct event *timer, int64_t ms)
+{
+	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+	event_add(timer, &after);
+}
+
+struct link *link_new(struct event_base *base, const struct config *config,
+		      const struct link_events *events, void *arg)
+{
+	struct link *link = xcalloc(1, sizeof *link);
+	char word[RANDOM_WORD_LEN + 1];
+
+	link->base = base;
+	link->config = config;
+	link->events = *events;
+	link->arg = arg;
+	link->commands.link = link->subscriber.link = link;
+	link->backoff_ms = BACKOFF_FIRST_MS;
+	redis_address_parse(config->redis.url, &link->address);
+	random_word(word);
+	strcpy(link->self, CHANNEL_SELF);
+	strcat(link->self, word);
+	link->retry = evtimer_new(base, on_retry, link);
+	link->watchdog = evtimer_new(base, on_watchdog, link);
+	link->failed = event_new(base, -1, 0, on_failed, link);
+	return link;
+}
+
+static void wire_close(struct wire *wire)
+{
+	if (wire->readable != NULL)
+		event_free(wire->readable);
+	if (wire->writable != NULL)
+		event_free(wire->writable);
+	if (wire->context != NULL)
+		redisFree(wire->context);
+	wire->readable = wire->writable = NULL;
+	wire->context = NULL;
+	wire->connected = false;
+}
+
+void link_free(struct link *link)
+{
+	if (link == NULL)
+		return;
+	wire_close(&link->commands);
+	wire_close(&link->subscriber);
+	event_free(link->retry);
+	event_free(link->watchdog);
+	event_free(link->failed);
+	redis_address_free(&link->address);
+	free(link->ring);
+	free(link);
+}
+
+bool link_is_up(const struct link *link)
+{
+	return link->up;
+}
+
+size_t link_pending(const struct link *link)
+{
+	return link->count;
+}
+
+/* --- losing it ------------------------------------------------------------------------------- */
+
+void link_lost(struct link *link, const char *why)
+{
+	if (link->failing)
+		return;
+	/* Carried out by an event of its own: whoever noticed may be deep in a callback. */
+	link->failing = true;
+	snprintf(link->why, sizeof link->why, "%s", why);
+	event_active(link->failed, EV_TIMEOUT, 1);
+}
+
+static void on_failed(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *link = arg;
+	bool was_up = link->up;
+	int64_t wait;
+
+	(void)fd;
+	(void)what;
+	if (was_up || strcmp(link->why, link->last_why) != 0)
+		log_warn("redis: %s", link->why);
+	memcpy(link->last_why, link->why, sizeof link->last_why);
+	wire_close(&link->commands);
+	wire_close(&link->subscriber);
+	event_del(link->watchdog);
+	link->up = false;
+	while (link->count > 0) {
+		struct pending lost = link->ring[link->first];
+
+		link->first = (link->first + 1) % link->room;
+		link->count--;
+		if (lost.done != NULL)
+			lost.done(lost.arg, NULL);
+	}
+	link->subscribe_acked = link->subscribe_serial;
+	link->echo_asked_ms = 0;
+	link->failing = false;
+	if (was_up)
+		link->events.down(link->arg);
+	wait = link->backoff_ms / 2 + random_below((unsigned)link->backoff_ms);
+	link->backoff_ms = link->backoff_ms * 2 < BACKOFF_MAX_MS ? link->backoff_ms * 2
+								 : BACKOFF_MAX_MS;
+	set_timer(link->retry, wait);
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+static void push_pending(struct link *link, link_reply *done, void *arg)
+{
+	if (link->count == link->room) {
+		size_t room = link->room > 0 ? link->room * 2 : 64;
+		struct pending *ring = xmalloc(room * sizeof *ring);
+
+		for (size_t i = 0; i < link->count; i++)
+			ring[i] = link->ring[(link->first + i) % link->room];
+		free(link->ring);
+		link->ring = ring;
+		link->room = room;
+		link->first = 0;
+	}
+	link->ring[(link->first + link->count) % link->room] =
+		(struct pending){.done = done, .arg = arg, .asked_ms = times_mono_ms()};
+	link->count++;
+}
+
+static void append(struct wire *wire, const struct printbuf *bytes)
+{
+	if (redisAppendFormattedCommand(wire->context, bytes->buf, buf_len(bytes)) != REDIS_OK)
+		link_lost(wire->link, "out of memory");
+}
+
+void link_command(struct link *link, const struct printbuf *command, link_reply *done, void *arg)
+{
+	push_pending(link, done, arg);
+	append(&link->commands, command);
+	if (link->count > LINK_PENDING_MAX)
+		link_lost(link, "too many commands without an answer");
+	link->events.pending(link->arg);
+}
+
+static void put_channels(struct link *link, const char *command, const char *const *channels,
+			 size_t count)
+{
+	struct printbuf *out = buf_new();
+
+	resp_begin(out, (unsigned)(1 + count));
+	resp_text(out, command);
+	for (size_t i = 0; i < count; i++)
+		resp_key(out, link->config->redis.prefix, channels[i], "");
+	append(&link->subscriber, out);
+	printbuf_free(out);
+	link->events.pending(link->arg);
+}
+
+uint64_t link_subscribe(struct link *link, const char *const *channels, size_t count)
+{
+	put_channels(link, "SUBSCRIBE", channels, count);
+	link->subscribe_serial += count;
+	return link->subscribe_serial;
+}
+
+uint64_t link_serial(const struct link *link)
+{
+	return link->subscribe_serial;
+}
+
+uint64_t link_acked(const struct link *link)
+{
+	return link->subscribe_acked;
+}
+
+void link_unsubscribe(struct link *link, const char *const *channels, size_t count)
+{
+	put_channels(link, "UNSUBSCRIBE", channels, count);
+}
+
+static void wire_flush(struct wire *wire)
+{
+	int done = 0;
+
+	if (!wire->connected || wire->link->failing)
+		return;
+	if (redisBufferWrite(wire->context, &done) != REDIS_OK)
+		link_lost(wire->link, wire->context->errstr);
+	else if (!done)
+		event_add(wire->writable, NULL);
+}
+
+void link_flush(struct link *link)
+{
+	wire_flush(&link->commands);
+	wire_flush(&link->subscriber);
+}
+
+/* --- connecting ------------------------------------------------------------------------------ */
+
+static void on_setup_reply(void *arg, const redisReply *reply)
+{
+	struct link *link = arg;
+
+	if (reply == NULL || link->failing)
+		return;
+	if (reply->type == REDIS_REPLY_ERROR)
+		link_lost(link, reply->str);
+	else if (--link->setup_left == 0) {
+		link->up = true;
+		link->echo_asked_ms = 0;
+		link->backoff_ms = BACKOFF_FIRST_MS;
+		link->last_why[0] = '\0';
+		log_info("redis: connected");
+		link->events.up(link->arg);
+	}
+}
+
+/* The first words on both connections; one answer each, and then the link is up. */
+static void greet(struct link *link)
+{
+	struct printbuf *out = buf_new();
+	unsigned count = resp_greeting(out, &link->address);
+	const char *self = link->self;
+
+	/* The subscriber's greeting is answered before its first subscription is: see on_push(). */
+	append(&link->subscriber, out);
+	link_subscribe(link, &self, 1);
+	link->setup_left = 1;
+
+	count += store_put_load(out);
+	append(&link->commands, out);
+	for (unsigned i = 0; i < count; i++)
+		push_pending(link, on_setup_reply, link);
+	link->setup_left += count;
+	printbuf_free(out);
+	link_flush(link);
+}
+
+static bool wire_open(struct wire *wire)
+{
+	struct link *link = wire->link;
+	const struct redis_address *address = &link->address;
+
+	wire->context = address->path != NULL
+				? redisConnectUnixNonBlock(address->path)
+				: redisConnectNonBlock(address->host, address->port);
+	if (wire->context == NULL || wire->context->err != 0) {
+		link_lost(link, wire->context != NULL ? wire->context->errstr : "out of memory");
+		return false;
+	}
+	if (address->host != NULL)
+		redisEnableKeepAlive(wire->context);
+	wire->readable = event_new(link->base, wire->context->fd, EV_READ | EV_PERSIST,
+				   on_readable, wire);
+	wire->writable = event_new(link->base, wire->context->fd, EV_WRITE, on_writable, wire);
+	event_add(wire->writable, NULL);
+	return true;
+}
+
+void link_start(struct link *link)
+{
+	/* Until it is up, the whole way there is what the watchdog waits for. */
+	link->watchdog_ms = link->echo_asked_ms = times_mono_ms();
+	set_timer(link->watchdog, link->config->redis.timeout_ms / 2 + 1);
+	if (wire_open(&link->commands))
+		wire_open(&link->subscriber);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	link_start(arg);
+}
+
+static void on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct wire *wire = arg;
+	struct link *link = wire->link;
+	int error = 0;
+	socklen_t len = sizeof error;
+
+	(void)what;
+	if (link->failing)
+		return;
+	if (wire->connected) {
+		wire_flush(wire);
+		return;
+	}
+	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
+		link_lost(link, strerror(error != 0 ? error : errno));
+		return;
+	}
+	wire->connected = true;
+	event_add(wire->readable, NULL);
+	if (link->commands.connected && link->subscriber.connected)
+		greet(link);
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+/* Errors that are about Redis, not about the command. */
+static bool is_outage(const redisReply *reply)
+{
+	static const char *const codes[] = {"LOADING", "READONLY", "OOM",     "NOSCRIPT",
+					    "MISCONF", "NOAUTH",   "NOPERM",  "MASTERDOWN",
+					    "BUSY",    "NOREPLICAS", "UNKILLABLE"};
+
+	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+		size_t len = strlen(codes[i]);
+
+		if (strncmp(reply->str, codes[i], len) == 0 && reply->str[len] == ' ')
+			return true;
+	}
+	return false;
+}
+
+static void on_answer(struct link *link, const redisReply *reply)
+{
+	struct pending asked;
+
+	if (reply->type == REDIS_REPLY_ERROR && (link->count == 0 || is_outage(reply))) {
+		link_lost(link, reply->str);
+		return;
+	}
+	if (link->count == 0) {
+		link_lost(link, "an answer to nothing");
+		return;
+	}
+	asked = link->ring[link->first];
+	link->first = (link->first + 1) % link->room;
+	link->count--;
+	if (asked.done != NULL)
+		asked.done(asked.arg, reply);
+}
+
+static bool is_text(const redisReply *reply, const char *text)
+{
+	return reply->type == REDIS_REPLY_STRING && strcmp(reply->str, text) == 0;
+}
+
+static void on_message(struct link *link, const redisReply *channel, const redisReply *text)
+{
+	size_t prefix_len = strlen(link->config->redis.prefix);
+
+	if (channel->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING ||
+	    channel->len < prefix_len)
+		return;
+	if (strcmp(channel->str + prefix_len, link->self) == 0)
+		link->echo_asked_ms = 0;
+	else if (link->up)
+		link->events.message(link->arg, channel->str + prefix_len, text->str, text->len);
+}
+
+static void on_push(struct link *link, const redisReply *reply)
+{
+	if (reply->type == REDIS_REPLY_ERROR) {
+		link_lost(link, reply->str);
+	} else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
+		return; /* the OK of AUTH or SELECT */
+	} else if (is_text(reply->element[0], "message")) {
+		on_message(link, reply->element[1], reply->element[2]);
+	} else if (is_text(reply->element[0], "subscribe")) {
+		link->subscribe_acked++;
+		if (link->up)
+			link->events.subscribed(link->arg);
+		else
+			on_setup_reply(link, reply);
+	}
+}
+
+/* One read of at most 16 KB a turn, so that what it causes is sent before the next. */
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+	struct wire *wire = arg;
+	struct link *link = wire->link;
+
+	(void)fd;
+	(void)what;
+	if (link->failing)
+		return;
+	if (redisBufferRead(wire->context) != REDIS_OK) {
+		link_lost(link, wire->context->errstr);
+		return;
+	}
+	while (!link->failing) {
+		void *reply = NULL;
+
+		if (redisGetReplyFromReader(wire->context, &reply) != REDIS_OK) {
+			link_lost(link, wire->context->errstr);
+			return;
+		}
+		if (reply == NULL)
+			return;
+		if (wire == &link->commands)
+			on_answer(link, reply);
+		else
+			on_push(link, reply);
+		freeReplyObject(reply);
+	}
+}
+
+/* --- the watchdog ---------------------------------------------------------------------------- */
+
+static void ask_for_echo(struct link *link, int64_t now)
+{
+	struct printbuf *out = buf_new();
+
+	resp_begin(out, 3);
+	resp_text(out, "PUBLISH");
+	resp_key(out, link->config->redis.prefix, link->self, "");
+	resp_text(out, "1");
+	link->echo_asked_ms = now;
+	link_command(link, out, NULL, NULL);
+	printbuf_free(out);
+}
+
+static void on_watchdog(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *link = arg;
+	int64_t now = times_mono_ms(), timeout = link->config->redis.timeout_ms;
+	/* When this process itself stood still, the answers may be here, unread. */
+	bool late = now - link->watchdog_ms > timeout;
+
+	(void)fd;
+	(void)what;
+	if (link->failing)
+		return;
+	link->watchdog_ms = now;
+	if (!late && ((link->count > 0 && now - link->ring[link->first].asked_ms > timeout) ||
+		      (link->echo_asked_ms != 0 && now - link->echo_asked_ms > timeout))) {
+		link_lost(link, "no answer in time");
+		return;
+	}
+	if (link->up && link->echo_asked_ms == 0)
+		ask_for_echo(link, now);
+	set_timer(link->watchdog, timeout / 2 + 1);
+}

@@ -1,0 +1,85 @@
+/*
+ * Redis for an event loop: one connection for commands, one for
+ * subscriptions, opened together, lost together and found again with a
+ * jittered back-off.
+ *
+ * It stands on hiredis' non-blocking context and its reader rather than on
+ * hiredis' async API: that one aborts on an UNSUBSCRIBE of the last channel,
+ * loses the callback of a channel that is subscribed again before its
+ * UNSUBSCRIBE is answered, keeps a dictionary entry per channel, and frees its
+ * context under its caller.
+ *
+ * What is asked for in one turn of the loop goes out in one write, by
+ * link_flush(). Nothing waits longer than redis.timeout_ms: a watchdog asks
+ * both connections for a sign of life (a message on a channel of its own
+ * comes the whole way round) and takes an answer that is overdue as a loss.
+ */
+#ifndef PRESENCE_STREAM_LINK_H
+#define PRESENCE_STREAM_LINK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <event2/event.h>
+#include <hiredis/hiredis.h>
+
+#include "base/buf.h"
+#include "base/config.h"
+
+#define LINK_PENDING_MAX 20000 /* commands without an answer: more means that Redis is lost */
+#define LINK_SUBSCRIBE_MAX 500 /* channels in one SUBSCRIBE or UNSUBSCRIBE */
+
+struct link;
+
+struct link_events {
+	/* Both connections work and the scripts are loaded; no channel is subscribed. */
+	void (*up)(void *arg);
+	/* Lost: every pending callback was called with NULL just before. */
+	void (*down)(void *arg);
+	/* A published message; channel without the prefix. Both are borrowed. */
+	void (*message)(void *arg, const char *channel, const char *text, size_t len);
+	/* One more subscription is confirmed: see link_acked(). */
+	void (*subscribed)(void *arg);
+	/* Something was queued: call link_flush() at the end of this turn. */
+	void (*pending)(void *arg);
+};
+
+struct link *link_new(struct event_base *base, const struct config *config,
+		      const struct link_events *events, void *arg);
+void link_free(struct link *link); /* pending callbacks are dropped, not called */
+
+/* Starts connecting; from then on the link looks after itself. */
+void link_start(struct link *link);
+
+bool link_is_up(const struct link *link);
+size_t link_pending(const struct link *link); /* commands without an answer */
+
+/*
+ * The answer to a command, borrowed; NULL when the link was lost before it
+ * came, and the command may or may not have been done. An error reply is
+ * passed on only when it is about this command; one that says that Redis
+ * cannot work (loading, read-only, out of memory, script unknown, ...) counts
+ * as a loss.
+ */
+typedef void link_reply(void *arg, const redisReply *reply);
+
+/* Queues one command in RESP. Only while link_is_up(). */
+void link_command(struct link *link, const struct printbuf *command, link_reply *done, void *arg);
+
+/*
+ * Queues a subscription to channels (prefix is added), 1..LINK_SUBSCRIBE_MAX of
+ * them; returns its serial. Only while link_is_up().
+ */
+uint64_t link_subscribe(struct link *link, const char *const *channels, size_t count);
+uint64_t link_serial(const struct link *link); /* of the last subscription asked for */
+uint64_t link_acked(const struct link *link); /* of the last one confirmed */
+void link_unsubscribe(struct link *link, const char *const *channels, size_t count);
+
+/* Writes what is queued. */
+void link_flush(struct link *link);
+
+/* Gives up both connections and starts over: what Redis holds cannot be relied on. */
+void link_lost(struct link *link, const char *why);
+
+#endif

@@ -1,0 +1,152 @@
+/* presence-streamd: holds thousands of Server-Sent-Events streams open over FastCGI. */
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "auth/token.h"
+#include "base/address.h"
+#include "base/config.h"
+#include "base/log.h"
+#include "directory/directory.h"
+#include "stream/server.h"
+
+#define DIRECTORY_THREADS 4
+#define ACTIVATED_FD 3 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
+
+static const char usage[] =
+	"Usage: presence-streamd [-c FILE]\n"
+	"Holds the Server-Sent-Events streams of the presence service as a FastCGI responder.\n"
+	"\n"
+	"  -c, --config FILE  configuration (default $PRESENCE_CONFIG, else\n"
+	"                     " SYSCONFDIR "/presence/presence.conf)\n"
+	"      --help         this text\n"
+	"      --version      the version\n"
+	"\n"
+	"It listens on descriptor 0 when that is a listening socket, on a socket passed by\n"
+	"systemd (LISTEN_FDS), or on [stream] listen. SIGTERM ends the streams over\n"
+	"[stream] drain seconds; a second one ends them at once.\n";
+
+/* The file to read; exits for --help, --version and wrong options. */
+static const char *read_options(int argc, char **argv)
+{
+	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
+						{"help", no_argument, NULL, 'h'},
+						{"version", no_argument, NULL, 'v'},
+						{NULL, 0, NULL, 0}};
+	const char *file = config_default_file();
+	int option;
+
+	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			file = optarg;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			exit(0);
+		case 'v':
+			puts("presence-streamd " PACKAGE_VERSION);
+			exit(0);
+		default:
+			fputs(usage, stderr);
+			exit(2);
+		}
+	}
+	if (optind < argc) {
+		fputs(usage, stderr);
+		exit(2);
+	}
+	return file;
+}
+
+/* A socket that systemd passes to this very process (sd_listen_fds(3)), or -1. */
+static int activated_socket(void)
+{
+	const char *pid = getenv("LISTEN_PID"), *fds = getenv("LISTEN_FDS");
+
+	if (pid == NULL || fds == NULL || strtol(pid, NULL, 10) != (long)getpid() ||
+	    strtol(fds, NULL, 10) < 1 || !fd_is_listening(ACTIVATED_FD))
+		return -1;
+	fcntl(ACTIVATED_FD, F_SETFD, FD_CLOEXEC);
+	return ACTIVATED_FD;
+}
+
+/* The socket to serve; *path is set when its file is ours to remove at the end. */
+static int open_socket(const struct config *config, char **path)
+{
+	struct listen_address address;
+	const char *why;
+	int fd;
+
+	*path = NULL;
+	if (fd_is_listening(STDIN_FILENO))
+		return STDIN_FILENO;
+	fd = activated_socket();
+	if (fd >= 0)
+		return fd;
+	listen_address_parse(config->stream.listen, &address);
+	fd = listen_address_open(&address, (unsigned)config->stream.mode, &why);
+	if (fd < 0) {
+		log_error("%s: %s: %s", config->stream.listen, why, strerror(errno));
+	} else if (address.path != NULL) {
+		*path = address.path;
+		address.path = NULL;
+	}
+	listen_address_free(&address);
+	return fd;
+}
+
+static int serve(const struct config *config, const struct token_keys *keys,
+		 struct directory *directory)
+{
+	char *path;
+	int fd = open_socket(config, &path);
+	struct server *server = fd >= 0 ? server_new(config, keys, directory, fd) : NULL;
+
+	if (server == NULL) {
+		free(path);
+		return 1;
+	}
+	server_run(server);
+	/* Before the last streams are cut, so that the web server asks the next process. */
+	if (path != NULL)
+		unlink(path);
+	free(path);
+	server_free(server);
+	log_info("stopped");
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *file = read_options(argc, argv);
+	char err[1024];
+	struct config *config = config_load(file, err, sizeof err);
+	struct token_keys *keys = NULL;
+	struct directory *directory = NULL;
+	int status = 2;
+
+	if (config == NULL) {
+		fprintf(stderr, "%s\n", err);
+		return 2;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	log_setup("presence-streamd", (enum log_level)config->log.level, config->log.target == 1);
+	keys = token_keys_open(config, err, sizeof err);
+	if (keys != NULL)
+		directory = directory_open(config, DIRECTORY_THREADS, err, sizeof err);
+	if (keys == NULL || directory == NULL)
+		fprintf(stderr, "%s: %s\n", file, err);
+	else
+		status = serve(config, keys, directory);
+	if (directory != NULL)
+		directory_close(directory);
+	token_keys_free(keys);
+	config_free(config);
+	return status;
+}

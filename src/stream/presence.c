@@ -1,0 +1,763 @@
+#include "stream/presence.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/log.h"
+#include "base/times.h"
+#include "store/keys.h"
+#include "store/status.h"
+#include "stream/stream.h"
+
+#define TOUCHES_ASKED_MAX 8 /* batches of STORE_BATCH_MAX sessions under way at a time */
+#define SNAPSHOTS_ASKED_MAX 64 /* MGETs under way at a time */
+#define SNAPSHOT_USERS 333 /* in one MGET: about 1,000 keys */
+#define CLOSINGS_MAX 100000 /* kept for a Redis that is away; older ones end by stream_ttl */
+#define MESSAGE_MAX 16384 /* bytes of a status_change */
+
+/* A session whose stream is gone. */
+struct closing {
+	struct userid user;
+	char *tok;
+	char word[RANDOM_WORD_LEN + 1];
+};
+
+/* A stream that an answer is for; it may be gone when the answer comes. */
+struct handle {
+	uint32_t number, generation;
+};
+
+static struct stream *stream_of(const struct subscriber *subscriber)
+{
+	return (struct stream *)((char *)subscriber - offsetof(struct stream, subscriber));
+}
+
+static struct handle handle_of(const struct stream *stream)
+{
+	return (struct handle){stream->subscriber.number, stream->generation};
+}
+
+static struct stream *find_stream(const struct server *server, struct handle handle)
+{
+	struct subscriber *subscriber = server->hub.subscribers[handle.number];
+	struct stream *stream = subscriber != NULL ? stream_of(subscriber) : NULL;
+
+	return stream != NULL && stream->generation == handle.generation ? stream : NULL;
+}
+
+/* --- friends and topics ---------------------------------------------------------------------- */
+
+static void join(struct stream *stream, const char *kind, const char *id)
+{
+	char channel[HUB_CHANNEL_MAX];
+
+	snprintf(channel, sizeof channel, "%s%s", kind, id);
+	hub_join(&stream->server->hub, &stream->subscriber, channel);
+}
+
+/* The id of the user a topic is about; NULL for the inbox. */
+static const char *watched_id(const struct topic *topic)
+{
+	size_t len = sizeof CHANNEL_STATUS - 1;
+
+	return strncmp(topic->channel, CHANNEL_STATUS, len) == 0 ? topic->channel + len : NULL;
+}
+
+/* New topics may wait for their subscription; the snapshot waits with them. */
+static void await_subscriptions(struct stream *stream)
+{
+	struct server *server = stream->server;
+
+	stream->subscribed = false;
+	if (stream->in_join)
+		TAILQ_REMOVE(&server->joining, stream, join);
+	stream->in_join = true;
+	stream->subscribe_serial = 0; /* set when this turn's subscriptions are sent */
+	TAILQ_INSERT_TAIL(&server->joining, stream, join);
+	server_want_turn(server);
+}
+
+static void join_all(struct stream *stream, const struct friends *friends)
+{
+	join(stream, CHANNEL_INBOX, stream->user.text);
+	for (size_t i = 0; i < friends->count; i++)
+		join(stream, CHANNEL_STATUS, friends->list[i].user.text);
+	await_subscriptions(stream);
+}
+
+static void want_touch(struct stream *stream)
+{
+	struct server *server = stream->server;
+
+	/* One under way may have been done before what this one is for. */
+	stream->touch_again = stream->touching;
+	if (stream->in_touch || stream->touching || !link_is_up(server->link))
+		return;
+	stream->in_touch = true;
+	TAILQ_INSERT_TAIL(&server->to_touch, stream, touch);
+	server_want_turn(server);
+}
+
+static unsigned streams_of_user(const struct server *server, const struct userid *user)
+{
+	char channel[HUB_CHANNEL_MAX];
+	const struct topic *inbox;
+
+	snprintf(channel, sizeof channel, CHANNEL_INBOX "%s", user->text);
+	inbox = hub_find(&server->hub, channel);
+	return inbox != NULL ? inbox->subscribers.count : 0;
+}
+
+void presence_open(struct stream *stream, const struct friends *friends)
+{
+	struct server *server = stream->server;
+	const struct config *config = server->config;
+
+	if (streams_of_user(server, &stream->user) >=
+	    (unsigned)config->stream.max_streams_per_user) {
+		stream_refuse(stream, PROBLEM_TOO_MANY_STREAMS, NULL);
+		return;
+	}
+	hub_add(&server->hub, &stream->subscriber);
+	join_all(stream, friends);
+	stream->phase = PHASE_OPENING;
+	stream->snapshot = SNAPSHOT_WAITING;
+	stream->deadline_ms = 0; /* from here on the link watches over the time */
+	event_del(&stream->timer);
+	if (link_is_up(server->link))
+		want_touch(stream);
+	else
+		stream_open(stream);
+}
+
+void presence_update_friends(struct stream *stream, const struct friends *friends)
+{
+	struct hub *hub = &stream->server->hub;
+	int64_t now = times_mono_ms();
+
+	/* Topics that are joined again at once stay subscribed: see HUB_IDLE_MS. */
+	while (stream->subscriber.topics.count > 0)
+		hub_leave(hub, &stream->subscriber, stream->subscriber.topics.count - 1, now);
+	join_all(stream, friends);
+	presence_want_snapshot(stream);
+}
+
+/* --- closing --------------------------------------------------------------------------------- */
+
+static void remember_closing(struct server *server, const struct stream *stream)
+{
+	struct closing *closing;
+
+	if (server->closing_count == CLOSINGS_MAX)
+		return;
+	if (server->closing_count == server->closing_room) {
+		server->closing_room = server->closing_room > 0 ? server->closing_room * 2 : 16;
+		server->closings = xrealloc(server->closings,
+					    server->closing_room * sizeof server->closings[0]);
+	}
+	closing = &server->closings[server->closing_count++];
+	closing->user = stream->user;
+	closing->tok = xstrdup(stream->tok);
+	memcpy(closing->word, stream->word, sizeof closing->word);
+	server_want_turn(server);
+}
+
+static void forget_snapshot(struct stream *stream)
+{
+	if (stream->snapshot == SNAPSHOT_QUEUED)
+		TAILQ_REMOVE(&stream->server->to_snapshot, stream, snapshot_link);
+	stream->snapshot = SNAPSHOT_WAITING;
+	stream->snapshot_serial++;
+	if (stream->initial != NULL)
+		printbuf_free(stream->initial);
+	stream->initial = NULL;
+	outbox_clear(&stream->held);
+}
+
+void presence_close(struct stream *stream)
+{
+	struct server *server = stream->server;
+
+	if (stream->has_session)
+		remember_closing(server, stream);
+	stream->has_session = false;
+	forget_snapshot(stream);
+	if (stream->in_touch)
+		TAILQ_REMOVE(&server->to_touch, stream, touch);
+	if (stream->in_join)
+		TAILQ_REMOVE(&server->joining, stream, join);
+	stream->in_touch = stream->in_join = false;
+	stream->touching = stream->touch_again = false;
+	stream->admitted = stream->subscribed = false;
+	stream->degraded = stream->resync = false;
+	hub_remove(&server->hub, &stream->subscriber, times_mono_ms());
+}
+
+/* The oldest first, a batch at a time; all go out in this turn. */
+static void flush_closings(struct server *server)
+{
+	struct store_close items[STORE_BATCH_MAX];
+	unsigned done = 0;
+
+	while (done < server->closing_count) {
+		size_t count = 0;
+
+		while (count < STORE_BATCH_MAX && done + count < server->closing_count) {
+			const struct closing *closing = &server->closings[done + count];
+
+			items[count++] = (struct store_close){&closing->user, closing->tok,
+							      closing->word};
+		}
+		buf_reset(server->scratch);
+		store_put_close(server->scratch, server->store, items, count);
+		link_command(server->link, server->scratch, NULL, NULL);
+		done += (unsigned)count;
+	}
+	for (unsigned i = 0; i < server->closing_count; i++)
+		free(server->closings[i].tok);
+	server->closing_count = 0;
+}
+
+/* --- sessions -------------------------------------------------------------------------------- */
+
+struct touch_batch {
+	struct server *server;
+	size_t count;
+	struct handle streams[STORE_BATCH_MAX];
+};
+
+static void on_verdict(struct stream *stream, enum store_verdict verdict)
+{
+	stream->touching = false;
+	switch (verdict) {
+	case STORE_DONE:
+		stream->admitted = true;
+		if (stream->phase == PHASE_OPENING)
+			stream_open(stream);
+		if (stream->touch_again)
+			want_touch(stream);
+		if (stream->snapshot == SNAPSHOT_WAITING)
+			presence_want_snapshot(stream);
+		return;
+	case STORE_REVOKED:
+		stream->has_session = false;
+		if (stream->phase == PHASE_OPENING)
+			stream_refuse(stream, PROBLEM_TOKEN_REVOKED, NULL);
+		else
+			stream_end(stream, "revoked");
+		return;
+	case STORE_TOO_MANY_STREAMS:
+		stream->has_session = false;
+		stream_refuse(stream, PROBLEM_TOO_MANY_STREAMS, NULL);
+		return;
+	case STORE_FAILED:
+		log_warn("redis: the session of user %s could not be renewed", stream->user.text);
+		if (stream->phase == PHASE_OPENING)
+			stream_refuse(stream, PROBLEM_REDIS_UNAVAILABLE, NULL);
+		return;
+	}
+}
+
+static void on_touched(void *arg, const redisReply *reply)
+{
+	struct touch_batch *batch = arg;
+	struct server *server = batch->server;
+
+	server->touches_asked--;
+	/* When the link was lost, its down event deals with the streams. */
+	for (size_t i = 0; reply != NULL && i < batch->count; i++) {
+		struct stream *stream = find_stream(server, batch->streams[i]);
+
+		if (stream != NULL)
+			on_verdict(stream, store_read_touch(reply, i, NULL));
+	}
+	free(batch);
+	server_want_turn(server);
+}
+
+static struct store_touch touch_of(const struct stream *stream)
+{
+	bool opening = stream->phase == PHASE_OPENING;
+
+	return (struct store_touch){
+		.user = &stream->user,
+		.tok = stream->tok,
+		.iat = stream->iat,
+		.stream = stream->word,
+		/* Opening is a request, hence activity of the token too; renewing is not. */
+		.token = opening,
+		.reason = opening ? "stream_open" : "activity",
+	};
+}
+
+static void flush_touches(struct server *server)
+{
+	while (!TAILQ_EMPTY(&server->to_touch) && server->touches_asked < TOUCHES_ASKED_MAX) {
+		struct touch_batch *batch = xmalloc(sizeof *batch);
+		struct store_touch items[STORE_BATCH_MAX];
+		struct stream *stream;
+
+		batch->server = server;
+		batch->count = 0;
+		while (batch->count < STORE_BATCH_MAX &&
+		       (stream = TAILQ_FIRST(&server->to_touch)) != NULL) {
+			TAILQ_REMOVE(&server->to_touch, stream, touch);
+			stream->in_touch = false;
+			stream->touching = stream->has_session = true;
+			items[batch->count] = touch_of(stream);
+			batch->streams[batch->count++] = handle_of(stream);
+		}
+		buf_reset(server->scratch);
+		store_put_touch(server->scratch, server->store, false, items, batch->count);
+		server->touches_asked++;
+		link_command(server->link, server->scratch, on_touched, batch);
+	}
+}
+
+void presence_renew(struct stream *stream)
+{
+	want_touch(stream);
+}
+
+/* --- snapshots ------------------------------------------------------------------------------- */
+
+/* A piece of a stream's snapshot: the users from edge `first` on. */
+struct snapshot_part {
+	struct server *server;
+	struct handle stream;
+	uint32_t serial;
+	uint32_t first, end; /* places in the subscriber's list of topics */
+	bool last;
+};
+
+static bool is_ready(const struct stream *stream)
+{
+	return stream->phase == PHASE_OPEN && stream->admitted && stream->subscribed &&
+	       !stream->resync && link_is_up(stream->server->link);
+}
+
+void presence_want_snapshot(struct stream *stream)
+{
+	struct server *server = stream->server;
+
+	if (stream->snapshot != SNAPSHOT_QUEUED)
+		forget_snapshot(stream);
+	if (stream->snapshot == SNAPSHOT_QUEUED || !is_ready(stream))
+		return;
+	stream->snapshot = SNAPSHOT_QUEUED;
+	TAILQ_INSERT_TAIL(&server->to_snapshot, stream, snapshot_link);
+	server_want_turn(server);
+}
+
+/* `initial` and what was held go out. */
+static void finish_snapshot(struct stream *stream)
+{
+	struct printbuf *text = stream->server->scratch;
+	struct frame *frame;
+
+	buf_puts(stream->initial, "}");
+	buf_reset(text);
+	sse_put(text, "initial", stream->initial->buf, buf_len(stream->initial));
+	frame = frame_new(text->buf, buf_len(text));
+	stream_send(stream, frame);
+	frame_unref(frame);
+	printbuf_free(stream->initial);
+	stream->initial = NULL;
+	outbox_move(&stream->outbox, &stream->held);
+	stream->snapshot = SNAPSHOT_DONE;
+	stream->degraded = false;
+}
+
+/* Appends the users of one part; false when the reply is not what was asked for. */
+static bool add_part(struct stream *stream, const struct snapshot_part *part,
+		     const redisReply *reply)
+{
+	struct printbuf *out = stream->initial;
+	size_t index = 0;
+
+	for (uint32_t place = part->first; place < part->end; place++) {
+		const char *id = watched_id(
+			hub_topic_at(&stream->server->hub, &stream->subscriber, place));
+		struct userid user;
+		struct status status;
+
+		if (id == NULL)
+			continue;
+		if (!status_read(reply, index++, &status))
+			return false;
+		memcpy(user.text, id, strlen(id) + 1);
+		buf_puts(out, buf_len(out) > 1 ? ",\"" : "\"");
+		buf_puts(out, id);
+		buf_puts(out, "\":");
+		status_put_json(out, &user, &status, NULL);
+	}
+	return true;
+}
+
+static void on_snapshot(void *arg, const redisReply *reply)
+{
+	struct snapshot_part *part = arg;
+	struct server *server = part->server;
+	struct stream *stream = find_stream(server, part->stream);
+
+	server->snapshots_asked--;
+	if (reply != NULL && stream != NULL && stream->snapshot_serial == part->serial) {
+		if (!add_part(stream, part, reply))
+			link_lost(server->link, "a snapshot failed");
+		else if (part->last)
+			finish_snapshot(stream);
+	}
+	free(part);
+	server_want_turn(server);
+}
+
+static void ask_part(struct stream *stream, uint32_t first, uint32_t end, unsigned users)
+{
+	struct server *server = stream->server;
+	struct snapshot_part *part = xmalloc(sizeof *part);
+	struct userid user;
+
+	*part = (struct snapshot_part){.server = server,
+				       .stream = handle_of(stream),
+				       .serial = stream->snapshot_serial,
+				       .first = first,
+				       .end = end,
+				       .last = end == stream->subscriber.topics.count};
+	buf_reset(server->scratch);
+	status_put_mget(server->scratch, users);
+	for (uint32_t place = first; place < end; place++) {
+		const char *id = watched_id(hub_topic_at(&server->hub, &stream->subscriber, place));
+
+		if (id == NULL)
+			continue;
+		memcpy(user.text, id, strlen(id) + 1);
+		status_put_keys(server->scratch, server->config->redis.prefix, &user);
+	}
+	server->snapshots_asked++;
+	link_command(server->link, server->scratch, on_snapshot, part);
+}
+
+static void ask_snapshot(struct stream *stream)
+{
+	const struct hub *hub = &stream->server->hub;
+	uint32_t end = 0, first = 0;
+	unsigned users = 0;
+
+	stream->snapshot = SNAPSHOT_ASKED;
+	stream->snapshot_serial++;
+	stream->initial = buf_new();
+	buf_puts(stream->initial, "{");
+	while (end < stream->subscriber.topics.count) {
+		users += watched_id(hub_topic_at(hub, &stream->subscriber, end++)) != NULL;
+		if (users == SNAPSHOT_USERS) {
+			ask_part(stream, first, end, users);
+			first = end;
+			users = 0;
+		}
+	}
+	if (users > 0)
+		ask_part(stream, first, end, users);
+	else if (first == 0) /* nobody to ask for */
+		finish_snapshot(stream);
+}
+
+static void flush_snapshots(struct server *server)
+{
+	struct stream *stream;
+
+	while (server->snapshots_asked < SNAPSHOTS_ASKED_MAX &&
+	       (stream = TAILQ_FIRST(&server->to_snapshot)) != NULL) {
+		TAILQ_REMOVE(&server->to_snapshot, stream, snapshot_link);
+		ask_snapshot(stream);
+	}
+}
+
+/* --- subscriptions --------------------------------------------------------------------------- */
+
+static void flush_subscriptions(struct server *server)
+{
+	const char *channels[LINK_SUBSCRIBE_MAX];
+	struct topic *topic;
+	struct stream *stream;
+	uint64_t serial;
+
+	while (!TAILQ_EMPTY(&server->hub.wanted)) {
+		size_t count = 0;
+
+		TAILQ_FOREACH(topic, &server->hub.wanted, link) {
+			if (count == LINK_SUBSCRIBE_MAX)
+				break;
+			channels[count++] = topic->channel;
+		}
+		link_subscribe(server->link, channels, count);
+		while (count-- > 0)
+			hub_asked(&server->hub, TAILQ_FIRST(&server->hub.wanted));
+	}
+	serial = link_serial(server->link);
+	/* The newest are at the end; those that were there before have their serial. */
+	TAILQ_FOREACH_REVERSE(stream, &server->joining, stream_list, join) {
+		if (stream->subscribe_serial != 0)
+			break;
+		stream->subscribe_serial = serial;
+	}
+}
+
+/* Streams whose subscriptions are confirmed go on. */
+static void release_joined(struct server *server)
+{
+	struct stream *stream;
+
+	while ((stream = TAILQ_FIRST(&server->joining)) != NULL &&
+	       stream->subscribe_serial != 0 &&
+	       stream->subscribe_serial <= link_acked(server->link)) {
+		TAILQ_REMOVE(&server->joining, stream, join);
+		stream->in_join = false;
+		stream->subscribed = true;
+		if (stream->snapshot == SNAPSHOT_WAITING)
+			presence_want_snapshot(stream);
+	}
+}
+
+static void unsubscribe_idle(struct server *server, int64_t now_ms)
+{
+	struct topic *topics[LINK_SUBSCRIBE_MAX];
+	const char *channels[LINK_SUBSCRIBE_MAX];
+	size_t count;
+
+	do {
+		count = 0;
+		while (count < LINK_SUBSCRIBE_MAX &&
+		       (topics[count] = hub_take_idle(&server->hub, now_ms)) != NULL) {
+			channels[count] = topics[count]->channel;
+			count++;
+		}
+		if (count > 0)
+			link_unsubscribe(server->link, channels, count);
+		for (size_t i = 0; i < count; i++)
+			free(topics[i]);
+	} while (count == LINK_SUBSCRIBE_MAX);
+}
+
+/* --- what Redis says ------------------------------------------------------------------------- */
+
+static void on_status_message(struct server *server, const struct topic *topic, const char *text,
+			      size_t len)
+{
+	struct frame *frame;
+
+	if (len == 0 || len > MESSAGE_MAX || memchr(text, '\n', len) != NULL ||
+	    memchr(text, '\r', len) != NULL || memchr(text, '\0', len) != NULL) {
+		server->dropped_messages++;
+		log_warn("redis: dropped a message on %s: not one line of 1 to %d bytes",
+			 topic->channel, MESSAGE_MAX);
+		return;
+	}
+	frame = sse_frame("status_change", text, len);
+	for (uint32_t place = 0; place < topic->subscribers.count; place++)
+		stream_deliver(stream_of(hub_subscriber_at(&server->hub, topic, place)), frame);
+	frame_unref(frame);
+}
+
+/*
+ * Which streams a `revoked` is about is not decided here: each stream it may
+ * mean is touched, and the answer tells whether its token is good.
+ */
+static void on_inbox_message(struct server *server, const struct topic *topic, const char *text,
+			     size_t len)
+{
+	const char *why, *type = "", *tok = NULL;
+	struct json_object *message = json_parse_object(text, len, &why);
+
+	if (message == NULL || !json_is_text(json_member(message, "type"), 64, &type)) {
+		server->dropped_messages++;
+		log_warn("redis: dropped a message on %s: not an object with a type",
+			 topic->channel);
+		json_object_put(message);
+		return;
+	}
+	json_is_text(json_member(message, "tok"), TOKEN_NAME_MAX, &tok);
+	for (uint32_t place = 0; place < topic->subscribers.count; place++) {
+		struct stream *stream = stream_of(hub_subscriber_at(&server->hub, topic, place));
+
+		if (strcmp(type, "friends_changed") == 0 && stream->phase == PHASE_OPEN)
+			stream_ask_friends(stream);
+		else if (strcmp(type, "revoked") == 0 &&
+			 (tok == NULL || strcmp(tok, stream->tok) == 0))
+			want_touch(stream);
+	}
+	json_object_put(message);
+}
+
+static void on_message(void *arg, const char *channel, const char *text, size_t len)
+{
+	struct server *server = arg;
+	const struct topic *topic = hub_find(&server->hub, channel);
+
+	if (topic == NULL)
+		return;
+	if (watched_id(topic) != NULL)
+		on_status_message(server, topic, text, len);
+	else
+		on_inbox_message(server, topic, text, len);
+}
+
+static void on_subscribed(void *arg)
+{
+	release_joined(arg);
+}
+
+static void on_pending(void *arg)
+{
+	server_want_turn(arg);
+}
+
+/* --- gaps ------------------------------------------------------------------------------------ */
+
+/*
+ * After any gap Redis may hold neither our sessions nor what we said last: each
+ * session is touched again, then each stream gets a snapshot (on_verdict).
+ */
+static void recover(struct server *server)
+{
+	struct stream *stream;
+
+	TAILQ_FOREACH(stream, &server->connections, connection) {
+		if (stream->phase != PHASE_OPENING && stream->phase != PHASE_OPEN)
+			continue;
+		stream->admitted = false;
+		forget_snapshot(stream);
+		want_touch(stream);
+	}
+}
+
+static void on_up(void *arg)
+{
+	struct server *server = arg;
+	struct stream *stream;
+
+	free(server->epoch);
+	server->epoch = NULL;
+	server->sweeping = false;
+	TAILQ_FOREACH(stream, &server->connections, connection) {
+		if (stream->subscriber.number != 0)
+			await_subscriptions(stream);
+	}
+	recover(server);
+	server_want_turn(server);
+}
+
+static void on_down(void *arg)
+{
+	struct server *server = arg;
+	static const char data[] = "{\"reason\":\"redis_unavailable\"}";
+	struct frame *degraded = sse_frame("degraded", data, sizeof data - 1);
+	struct stream *stream;
+
+	hub_unsubscribed(&server->hub);
+	server->sweeping = false;
+	TAILQ_FOREACH(stream, &server->connections, connection) {
+		if (stream->phase != PHASE_OPENING && stream->phase != PHASE_OPEN)
+			continue;
+		forget_snapshot(stream);
+		if (stream->in_touch)
+			TAILQ_REMOVE(&server->to_touch, stream, touch);
+		stream->in_touch = stream->touching = stream->touch_again = false;
+		stream->admitted = stream->subscribed = false;
+		if (stream->phase == PHASE_OPENING)
+			stream_open(stream); /* says degraded itself */
+		else if (!stream->degraded)
+			stream_send(stream, degraded);
+		stream->degraded = true;
+	}
+	frame_unref(degraded);
+}
+
+/* --- sweeping -------------------------------------------------------------------------------- */
+
+static void ask_sweep(struct server *server);
+
+static void on_swept(void *arg, const redisReply *reply)
+{
+	struct server *server = arg;
+	const char *epoch;
+	bool more;
+
+	server->sweeping = false;
+	if (reply == NULL)
+		return;
+	if (!store_read_sweep(reply, &more, &epoch)) {
+		log_warn("redis: a sweep failed: %s",
+			 reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected answer");
+		return;
+	}
+	if (server->epoch != NULL && strcmp(server->epoch, epoch) != 0) {
+		log_warn("redis: was wiped; %u streams register anew", server->stream_count);
+		recover(server);
+	}
+	if (server->epoch == NULL || strcmp(server->epoch, epoch) != 0) {
+		free(server->epoch);
+		server->epoch = xstrdup(epoch);
+	}
+	if (more)
+		ask_sweep(server);
+}
+
+static void ask_sweep(struct server *server)
+{
+	char word[RANDOM_WORD_LEN + 1];
+
+	random_word(word);
+	buf_reset(server->scratch);
+	store_put_sweep(server->scratch, server->store, true, word);
+	server->sweeping = true;
+	server->swept_ms = times_mono_ms();
+	link_command(server->link, server->scratch, on_swept, server);
+}
+
+void presence_tick(struct server *server, int64_t now_ms)
+{
+	int64_t every = (int64_t)server->config->presence.sweep * 1000;
+
+	if (!link_is_up(server->link))
+		return;
+	unsubscribe_idle(server, now_ms);
+	if (!server->sweeping && now_ms - server->swept_ms >= every)
+		ask_sweep(server);
+}
+
+void presence_flush(struct server *server)
+{
+	if (!link_is_up(server->link))
+		return;
+	flush_subscriptions(server);
+	release_joined(server);
+	flush_touches(server);
+	if (server->closing_count > 0)
+		flush_closings(server);
+	flush_snapshots(server);
+	link_flush(server->link);
+}
+
+bool presence_is_settled(const struct server *server)
+{
+	return !link_is_up(server->link) ||
+	       (server->closing_count == 0 && link_pending(server->link) == 0);
+}
+
+void presence_free(struct server *server)
+{
+	for (unsigned i = 0; i < server->closing_count; i++)
+		free(server->closings[i].tok);
+	free(server->closings);
+	free(server->epoch);
+}
+
+const struct link_events presence_link_events = {
+	.up = on_up,
+	.down = on_down,
+	.message = on_message,
+	.subscribed = on_subscribed,
+	.pending = on_pending,
+};

@@ -1,0 +1,39 @@
+/*
+ * What streamd says to Redis and hears from it: sessions, subscriptions,
+ * snapshots, changes, sweeps; and how it recovers when Redis was away or wiped.
+ */
+#ifndef PRESENCE_STREAM_PRESENCE_H
+#define PRESENCE_STREAM_PRESENCE_H
+
+#include "stream/server.h"
+
+/* The callbacks for link_new(), with the server as their argument. */
+extern const struct link_events presence_link_events;
+
+/* The friends are known: joins the hub, asks for the session (PHASE_OPENING). */
+void presence_open(struct stream *stream, const struct friends *friends);
+
+/* The friends may be others: joins and leaves topics, then a new snapshot. */
+void presence_update_friends(struct stream *stream, const struct friends *friends);
+
+/* The stream is over: leaves the hub and every queue, its session closes. */
+void presence_close(struct stream *stream);
+
+/* Asks for the session to be renewed. */
+void presence_renew(struct stream *stream);
+
+/* Asks for a snapshot as soon as the stream is ready for one. */
+void presence_want_snapshot(struct stream *stream);
+
+/* Once a second at most: sweep, watch the epoch, unsubscribe idle topics. */
+void presence_tick(struct server *server, int64_t now_ms);
+
+/* At the end of a turn: subscriptions, touches, closings and snapshots go out. */
+void presence_flush(struct server *server);
+
+/* Whether Redis was told, or cannot be told, of every stream that closed. */
+bool presence_is_settled(const struct server *server);
+
+void presence_free(struct server *server);
+
+#endif

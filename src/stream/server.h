@@ -1,0 +1,80 @@
+/*
+ * presence-streamd's one loop and what its parts share: the listener and the
+ * timers (server.c), connections and their life (stream.c), what Redis says
+ * and is told (presence.c).
+ */
+#ifndef PRESENCE_STREAM_SERVER_H
+#define PRESENCE_STREAM_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include <event2/event.h>
+#include <event2/listener.h>
+
+#include "auth/token.h"
+#include "base/config.h"
+#include "directory/directory.h"
+#include "store/store.h"
+#include "stream/frame.h"
+#include "stream/hub.h"
+#include "stream/link.h"
+
+struct stream;
+TAILQ_HEAD(stream_list, stream);
+
+struct server {
+	struct event_base *base;
+	const struct config *config;
+	const struct token_keys *keys;
+	struct store *store;
+	struct directory *directory;
+	struct link *link;
+	struct hub hub;
+
+	struct evconnlistener *listener;
+	struct event *accept_again, *tick, *turn, *directory_ready, *stop_now;
+	struct event *signals[2];
+	bool accepting, draining, turn_asked;
+
+	struct stream_list connections; /* every one */
+	struct stream_list dirty; /* their outboxes wait for this turn's end */
+	struct stream_list to_touch; /* sessions to create or renew */
+	struct stream_list joining; /* wait for their subscriptions, in the order of their serials */
+	struct stream_list to_snapshot; /* ready to be asked for */
+	unsigned connection_count, stream_count, max_streams;
+	unsigned touches_asked, snapshots_asked; /* commands without an answer */
+	uint32_t next_generation;
+
+	struct closing *closings; /* sessions whose streams are gone, to be told to Redis */
+	unsigned closing_count, closing_room;
+
+	char *epoch; /* presence:epoch as seen last; NULL before */
+	int64_t swept_ms; /* when the last sweep was asked for */
+	bool sweeping;
+
+	struct frame *heartbeat; /* this second's */
+	int64_t heartbeat_second;
+	struct printbuf *scratch; /* for commands and texts; free for use in every callback */
+	uint64_t resynced, dropped_messages; /* counted for the log */
+};
+
+/*
+ * Makes a server on a listening socket. Configuration, keys and directory stay
+ * the caller's and must outlive it.
+ */
+struct server *server_new(const struct config *config, const struct token_keys *keys,
+			  struct directory *directory, int listen_fd);
+
+/* Serves until SIGTERM or SIGINT has drained it. */
+void server_run(struct server *server);
+void server_free(struct server *server);
+
+/* At the end of this turn of the loop: flush streams, ask Redis, write to it. */
+void server_want_turn(struct server *server);
+
+/* A connection is gone: the listener may accept again. */
+void server_connection_closed(struct server *server);
+
+#endif

@@ -1,0 +1,544 @@
+#include "stream/stream.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "auth/credentials.h"
+#include "base/alloc.h"
+#include "base/cgi.h"
+#include "base/log.h"
+#include "base/times.h"
+#include "stream/presence.h"
+
+#define REQUEST_TIMEOUT_MS 10000 /* for a request's records to arrive */
+#define ENDING_TIMEOUT_MS 5000 /* for the last bytes to be taken */
+#define READ_SIZE 16384
+#define PATH_MAX_LEN 2048
+#define STREAM_PATH "/presence/stream"
+
+static void on_io(evutil_socket_t fd, short what, void *arg);
+static void on_timer(evutil_socket_t fd, short what, void *arg);
+
+/* --- time ------------------------------------------------------------------------------------ */
+
+/* When the token's end is due, by this host's clock; one in its leeway gets that. */
+static int64_t ms_to_expiry(const struct stream *stream)
+{
+	int64_t left = stream->exp * 1000 - times_wall_ms();
+
+	return left > 0 ? left : left + (int64_t)stream->server->config->auth.leeway * 1000;
+}
+
+/* Sets the stream's one timer to whatever comes first. */
+static void arm(struct stream *stream)
+{
+	int64_t now = times_mono_ms(), wait = INT64_MAX;
+	struct timeval after;
+
+	if (stream->deadline_ms != 0)
+		wait = stream->deadline_ms - now;
+	if (stream->phase == PHASE_OPEN) {
+		int64_t expiry = ms_to_expiry(stream);
+
+		if (stream->heartbeat_ms - now < wait)
+			wait = stream->heartbeat_ms - now;
+		if (expiry < wait)
+			wait = expiry;
+	}
+	if (wait == INT64_MAX) {
+		event_del(&stream->timer);
+		return;
+	}
+	if (wait < 0)
+		wait = 0;
+	after.tv_sec = wait / 1000;
+	after.tv_usec = wait % 1000 * 1000;
+	event_add(&stream->timer, &after);
+}
+
+static void set_deadline(struct stream *stream, int64_t ms)
+{
+	stream->deadline_ms = times_mono_ms() + ms;
+	arm(stream);
+}
+
+/* --- birth and death ------------------------------------------------------------------------- */
+
+/* What a connection has before each request. */
+static void await_request(struct stream *stream)
+{
+	stream->phase = PHASE_REQUEST;
+	stream->generation = ++stream->server->next_generation;
+	set_deadline(stream, REQUEST_TIMEOUT_MS);
+}
+
+struct stream *stream_new(struct server *server, int fd)
+{
+	struct stream *stream = xcalloc(1, sizeof *stream);
+
+	stream->server = server;
+	stream->fd = fd;
+	fcgi_conn_init(&stream->fcgi);
+	event_assign(&stream->io, server->base, fd, EV_READ | EV_PERSIST, on_io, stream);
+	event_assign(&stream->timer, server->base, -1, 0, on_timer, stream);
+	event_add(&stream->io, NULL);
+	TAILQ_INSERT_TAIL(&server->connections, stream, connection);
+	server->connection_count++;
+	await_request(stream);
+	return stream;
+}
+
+/* Leaves Redis, the hub and the directory; the connection stays. */
+static void leave(struct stream *stream)
+{
+	if (stream->phase >= PHASE_DIRECTORY && stream->phase <= PHASE_OPEN)
+		stream->server->stream_count--;
+	if (stream->call != NULL)
+		directory_cancel(stream->call);
+	stream->call = NULL;
+	presence_close(stream);
+	outbox_clear(&stream->held);
+	free(stream->tok);
+	stream->tok = NULL;
+}
+
+void stream_destroy(struct stream *stream)
+{
+	struct server *server = stream->server;
+
+	leave(stream);
+	outbox_clear(&stream->outbox);
+	fcgi_conn_clear(&stream->fcgi);
+	event_del(&stream->io);
+	event_del(&stream->timer);
+	close(stream->fd);
+	if (stream->is_dirty)
+		TAILQ_REMOVE(&server->dirty, stream, dirty);
+	TAILQ_REMOVE(&server->connections, stream, connection);
+	server->connection_count--;
+	free(stream);
+	server_connection_closed(server);
+}
+
+/* --- sending --------------------------------------------------------------------------------- */
+
+static void make_dirty(struct stream *stream)
+{
+	if (stream->is_dirty || stream->blocked)
+		return;
+	stream->is_dirty = true;
+	TAILQ_INSERT_TAIL(&stream->server->dirty, stream, dirty);
+	server_want_turn(stream->server);
+}
+
+void stream_send(struct stream *stream, struct frame *frame)
+{
+	if (stream->outbox.count == 0)
+		stream->progress_ms = times_mono_ms();
+	outbox_push(&stream->outbox, frame);
+	make_dirty(stream);
+}
+
+static void send_text(struct stream *stream, const struct printbuf *text)
+{
+	struct frame *frame = frame_new(text->buf, buf_len(text));
+
+	stream_send(stream, frame);
+	frame_unref(frame);
+}
+
+/* Whether there is room for one more frame; if not, what waits is dropped for a later `initial`. */
+static bool has_room(struct stream *stream, size_t len)
+{
+	size_t waiting = stream->outbox.bytes + stream->held.bytes;
+
+	if (stream->resync)
+		return false;
+	if (waiting == 0 || waiting + len <= (size_t)stream->server->config->stream.queue_limit)
+		return true;
+	stream->resync = true;
+	stream->server->resynced++;
+	outbox_drop_unsent(&stream->outbox);
+	outbox_clear(&stream->held);
+	return false;
+}
+
+void stream_deliver(struct stream *stream, struct frame *frame)
+{
+	/* Before the snapshot is asked for, it will hold this change. */
+	if (stream->phase != PHASE_OPEN || stream->snapshot < SNAPSHOT_ASKED ||
+	    !has_room(stream, frame->len))
+		return;
+	if (stream->snapshot == SNAPSHOT_ASKED)
+		outbox_push(&stream->held, frame);
+	else
+		stream_send(stream, frame);
+}
+
+static void set_blocked(struct stream *stream, bool blocked)
+{
+	short what = EV_READ | EV_PERSIST | (blocked ? EV_WRITE : 0);
+
+	if (stream->blocked == blocked)
+		return;
+	stream->blocked = blocked;
+	event_del(&stream->io);
+	event_assign(&stream->io, stream->server->base, stream->fd, what, on_io, stream);
+	event_add(&stream->io, NULL);
+}
+
+void stream_flush(struct stream *stream)
+{
+	enum outbox_result result;
+	bool progress;
+
+	if (stream->is_dirty)
+		TAILQ_REMOVE(&stream->server->dirty, stream, dirty);
+	stream->is_dirty = false;
+	result = outbox_send(&stream->outbox, stream->fd, stream->fcgi.request_id, &progress);
+	if (result == OUTBOX_ERROR) {
+		stream_destroy(stream);
+		return;
+	}
+	set_blocked(stream, result == OUTBOX_BLOCKED);
+	if (progress)
+		stream->progress_ms = times_mono_ms();
+	if (result == OUTBOX_BLOCKED)
+		return;
+	if (stream->phase == PHASE_ENDING) {
+		if (!stream->fcgi.keep_conn || stream->server->draining) {
+			stream_destroy(stream);
+			return;
+		}
+		fcgi_conn_finish(&stream->fcgi);
+		await_request(stream);
+	} else if (stream->resync && stream->snapshot != SNAPSHOT_ASKED) {
+		stream->resync = false;
+		presence_want_snapshot(stream);
+	}
+}
+
+/* --- the ends of a stream -------------------------------------------------------------------- */
+
+/* The request is over: what is in the outbox goes out, and then the connection's next request. */
+static void finish(struct stream *stream)
+{
+	struct printbuf *end = stream->server->scratch;
+	struct frame *frame;
+
+	leave(stream);
+	buf_reset(end);
+	fcgi_put_end(end, stream->fcgi.request_id);
+	frame = frame_of_records(end->buf, buf_len(end));
+	stream_send(stream, frame);
+	frame_unref(frame);
+	stream->phase = PHASE_ENDING;
+	set_deadline(stream, ENDING_TIMEOUT_MS);
+}
+
+void stream_refuse(struct stream *stream, enum problem_kind kind, const char *detail)
+{
+	struct problem problem = {.kind = kind, .detail = detail};
+	struct printbuf *text = stream->server->scratch;
+
+	if (kind == PROBLEM_METHOD_NOT_ALLOWED)
+		problem.allow = "GET";
+	buf_reset(text);
+	problem_put(text, &problem, "");
+	send_text(stream, text);
+	finish(stream);
+}
+
+void stream_end(struct stream *stream, const char *reason)
+{
+	struct printbuf *text = stream->server->scratch;
+	char data[64];
+
+	if (stream->phase != PHASE_OPEN) {
+		stream_refuse(stream, PROBLEM_SHUTTING_DOWN, NULL);
+		return;
+	}
+	/* A reader that is behind gets the reason, not what it missed. */
+	if (stream->resync)
+		outbox_drop_unsent(&stream->outbox);
+	snprintf(data, sizeof data, "{\"reason\":\"%s\"}", reason);
+	buf_reset(text);
+	sse_put(text, "bye", data, strlen(data));
+	send_text(stream, text);
+	finish(stream);
+}
+
+void stream_end_later(struct stream *stream, int64_t delay_ms)
+{
+	if (stream->phase == PHASE_ENDING)
+		return;
+	set_deadline(stream, delay_ms);
+}
+
+/* --- the request ----------------------------------------------------------------------------- */
+
+static void on_friends(void *arg, enum directory_result result, struct friends *friends)
+{
+	struct stream *stream = arg;
+
+	stream->call = NULL;
+	if (stream->phase == PHASE_OPEN) {
+		/* What is known stays when the directory does not answer. */
+		if (result == DIRECTORY_OK)
+			presence_update_friends(stream, friends);
+	} else if (result == DIRECTORY_OK) {
+		presence_open(stream, friends);
+	} else {
+		stream_refuse(stream, PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
+	}
+	friends_free(friends);
+}
+
+void stream_ask_friends(struct stream *stream)
+{
+	if (stream->call != NULL)
+		directory_cancel(stream->call);
+	stream->call = directory_ask_friends(stream->server->directory, &stream->user, on_friends,
+					     stream);
+}
+
+/* Method, path, token and limits; the first thing that is wrong, or PROBLEM_NONE. */
+static enum problem_kind check_request(struct stream *stream, char *const *env,
+				       struct token *token, const char **why)
+{
+	const struct server *server = stream->server;
+	const char *base = server->config->http.base, *method = cgi_param(env, "REQUEST_METHOD");
+	char path[PATH_MAX_LEN];
+
+	*why = NULL;
+	if (method == NULL || !cgi_path(env, path, sizeof path)) {
+		*why = "REQUEST_METHOD and REQUEST_URI are required";
+		return PROBLEM_BAD_REQUEST;
+	}
+	if (strncmp(path, base, strlen(base)) != 0 || strcmp(path + strlen(base), STREAM_PATH) != 0)
+		return PROBLEM_NOT_FOUND;
+	if (strcmp(method, "GET") != 0)
+		return PROBLEM_METHOD_NOT_ALLOWED;
+	if (server->draining)
+		return PROBLEM_SHUTTING_DOWN;
+	if (server->stream_count >= server->max_streams)
+		return PROBLEM_SERVER_FULL;
+	return credentials_verify(server->keys, env, times_wall_ms() / 1000, token, why);
+}
+
+static void on_request(struct stream *stream)
+{
+	struct server *server = stream->server;
+	char **env = fcgi_conn_take_params(&stream->fcgi);
+	struct token token;
+	const char *why;
+	enum problem_kind wrong = check_request(stream, env, &token, &why);
+
+	free(env);
+	if (wrong != PROBLEM_NONE) {
+		stream_refuse(stream, wrong, why);
+		return;
+	}
+	stream->user = token.user;
+	stream->tok = xstrdup(token.name);
+	memcpy(stream->session_id, token.session_id, sizeof stream->session_id);
+	stream->iat = token.iat;
+	stream->exp = token.exp;
+	random_word(stream->word);
+	stream->phase = PHASE_DIRECTORY;
+	server->stream_count++;
+	set_deadline(stream, server->config->directory.timeout_ms);
+	stream_ask_friends(stream);
+	if (stream->call == NULL)
+		stream_refuse(stream, PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
+}
+
+/* --- the open stream ------------------------------------------------------------------------- */
+
+/* max_lifetime +- 20 %, so that streams opened together do not end together. */
+static int64_t lifetime_ms(const struct config *config)
+{
+	int64_t seconds = config->stream.max_lifetime;
+
+	return seconds * 800 + random_below((unsigned)(seconds * 400 < UINT32_MAX ? seconds * 400 + 1
+										 : UINT32_MAX));
+}
+
+static void put_connected(struct printbuf *text, const struct stream *stream)
+{
+	const struct config *config = stream->server->config;
+	struct printbuf *data = buf_new();
+	char now[TIMES_LEN + 1];
+
+	times_format(times_wall_ms() / 1000, now);
+	buf_puts(data, "{\"user_id\":");
+	userid_put_json(data, &stream->user);
+	buf_putf(data, ",\"session_id\":\"%s\",\"heartbeat\":%d,\"server_time\":\"%s\"}",
+		 stream->session_id, config->presence.heartbeat, now);
+	buf_putf(text, "retry: %d\n",
+		 config->stream.retry_ms / 2 + (int)random_below((unsigned)config->stream.retry_ms + 1));
+	sse_put(text, "connected", data->buf, buf_len(data));
+	printbuf_free(data);
+}
+
+void stream_open(struct stream *stream)
+{
+	const struct config *config = stream->server->config;
+	struct printbuf *text = stream->server->scratch;
+	static const char degraded[] = "{\"reason\":\"redis_unavailable\"}";
+
+	buf_reset(text);
+	buf_puts(text, "Status: 200 OK\r\nContent-Type: text/event-stream\r\n"
+		       "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\r\n");
+	put_connected(text, stream);
+	stream->degraded = !link_is_up(stream->server->link);
+	if (stream->degraded)
+		sse_put(text, "degraded", degraded, sizeof degraded - 1);
+	send_text(stream, text);
+	stream->phase = PHASE_OPEN;
+	stream->heartbeat_ms = times_mono_ms() + (int64_t)config->presence.heartbeat * 1000;
+	stream->deadline_ms = 0;
+	if (config->stream.max_lifetime > 0)
+		stream->deadline_ms = times_mono_ms() + lifetime_ms(config);
+	arm(stream);
+}
+
+/* This second's heartbeat event, the same frame for all streams. */
+static struct frame *heartbeat_frame(struct server *server)
+{
+	int64_t second = times_wall_ms() / 1000;
+	char when[TIMES_LEN + 1], data[64];
+
+	if (server->heartbeat != NULL && server->heartbeat_second == second)
+		return server->heartbeat;
+	frame_unref(server->heartbeat);
+	times_format(second, when);
+	snprintf(data, sizeof data, "{\"time\":\"%s\"}", when);
+	server->heartbeat = sse_frame("heartbeat", data, strlen(data));
+	server->heartbeat_second = second;
+	return server->heartbeat;
+}
+
+/* False when the stream was destroyed. */
+static bool beat(struct stream *stream, int64_t now)
+{
+	int64_t heartbeat = (int64_t)stream->server->config->presence.heartbeat * 1000;
+	struct frame *frame;
+
+	if (stream->outbox.count > 0 && now - stream->progress_ms >= 2 * heartbeat) {
+		log_info("stream of user %s: closed, reads nothing", stream->user.text);
+		stream_destroy(stream);
+		return false;
+	}
+	frame = heartbeat_frame(stream->server);
+	if (has_room(stream, frame->len))
+		stream_send(stream, frame);
+	presence_renew(stream);
+	/* Not from now: the rhythm stays even when the timer was late. */
+	stream->heartbeat_ms += heartbeat;
+	if (stream->heartbeat_ms <= now)
+		stream->heartbeat_ms = now + heartbeat;
+	return true;
+}
+
+static void on_open_timer(struct stream *stream, int64_t now)
+{
+	if (stream->deadline_ms != 0 && stream->deadline_ms <= now) {
+		stream_end(stream, stream->server->draining ? "shutdown" : "lifetime");
+		return;
+	}
+	if (ms_to_expiry(stream) <= 0) {
+		stream_end(stream, "token_expired");
+		return;
+	}
+	if (stream->heartbeat_ms <= now && !beat(stream, now))
+		return;
+	arm(stream);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct stream *stream = arg;
+	int64_t now = times_mono_ms();
+
+	(void)fd;
+	(void)what;
+	switch (stream->phase) {
+	case PHASE_REQUEST:
+	case PHASE_ENDING:
+		stream_destroy(stream);
+		return;
+	case PHASE_DIRECTORY:
+		stream_refuse(stream, stream->server->draining ? PROBLEM_SHUTTING_DOWN
+							       : PROBLEM_DIRECTORY_UNAVAILABLE,
+			      NULL);
+		return;
+	case PHASE_OPENING:
+		stream_refuse(stream, stream->server->draining ? PROBLEM_SHUTTING_DOWN
+							       : PROBLEM_REDIS_UNAVAILABLE,
+			      NULL);
+		return;
+	case PHASE_OPEN:
+		on_open_timer(stream, now);
+		return;
+	}
+}
+
+/* --- the socket ------------------------------------------------------------------------------ */
+
+/* Feeds bytes to the codec; false when the stream was destroyed. */
+static bool feed(struct stream *stream, const uint8_t *data, size_t len)
+{
+	struct printbuf *reply = stream->server->scratch;
+	size_t used = 0;
+
+	while (used < len) {
+		size_t step = 0;
+		enum fcgi_event event;
+
+		buf_reset(reply);
+		event = fcgi_conn_feed(&stream->fcgi, stream->server->max_streams, data + used,
+				       len - used, &step, reply);
+		used += step;
+		if (buf_len(reply) > 0) {
+			struct frame *frame = frame_of_records(reply->buf, buf_len(reply));
+
+			/* Nobody who reads our answers asks this often. */
+			if (stream->outbox.bytes > FCGI_PARAMS_LIMIT && stream->phase != PHASE_OPEN)
+				event = FCGI_EVENT_BROKEN;
+			stream_send(stream, frame);
+			frame_unref(frame);
+		}
+		if (event == FCGI_EVENT_BROKEN) {
+			stream_destroy(stream);
+			return false;
+		}
+		if (event == FCGI_EVENT_REQUEST)
+			on_request(stream);
+		else if (event == FCGI_EVENT_ABORT && stream->phase != PHASE_ENDING)
+			finish(stream);
+	}
+	return true;
+}
+
+static void on_io(evutil_socket_t fd, short what, void *arg)
+{
+	static uint8_t data[READ_SIZE];
+	struct stream *stream = arg;
+	ssize_t len;
+
+	if (what & EV_READ) {
+		len = recv(fd, data, sizeof data, 0);
+		if (len == 0 || (len < 0 && errno != EAGAIN && errno != EINTR)) {
+			stream_destroy(stream);
+			return;
+		}
+		if (len > 0 && !feed(stream, data, (size_t)len))
+			return;
+	}
+	if (what & EV_WRITE)
+		stream_flush(stream);
+}

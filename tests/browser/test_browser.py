@@ -1,0 +1,319 @@
+"""The demo page in a real browser: two windows, two users, one stack.
+
+test_browser.sh starts the stack (without presence-streamd, which is ours to kill) and sets
+DEMO_URL, DEMO_DIR and DEMO_BUILDDIR. SCREENSHOTS=DIR keeps pictures of the page.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+import unittest
+import urllib.request
+
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+
+URL = os.environ["DEMO_URL"]
+DIR = os.environ["DEMO_DIR"]
+BUILD = os.environ["DEMO_BUILDDIR"]
+CONFIG = os.path.join(DIR, "presence.conf")
+DEADLINE = 20  # seconds that anything may take
+GRACE = int(os.environ["PRESENCE_PRESENCE_GRACE"])
+SWEEP = 1
+
+
+def wait_until(what, seen, deadline=DEADLINE):
+    """Polls seen() until it returns a true value, and returns that."""
+    end = time.monotonic() + deadline
+    while True:
+        try:
+            value = seen()
+        except StaleElementReferenceException:
+            value = None  # the page was just drawn anew
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"expected within {deadline} s: {what}; last seen: {value!r}")
+        time.sleep(0.05)
+
+
+class Streamd:
+    """presence-streamd, as an operator would start and kill it."""
+
+    def __init__(self):
+        self.log = open(os.path.join(DIR, "streamd.log"), "ab")
+        self.process = None
+
+    def start(self):
+        self.process = subprocess.Popen(
+            [os.path.join(BUILD, "src/presence-streamd"), "-c", CONFIG],
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+        finally:
+            self.log.close()
+
+
+def start_browser(profile):
+    options = Options()
+    options.binary_location = shutil.which("chromium")
+    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic",
+                 "--no-first-run", "--disable-background-networking",
+                 "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+                 # A window in the background is to be as live as the one in front.
+                 "--disable-background-timer-throttling", "--disable-renderer-backgrounding",
+                 "--disable-backgrounding-occluded-windows",
+                 "--window-size=900,800", f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    return webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
+
+
+def presencectl(*args):
+    return subprocess.run([os.path.join(BUILD, "src/presencectl"), "-c", CONFIG, *args],
+                          check=True, capture_output=True, text=True, timeout=DEADLINE).stdout
+
+
+class Window:
+    """One browser window with the demo page: one user."""
+
+    def __init__(self, driver, first=False):
+        self.driver = driver
+        if not first:
+            driver.switch_to.new_window("window")
+        self.handle = driver.current_window_handle
+        driver.get(URL + "/")
+
+    def run(self, script, *args):
+        self.driver.switch_to.window(self.handle)
+        return self.driver.execute_script(script, *args)
+
+    def text(self, selector):
+        """What is visible there, or None."""
+        return self.run("""
+            const element = document.querySelector(arguments[0]);
+            return element?.checkVisibility() ? element.innerText : null;""", selector)
+
+    def click(self, selector):
+        self.driver.switch_to.window(self.handle)
+        self.driver.find_element("css selector", selector).click()
+
+    def fill(self, selector, text):
+        self.driver.switch_to.window(self.handle)
+        field = self.driver.find_element("css selector", selector)
+        field.clear()
+        field.send_keys(text)
+
+    def friend(self, name):
+        """(is online, the line below the name) or None."""
+        return self.run("""
+            for (const row of document.querySelectorAll(".friend")) {
+              if (row.querySelector(".name").innerText === arguments[0]) {
+                return [row.dataset.online === "true", row.querySelector(".sub").innerText];
+              }
+            }
+            return null;""", name)
+
+    def state(self):
+        return self.run("return document.getElementById('connection').dataset.state")
+
+    def token(self):
+        return self.run("return JSON.parse(sessionStorage.getItem('presence-demo')).token")
+
+    def log_in(self, user):
+        wait_until("the login form", lambda: self.text("#login"))
+        self.fill("#email", user + "@example.com")
+        self.fill("#password", "password")
+        self.click("#login button")
+        wait_until(f"{user}'s page is live", lambda: self.state() == "live")
+        wait_until("names instead of ids", lambda: self.friend("Dave" if user != "dave" else "Bob"))
+
+    def close(self):
+        self.driver.switch_to.window(self.handle)
+        self.driver.close()
+
+
+class DemoPage(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.profile = tempfile.mkdtemp(prefix="presence-chromium.")
+        cls.addClassCleanup(shutil.rmtree, cls.profile, ignore_errors=True)
+        cls.streamd = Streamd()
+        cls.streamd.start()
+        cls.addClassCleanup(cls.streamd.stop)
+        cls.driver = start_browser(cls.profile)
+        cls.addClassCleanup(cls.driver.quit)
+        cls.first_handle = cls.driver.current_window_handle
+
+    def setUp(self):
+        """Alice looks on, logged in, in the first window."""
+        self.driver.switch_to.window(self.first_handle)
+        self.alice = Window(self.driver, first=True)
+        self.alice.log_in("alice")
+        self.others = []
+        self.addCleanup(self.close_windows)
+
+    def close_windows(self):
+        for window in self.others:
+            if window.handle in self.driver.window_handles:
+                window.close()
+        self.alice.run("sessionStorage.clear()")
+        # The next test starts with everybody offline.
+        for user in ("1", "2", "3", "4", "5"):
+            presencectl("kick", user)
+
+    def open(self, user):
+        window = Window(self.driver)
+        self.others.append(window)
+        window.log_in(user)
+        return window
+
+    def wait_online(self, name):
+        wait_until(f"{name} is shown online",
+                   lambda: self.alice.friend(name) == [True, "Online"])
+
+    def wait_offline(self, name, deadline=DEADLINE):
+        def seen():
+            row = self.alice.friend(name)
+            return row is not None and not row[0] and row[1]
+
+        return wait_until(f"{name} is shown offline", seen, deadline)
+
+    def shoot(self, window, name):
+        if "SCREENSHOTS" in os.environ:
+            window.driver.switch_to.window(window.handle)
+            window.driver.save_screenshot(os.path.join(os.environ["SCREENSHOTS"], name + ".png"))
+
+    def test_login_and_logout_are_seen(self):
+        self.assertEqual(self.alice.text("#my-name"), "Alice")
+        self.assertEqual(self.alice.friend("Bob")[0], False)
+        self.assertEqual(self.alice.text("#friends-count"), "0 of 4 online")
+
+        bob = self.open("bob")
+        self.wait_online("Bob")
+        self.assertEqual(self.alice.text("#friends-count"), "1 of 4 online")
+        wait_until("two users online", lambda: self.alice.text("#count") == "2 users online")
+        self.assertIn("Bob is online", self.alice.run(
+            "return document.getElementById('news').textContent"))
+        self.assertEqual(bob.friend("Alice"), [True, "Online"])
+        self.shoot(self.alice, "friends")
+
+        bob.click("#logout")
+        wait_until("the login form", lambda: bob.text("#login"))
+        self.assertIsNone(bob.text("#notice"), "logging out oneself is no news")
+        last_seen = self.wait_offline("Bob")
+        self.assertRegex(last_seen, r"^Last seen (just now|\d0 seconds ago)$")
+        self.shoot(bob, "login")
+
+    def test_a_closed_window_is_seen_after_the_grace(self):
+        bob = self.open("bob")
+        self.wait_online("Bob")
+        # Were it the token's own lifetime that ended Bob, it would take five minutes.
+        bob.close()
+        closed = time.monotonic()
+        self.wait_offline("Bob")
+        took = time.monotonic() - closed
+        self.assertGreater(took, GRACE - 0.5, "offline before the grace had passed")
+        self.assertLess(took, GRACE + 2 * SWEEP + 3)
+
+    def test_a_reload_is_not_seen(self):
+        bob = self.open("bob")
+        self.wait_online("Bob")
+        self.alice.run("""
+            window.seen = [];
+            new MutationObserver((list) => {
+              for (const change of list) window.seen.push(change.target.dataset.online);
+            }).observe(document.getElementById("friends"),
+                       {subtree: true, attributes: true, attributeFilter: ["data-online"]});""")
+        bob.run("location.reload()")
+        wait_until("Bob's page is live again, without a login", lambda: bob.state() == "live")
+        version = presencectl("--json", "status", "3")
+        end = time.monotonic() + GRACE + 2 * SWEEP + 1
+        while time.monotonic() < end:  # nothing may happen: there is no condition to wait for
+            self.assertEqual(self.alice.friend("Bob"), [True, "Online"])
+            time.sleep(0.1)
+        self.assertNotIn("false", self.alice.run("return window.seen"))
+        self.assertEqual(json.loads(presencectl("--json", "status", "3")), json.loads(version))
+
+    def test_wrong_password(self):
+        window = Window(self.driver)
+        self.others.append(window)
+        wait_until("the login form", lambda: window.text("#login"))
+        window.fill("#password", "wrong")
+        window.click("#login button")
+        wait_until("a notice", lambda: "wrong" in (window.text("#notice") or ""))
+
+    def test_streamd_killed_and_restarted(self):
+        self.open("bob")
+        self.wait_online("Bob")
+        self.streamd.kill()
+        wait_until("the page notices", lambda: self.alice.state() == "connecting")
+        self.shoot(self.alice, "connecting")
+        # Refused at least once: such an EventSource is closed for good, and a new one is needed.
+        wait_until("a refused stream", lambda: any(
+            re.search(r"/api/presence/stream.*503", entry["message"])
+            for entry in self.driver.get_log("browser")))
+        self.streamd.start()
+        wait_until("the page is live again", lambda: self.alice.state() == "live", 60)
+        self.open("carol")
+        self.wait_online("Carol")
+
+    def test_a_revoked_token_says_so(self):
+        bob = self.open("bob")
+        self.wait_online("Bob")
+        presencectl("kick", "3")
+        wait_until("Bob is told", lambda: "ended elsewhere" in (bob.text("#notice") or ""))
+        self.shoot(bob, "revoked")
+        self.wait_offline("Bob", 2 * SWEEP + 3)
+
+    def test_a_token_revoked_meanwhile_says_so(self):
+        """Logged out everywhere while streamd is down: only a refused request can tell."""
+        bob = self.open("bob")
+        self.wait_online("Bob")
+        self.streamd.kill()
+        try:
+            request = urllib.request.Request(
+                URL + "/api/auth/logout?all=true", method="POST",
+                headers={"Authorization": "Bearer " + bob.token()})
+            with urllib.request.urlopen(request, timeout=DEADLINE) as answer:
+                self.assertEqual(json.load(answer), {"ok": True})
+            wait_until("Bob is told", lambda: "ended elsewhere" in (bob.text("#notice") or ""), 60)
+        finally:
+            self.streamd.start()
+        wait_until("Alice is live again", lambda: self.alice.state() == "live", 60)
+        self.wait_offline("Bob")
+
+    def test_phone_and_dark(self):
+        """The page fits a narrow window, and names what it shows."""
+        self.driver.switch_to.window(self.alice.handle)
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", {
+            "width": 360, "height": 700, "deviceScaleFactor": 2, "mobile": True})
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {
+            "features": [{"name": "prefers-color-scheme", "value": "dark"}]})
+        self.addCleanup(self.driver.execute_cdp_cmd, "Emulation.clearDeviceMetricsOverride", {})
+        self.addCleanup(self.driver.execute_cdp_cmd, "Emulation.setEmulatedMedia", {"features": []})
+        self.open("bob")
+        self.wait_online("Bob")
+        self.shoot(self.alice, "phone-dark")
+        self.assertLessEqual(
+            self.alice.run("return document.documentElement.scrollWidth"), 360)
+
+
+if __name__ == "__main__":
+    unittest.main()

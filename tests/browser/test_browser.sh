@@ -1,0 +1,63 @@
+#!/bin/bash
+# Runs test_browser.py against a complete private stack: conf/demo.sh with short times.
+# Under `make check`: srcdir says where the source tree is, and this runs in the build tree.
+set -eu
+
+srcdir=$(readlink -f "${srcdir:-$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..}")
+builddir=$PWD
+[ -x "$builddir/src/presence-api" ] || builddir=$srcdir
+
+for program in chromium chromedriver; do
+	if ! command -v $program >/dev/null; then
+		echo "SKIP: $program is missing: ./bootstrap --tests"
+		exit 77
+	fi
+done
+if ! /usr/bin/python3 -c 'import selenium' 2>/dev/null; then
+	echo "SKIP: python3-selenium is missing: ./bootstrap --tests"
+	exit 77
+fi
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/presence-browser.XXXXXX")
+demo=
+cleanup() {
+	status=$?
+	trap '' HUP INT TERM
+	if [ -n "$demo" ]; then
+		kill -TERM "$demo" 2>/dev/null || true
+		wait "$demo" 2>/dev/null || true
+	fi
+	if [ $status -ne 0 ]; then
+		for log in "$work"/demo.log "$work"/demo/*.log; do
+			[ ! -e "$log" ] || { echo "=== $log"; tail -n 50 "$log"; }
+		done
+	fi
+	rm -rf "$work"
+	exit $status
+}
+trap cleanup EXIT
+trap 'exit 1' HUP INT TERM
+
+port=$(/usr/bin/python3 -c 'import socket
+s = socket.socket()
+s.bind(("127.0.0.1", 0))
+print(s.getsockname()[1])')
+
+# Short times, so that what they bound is seen soon.
+export PRESENCE_PRESENCE_HEARTBEAT=2 PRESENCE_PRESENCE_STREAM_TTL=6 PRESENCE_PRESENCE_GRACE=2
+# The test starts, kills and restarts streamd itself.
+DEMO_SRCDIR=$srcdir DEMO_BUILDDIR=$builddir DEMO_DIR=$work/demo DEMO_PORT=$port DEMO_STREAMD=no \
+	"$srcdir/conf/demo.sh" >"$work/demo.log" 2>&1 &
+demo=$!
+
+end=$((SECONDS + 60))
+until [ -e "$work/demo/ready" ]; do
+	if [ $SECONDS -ge $end ] || ! kill -0 "$demo" 2>/dev/null; then
+		echo "the demo did not start"
+		exit 1
+	fi
+	sleep 0.1
+done
+
+DEMO_URL=http://localhost:$port DEMO_DIR=$work/demo DEMO_BUILDDIR=$builddir \
+	timeout 300 /usr/bin/python3 "$srcdir/tests/browser/test_browser.py" -v

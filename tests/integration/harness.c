@@ -1,0 +1,363 @@
+/* The stand: its configuration, its servers, and the program that runs a suite. */
+#include "harness.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "process.h"
+#include "wire.h"
+
+#define SOCKET_DIR_MAX 60 /* so that DIR/stream0.sock fits into sockaddr_un */
+
+/* The programs under test are checked for leaks, their client is not. */
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+	return "detect_leaks=0";
+}
+
+/* Made once by harness_main(), inherited by the processes of the tests. */
+static char template_dir[64];
+
+const char *program(const char *name)
+{
+	const char *dir = getenv("ABS_BUILDDIR");
+	char *path;
+
+	ck_assert(asprintf(&path, "%s/src/%s", dir != NULL ? dir : BUILDDIR, name) > 0);
+	return path;
+}
+
+static void make_dir(char *dir, size_t size)
+{
+	const char *base = getenv("TMPDIR");
+
+	if (base == NULL || strlen(base) > SOCKET_DIR_MAX - 20)
+		base = "/tmp";
+	snprintf(dir, size, "%s/presence-XXXXXX", base);
+	ck_assert_msg(mkdtemp(dir) != NULL, "cannot make %s: %s", dir, strerror(errno));
+}
+
+const char *stack_path(struct stack *stack, const char *name)
+{
+	char *path;
+
+	ck_assert(asprintf(&path, "%s/%s", stack->dir, name) > 0);
+	return path;
+}
+
+void stack_write(struct stack *stack, const char *name, const char *text)
+{
+	FILE *file = fopen(stack_path(stack, name), "we");
+
+	ck_assert_msg(file != NULL, "cannot write %s/%s", stack->dir, name);
+	ck_assert_int_ge(fputs(text, file), 0);
+	ck_assert_int_eq(fclose(file), 0);
+}
+
+static char *read_whole(const char *path)
+{
+	struct printbuf *text = buf_new();
+	FILE *file = fopen(path, "re");
+	char piece[4096];
+	size_t got;
+
+	while (file != NULL && (got = fread(piece, 1, sizeof piece, file)) > 0)
+		buf_put(text, piece, got);
+	if (file != NULL)
+		fclose(file);
+	return buf_take(text, NULL);
+}
+
+char *stack_file(struct stack *stack, const char *name)
+{
+	return read_whole(stack_path(stack, name));
+}
+
+static void copy_file(const char *from, const char *to)
+{
+	char piece[65536];
+	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	ssize_t got;
+
+	ck_assert_msg(in >= 0 && out >= 0, "cannot copy %s", from);
+	while ((got = read(in, piece, sizeof piece)) > 0)
+		ck_assert_int_eq(write(out, piece, (size_t)got), got);
+	close(in);
+	close(out);
+}
+
+void stack_write_conf(struct stack *stack, const char *conf)
+{
+	struct printbuf *text = buf_new();
+
+	buf_putf(text,
+		 "redis { url = \"unix://%s/redis.sock\" timeout_ms = 1000 }\n"
+		 "auth { key_file = \"%s/key\" leeway = 0 }\n"
+		 "directory { params = \"%s/users.db\" }\n"
+		 "stream { listen = \"unix:%s/stream0.sock\" mode = 0600 }\n"
+		 "api { children = 2 }\n"
+		 "log { level = debug }\n%s\n",
+		 stack->dir, stack->dir, stack->dir, stack->dir, conf);
+	stack_write(stack, "presence.conf", text->buf);
+	printbuf_free(text);
+}
+
+static void make_secret(struct stack *stack)
+{
+	unsigned char random[32];
+
+	ck_assert_int_eq(getrandom(random, sizeof random, 0), sizeof random);
+	for (size_t i = 0; i < sizeof random; i++)
+		sprintf(stack->secret + 2 * i, "%02x", random[i]);
+	stack_write(stack, "key", stack->secret);
+}
+
+struct stack *stack_new(const char *conf)
+{
+	struct stack *stack = xcalloc(1, sizeof *stack);
+	char *users;
+
+	make_dir(stack->dir, sizeof stack->dir);
+	guardian_start(stack);
+	make_secret(stack);
+	stack_write_conf(stack, conf);
+	ck_assert(asprintf(&users, "%s/users.db", template_dir) > 0);
+	copy_file(users, stack_path(stack, "users.db"));
+	free(users);
+	return stack;
+}
+
+struct stack *stack_start(const char *conf)
+{
+	struct stack *stack = stack_new(conf);
+
+	redis_start(stack, NULL);
+	streamd_start(stack, 0);
+	lighttpd_start(stack);
+	return stack;
+}
+
+static void check_log(struct stack *stack, const char *name)
+{
+	static const char *const bad[] = {"Sanitizer", "runtime error:", "ssertion"};
+	char *text = stack_file(stack, name);
+
+	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+		ck_assert_msg(strstr(text, bad[i]) == NULL, "%s says '%s'", name, bad[i]);
+	free(text);
+}
+
+void stack_stop(struct stack *stack)
+{
+	for (int i = 0; i < STREAMD_MAX; i++) {
+		if (stack->streamd[i] != 0)
+			ck_assert_int_eq(streamd_end(stack, i, SIGTERM), 0);
+	}
+	if (stack->lighttpd != 0)
+		process_end(&stack->lighttpd, SIGTERM, "lighttpd", 5000);
+	if (stack->redis != 0)
+		redis_kill(stack);
+	check_log(stack, "streamd0.log");
+	check_log(stack, "streamd1.log");
+	check_log(stack, "lighttpd.log");
+	guardian_finish(stack);
+}
+
+/* --- servers ------------------------------------------------------------------------------ */
+
+const char *streamd_socket(struct stack *stack, int index)
+{
+	return stack_path(stack, index == 0 ? "stream0.sock" : "stream1.sock");
+}
+
+static bool unix_answers(const char *path)
+{
+	int fd = wire_connect(path);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+void streamd_start(struct stack *stack, int index)
+{
+	const char *conf = stack_path(stack, "presence.conf"), *socket = streamd_socket(stack, index);
+	const char *argv[] = {program("presence-streamd"), "-c", conf, NULL};
+	const char *log = index == 0 ? "streamd0" : "streamd1";
+	const char *env[] = {NULL, NULL, NULL};
+	char *address;
+
+	ck_assert(asprintf(&address, "unix:%s", socket) > 0);
+	if (index > 0) {
+		env[0] = "PRESENCE_STREAM_LISTEN";
+		env[1] = address;
+	}
+	stack->streamd[index] = process_start(stack, log, argv, env, stack->streamd_nofile);
+	WAIT_UNTIL(unix_answers(socket) || !process_lives(stack->streamd[index]), 10000);
+	ck_assert_msg(process_lives(stack->streamd[index]), "presence-streamd did not start");
+	free(address);
+}
+
+int streamd_end(struct stack *stack, int index, int signal)
+{
+	return process_end(&stack->streamd[index], signal, "presence-streamd", 15000);
+}
+
+static int free_port(void)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t len = sizeof name;
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof name), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &len), 0);
+	close(fd);
+	return ntohs(name.sin_port);
+}
+
+static bool port_answers(int port)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				   .sin_port = htons((uint16_t)port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool answers = connect(fd, (struct sockaddr *)&name, sizeof name) == 0;
+
+	close(fd);
+	return answers;
+}
+
+static void write_lighttpd_conf(struct stack *stack)
+{
+	struct printbuf *text = buf_new();
+
+	buf_putf(text,
+		 "server.modules = (\"mod_fastcgi\")\n"
+		 "server.document-root = \"%s\"\n"
+		 "server.bind = \"127.0.0.1\"\n"
+		 "server.port = %d\n"
+		 "server.max-fds = 4096\n"
+		 "server.stream-response-body = 2\n"
+		 "fastcgi.server = (\n"
+		 "  \"/api/presence/stream\" => ((\"socket\" => \"%s/stream0.sock\",\n"
+		 "    \"check-local\" => \"disable\", \"disable-time\" => 0,\n"
+		 "    \"tcp-fin-propagate\" => \"enable\")),\n"
+		 "  \"/\" => ((\"socket\" => \"%s/api.sock\", \"check-local\" => \"disable\",\n"
+		 "    \"bin-path\" => \"%s -c %s/presence.conf\", \"max-procs\" => 1,\n"
+		 "    \"disable-time\" => 0)))\n",
+		 stack->dir, stack->port, stack->dir, stack->dir, program("presence-api"),
+		 stack->dir);
+	stack_write(stack, "lighttpd.conf", text->buf);
+	printbuf_free(text);
+}
+
+void lighttpd_start(struct stack *stack)
+{
+	const char *argv[] = {"lighttpd", "-D", "-f", stack_path(stack, "lighttpd.conf"), NULL};
+
+	/* Another process may take the port between our look and lighttpd's bind. */
+	for (int attempt = 0; attempt < 3; attempt++) {
+		stack->port = free_port();
+		write_lighttpd_conf(stack);
+		stack->lighttpd = process_start(stack, "lighttpd", argv, NULL, 0);
+		WAIT_UNTIL(port_answers(stack->port) || !process_lives(stack->lighttpd), 10000);
+		if (process_lives(stack->lighttpd))
+			return;
+		process_end(&stack->lighttpd, 0, "lighttpd", 1000);
+	}
+	ck_abort_msg("lighttpd did not start");
+}
+
+pid_t api_parent(struct stack *stack)
+{
+	pid_t parent = 0;
+
+	WAIT_UNTIL(children_of(stack->lighttpd, &parent, 1) == 1, 5000);
+	return parent;
+}
+
+/* --- running a suite ---------------------------------------------------------------------- */
+
+TCase *harness_case(Suite *suite, const char *name, int seconds)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_set_timeout(tcase, patience(seconds * 1000) / 1000.0);
+	suite_add_tcase(suite, tcase);
+	return tcase;
+}
+
+static void ctl(struct stack *stack, const char *input, const char *const argv[])
+{
+	const char *full[12] = {program("presencectl"), "-c", stack_path(stack, "presence.conf")};
+	int status;
+
+	for (int i = 0; argv[i] != NULL; i++)
+		full[3 + i] = argv[i];
+	status = run(stack, NULL, input, full);
+	if (status != 0) {
+		fprintf(stderr, "presencectl %s: exit status %d\n%s", argv[0], status,
+			stack_file(stack, "run.log"));
+		remove_tree(template_dir);
+		exit(EXIT_FAILURE);
+	}
+}
+
+/* One directory for all tests: hashing passwords takes its time. */
+static void make_template(void)
+{
+	struct stack stack = {.dir = ""};
+
+	make_dir(template_dir, sizeof template_dir);
+	memcpy(stack.dir, template_dir, sizeof stack.dir);
+	make_secret(&stack);
+	stack_write_conf(&stack, "");
+	ctl(&stack, NULL, (const char *[]){"directory", "init", NULL});
+	for (int i = 1; i <= USERS; i++) {
+		char email[32], name[32];
+
+		snprintf(email, sizeof email, "user%d@example.com", i);
+		snprintf(name, sizeof name, "User %d", i);
+		ctl(&stack, PASSWORD "\n",
+		    (const char *[]){"user", "add", "--email", email, "--name", name, NULL});
+		for (int j = 1; j < i; j++) {
+			char a[12], b[12];
+
+			snprintf(a, sizeof a, "%d", i);
+			snprintf(b, sizeof b, "%d", j);
+			ctl(&stack, NULL, (const char *[]){"friend", "add", a, b, NULL});
+		}
+	}
+}
+
+int harness_main(Suite *suite)
+{
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	/* Orphans of a test that was killed come to us and are reaped below. */
+	prctl(PR_SET_CHILD_SUBREAPER, 1);
+	signal(SIGPIPE, SIG_IGN);
+	make_template();
+	srunner_run_all(runner, getenv("CK_VERBOSITY") != NULL ? CK_ENV : CK_VERBOSE);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	while (waitpid(-1, NULL, 0) > 0)
+		;
+	remove_tree(template_dir);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

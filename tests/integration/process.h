@@ -1,0 +1,19 @@
+/* Processes of the stand, for the harness itself. */
+#ifndef PRESENCE_TESTS_PROCESS_H
+#define PRESENCE_TESTS_PROCESS_H
+
+#include "harness.h"
+
+void guardian_start(struct stack *stack);
+/* Waits for what was left running, then lets the guardian remove the directory. */
+void guardian_finish(struct stack *stack);
+void remove_tree(const char *dir);
+
+/* env: NAME, VALUE, NAME, VALUE, ..., NULL, or NULL. Output goes to DIR/LOG.log. */
+pid_t process_start(struct stack *stack, const char *log, const char *const argv[],
+		    const char *const env[], int nofile);
+/* Sends the signal (0: none), waits for the end, sets *pid 0; exit status or 128 + signal. */
+int process_end(pid_t *pid, int signal, const char *name, int ms);
+bool process_lives(pid_t pid);
+
+#endif

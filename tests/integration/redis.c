@@ -1,0 +1,253 @@
+/* The stand's Redis: starting and ending it, commands, what is published. */
+#include "harness.h"
+
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "process.h"
+
+#define ARGS_MAX 24
+
+static const char *redis_socket(struct stack *stack)
+{
+	return stack_path(stack, "redis.sock");
+}
+
+static bool redis_answers(struct stack *stack)
+{
+	redisContext *context = redisConnectUnix(redis_socket(stack));
+	redisReply *reply = NULL;
+	bool answers;
+
+	/* An error reply (NOAUTH) is an answer too. */
+	if (context != NULL && context->err == 0)
+		reply = redisCommand(context, "PING");
+	answers = reply != NULL;
+	if (reply != NULL)
+		freeReplyObject(reply);
+	if (context != NULL)
+		redisFree(context);
+	return answers;
+}
+
+void redis_start(struct stack *stack, const char *args)
+{
+	const char *argv[ARGS_MAX] = {"redis-server", "--port", "0", "--unixsocket",
+				      redis_socket(stack), "--save", "", "--appendonly", "no",
+				      "--dir", stack->dir};
+	char *more = xstrdup(args != NULL ? args : ""), *rest = more;
+	int argc = 11;
+
+	for (char *word; (word = strsep(&rest, " ")) != NULL && argc < ARGS_MAX - 1;) {
+		if (*word != '\0')
+			argv[argc++] = word;
+	}
+	stack->redis = process_start(stack, "redis", argv, NULL, 0);
+	WAIT_UNTIL(redis_answers(stack) || !process_lives(stack->redis), 10000);
+	ck_assert_msg(process_lives(stack->redis), "redis-server did not start");
+	free(more);
+}
+
+void redis_kill(struct stack *stack)
+{
+	if (stack->control != NULL)
+		redisFree(stack->control);
+	stack->control = NULL;
+	process_end(&stack->redis, SIGKILL, "redis-server", 5000);
+}
+
+static redisReply *command(struct stack *stack, const char *format, va_list args)
+{
+	redisReply *reply;
+
+	if (stack->control == NULL)
+		stack->control = redisConnectUnix(redis_socket(stack));
+	ck_assert_msg(stack->control->err == 0, "Redis: %s", stack->control->errstr);
+	reply = redisvCommand(stack->control, format, args);
+	ck_assert_msg(reply != NULL, "Redis: %s: %s", format, stack->control->errstr);
+	return reply;
+}
+
+redisReply *redis_cmd(struct stack *stack, const char *format, ...)
+{
+	redisReply *reply;
+	va_list args;
+
+	va_start(args, format);
+	reply = command(stack, format, args);
+	va_end(args);
+	return reply;
+}
+
+long long redis_int(struct stack *stack, const char *format, ...)
+{
+	redisReply *reply;
+	long long value;
+	va_list args;
+
+	va_start(args, format);
+	reply = command(stack, format, args);
+	va_end(args);
+	if (reply->type == REDIS_REPLY_STRING)
+		value = strtoll(reply->str, NULL, 10);
+	else if (reply->type == REDIS_REPLY_NIL)
+		value = 0;
+	else {
+		ck_assert_msg(reply->type == REDIS_REPLY_INTEGER, "Redis: %s: no integer but %s",
+			      format, reply->str);
+		value = reply->integer;
+	}
+	freeReplyObject(reply);
+	return value;
+}
+
+char *redis_text(struct stack *stack, const char *format, ...)
+{
+	redisReply *reply;
+	char *text = NULL;
+	va_list args;
+
+	va_start(args, format);
+	reply = command(stack, format, args);
+	va_end(args);
+	if (reply->type != REDIS_REPLY_NIL) {
+		ck_assert_msg(reply->str != NULL && reply->type != REDIS_REPLY_ERROR,
+			      "Redis: %s: no text but %s", format, reply->str);
+		text = xstrdup(reply->str);
+	}
+	freeReplyObject(reply);
+	return text;
+}
+
+bool redis_has(struct stack *stack, const char *key)
+{
+	return redis_int(stack, "EXISTS %s", key) == 1;
+}
+
+/* --- the dump ----------------------------------------------------------------------------- */
+
+static int by_text(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
+/* What sweepers write down for themselves, whoever asks for what. */
+static bool is_housekeeping(const char *key)
+{
+	static const char *const names[] = {"presence:swept", "presence:sweeping", "presence:hold",
+					    "presence:epoch"};
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (strcmp(key, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void put_sorted(struct printbuf *out, redisReply *reply, size_t step)
+{
+	char **lines = xcalloc(reply->elements + 1, sizeof *lines);
+	size_t count = 0;
+
+	for (size_t i = 0; i < reply->elements; i += step) {
+		const char *second = step == 2 ? reply->element[i + 1]->str : "";
+
+		ck_assert(asprintf(&lines[count++], "  %s %s\n", reply->element[i]->str, second) > 0);
+	}
+	qsort(lines, count, sizeof *lines, by_text);
+	for (size_t i = 0; i < count; i++) {
+		buf_puts(out, lines[i]);
+		free(lines[i]);
+	}
+	free(lines);
+}
+
+static void put_value(struct stack *stack, struct printbuf *out, const char *key)
+{
+	redisReply *type = redis_cmd(stack, "TYPE %s", key), *value;
+
+	buf_putf(out, "%s %s\n", key, type->str);
+	if (strcmp(type->str, "string") == 0) {
+		value = redis_cmd(stack, "GET %s", key);
+		buf_putf(out, "  %s\n", value->str != NULL ? value->str : "");
+	} else if (strcmp(type->str, "set") == 0) {
+		value = redis_cmd(stack, "SMEMBERS %s", key);
+		put_sorted(out, value, 1);
+	} else {
+		value = redis_cmd(stack, "ZRANGE %s 0 -1 WITHSCORES", key);
+		put_sorted(out, value, 2);
+	}
+	freeReplyObject(type);
+	freeReplyObject(value);
+}
+
+char *redis_dump(struct stack *stack)
+{
+	redisReply *keys = redis_cmd(stack, "KEYS *");
+	struct printbuf *out = buf_new();
+	char **names = xcalloc(keys->elements + 1, sizeof *names);
+
+	for (size_t i = 0; i < keys->elements; i++)
+		names[i] = keys->element[i]->str;
+	qsort(names, keys->elements, sizeof *names, by_text);
+	for (size_t i = 0; i < keys->elements; i++) {
+		if (!is_housekeeping(names[i]))
+			put_value(stack, out, names[i]);
+	}
+	free(names);
+	freeReplyObject(keys);
+	return buf_take(out, NULL);
+}
+
+/* --- what is published -------------------------------------------------------------------- */
+
+struct listener {
+	redisContext *context;
+};
+
+struct listener *listener_open(struct stack *stack, const char *pattern)
+{
+	struct listener *listener = xmalloc(sizeof *listener);
+	redisReply *reply;
+
+	listener->context = redisConnectUnix(redis_socket(stack));
+	ck_assert_msg(listener->context->err == 0, "Redis: %s", listener->context->errstr);
+	reply = redisCommand(listener->context, "PSUBSCRIBE %s", pattern);
+	ck_assert(reply != NULL && reply->type == REDIS_REPLY_ARRAY);
+	freeReplyObject(reply);
+	return listener;
+}
+
+struct message *listener_next(struct listener *listener, int ms)
+{
+	struct message *message;
+	redisReply *reply = NULL;
+	int64_t end = now_ms() + ms;
+
+	for (;;) {
+		struct pollfd wait = {.fd = listener->context->fd, .events = POLLIN};
+		int left = (int)(end - now_ms());
+
+		ck_assert_int_eq(redisGetReplyFromReader(listener->context, (void **)&reply),
+				 REDIS_OK);
+		if (reply != NULL)
+			break;
+		if (left < 0 || poll(&wait, 1, left) <= 0)
+			return NULL;
+		ck_assert_msg(redisBufferRead(listener->context) == REDIS_OK, "Redis: %s",
+			      listener->context->errstr);
+	}
+	ck_assert_int_eq(reply->elements, 4);
+	message = xcalloc(1, sizeof *message);
+	message->channel = xstrdup(reply->element[2]->str);
+	message->text = xstrdup(reply->element[3]->str);
+	message->json = json_tokener_parse(message->text);
+	freeReplyObject(reply);
+	return message;
+}

@@ -1,0 +1,19 @@
+/* A client's half of FastCGI 1.0: records for a responder, byte by byte as the test wants them. */
+#ifndef PRESENCE_TESTS_WIRE_H
+#define PRESENCE_TESTS_WIRE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buf.h"
+
+void wire_record(struct printbuf *out, unsigned type, unsigned id, const void *content, size_t len);
+void wire_begin(struct printbuf *out, unsigned id, unsigned role, unsigned flags);
+/* Appends one name-value pair to the content of an FCGI_PARAMS record (FastCGI 3.4). */
+void wire_pair(struct printbuf *out, const char *name, const char *value);
+/* A whole request for a stream: BEGIN, PARAMS, the ends of PARAMS and STDIN. */
+void wire_stream_request(struct printbuf *out, const char *uri, const char *token);
+/* Connects to a Unix socket; -1 with errno. Not blocking afterwards. */
+int wire_connect(const char *path);
+
+#endif
