@@ -87,7 +87,7 @@ cleanup() {
 }
 
 report_death() {
-	say "demo: $1 has ended; the end of $dir/$1.log:"
+	say "demo: $1 failed or ended; the end of $dir/$1.log:"
 	tail -n 20 "$dir/$1.log" | sed 's/^/  | /'
 	if [ "$1" = lighttpd ]; then
 		tail -n 5 "$dir/lighttpd-error.log" 2>/dev/null | sed 's/^/  | /'
@@ -236,19 +236,17 @@ fi
 
 # Everybody a friend of everybody. Built aside and then moved: all of it is there, or nothing.
 prepare_accounts() {
-	local a b user
+	local user id other ids=()
 
 	rm -f "$dir/presence.db.new"
 	export PRESENCE_DIRECTORY_PARAMS=$dir/presence.db.new
 	ctl directory init
 	for user in "${friends[@]}"; do
-		printf '%s\n' "$password" | ctl user add --email "$user@example.com" --name "${user^}"
-	done
-	# The first accounts of a new directory are 1, 2, 3, …
-	for ((a = 1; a <= ${#friends[@]}; a++)); do
-		for ((b = a + 1; b <= ${#friends[@]}; b++)); do
-			ctl friend add "$a" "$b"
+		id=$(ctl user add --email "$user@example.com" --name "${user^}" <<<"$password")
+		for other in "${ids[@]}"; do
+			ctl friend add "$id" "$other"
 		done
+		ids+=("$id")
 	done
 	unset PRESENCE_DIRECTORY_PARAMS
 	mv "$dir/presence.db.new" "$dir/presence.db"
@@ -263,7 +261,8 @@ wait_for 10 redis redis_answers
 
 if [ ! -e "$dir/presence.db" ]; then
 	say "demo: preparing the accounts"
-	prepare_accounts >"$dir/accounts.log" 2>&1 || {
+	prepare_accounts >"$dir/accounts.log" 2>&1 &
+	wait $! || {
 		report_death accounts
 		exit 1
 	}
@@ -282,13 +281,13 @@ cat <<END
   presence is running: http://localhost:$port
 
   Accounts   $(printf '%s@example.com ' "${friends[@]}")
-  Password   $password
-             Open two windows, log in as two of them.
+  Password   $password; open two windows, log in as two of them
 
   In a terminal:
-    curl -s -d '{"email":"test@example.com","password":"$password"}' \\
-         -H 'Content-Type: application/json' http://localhost:$port/api/auth/login/json
+    TOKEN=\$($builddir/src/presencectl -c $config token 1)
     curl -N -H "Authorization: Bearer \$TOKEN" http://localhost:$port/api/presence/stream
+    curl -H 'Content-Type: application/json' http://localhost:$port/api/auth/login/json \\
+         -d '{"email":"alice@example.com","password":"$password"}'
 
   Redis      redis-cli -s $run/redis.sock
   Operator   $builddir/src/presencectl -c $config watch

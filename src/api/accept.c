@@ -72,9 +72,11 @@ bool accept_init(FCGX_Request *fcgx)
 {
 	/* Of many workers that wait only one is woken for a connection. */
 	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-	int flags = fcntl(LISTENER, F_GETFL);
+	int flags = fcntl(LISTENER, F_GETFL), on = 1;
 
 	install_signals();
+	/* Connections get it from the listener; a Unix socket has no such option. */
+	setsockopt(LISTENER, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	listener_epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (flags < 0 || fcntl(LISTENER, F_SETFL, flags | O_NONBLOCK) != 0 || listener_epoll < 0 ||
 	    epoll_ctl(listener_epoll, EPOLL_CTL_ADD, LISTENER, &event) != 0)
@@ -124,11 +126,9 @@ static int accept_connection(void)
 static void set_limits(int fd)
 {
 	static const struct timeval limit = {.tv_sec = PEER_TIMEOUT};
-	static const int on = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on); /* fails on a Unix socket */
 }
 
 /*
@@ -144,7 +144,8 @@ static bool wait_on_kept(FCGX_Request *fcgx)
 		continue;
 	if (both[0].revents != 0)
 		return true;
-	FCGX_Free(fcgx, 1);
+	close(fcgx->ipcFd);
+	fcgx->ipcFd = -1;
 	return false;
 }
 
@@ -168,8 +169,7 @@ bool accept_next(FCGX_Request *fcgx)
 
 void accept_end(FCGX_Request *fcgx)
 {
+	fcgx->keepConnection = 0;
 	FCGX_Finish_r(fcgx);
-	if (fcgx->ipcFd >= 0)
-		FCGX_Free(fcgx, 1);
 	close(listener_epoll);
 }

@@ -197,8 +197,8 @@ static void fill_standard_fds(void)
 		close(fd);
 }
 
-/* Chooses the life; the configuration is freed there, or by the end of the process. */
-static int run(struct config *config, const char *file)
+/* Chooses the life. */
+static int run(const struct config *config, const char *file)
 {
 	bool inherited = fd_is_listening(STDIN_FILENO);
 	int status;
@@ -228,7 +228,7 @@ int main(int argc, char **argv)
 	const char *file = config_default_file();
 	struct config *config;
 	char err[ERR_SIZE];
-	int option;
+	int option, status;
 
 	fill_standard_fds();
 	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
@@ -253,5 +253,7 @@ int main(int argc, char **argv)
 		return USAGE_ERROR;
 	}
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
-	return run(config, file);
+	status = run(config, file);
+	config_free(config);
+	return status;
 }

@@ -31,7 +31,8 @@ struct slot {
 };
 
 struct workers {
-	struct config *config;
+	const struct config *config; /* in use: the one given at the start, or `loaded` */
+	struct config *loaded; /* the latest that was read again, or NULL */
 	const char *file;
 	worker_main *check, *serve;
 	sigset_t signals; /* those that the parent waits for */
@@ -242,8 +243,8 @@ static void reload(struct workers *workers)
 	}
 	if (strcmp(config->api.listen, workers->config->api.listen) != 0)
 		log_warn("api.listen changed: that takes a restart");
-	config_free(workers->config);
-	workers->config = config;
+	config_free(workers->loaded);
+	workers->config = workers->loaded = config;
 	workers->generation++;
 	log_setup("presence-api", (enum log_level)config->log.level, config->log.target == 1);
 	log_info("configuration read again, replacing the workers");
@@ -282,7 +283,8 @@ static void block_signals(struct workers *workers)
 	sigprocmask(SIG_BLOCK, &workers->signals, &workers->old_mask);
 }
 
-int workers_run(struct config *config, const char *file, worker_main *check, worker_main *serve)
+int workers_run(const struct config *config, const char *file, worker_main *check,
+		worker_main *serve)
 {
 	struct workers workers = {.config = config, .file = file, .check = check, .serve = serve};
 
@@ -302,6 +304,6 @@ int workers_run(struct config *config, const char *file, worker_main *check, wor
 		wait_for_signal(&workers, now);
 	}
 	free(workers.slots);
-	config_free(workers.config);
+	config_free(workers.loaded);
 	return 0;
 }

@@ -13,9 +13,10 @@ typedef int worker_main(const struct config *config);
  * growing pause. SIGHUP re-reads `file`: when the configuration is good and
  * `check`, run in a process of its own, returns 0 for it, the workers are
  * replaced one after the other; the socket stays open all the while, so no
- * request is refused. Takes `config` over. At least one worker is kept.
+ * request is refused. At least one worker is kept.
  */
-int workers_run(struct config *config, const char *file, worker_main *check, worker_main *serve);
+int workers_run(const struct config *config, const char *file, worker_main *check,
+		worker_main *serve);
 
 /* Runs `check` in a process of its own and returns its exit status, or 1 when it was killed. */
 int workers_check(const struct config *config, worker_main *check);

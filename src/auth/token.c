@@ -188,6 +188,11 @@ struct token_keys *token_keys_open(const struct config *config, char *err, size_
 	return NULL;
 }
 
+void token_keys_use(struct token_keys *keys, const struct config *config)
+{
+	keys->config = config;
+}
+
 void token_keys_free(struct token_keys *keys)
 {
 	if (keys == NULL)
@@ -298,7 +303,7 @@ static bool is_for(struct json_object *audience, const char *expected)
 	return false;
 }
 
-static void set_name(struct token *token, const char *name)
+void token_set_name(struct token *token, const char *name)
 {
 	memcpy(token->name, name, strlen(name) + 1);
 	hash_name("presence session\n", name, strlen(name), token->session_id);
@@ -318,12 +323,12 @@ static const char *read_identity(struct json_object *payload, const char *text, 
 	if (has_sid == CLAIM_BAD || has_jti == CLAIM_BAD)
 		return "the token's sid or jti is not 1 to 128 printable characters";
 	if (has_sid == CLAIM_FOUND) {
-		set_name(token, sid);
+		token_set_name(token, sid);
 	} else if (has_jti == CLAIM_FOUND) {
-		set_name(token, jti);
+		token_set_name(token, jti);
 	} else {
 		hash_name("", text, len, hash);
-		set_name(token, hash);
+		token_set_name(token, hash);
 	}
 	return NULL;
 }
@@ -463,7 +468,7 @@ char *token_issue(const struct token_keys *keys, const struct userid *user, cons
 	token->user = *user;
 	token->iat = now;
 	token->exp = now + lifetime;
-	set_name(token, sid != NULL ? sid : word);
+	token_set_name(token, sid != NULL ? sid : word);
 	if (add_claims(jwt, keys->config, token) &&
 	    jwt_set_alg(jwt, keys->algorithm->jwt, key->data, key->len) == 0)
 		text = jwt_encode_str(jwt);

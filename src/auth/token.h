@@ -33,6 +33,8 @@ struct token_keys;
  */
 struct token_keys *token_keys_open(const struct config *config, char *err, size_t errsize);
 void token_keys_free(struct token_keys *keys);
+/* From now on the keys look at this configuration, which must say the same of them. */
+void token_keys_use(struct token_keys *keys, const struct config *config);
 
 /*
  * Verifies the compact form of a token at `now` (seconds). Returns
@@ -57,5 +59,8 @@ enum problem_kind token_verify(const struct token_keys *keys, const char *text, 
  */
 char *token_issue(const struct token_keys *keys, const struct userid *user, const char *sid,
 		  int64_t now, int64_t lifetime, struct token *token);
+
+/* Sets the name (1..TOKEN_NAME_MAX bytes) and the session_id that goes with it. */
+void token_set_name(struct token *token, const char *name);
 
 #endif

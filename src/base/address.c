@@ -59,7 +59,7 @@ static bool take_credentials(char **rest, struct redis_address *address)
 {
 	char *at = strchr(*rest, '@'), *colon;
 
-	if (at == NULL)
+	if (at == NULL || **rest == '/') /* unix:///path@here has none */
 		return true;
 	*at = '\0';
 	colon = strchr(*rest, ':');
@@ -81,8 +81,8 @@ static const char *parse_tcp(char *rest, struct redis_address *address)
 
 	if (slash != NULL)
 		*slash++ = '\0';
-	if (!split_host_port(rest, &host, &port))
-		return "the Redis URL has no host";
+	if (!split_host_port(rest, &host, &port) || strpbrk(host, " \t\r\n?#") != NULL)
+		return "the Redis URL has no host, or not host:port";
 	address->host = xstrdup(host);
 	address->port = 6379;
 	if (port != NULL && (!parse_number(port, 65535, &address->port) || address->port == 0))

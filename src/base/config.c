@@ -13,12 +13,14 @@
 
 #include "base/address.h"
 #include "base/alloc.h"
+#include "base/buf.h"
 
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"
 #endif
 
 #define ERR_MAX 512
+#define FILE_MAX 1048576 /* bytes */
 
 enum option_type { OPTION_TEXT, OPTION_INT, OPTION_CHOICE, OPTION_MODE };
 
@@ -251,9 +253,16 @@ static const struct option *option_find(const char *section, const char *key)
 	return NULL;
 }
 
+/*
+ * A key set behind the file's last line: libconfuse lets a file end inside a
+ * section or a comment, and there the key is out of place or missing.
+ */
+#define END_MARK "end-of-file"
+
 /* libconfuse's callbacks carry no user pointer, so what they found waits here. */
 static char parse_error[ERR_MAX + PATH_MAX];
 static const char *parse_file;
+static int parse_lines; /* of the file, without END_MARK's */
 
 static void on_parse_error(cfg_t *cfg, const char *format, va_list args)
 {
@@ -262,8 +271,10 @@ static void on_parse_error(cfg_t *cfg, const char *format, va_list args)
 	if (parse_error[0] != '\0')
 		return; /* the first error is the cause of the others */
 	vsnprintf(what, sizeof what, format, args);
+	if (strstr(what, END_MARK) != NULL)
+		snprintf(what, sizeof what, "a section is not closed");
 	snprintf(parse_error, sizeof parse_error, "%s:%d: %s", parse_file,
-		 cfg != NULL ? cfg->line : 0, what);
+		 cfg != NULL && cfg->line < parse_lines ? cfg->line : parse_lines, what);
 }
 
 static int on_validate(cfg_t *section, cfg_opt_t *opt)
@@ -301,11 +312,77 @@ static cfg_t *parser_new(void)
 			section, xmemdup(keys, (count + 1) * sizeof keys[0]), CFGF_NONE);
 		section_count++;
 	}
-	sections[section_count] = (cfg_opt_t)CFG_END();
+	sections[section_count] = (cfg_opt_t)CFG_STR(END_MARK, NULL, CFGF_NODEFAULT);
+	sections[section_count + 1] = (cfg_opt_t)CFG_END();
 	cfg = cfg_init(sections, CFGF_NONE);
 	for (size_t s = 0; s < section_count; s++)
 		free(sections[s].subopts);
 	return cfg;
+}
+
+/* Reports a wrong file: "FILE:LINE: what is wrong". Returns false. */
+static bool file_error(char *err, size_t errsize, const char *file, int line, const char *what)
+{
+	snprintf(err, errsize, "%s:%d: %s", file, line, what);
+	return false;
+}
+
+/* The number of the line that `end` is on. */
+static int count_lines(const char *text, const char *end)
+{
+	int lines = 1;
+
+	for (; text < end; text++)
+		lines += *text == '\n';
+	return lines;
+}
+
+/* libconfuse would end the process on what cannot be read, a directory for one. */
+static bool read_file(const char *file, struct printbuf *text, char *err, size_t errsize)
+{
+	FILE *in = fopen(file, "re");
+	char chunk[4096];
+	const char *nul;
+	size_t got;
+	bool whole;
+
+	if (in == NULL)
+		return file_error(err, errsize, file, 0, strerror(errno));
+	while ((got = fread(chunk, 1, sizeof chunk, in)) > 0 && buf_len(text) <= FILE_MAX)
+		buf_put(text, chunk, got);
+	whole = !ferror(in);
+	if (!whole)
+		file_error(err, errsize, file, 0, strerror(errno));
+	fclose(in);
+	if (!whole)
+		return false;
+	if (buf_len(text) > FILE_MAX)
+		return file_error(err, errsize, file, 0, "larger than 1 MiB");
+	nul = memchr(text->buf, '\0', buf_len(text));
+	if (nul != NULL)
+		return file_error(err, errsize, file, count_lines(text->buf, nul), "a NUL byte");
+	return true;
+}
+
+static bool parse_text(cfg_t *cfg, const char *file, struct printbuf *text, char *err,
+		       size_t errsize)
+{
+	size_t len = buf_len(text);
+
+	parse_lines = count_lines(text->buf, text->buf + (len > 0 ? len - 1 : 0));
+	buf_puts(text, "\n" END_MARK " = yes\n");
+	parse_error[0] = '\0';
+	parse_file = file;
+	cfg_set_error_function(cfg, on_parse_error);
+	if (cfg_parse_buf(cfg, text->buf) != CFG_SUCCESS) {
+		if (parse_error[0] == '\0')
+			return file_error(err, errsize, file, cfg->line, "not libconfuse's syntax");
+		snprintf(err, errsize, "%s", parse_error);
+		return false;
+	}
+	cfg->line = parse_lines;
+	return cfg_getstr(cfg, END_MARK) != NULL ||
+	       file_error(err, errsize, file, parse_lines, "a comment is not closed");
 }
 
 /* Takes the environment's value, else the file's, else the default. */
@@ -330,7 +407,9 @@ static bool apply(const struct option *option, cfg_t *cfg, struct config *config
 	}
 	if (option_set(option, from_file != NULL ? from_file : option->name.fallback, config, why))
 		return true;
-	snprintf(err, errsize, "%s:%d: %s", file, section != NULL ? section->line : 0, why);
+	/* A default is missing here: where the section stands, or at the end. */
+	file_error(err, errsize, file,
+		   section != NULL && section->line > 0 ? section->line : cfg->line, why);
 	return false;
 }
 
@@ -354,33 +433,25 @@ struct config *config_load(const char *file, char *err, size_t errsize)
 {
 	struct config *config = xcalloc(1, sizeof *config);
 	cfg_t *cfg = parser_new();
+	struct printbuf *text = buf_new();
 	const char *wrong;
-	int parsed;
 
-	parse_error[0] = '\0';
-	parse_file = file;
-	cfg_set_error_function(cfg, on_parse_error);
-	parsed = cfg_parse(cfg, file);
-	if (parsed == CFG_FILE_ERROR) {
-		snprintf(err, errsize, "%s:0: %s", file, strerror(errno));
+	if (!read_file(file, text, err, errsize) || !parse_text(cfg, file, text, err, errsize))
 		goto fail;
-	}
-	if (parsed != CFG_SUCCESS) {
-		snprintf(err, errsize, "%s", parse_error);
-		goto fail;
-	}
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		if (!apply(&options[i], cfg, config, file, err, errsize))
 			goto fail;
 	}
 	wrong = cross_check(config);
 	if (wrong != NULL) {
-		snprintf(err, errsize, "%s:%d: %s", file, cfg->line, wrong);
+		file_error(err, errsize, file, cfg->line, wrong);
 		goto fail;
 	}
+	printbuf_free(text);
 	cfg_free(cfg);
 	return config;
 fail:
+	printbuf_free(text);
 	cfg_free(cfg);
 	config_free(config);
 	return NULL;
@@ -395,6 +466,46 @@ void config_free(struct config *config)
 			free(*(char **)((char *)config + options[i].offset));
 	}
 	free(config);
+}
+
+static bool is_fixed(const struct option *option, const char *const *fixed)
+{
+	char name[64];
+
+	snprintf(name, sizeof name, "%s.%s", option->name.section, option->name.key);
+	for (; *fixed != NULL; fixed++) {
+		if (strncmp(name, *fixed, strlen(*fixed)) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void swap_option(const struct option *option, struct config *live, struct config *fresh,
+			bool fixed)
+{
+	void *old = (char *)live + option->offset, *new = (char *)fresh + option->offset;
+	bool is_text = option->type == OPTION_TEXT;
+	size_t size = is_text ? sizeof(char *) : sizeof(int);
+	bool changed = is_text ? strcmp(*(char **)old, *(char **)new) != 0
+			       : *(int *)old != *(int *)new;
+	char kept[sizeof(char *)];
+
+	if (fixed) {
+		if (changed)
+			log_warn("%s.%s changed: that takes a restart", option->name.section,
+				 option->name.key);
+		return;
+	}
+	memcpy(kept, old, size);
+	memcpy(old, new, size);
+	memcpy(new, kept, size);
+}
+
+void config_reload(struct config *live, struct config *fresh, const char *const *fixed)
+{
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		swap_option(&options[i], live, fresh, is_fixed(&options[i], fixed));
+	config_free(fresh);
 }
 
 const char *config_default_file(void)

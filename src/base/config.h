@@ -87,6 +87,14 @@ struct config {
 struct config *config_load(const char *file, char *err, size_t errsize);
 void config_free(struct config *config);
 
+/*
+ * Moves the values of `fresh` into `live`, which keeps its address, and frees
+ * `fresh`. Options whose "section.key" starts with one of `fixed` (NULL behind
+ * the last) keep their value in `live`; a change there is logged as one that
+ * takes a restart.
+ */
+void config_reload(struct config *live, struct config *fresh, const char *const *fixed);
+
 /* The file to read when -c is not given: $PRESENCE_CONFIG or SYSCONFDIR/presence/presence.conf. */
 const char *config_default_file(void);
 

@@ -15,6 +15,11 @@ static bool is_letter(char c)
 	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
+static bool is_one_of(char c, const char *set)
+{
+	return c != '\0' && strchr(set, c) != NULL;
+}
+
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
@@ -130,7 +135,7 @@ static bool has_only_json_tokens(const char *text, size_t len, const char **why)
 			text = skip_word(text, end);
 		} else {
 			*why = "unexpected character";
-			text = *text != '\0' && strchr("{}[],: \t\r\n", *text) != NULL ? text + 1 : NULL;
+			text = is_one_of(*text, "{}[],: \t\r\n") ? text + 1 : NULL;
 		}
 	}
 	return text != NULL;
@@ -138,7 +143,7 @@ static bool has_only_json_tokens(const char *text, size_t len, const char **why)
 
 static bool is_blank(const char *text, const char *end)
 {
-	while (text < end && strchr(" \t\r\n", *text) != NULL && *text != '\0')
+	while (text < end && is_one_of(*text, " \t\r\n"))
 		text++;
 	return text == end;
 }
@@ -150,6 +155,7 @@ struct json_object *json_parse_object(const char *text, size_t len, const char *
 	enum json_tokener_error error;
 	size_t parsed;
 
+	*why = "too long";
 	if (len > INT32_MAX || !has_only_json_tokens(text, len, why))
 		return NULL;
 	tokener = json_tokener_new_ex(JSON_DEPTH_MAX);

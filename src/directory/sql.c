@@ -15,6 +15,11 @@
 #include "base/alloc.h"
 #include "base/times.h"
 
+/* SQLite's driver tries so often when the file is locked, but not while it prepares. */
+#define SQLITE_BUSY 5
+#define SQLITE_TRIES 16
+#define SQLITE_SLEEP_MS 100 /* between its tries */
+
 static const struct {
 	const char *text; /* NULL: the configuration's */
 	int columns; /* the rows have at least so many */
@@ -65,15 +70,12 @@ static void set_up_apr(void)
 		process_status = apr_dbd_init(process_pool);
 }
 
+/* Notes the first line of what went wrong: libpq tells more behind it. */
 static bool fail(struct sql *sql, const char *what)
 {
-	size_t len;
-
-	snprintf(sql->error, sizeof sql->error, "%s", what != NULL ? what : "unknown error");
-	/* libpq ends its sentences with a newline. */
-	len = strlen(sql->error);
-	while (len > 0 && isspace((unsigned char)sql->error[len - 1]))
-		sql->error[--len] = '\0';
+	if (what == NULL)
+		what = "unknown error";
+	snprintf(sql->error, sizeof sql->error, "%.*s", (int)strcspn(what, "\n"), what);
 	return false;
 }
 
@@ -208,15 +210,15 @@ static bool set_option(struct sql *sql, const char *statement)
 static bool set_options(struct sql *sql)
 {
 	char statement[64];
+	int pause;
 
-	if (sql->is_sqlite)
-		/*
-		 * The driver itself tries 16 times, 100 ms apart, when the file is
-		 * locked, but not while it prepares; and it holds a lock of the
-		 * whole process during busy_timeout, which therefore is short.
-		 */
-		return set_option(sql, "PRAGMA foreign_keys = ON") &&
-		       set_option(sql, "PRAGMA busy_timeout = 50");
+	if (sql->is_sqlite) {
+		/* When the file is locked each try waits so long: all of them about timeout_ms. */
+		pause = sql->timeout_ms / SQLITE_TRIES - SQLITE_SLEEP_MS;
+		snprintf(statement, sizeof statement, "PRAGMA busy_timeout = %d",
+			 pause > 50 ? pause : 50);
+		return set_option(sql, "PRAGMA foreign_keys = ON") && set_option(sql, statement);
+	}
 	if (sql->is_pgsql) {
 		/* The server then ends what nobody waits for any more. */
 		snprintf(statement, sizeof statement, "SET statement_timeout = %d",
@@ -231,8 +233,10 @@ static bool connect_now(struct sql *sql, bool create)
 	const char *why = NULL;
 
 	/* Opening a file that is not there would leave an empty one. */
-	if (sql->path != NULL && !create && stat(sql->path, &sql->file) != 0)
-		return fail(sql, strerror(errno));
+	if (sql->path != NULL && !create && stat(sql->path, &sql->file) != 0) {
+		snprintf(sql->error, sizeof sql->error, "%s: %s", sql->path, strerror(errno));
+		return false;
+	}
 	if (apr_pool_create(&sql->pool, NULL) != APR_SUCCESS)
 		return fail(sql, "out of memory");
 	if (apr_dbd_open_ex(sql->driver, sql->pool, sql->params, &sql->handle, &why) !=
@@ -266,7 +270,7 @@ static bool ensure_connected(struct sql *sql)
 static bool prepare(struct sql *sql, enum sql_query query)
 {
 	const char *text = queries[query].text != NULL ? queries[query].text : sql->own[query];
-	int status;
+	int status, tries = 0;
 
 	if (sql->prepared[query] != NULL)
 		return true;
@@ -274,8 +278,10 @@ static bool prepare(struct sql *sql, enum sql_query query)
 	 * Without a label the pgsql driver leaves the types of the values to the
 	 * server, so that an id fits an integer column as well as a text one.
 	 */
-	status = apr_dbd_prepare(sql->driver, sql->pool, sql->handle, text, NULL,
-				 &sql->prepared[query]);
+	do {
+		status = apr_dbd_prepare(sql->driver, sql->pool, sql->handle, text, NULL,
+					 &sql->prepared[query]);
+	} while (sql->is_sqlite && status == SQLITE_BUSY && ++tries < SQLITE_TRIES);
 	if (status == 0)
 		return true;
 	sql->prepared[query] = NULL;

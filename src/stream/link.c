@@ -104,10 +104,30 @@ static void wire_close(struct wire *wire)
 	wire->connected = false;
 }
 
+static struct pending pop_pending(struct link *link)
+{
+	struct pending oldest = link->ring[link->first];
+
+	link->first = (link->first + 1) % link->room;
+	link->count--;
+	return oldest;
+}
+
+static void drop_pending(struct link *link)
+{
+	while (link->count > 0) {
+		struct pending lost = pop_pending(link);
+
+		if (lost.done != NULL)
+			lost.done(lost.arg, NULL);
+	}
+}
+
 void link_free(struct link *link)
 {
 	if (link == NULL)
 		return;
+	drop_pending(link);
 	wire_close(&link->commands);
 	wire_close(&link->subscriber);
 	event_free(link->retry);
@@ -155,14 +175,7 @@ static void on_failed(evutil_socket_t fd, short what, void *arg)
 	wire_close(&link->subscriber);
 	event_del(link->watchdog);
 	link->up = false;
-	while (link->count > 0) {
-		struct pending lost = link->ring[link->first];
-
-		link->first = (link->first + 1) % link->room;
-		link->count--;
-		if (lost.done != NULL)
-			lost.done(lost.arg, NULL);
-	}
+	drop_pending(link);
 	link->subscribe_acked = link->subscribe_serial;
 	link->echo_asked_ms = 0;
 	link->failing = false;
@@ -395,9 +408,7 @@ static void on_answer(struct link *link, const redisReply *reply)
 		link_lost(link, "an answer to nothing");
 		return;
 	}
-	asked = link->ring[link->first];
-	link->first = (link->first + 1) % link->room;
-	link->count--;
+	asked = pop_pending(link);
 	if (asked.done != NULL)
 		asked.done(asked.arg, reply);
 }

@@ -47,7 +47,7 @@ struct link_events {
 
 struct link *link_new(struct event_base *base, const struct config *config,
 		      const struct link_events *events, void *arg);
-void link_free(struct link *link); /* pending callbacks are dropped, not called */
+void link_free(struct link *link); /* pending callbacks are called with NULL */
 
 /* Starts connecting; from then on the link looks after itself. */
 void link_start(struct link *link);

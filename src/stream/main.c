@@ -29,7 +29,7 @@ static const char usage[] =
 	"\n"
 	"It listens on descriptor 0 when that is a listening socket, on a socket passed by\n"
 	"systemd (LISTEN_FDS), or on [stream] listen. SIGTERM ends the streams over\n"
-	"[stream] drain seconds; a second one ends them at once.\n";
+	"[stream] drain seconds; a second one ends them at once. SIGHUP reads FILE again.\n";
 
 /* The file to read; exits for --help, --version and wrong options. */
 static const char *read_options(int argc, char **argv)
@@ -101,14 +101,16 @@ static int open_socket(const struct config *config, char **path)
 	return fd;
 }
 
-static int serve(const struct config *config, const struct token_keys *keys,
+static int serve(struct config *config, const char *file, struct token_keys *keys,
 		 struct directory *directory)
 {
 	char *path;
 	int fd = open_socket(config, &path);
-	struct server *server = fd >= 0 ? server_new(config, keys, directory, fd) : NULL;
+	struct server *server =
+		fd >= 0 ? server_new(config, file, keys, directory, fd) : NULL;
 
 	if (server == NULL) {
+		token_keys_free(keys);
 		free(path);
 		return 1;
 	}
@@ -140,13 +142,13 @@ int main(int argc, char **argv)
 	keys = token_keys_open(config, err, sizeof err);
 	if (keys != NULL)
 		directory = directory_open(config, DIRECTORY_THREADS, err, sizeof err);
-	if (keys == NULL || directory == NULL)
-		fprintf(stderr, "%s: %s\n", file, err);
-	else
-		status = serve(config, keys, directory);
-	if (directory != NULL)
+	if (directory != NULL) {
+		status = serve(config, file, keys, directory);
 		directory_close(directory);
-	token_keys_free(keys);
+	} else {
+		fprintf(stderr, "%s: %s\n", file, err);
+		token_keys_free(keys);
+	}
 	config_free(config);
 	return status;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/ticket.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/log.h"
@@ -45,6 +46,42 @@ static struct stream *find_stream(const struct server *server, struct handle han
 	struct stream *stream = subscriber != NULL ? stream_of(subscriber) : NULL;
 
 	return stream != NULL && stream->generation == handle.generation ? stream : NULL;
+}
+
+/* --- tickets --------------------------------------------------------------------------------- */
+
+struct ticket_call {
+	struct server *server;
+	struct handle stream;
+};
+
+static void on_ticket(void *arg, const redisReply *reply)
+{
+	struct ticket_call *call = arg;
+	struct stream *stream = find_stream(call->server, call->stream);
+	struct token token;
+
+	free(call);
+	if (stream == NULL)
+		return;
+	if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
+		stream_refuse(stream, PROBLEM_REDIS_UNAVAILABLE, NULL);
+	else if (!ticket_read(reply, &token))
+		stream_refuse(stream, PROBLEM_TICKET_INVALID, NULL);
+	else
+		stream_admit(stream, &token);
+}
+
+void presence_take_ticket(struct stream *stream, const char *ticket)
+{
+	struct server *server = stream->server;
+	struct ticket_call *call = xmalloc(sizeof *call);
+
+	hub_add(&server->hub, &stream->subscriber);
+	*call = (struct ticket_call){server, handle_of(stream)};
+	buf_reset(server->scratch);
+	ticket_put_take(server->scratch, server->config->redis.prefix, ticket);
+	link_command(server->link, server->scratch, on_ticket, call);
 }
 
 /* --- friends and topics ---------------------------------------------------------------------- */
@@ -120,7 +157,8 @@ void presence_open(struct stream *stream, const struct friends *friends)
 		stream_refuse(stream, PROBLEM_TOO_MANY_STREAMS, NULL);
 		return;
 	}
-	hub_add(&server->hub, &stream->subscriber);
+	if (stream->subscriber.number == 0)
+		hub_add(&server->hub, &stream->subscriber);
 	join_all(stream, friends);
 	stream->phase = PHASE_OPENING;
 	stream->snapshot = SNAPSHOT_WAITING;
@@ -641,7 +679,7 @@ static void on_up(void *arg)
 	server->epoch = NULL;
 	server->sweeping = false;
 	TAILQ_FOREACH(stream, &server->connections, connection) {
-		if (stream->subscriber.number != 0)
+		if (stream->phase == PHASE_OPENING || stream->phase == PHASE_OPEN)
 			await_subscriptions(stream);
 	}
 	recover(server);

@@ -10,6 +10,9 @@
 /* The callbacks for link_new(), with the server as their argument. */
 extern const struct link_events presence_link_events;
 
+/* Asks Redis what a ticket stands for; stream_admit() or a refusal follows. Link up. */
+void presence_take_ticket(struct stream *stream, const char *ticket);
+
 /* The friends are known: joins the hub, asks for the session (PHASE_OPENING). */
 void presence_open(struct stream *stream, const struct friends *friends);
 

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/times.h"
+#include "stream/notify.h"
 #include "stream/presence.h"
 #include "stream/stream.h"
 
@@ -127,7 +128,7 @@ static void stop_when_done(struct server *server)
 }
 
 /* The first signal says goodbye to the streams over `drain` seconds, a second one cuts them off. */
-static void on_signal(evutil_socket_t signal_number, short what, void *arg)
+static void on_stop(evutil_socket_t signal_number, short what, void *arg)
 {
 	struct server *server = arg;
 	int64_t drain = (int64_t)server->config->stream.drain * 1000;
@@ -141,6 +142,7 @@ static void on_signal(evutil_socket_t signal_number, short what, void *arg)
 	}
 	log_info("signal %d: %u streams end within %d s", (int)signal_number, server->stream_count,
 		 server->config->stream.drain);
+	notify_manager("STOPPING=1");
 	server->draining = true;
 	set_accepting(server, false);
 	TAILQ_FOREACH(stream, &server->connections, connection)
@@ -157,6 +159,39 @@ static void on_stop_now(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	log_warn("%u streams did not end in time", server->stream_count);
 	event_base_loopexit(server->base, NULL);
+}
+
+/* --- reloading ------------------------------------------------------------------------------- */
+
+/* SIGHUP: reads the file again; what is wrong with it is logged and changes nothing. */
+static void on_reload(evutil_socket_t signal_number, short what, void *arg)
+{
+	/* What connections, subscriptions and threads stand on. */
+	static const char *const fixed[] = {"redis.", "directory.", "stream.listen", "stream.mode",
+					    NULL};
+	struct server *server = arg;
+	char err[1024];
+	struct config *fresh = config_load(server->file, err, sizeof err);
+	struct token_keys *keys = fresh != NULL ? token_keys_open(fresh, err, sizeof err) : NULL;
+
+	(void)signal_number;
+	(void)what;
+	if (keys == NULL) {
+		log_error("%s; the old configuration stays", err);
+		config_free(fresh);
+		return;
+	}
+	config_reload(server->config, fresh, fixed);
+	token_keys_use(keys, server->config);
+	token_keys_free(server->keys);
+	server->keys = keys;
+	store_free(server->store);
+	server->store = store_new(server->config);
+	server->max_streams = fit_streams((unsigned)server->config->stream.max_streams);
+	log_setup("presence-streamd", (enum log_level)server->config->log.level,
+		  server->config->log.target == 1);
+	log_info("configuration read again");
+	server_connection_closed(server); /* there may be room now */
 }
 
 /* --- the loop's turns ------------------------------------------------------------------------ */
@@ -206,10 +241,13 @@ static void on_directory(evutil_socket_t fd, short what, void *arg)
 
 /* --- the server ------------------------------------------------------------------------------ */
 
-struct server *server_new(const struct config *config, const struct token_keys *keys,
+struct server *server_new(struct config *config, const char *file, struct token_keys *keys,
 			  struct directory *directory, int listen_fd)
 {
-	static const int signal_numbers[2] = {SIGTERM, SIGINT};
+	static const struct {
+		int number;
+		event_callback_fn callback;
+	} signals[SERVER_SIGNALS] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}};
 	struct server *server = xcalloc(1, sizeof *server);
 
 	server->base = event_base_new();
@@ -218,6 +256,7 @@ struct server *server_new(const struct config *config, const struct token_keys *
 		return NULL;
 	}
 	server->config = config;
+	server->file = file;
 	server->keys = keys;
 	server->directory = directory;
 	server->store = store_new(config);
@@ -235,8 +274,9 @@ struct server *server_new(const struct config *config, const struct token_keys *
 	server->tick = evtimer_new(server->base, on_tick, server);
 	server->accept_again = evtimer_new(server->base, on_accept_again, server);
 	server->stop_now = evtimer_new(server->base, on_stop_now, server);
-	for (size_t i = 0; i < 2; i++) {
-		server->signals[i] = evsignal_new(server->base, signal_numbers[i], on_signal, server);
+	for (size_t i = 0; i < SERVER_SIGNALS; i++) {
+		server->signals[i] = evsignal_new(server->base, signals[i].number,
+						  signals[i].callback, server);
 		event_add(server->signals[i], NULL);
 	}
 	server->directory_ready = event_new(server->base, directory_fd(directory),
@@ -254,6 +294,7 @@ struct server *server_new(const struct config *config, const struct token_keys *
 
 void server_run(struct server *server)
 {
+	notify_manager("READY=1");
 	link_start(server->link);
 	set_timer(server->tick, TICK_MS);
 	event_base_dispatch(server->base);
@@ -261,9 +302,8 @@ void server_run(struct server *server)
 
 void server_free(struct server *server)
 {
-	struct event *events[] = {server->accept_again, server->tick,	    server->turn,
-				  server->directory_ready, server->stop_now, server->signals[0],
-				  server->signals[1]};
+	struct event *events[] = {server->accept_again, server->tick, server->turn,
+				  server->directory_ready, server->stop_now};
 	struct stream *stream;
 
 	server->draining = true;
@@ -275,9 +315,12 @@ void server_free(struct server *server)
 	evconnlistener_free(server->listener);
 	for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
 		event_free(events[i]);
+	for (size_t i = 0; i < SERVER_SIGNALS; i++)
+		event_free(server->signals[i]);
 	event_base_free(server->base);
 	frame_unref(server->heartbeat);
 	printbuf_free(server->scratch);
 	store_free(server->store);
+	token_keys_free(server->keys);
 	free(server);
 }

@@ -21,13 +21,16 @@
 #include "stream/hub.h"
 #include "stream/link.h"
 
+#define SERVER_SIGNALS 3
+
 struct stream;
 TAILQ_HEAD(stream_list, stream);
 
 struct server {
 	struct event_base *base;
-	const struct config *config;
-	const struct token_keys *keys;
+	struct config *config;
+	const char *file; /* that it was read from */
+	struct token_keys *keys;
 	struct store *store;
 	struct directory *directory;
 	struct link *link;
@@ -35,7 +38,7 @@ struct server {
 
 	struct evconnlistener *listener;
 	struct event *accept_again, *tick, *turn, *directory_ready, *stop_now;
-	struct event *signals[2];
+	struct event *signals[SERVER_SIGNALS];
 	bool accepting, draining, turn_asked;
 
 	struct stream_list connections; /* every one */
@@ -61,10 +64,12 @@ struct server {
 };
 
 /*
- * Makes a server on a listening socket. Configuration, keys and directory stay
- * the caller's and must outlive it.
+ * Makes a server on a listening socket. The socket and the keys are its own
+ * from then on. The configuration, whose values a SIGHUP changes, its file's
+ * name and the directory stay the caller's and must outlive it. NULL: the
+ * system has no event loop for us, and nothing was taken over.
  */
-struct server *server_new(const struct config *config, const struct token_keys *keys,
+struct server *server_new(struct config *config, const char *file, struct token_keys *keys,
 			  struct directory *directory, int listen_fd);
 
 /* Serves until SIGTERM or SIGINT has drained it. */

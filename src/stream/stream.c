@@ -7,8 +7,10 @@
 #include <unistd.h>
 
 #include "auth/credentials.h"
+#include "auth/ticket.h"
 #include "base/alloc.h"
 #include "base/cgi.h"
+#include "base/cors.h"
 #include "base/log.h"
 #include "base/times.h"
 #include "stream/presence.h"
@@ -18,6 +20,7 @@
 #define READ_SIZE 16384
 #define PATH_MAX_LEN 2048
 #define STREAM_PATH "/presence/stream"
+#define METHODS "GET, OPTIONS"
 
 static void on_io(evutil_socket_t fd, short what, void *arg);
 static void on_timer(evutil_socket_t fd, short what, void *arg);
@@ -94,7 +97,7 @@ struct stream *stream_new(struct server *server, int fd)
 /* Leaves Redis, the hub and the directory; the connection stays. */
 static void leave(struct stream *stream)
 {
-	if (stream->phase >= PHASE_DIRECTORY && stream->phase <= PHASE_OPEN)
+	if (stream->phase > PHASE_REQUEST && stream->phase < PHASE_ENDING)
 		stream->server->stream_count--;
 	if (stream->call != NULL)
 		directory_cancel(stream->call);
@@ -102,7 +105,8 @@ static void leave(struct stream *stream)
 	presence_close(stream);
 	outbox_clear(&stream->held);
 	free(stream->tok);
-	stream->tok = NULL;
+	free(stream->fields);
+	stream->tok = stream->fields = NULL;
 }
 
 void stream_destroy(struct stream *stream)
@@ -245,9 +249,9 @@ void stream_refuse(struct stream *stream, enum problem_kind kind, const char *de
 	struct printbuf *text = stream->server->scratch;
 
 	if (kind == PROBLEM_METHOD_NOT_ALLOWED)
-		problem.allow = "GET";
+		problem.allow = METHODS;
 	buf_reset(text);
-	problem_put(text, &problem, "");
+	problem_put(text, &problem, stream->fields != NULL ? stream->fields : "");
 	send_text(stream, text);
 	finish(stream);
 }
@@ -305,15 +309,13 @@ void stream_ask_friends(struct stream *stream)
 					     stream);
 }
 
-/* Method, path, token and limits; the first thing that is wrong, or PROBLEM_NONE. */
-static enum problem_kind check_request(struct stream *stream, char *const *env,
-				       struct token *token, const char **why)
+/* Path, method and limits; the first thing that is wrong, or PROBLEM_NONE. */
+static enum problem_kind check_request(const struct server *server, char *const *env,
+				       const char **why)
 {
-	const struct server *server = stream->server;
 	const char *base = server->config->http.base, *method = cgi_param(env, "REQUEST_METHOD");
 	char path[PATH_MAX_LEN];
 
-	*why = NULL;
 	if (method == NULL || !cgi_path(env, path, sizeof path)) {
 		*why = "REQUEST_METHOD and REQUEST_URI are required";
 		return PROBLEM_BAD_REQUEST;
@@ -326,34 +328,93 @@ static enum problem_kind check_request(struct stream *stream, char *const *env,
 		return PROBLEM_SHUTTING_DOWN;
 	if (server->stream_count >= server->max_streams)
 		return PROBLEM_SERVER_FULL;
-	return credentials_verify(server->keys, env, times_wall_ms() / 1000, token, why);
+	return PROBLEM_NONE;
+}
+
+void stream_admit(struct stream *stream, const struct token *token)
+{
+	stream->user = token->user;
+	stream->tok = xstrdup(token->name);
+	memcpy(stream->session_id, token->session_id, sizeof stream->session_id);
+	stream->iat = token->iat;
+	stream->exp = token->exp;
+	random_word(stream->word);
+	stream->phase = PHASE_DIRECTORY;
+	if (ms_to_expiry(stream) <= 0) { /* of a ticket: a token was checked just now */
+		stream_refuse(stream, PROBLEM_TOKEN_EXPIRED, NULL);
+		return;
+	}
+	set_deadline(stream, stream->server->config->directory.timeout_ms);
+	stream_ask_friends(stream);
+	if (stream->call == NULL)
+		stream_refuse(stream, PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
+}
+
+/* Who it is: a token, or a ticket that Redis is asked about. */
+static void authenticate(struct stream *stream, char *const *env)
+{
+	struct server *server = stream->server;
+	char ticket[TICKET_LEN + 1];
+	struct token token;
+	const char *why;
+	enum problem_kind wrong =
+		credentials_verify(server->keys, env, times_wall_ms() / 1000, &token, &why);
+
+	server->stream_count++;
+	stream->phase = PHASE_TICKET;
+	if (wrong == PROBLEM_NONE)
+		stream_admit(stream, &token);
+	else if (wrong != PROBLEM_TOKEN_MISSING ||
+		 cgi_query_get(env, "ticket", ticket, sizeof ticket) == CGI_QUERY_ABSENT)
+		stream_refuse(stream, wrong, why);
+	else if (!ticket_is_valid(ticket))
+		stream_refuse(stream, PROBLEM_TICKET_INVALID, NULL);
+	else if (!link_is_up(server->link))
+		stream_refuse(stream, PROBLEM_REDIS_UNAVAILABLE, NULL);
+	else
+		presence_take_ticket(stream, ticket);
+}
+
+/* The CORS fields that every answer to this request carries. */
+static char *cors_fields(const struct server *server, const char *origin)
+{
+	struct printbuf *fields;
+
+	if (server->config->cors.allow_origins[0] == '\0')
+		return NULL;
+	fields = buf_new();
+	cors_put_fields(fields, server->config->cors.allow_origins, origin);
+	return buf_take(fields, NULL);
+}
+
+static void answer_options(struct stream *stream, const char *origin)
+{
+	struct printbuf *text = stream->server->scratch;
+
+	buf_reset(text);
+	cors_put_options(text, stream->server->config->cors.allow_origins, origin, METHODS);
+	send_text(stream, text);
+	finish(stream);
 }
 
 static void on_request(struct stream *stream)
 {
 	struct server *server = stream->server;
 	char **env = fcgi_conn_take_params(&stream->fcgi);
-	struct token token;
-	const char *why;
-	enum problem_kind wrong = check_request(stream, env, &token, &why);
+	const char *why = NULL, *origin = cgi_param(env, "HTTP_ORIGIN");
+	enum problem_kind wrong = check_request(server, env, &why);
 
-	free(env);
-	if (wrong != PROBLEM_NONE) {
+	stream->deadline_ms = 0;
+	event_del(&stream->timer);
+	stream->fields = cors_fields(server, origin);
+	if (wrong == PROBLEM_METHOD_NOT_ALLOWED &&
+	    strcmp(cgi_param(env, "REQUEST_METHOD"), "OPTIONS") == 0)
+		answer_options(stream, origin);
+	else if (wrong != PROBLEM_NONE)
 		stream_refuse(stream, wrong, why);
-		return;
-	}
-	stream->user = token.user;
-	stream->tok = xstrdup(token.name);
-	memcpy(stream->session_id, token.session_id, sizeof stream->session_id);
-	stream->iat = token.iat;
-	stream->exp = token.exp;
-	random_word(stream->word);
-	stream->phase = PHASE_DIRECTORY;
-	server->stream_count++;
-	set_deadline(stream, server->config->directory.timeout_ms);
-	stream_ask_friends(stream);
-	if (stream->call == NULL)
-		stream_refuse(stream, PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
+	else
+		authenticate(stream, env);
+	free(env);
 }
 
 /* --- the open stream ------------------------------------------------------------------------- */
@@ -392,7 +453,9 @@ void stream_open(struct stream *stream)
 
 	buf_reset(text);
 	buf_puts(text, "Status: 200 OK\r\nContent-Type: text/event-stream\r\n"
-		       "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n\r\n");
+		       "Cache-Control: no-cache, no-transform\r\nX-Accel-Buffering: no\r\n");
+	buf_puts(text, stream->fields != NULL ? stream->fields : "");
+	buf_puts(text, "\r\n");
 	put_connected(text, stream);
 	stream->degraded = !link_is_up(stream->server->link);
 	if (stream->degraded)
@@ -476,6 +539,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 							       : PROBLEM_DIRECTORY_UNAVAILABLE,
 			      NULL);
 		return;
+	case PHASE_TICKET:
 	case PHASE_OPENING:
 		stream_refuse(stream, stream->server->draining ? PROBLEM_SHUTTING_DOWN
 							       : PROBLEM_REDIS_UNAVAILABLE,

@@ -2,6 +2,7 @@
  * One FastCGI connection and the stream it carries:
  *
  *   REQUEST    records come in until the parameters are complete
+ *   TICKET     came with a ticket: Redis is asked what it stands for
  *   DIRECTORY  token verified, friends asked for
  *   OPENING    in the hub, session asked for; nothing is sent yet
  *   OPEN       header and `connected` are sent; initial, changes, heartbeats
@@ -17,7 +18,14 @@
 #include "stream/fcgi.h"
 #include "stream/server.h"
 
-enum stream_phase { PHASE_REQUEST, PHASE_DIRECTORY, PHASE_OPENING, PHASE_OPEN, PHASE_ENDING };
+enum stream_phase {
+	PHASE_REQUEST,
+	PHASE_TICKET,
+	PHASE_DIRECTORY,
+	PHASE_OPENING,
+	PHASE_OPEN,
+	PHASE_ENDING,
+};
 
 enum stream_snapshot {
 	SNAPSHOT_WAITING, /* for subscriptions, the session or an empty outbox */
@@ -54,6 +62,7 @@ struct stream {
 	uint64_t subscribe_serial;
 
 	struct directory_call *call;
+	char *fields; /* CORS fields of the answer, or NULL */
 	struct userid user;
 	char *tok;
 	char session_id[TOKEN_SESSION_LEN + 1];
@@ -72,6 +81,9 @@ void stream_ask_friends(struct stream *stream);
 
 /* Closes and frees it at once. Only from its own events or the end of a turn. */
 void stream_destroy(struct stream *stream);
+
+/* The token is known, from the request itself or by its ticket: asks for the friends. */
+void stream_admit(struct stream *stream, const struct token *token);
 
 /* Queues a frame; it is sent at the end of the turn. */
 void stream_send(struct stream *stream, struct frame *frame);

@@ -131,6 +131,7 @@ struct stack *stack_new(const char *conf)
 	struct stack *stack = xcalloc(1, sizeof *stack);
 	char *users;
 
+	stack->base = "/api/";
 	make_dir(stack->dir, sizeof stack->dir);
 	guardian_start(stack);
 	make_secret(stack);
@@ -241,26 +242,51 @@ static bool port_answers(int port)
 	return answers;
 }
 
+/* The configuration that a site uses, with this stack's places. */
+static void put_site_conf(struct printbuf *out, struct stack *stack)
+{
+	const struct {
+		const char *name, *value;
+	} variables[] = {
+		{"presence_api", program("presence-api")},
+		{"presence_conf", stack_path(stack, "presence.conf")},
+		{"presence_api_socket", stack_path(stack, "api.sock")},
+		{"presence_stream_socket", streamd_socket(stack, 0)},
+		{"presence_base", stack->base},
+	};
+	char *text = read_whole(SRCDIR "/conf/lighttpd.conf"), *rest = text;
+
+	ck_assert_msg(*text != '\0', "cannot read %s", SRCDIR "/conf/lighttpd.conf");
+	for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+		const char *value = NULL;
+
+		for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
+			size_t len = strlen(variables[i].name);
+
+			if (strncmp(line, "var.", 4) == 0 &&
+			    strncmp(line + 4, variables[i].name, len) == 0 && line[4 + len] == ' ') {
+				value = variables[i].value;
+				buf_putf(out, "var.%s = \"%s\"\n", variables[i].name, value);
+			}
+		}
+		if (value == NULL)
+			buf_putf(out, "%s\n", line);
+	}
+	free(text);
+}
+
 static void write_lighttpd_conf(struct stack *stack)
 {
 	struct printbuf *text = buf_new();
 
 	buf_putf(text,
-		 "server.modules = (\"mod_fastcgi\")\n"
 		 "server.document-root = \"%s\"\n"
 		 "server.bind = \"127.0.0.1\"\n"
 		 "server.port = %d\n"
-		 "server.max-fds = 4096\n"
-		 "server.stream-response-body = 2\n"
-		 "fastcgi.server = (\n"
-		 "  \"/api/presence/stream\" => ((\"socket\" => \"%s/stream0.sock\",\n"
-		 "    \"check-local\" => \"disable\", \"disable-time\" => 0,\n"
-		 "    \"tcp-fin-propagate\" => \"enable\")),\n"
-		 "  \"/\" => ((\"socket\" => \"%s/api.sock\", \"check-local\" => \"disable\",\n"
-		 "    \"bin-path\" => \"%s -c %s/presence.conf\", \"max-procs\" => 1,\n"
-		 "    \"disable-time\" => 0)))\n",
-		 stack->dir, stack->port, stack->dir, stack->dir, program("presence-api"),
-		 stack->dir);
+		 "accesslog.filename = \"/dev/null\"\n"
+		 "server.feature-flags += (\"server.graceful-shutdown-timeout\" => 1)\n",
+		 stack->dir, stack->port);
+	put_site_conf(text, stack);
 	stack_write(stack, "lighttpd.conf", text->buf);
 	printbuf_free(text);
 }
@@ -292,15 +318,6 @@ pid_t api_parent(struct stack *stack)
 
 /* --- running a suite ---------------------------------------------------------------------- */
 
-TCase *harness_case(Suite *suite, const char *name, int seconds)
-{
-	TCase *tcase = tcase_create(name);
-
-	tcase_set_timeout(tcase, patience(seconds * 1000) / 1000.0);
-	suite_add_tcase(suite, tcase);
-	return tcase;
-}
-
 static void ctl(struct stack *stack, const char *input, const char *const argv[])
 {
 	const char *full[12] = {program("presencectl"), "-c", stack_path(stack, "presence.conf")};
@@ -309,19 +326,17 @@ static void ctl(struct stack *stack, const char *input, const char *const argv[]
 	for (int i = 0; argv[i] != NULL; i++)
 		full[3 + i] = argv[i];
 	status = run(stack, NULL, input, full);
-	if (status != 0) {
-		fprintf(stderr, "presencectl %s: exit status %d\n%s", argv[0], status,
-			stack_file(stack, "run.log"));
-		remove_tree(template_dir);
-		exit(EXIT_FAILURE);
-	}
+	ck_assert_msg(status == 0, "presencectl %s: exit status %d\n%s", argv[0], status,
+		      stack_file(stack, "run.log"));
 }
 
-/* One directory for all tests: hashing passwords takes its time. */
+/* One directory for all tests: hashing passwords takes its time. Runs in the suite's own process. */
 static void make_template(void)
 {
 	struct stack stack = {.dir = ""};
 
+	if (template_dir[0] != '\0')
+		return;
 	make_dir(template_dir, sizeof template_dir);
 	memcpy(stack.dir, template_dir, sizeof stack.dir);
 	make_secret(&stack);
@@ -344,6 +359,16 @@ static void make_template(void)
 	}
 }
 
+TCase *harness_case(Suite *suite, const char *name, int seconds)
+{
+	TCase *tcase = tcase_create(name);
+
+	tcase_set_timeout(tcase, patience(seconds * 1000) / 1000.0);
+	tcase_add_unchecked_fixture(tcase, make_template, NULL);
+	suite_add_tcase(suite, tcase);
+	return tcase;
+}
+
 int harness_main(Suite *suite)
 {
 	SRunner *runner = srunner_create(suite);
@@ -352,12 +377,12 @@ int harness_main(Suite *suite)
 	/* Orphans of a test that was killed come to us and are reaped below. */
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	signal(SIGPIPE, SIG_IGN);
-	make_template();
 	srunner_run_all(runner, getenv("CK_VERBOSITY") != NULL ? CK_ENV : CK_VERBOSE);
 	failed = srunner_ntests_failed(runner);
 	srunner_free(runner);
 	while (waitpid(-1, NULL, 0) > 0)
 		;
-	remove_tree(template_dir);
+	if (template_dir[0] != '\0')
+		remove_tree(template_dir);
 	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
 }

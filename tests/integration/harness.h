@@ -32,6 +32,7 @@ struct stack {
 	char dir[64];
 	char secret[65]; /* HS256 key */
 	int port; /* of the web server on 127.0.0.1 */
+	const char *base; /* what the web server hands to presence-api: "/api/" */
 	pid_t redis, lighttpd, streamd[STREAMD_MAX]; /* 0: does not run */
 	int streamd_nofile; /* descriptor limit for the next streamd; 0 = as it is */
 	pid_t group; /* process group of all that was started */

@@ -145,22 +145,51 @@ void guardian_start(struct stack *stack)
 	stack->guardian_fd = ends[1];
 }
 
-/* Members of a process group other than its leader. */
-static int group_size(pid_t group)
+/* Whether a process lives; its parent and group. A zombie is none: its parent may never look. */
+static bool read_stat(pid_t pid, pid_t *parent, pid_t *group)
+{
+	char path[64], text[512], state = 'Z';
+	const char *after;
+	ssize_t got;
+	int fd;
+
+	snprintf(path, sizeof path, "/proc/%d/stat", (int)pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	got = read(fd, text, sizeof text - 1);
+	close(fd);
+	text[got > 0 ? got : 0] = '\0';
+	after = strrchr(text, ')'); /* the name before it may hold anything */
+	return after != NULL && sscanf(after + 1, " %c %d %d", &state, parent, group) == 3 &&
+	       state != 'Z' && state != 'X';
+}
+
+/* Living processes with this parent or in this group (0: any); at most max; how many. */
+static int find_processes(pid_t parent, pid_t group, pid_t *list, int max)
 {
 	DIR *entries = opendir("/proc");
 	struct dirent *entry;
-	int members = 0;
+	int count = 0;
 
 	ck_assert_ptr_nonnull(entries);
-	while ((entry = readdir(entries)) != NULL) {
-		pid_t pid = (pid_t)atoi(entry->d_name);
+	while ((entry = readdir(entries)) != NULL && count < max) {
+		pid_t pid = (pid_t)atoi(entry->d_name), its_parent, its_group;
 
-		if (pid > 0 && pid != group && getpgid(pid) == group)
-			members++;
+		if (pid > 0 && read_stat(pid, &its_parent, &its_group) &&
+		    (parent == 0 || its_parent == parent) && (group == 0 || its_group == group))
+			list[count++] = pid;
 	}
 	closedir(entries);
-	return members;
+	return count;
+}
+
+/* Members of a process group other than its leader. */
+static int group_size(pid_t group)
+{
+	pid_t members[64];
+
+	return find_processes(0, group, members, 64) - 1;
 }
 
 void guardian_finish(struct stack *stack)
@@ -307,32 +336,7 @@ int run(struct stack *stack, char **out, const char *input, const char *const ar
 
 int children_of(pid_t parent, pid_t *list, int max)
 {
-	DIR *entries = opendir("/proc");
-	struct dirent *entry;
-	int count = 0;
-
-	ck_assert_ptr_nonnull(entries);
-	while ((entry = readdir(entries)) != NULL && count < max) {
-		char path[64], text[512], *after;
-		int fd, ppid, got;
-		char state;
-
-		if (atoi(entry->d_name) <= 0)
-			continue;
-		snprintf(path, sizeof path, "/proc/%d/stat", atoi(entry->d_name));
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		if (fd < 0)
-			continue;
-		got = (int)read(fd, text, sizeof text - 1);
-		close(fd);
-		text[got > 0 ? got : 0] = '\0';
-		after = strrchr(text, ')');
-		if (after != NULL && sscanf(after + 1, " %c %d", &state, &ppid) == 2 &&
-		    ppid == parent && state != 'Z')
-			list[count++] = (pid_t)atoi(entry->d_name);
-	}
-	closedir(entries);
-	return count;
+	return find_processes(parent, 0, list, max);
 }
 
 void signal_and_wait_stopped(pid_t pid)

@@ -151,8 +151,6 @@ START_TEST(a_message_of_more_than_one_line_is_dropped)
 	sse_ready(sse);
 	redis_int(stack, "PUBLISH user:status:2 %s", "{}\n\nevent: bye\ndata: {\"reason\":\"forged\"}");
 	redis_int(stack, "PUBLISH user:status:2 %s", "{}\r\revent: bye");
-	redis_int(stack, "PUBLISH user:status:2 %b", "{\0}", (size_t)3);
-	redis_int(stack, "PUBLISH user:status:2 %s", "");
 	redis_int(stack, "PUBLISH user:status:2 %s", "{\"good\":true}");
 	ck_assert_str_eq(next_named(sse, "status_change", 3000)->data, "{\"good\":true}");
 	sse_close(sse);
@@ -592,12 +590,12 @@ START_TEST(a_slow_reader_is_resynchronised_and_delays_nobody)
 
 	sse_ready(slow);
 	sse_ready(fast);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 40; i++) {
 		int64_t start = now_ms();
 
-		publish_padded(stack, 20, &version);
+		publish_padded(stack, 10, &version);
 		read_to_version(fast, version);
-		ck_assert_msg(now_ms() - start < patience(1000), "20 changes took %lld ms",
+		ck_assert_msg(now_ms() - start < patience(1000), "10 changes took %lld ms",
 			      (long long)(now_ms() - start));
 	}
 	/* 400 changes of 4 kB are more than socket and queue hold. */
@@ -607,7 +605,7 @@ START_TEST(a_slow_reader_is_resynchronised_and_delays_nobody)
 		changes += strcmp(event->name, "status_change") == 0;
 	} while (strcmp(event->name, "initial") != 0);
 	ck_assert_msg(changes < 400, "all changes came: the reader was not slow");
-	CHECK_JSON(event->json, "{" OFFLINE(2) ",'3':'<any>'," OFFLINE(4) "," OFFLINE(
+	CHECK_JSON(event->json, "{'2':'<any>','3':'<any>'," OFFLINE(4) "," OFFLINE(
 					5) "," OFFLINE(6) "}");
 	publish_padded(stack, 1, &version);
 	read_to_version(slow, version);
@@ -641,24 +639,22 @@ END_TEST
 START_TEST(a_reader_that_reads_nothing_for_two_heartbeats_is_closed)
 {
 	struct stack *stack = stack_start(FAST "stream { queue_limit = 8192 }\n");
-	struct sse *stuck = sse_open_direct(stack, 0, token_for(stack, "1"));
-	struct sse *idle = sse_open_direct(stack, 0, token_for(stack, "3"));
+	struct sse *stuck = sse_open_direct(stack, 0, token_for(stack, "1")), *lazy;
 	int version = 0;
-	int64_t start;
+	int64_t start = now_ms();
 
 	sse_ready(stuck);
-	sse_ready(idle);
 	publish_padded(stack, 400, &version);
-	start = now_ms();
-	read_to_version(idle, version);
-	/* Its session ends, though its socket is never read. */
-	WAIT_UNTIL(redis_int(stack, "ZCARD user:sessions:1") == 0, 2 * 1000 + 3000 + 3000);
+	lazy = sse_open_direct(stack, 0, token_for(stack, "3"));
+	sse_ready(lazy);
+	/* Neither is read from now on, but only the first has a full socket. Its session ends. */
+	WAIT_UNTIL(!redis_has(stack, "user:sessions:1"), 2000 + 1000 + 2000 + 2000);
 	ck_assert_int_ge(now_ms() - start, 1000);
 	ck_assert(sse_wait_end(stuck, 3000));
-	/* One that merely has nothing to read stays. */
-	sse_wait(idle, "heartbeat", 3000);
-	ck_assert(!sse_ended(idle));
-	sse_close(idle);
+	for (int i = 0; i < 5; i++)
+		sse_wait(lazy, "heartbeat", 3000);
+	ck_assert(!sse_ended(lazy));
+	sse_close(lazy);
 	stack_stop(stack);
 }
 END_TEST

@@ -1,0 +1,21 @@
+#!/bin/sh
+# presence-streamd on a shared host, started by mod_fcgid: one process for each open stream
+# (docs/shared-host.md). The path is yours.
+presence=/home/USER/presence
+PRESENCE_CONFIG=$presence/presence.conf
+export PRESENCE_CONFIG
+
+# The folder's URL, when it is not what [http] base says.
+#PRESENCE_HTTP_BASE=/~USER/api; export PRESENCE_HTTP_BASE
+
+# mod_fcgid gives a process one request at a time.
+PRESENCE_STREAM_MAX_STREAMS=1
+# Seconds, +- 20 %: slots come free for those who wait, and the stream ends well before mod_fcgid
+# takes its process for stuck and ends it (FcgidBusyTimeout, 300 s unless the host changed it).
+PRESENCE_STREAM_MAX_LIFETIME=200
+# mod_fcgid sends SIGTERM and one second later SIGKILL: no time to spread goodbyes.
+PRESENCE_STREAM_DRAIN=0
+export PRESENCE_STREAM_MAX_STREAMS PRESENCE_STREAM_MAX_LIFETIME PRESENCE_STREAM_DRAIN
+
+# exec: mod_fcgid's signals must reach the program itself.
+exec "$presence/sbin/presence-streamd"

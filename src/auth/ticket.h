@@ -1,0 +1,33 @@
+/*
+ * Tickets: a word that stands for a token once, for TICKET_LIFETIME seconds, so
+ * that a browser's EventSource needs no token in its URL. Redis holds what the
+ * word stands for; GETDEL takes it, so that of two takers one gets it.
+ */
+#ifndef PRESENCE_AUTH_TICKET_H
+#define PRESENCE_AUTH_TICKET_H
+
+#include <stdbool.h>
+
+#include <hiredis/hiredis.h>
+
+#include "auth/token.h"
+#include "base/buf.h"
+#include "base/random.h"
+
+#define TICKET_LIFETIME 30 /* seconds */
+#define TICKET_LEN RANDOM_WORD_LEN
+
+/* Whether the text could be a ticket at all. */
+bool ticket_is_valid(const char *text);
+
+/* Appends the command that makes a ticket: the word, which random_word() made, for the token. */
+void ticket_put_make(struct printbuf *out, const char *prefix, const char *ticket,
+		     const struct token *token);
+
+/* Appends the command that takes it. */
+void ticket_put_take(struct printbuf *out, const char *prefix, const char *ticket);
+
+/* Reads the answer to that; false when there was no such ticket. */
+bool ticket_read(const redisReply *reply, struct token *token);
+
+#endif

@@ -1,0 +1,23 @@
+/* Cross-origin requests (WHATWG Fetch, CORS protocol): which header fields an answer gets. */
+#ifndef PRESENCE_BASE_CORS_H
+#define PRESENCE_BASE_CORS_H
+
+#include "base/buf.h"
+
+/*
+ * Appends the fields of an answer to a request that came with `origin` (its
+ * Origin field, NULL when it had none). `allowed` is [cors] allow_origins: exact
+ * origins, comma separated, whose pages may send credentials; or "*" for all,
+ * without. Nothing but Vary for an origin that is not allowed, and nothing at
+ * all when `allowed` is empty.
+ */
+void cors_put_fields(struct printbuf *out, const char *allowed, const char *origin);
+
+/*
+ * Appends a whole CGI answer to OPTIONS: 204, Allow, and for a preflight of an
+ * allowed origin what it may do. `methods` as in Allow: "GET, OPTIONS".
+ */
+void cors_put_options(struct printbuf *out, const char *allowed, const char *origin,
+		      const char *methods);
+
+#endif

@@ -1,0 +1,52 @@
+/* presencectl: what its commands share. */
+#ifndef PRESENCE_CTL_CTL_H
+#define PRESENCE_CTL_CTL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "base/userid.h"
+#include "store/blocking.h"
+
+#define PROGRAM "presencectl"
+
+enum ctl_exit { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
+
+struct ctl {
+	const struct config *config;
+	struct blocking *redis; /* connects when first used */
+	bool json; /* --json */
+	const char *email, *name; /* --email, --name; NULL = not given */
+	int lifetime; /* --lifetime, seconds; 0 = not given */
+};
+
+/* A command: its arguments, as many as the table in main.c allows. Returns the exit status. */
+typedef enum ctl_exit ctl_command(struct ctl *ctl, char **args, int count);
+
+/* presence.c: what Redis holds */
+ctl_command ctl_status, ctl_online, ctl_count, ctl_sessions, ctl_kick, ctl_sweep;
+/* watch.c: changes as they happen */
+ctl_command ctl_watch;
+/* accounts.c: tokens and the directory */
+ctl_command ctl_token, ctl_user_add, ctl_user_list, ctl_friend_add, ctl_friend_remove,
+	ctl_directory_init;
+
+/* Each writes "presencectl: sentence" to stderr and returns that exit status. */
+enum ctl_exit ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+enum ctl_exit ctl_refuse(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Reads an argument as a user id, or says what is wrong. */
+bool ctl_read_id(const char *text, struct userid *id);
+/* Likewise for several; the caller frees the array. NULL: one was none. */
+struct userid *ctl_read_ids(char **args, int count);
+
+/* Runs a pipeline as blocking_run() does; says so when Redis does not. */
+bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count,
+	     redisReply **replies);
+
+/* Writes the buffer to standard output and empties it. */
+void ctl_print(struct printbuf *out);
+
+#endif

@@ -1,0 +1,79 @@
+/*
+ * Every way of serving the site: a web server with the files of conf/, as a
+ * site owner would use them but for their places and time-outs, in front of the
+ * programs under test. One table of them drives the checks of test_servers.c.
+ */
+#ifndef PRESENCE_TESTS_SERVERS_H
+#define PRESENCE_TESTS_SERVERS_H
+
+#include "harness.h"
+
+#define STREAMS 1u /* it serves the stream; others answer 501 */
+#define STARTS_STREAMD 2u /* a streamd for each stream, started by the web server */
+#define HOLDS_SOCKETS 4u /* the sockets outlive streamd and presence-api, as under systemd */
+
+struct site {
+	struct stack *stack;
+	const struct server *server;
+	int silence; /* seconds without a byte that the web server tolerates on a stream */
+	int slots; /* the most processes that mod_fcgid may start of one program */
+	pid_t api; /* presence-api where the web server does not start it, else 0 */
+	pid_t front; /* what speaks HTTP/2 to the web server for us, else 0 */
+	int api_socket, stream_socket; /* with HOLDS_SOCKETS; else -1 */
+};
+
+struct server {
+	const char *name;
+	void (*start)(struct site *site); /* the web server, and presence-api if it has to run before */
+	unsigned traits;
+	int reload; /* the signal for a graceful reload */
+};
+
+extern const struct server servers[];
+extern const int server_count;
+
+/* Redis, one streamd unless the web server starts it, presence-api and the web server. */
+struct site *site_start(const struct server *server, const char *conf, int silence);
+void site_stop(struct site *site);
+/* streamd on a socket that is passed to it the way systemd does it. */
+void site_start_streamd(struct site *site);
+/* presence-streamd's processes, those that the web server started too; how many. */
+int site_streamds(struct site *site, pid_t *list, int max);
+
+/* --- for those who start one (servers*.c) ------------------------------------------------- */
+
+/* A text made like printf's; it lives as long as the test's process. */
+const char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+struct change {
+	const char *from, *to;
+};
+/*
+ * The text of a file in conf/ with changes, each of which must apply; the last
+ * one has `from` NULL.
+ */
+char *conf_with(const char *name, const struct change *changes);
+
+/* A program under test, where the web server's user can run it. */
+const char *site_program(struct site *site, const char *name);
+/* The user that the web server's processes change to, or NULL when the test has one to offer: its own. */
+const char *site_user(void);
+/* Makes a file or directory of the stand that user's own. */
+void give(struct stack *stack, const char *name);
+
+/*
+ * Starts the web server on a free port; `write` makes its configuration for
+ * stack->port. Sets stack->lighttpd.
+ */
+void web_start(struct site *site, void (*write)(struct site *site), const char *const argv[]);
+/* presence-api on DIR/api.sock: by spawn-fcgi, or by its own [api] listen. */
+void api_spawn(struct site *site);
+void api_listen(struct site *site);
+
+void start_apache_fcgid(struct site *site);
+void start_apache_proxy(struct site *site);
+void start_apache_shared_host(struct site *site);
+void start_apache_cgid(struct site *site);
+void start_apache_shared_cgi(struct site *site);
+
+#endif
