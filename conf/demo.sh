@@ -297,6 +297,6 @@ cat <<END
 
 END
 
-wait -n -p died "${pids[@]}" || true
+wait -n -p died "${pids[@]}" 2>/dev/null || true
 report_death "${name_of[$died]}"
 exit 1

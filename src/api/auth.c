@@ -1,11 +1,14 @@
 #include "api/resources.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "auth/password.h"
+#include "auth/ticket.h"
 #include "base/cgi.h"
 #include "base/json.h"
+#include "base/random.h"
 #include "base/times.h"
 
 #define EMAIL_MAX 254 /* bytes, RFC 5321 */
@@ -23,6 +26,48 @@ static struct problem take_text(struct request *request, const char *name, size_
 	if (!json_is_text(value, max, text) || **text == '\0')
 		return request_refuse(PROBLEM_BAD_PARAMETER,
 				      "\"email\" or \"password\" is empty or too long.");
+	return request_done();
+}
+
+/* What failed logins are counted by. */
+struct attempt {
+	char account[HASH_NAME_LEN + 16];
+	char name[HASH_NAME_LEN + 16];
+	const char *address; /* `name`, or NULL when the web server does not tell */
+};
+
+/*
+ * Counts the attempt as failed until it succeeds. The e-mail's letters count
+ * as small ones, so that AlIcE@… is no fresh account to guess at.
+ */
+static struct problem begin_attempt(struct request *request, const char *email,
+				    struct attempt *attempt)
+{
+	const char *peer = cgi_param(request->env, "REMOTE_ADDR");
+	char small[EMAIL_MAX + 1], hash[HASH_NAME_LEN + 1];
+	size_t len = strlen(email);
+	struct problem problem;
+	int wait;
+
+	for (size_t i = 0; i <= len; i++)
+		small[i] = (char)(email[i] >= 'A' && email[i] <= 'Z' ? email[i] + 32 : email[i]);
+	hash_name("account\n", small, len, hash);
+	snprintf(attempt->account, sizeof attempt->account, "account:%s", hash);
+	attempt->address = NULL;
+	if (peer != NULL && *peer != '\0') {
+		hash_name("address\n", peer, strlen(peer), hash);
+		snprintf(attempt->name, sizeof attempt->name, "addr:%s", hash);
+		attempt->address = attempt->name;
+	}
+	store_put_throttle(request_pipeline(request), request->service->store, attempt->account,
+			   attempt->address);
+	problem = request_ask(request, 1);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	if (!store_read_throttle(request->replies[0], &wait))
+		return request_bad_reply(request);
+	if (wait > 0)
+		return (struct problem){.kind = PROBLEM_TOO_MANY_LOGINS, .retry_after = wait};
 	return request_done();
 }
 
@@ -44,34 +89,43 @@ static struct problem check_credentials(struct request *request, const char *ema
 	}
 }
 
-static void put_login(struct printbuf *out, const struct account *account, const char *token,
+static void put_login(struct printbuf *out, const struct token *token, const char *text,
 		      int lifetime)
 {
 	buf_puts(out, "{\"access_token\":");
-	json_put_string(out, token, strlen(token));
+	json_put_string(out, text, strlen(text));
 	buf_putf(out, ",\"token_type\":\"bearer\",\"expires_in\":%d,\"user\":{\"user_id\":",
 		 lifetime);
-	userid_put_json(out, &account->user);
+	userid_put_json(out, &token->user);
 	buf_puts(out, ",\"name\":");
-	json_put_string(out, account->name, strlen(account->name));
+	json_put_string(out, token->user_name, strlen(token->user_name));
 	buf_puts(out, "}}");
 }
 
-/* Issues a token and brings its user online. */
-static struct problem log_in(struct request *request, const struct account *account)
+/* Issues a token as request->token, the caller frees its text; NULL: it could not be signed. */
+static char *issue(struct request *request, const struct userid *user, const char *user_name,
+		   const char *sid)
 {
-	int lifetime = request->service->config->auth.token_lifetime;
-	struct problem problem;
-	char *token = token_issue(request->service->keys, &account->user, NULL,
-				  times_wall_ms() / 1000, lifetime, &request->token);
+	return token_issue(request->service->keys, user, user_name, sid, times_wall_ms() / 1000,
+			   request->service->config->auth.token_lifetime, &request->token);
+}
 
-	if (token == NULL)
+/* Issues a token and brings its user online. */
+static struct problem log_in(struct request *request, const struct account *account,
+			     const struct attempt *attempt)
+{
+	char *text = issue(request, &account->user, account->name, NULL);
+	struct problem problem;
+
+	if (text == NULL)
 		return request_refuse(PROBLEM_INTERNAL, "The token could not be signed.");
-	request_touch(request, "login");
-	problem = request_ask_touched(request, 0);
+	store_put_unthrottle(request_touch(request, "login"), request->service->store,
+			     attempt->account, attempt->address);
+	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE)
-		put_login(request->answer, account, token, lifetime);
-	free(token);
+		put_login(request->answer, &request->token, text,
+			  request->service->config->auth.token_lifetime);
+	free(text);
 	return problem;
 }
 
@@ -79,16 +133,56 @@ struct problem auth_login(struct request *request)
 {
 	const char *email, *password;
 	struct account account;
+	struct attempt attempt;
 	struct problem problem = take_text(request, "email", EMAIL_MAX, &email);
 
 	if (problem.kind == PROBLEM_NONE)
 		problem = take_text(request, "password", PASSWORD_MAX, &password);
 	if (problem.kind == PROBLEM_NONE)
+		problem = begin_attempt(request, email, &attempt);
+	if (problem.kind == PROBLEM_NONE)
 		problem = check_credentials(request, email, password, &account);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	problem = log_in(request, &account);
+	problem = log_in(request, &account, &attempt);
 	account_free(&account);
+	return problem;
+}
+
+/* A new token of the same `sid`, so that the device stays one. */
+struct problem auth_refresh(struct request *request)
+{
+	const struct token old = request->token;
+	struct problem problem;
+	char *text;
+
+	request_touch(request, "activity");
+	problem = request_ask_touched(request, 0);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	text = issue(request, &old.user, old.user_name, old.name);
+	if (text == NULL)
+		return request_refuse(PROBLEM_INTERNAL, "The token could not be signed.");
+	put_login(request->answer, &request->token, text,
+		  request->service->config->auth.token_lifetime);
+	free(text);
+	return request_done();
+}
+
+/* A word that stands for the token once, for an EventSource's URL. */
+struct problem auth_ticket(struct request *request)
+{
+	char ticket[TICKET_LEN + 1];
+	struct problem problem;
+
+	/* Should the touch refuse the token: the word is not told, and would be refused as well. */
+	random_word(ticket);
+	ticket_put_make(request_touch(request, "activity"), store_prefix(request->service->store),
+			ticket, &request->token);
+	problem = request_ask_touched(request, 1);
+	if (problem.kind == PROBLEM_NONE)
+		buf_putf(request->answer, "{\"ticket\":\"%s\",\"expires_in\":%d}", ticket,
+			 TICKET_LIFETIME);
 	return problem;
 }
 

@@ -9,6 +9,7 @@
 #include "auth/credentials.h"
 #include "base/alloc.h"
 #include "base/cgi.h"
+#include "base/cors.h"
 #include "base/json.h"
 #include "base/times.h"
 
@@ -133,27 +134,38 @@ static struct problem run_route(struct request *request, const struct route_matc
 
 /* --- the way out ----------------------------------------------------------------------------- */
 
-static void put_answer(struct printbuf *out, const struct printbuf *json)
+static void put_answer(struct printbuf *out, const char *fields, const struct printbuf *json)
 {
 	buf_putf(out,
 		 "Status: 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
-		 "Content-Length: %zu\r\n\r\n",
-		 buf_len(json));
+		 "Content-Length: %zu\r\n%s\r\n",
+		 buf_len(json), fields);
 	buf_put(out, json->buf, buf_len(json));
 }
 
-static void put_options(struct printbuf *out, const char *allow)
+/* The CORS fields that every answer to this request carries. */
+static const char *cors_fields(const struct request *request)
 {
-	buf_putf(out, "Status: 204 No Content\r\nAllow: %s\r\nCache-Control: no-store\r\n\r\n",
-		 allow);
+	struct printbuf *fields = request->service->fields;
+
+	buf_reset(fields);
+	cors_put_fields(fields, request->service->config->cors.allow_origins,
+			cgi_param(request->env, "HTTP_ORIGIN"));
+	return buf_len(fields) > 0 ? fields->buf : "";
+}
+
+static void drop_replies(struct request *request)
+{
+	if (request->replies != NULL)
+		blocking_free_replies(request->replies, request->reply_count);
+	free(request->replies);
+	request->replies = NULL;
 }
 
 static void request_end(struct request *request)
 {
 	json_object_put(request->body);
-	if (request->replies != NULL)
-		blocking_free_replies(request->replies, request->reply_count);
-	free(request->replies);
+	drop_replies(request);
 }
 
 void request_serve(struct service *service, const struct route *routes, size_t count,
@@ -189,11 +201,12 @@ void request_serve(struct service *service, const struct route *routes, size_t c
 		}
 	}
 	if (problem.kind == PROBLEM_METHOD_NOT_ALLOWED && strcmp(method, "OPTIONS") == 0)
-		put_options(out, match.allow);
+		cors_put_options(out, service->config->cors.allow_origins,
+				 cgi_param(env, "HTTP_ORIGIN"), match.allow);
 	else if (problem.kind != PROBLEM_NONE)
-		problem_put(out, &problem, "");
+		problem_put(out, &problem, cors_fields(&request));
 	else
-		put_answer(out, service->answer);
+		put_answer(out, cors_fields(&request), service->answer);
 	transport->write(transport->arg, out->buf, buf_len(out));
 	request_end(&request);
 }
@@ -211,6 +224,7 @@ struct problem request_ask(struct request *request, size_t count)
 	struct service *service = request->service;
 	redisReply **replies = xcalloc(count, sizeof *replies);
 
+	drop_replies(request);
 	if (!blocking_run(service->redis, service->pipeline, count, replies)) {
 		free(replies);
 		service_complain(service, blocking_error(service->redis));

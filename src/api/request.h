@@ -53,8 +53,9 @@ static inline struct problem request_refuse(enum problem_kind kind, const char *
 
 /*
  * An empty pipeline, to which the caller appends its commands, and the one
- * round trip for all `count` of them: once per request. PROBLEM_NONE:
- * request->replies has that many, none of them an error.
+ * round trip for all `count` of them: once per request, but for a login, which
+ * must be let in first. PROBLEM_NONE: request->replies has that many, none of
+ * them an error; they replace those of an earlier call.
  */
 struct printbuf *request_pipeline(struct request *request);
 struct problem request_ask(struct request *request, size_t count);

@@ -8,7 +8,7 @@
 #include "api/request.h"
 
 /* auth.c */
-route_handler auth_login, auth_logout;
+route_handler auth_login, auth_logout, auth_refresh, auth_ticket;
 
 /* friends.c */
 route_handler friends_list, friends_status;

@@ -27,6 +27,7 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 	service->body = buf_new();
 	service->pipeline = buf_new();
 	service->answer = buf_new();
+	service->fields = buf_new();
 	service->out = buf_new();
 	return service;
 }
@@ -36,6 +37,7 @@ void service_free(struct service *service)
 	printbuf_free(service->body);
 	printbuf_free(service->pipeline);
 	printbuf_free(service->answer);
+	printbuf_free(service->fields);
 	printbuf_free(service->out);
 	blocking_free(service->redis);
 	store_free(service->store);

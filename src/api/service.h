@@ -19,7 +19,7 @@ struct service {
 	struct directory *directory;
 	struct store *store;
 	struct blocking *redis;
-	struct printbuf *body, *pipeline, *answer, *out; /* reused by every request */
+	struct printbuf *body, *pipeline, *answer, *fields, *out; /* reused by every request */
 	int64_t complained_ms; /* when Redis' silence was logged last, monotonic */
 	bool ending; /* the worker ends after the request it serves */
 };

@@ -175,29 +175,6 @@ struct problem status_users(struct request *request)
 
 /* --- heartbeat and count --------------------------------------------------------------------- */
 
-/*
- * Notes a WebSocket session of the site's own, unless the touch in front of it
- * refused the token: then the token's session is not there.
- */
-static void put_websocket(struct printbuf *out, const struct request *request, const char *session)
-{
-	static const char script[] =
-		"if redis.call('ZSCORE', KEYS[1], 't:' .. ARGV[1]) then "
-		"redis.call('SET', KEYS[2], ARGV[2], 'EX', ARGV[3]) end return 0";
-	const char *prefix = store_prefix(request->service->store);
-	const char *id = request->token.user.text;
-
-	resp_begin(out, 8);
-	resp_text(out, "EVAL");
-	resp_text(out, script);
-	resp_text(out, "2");
-	resp_key(out, prefix, KEY_SESSIONS, id);
-	resp_key(out, prefix, KEY_WEBSOCKET, id);
-	resp_text(out, request->token.name);
-	resp_text(out, session);
-	resp_number(out, request->service->config->presence.online_ttl);
-}
-
 static bool is_websocket_session(struct json_object *value, const char **session)
 {
 	if (!json_is_text(value, WEBSOCKET_MAX, session) || **session == '\0')
@@ -224,7 +201,8 @@ struct problem status_heartbeat(struct request *request)
 				      "ASCII characters.");
 	pipeline = request_touch(request, "activity");
 	if (session != NULL)
-		put_websocket(pipeline, request, session);
+		store_put_websocket(pipeline, request->service->store, &request->token.user,
+				    request->token.name, session);
 	problem = request_ask_touched(request, session != NULL ? 1 : 0);
 	if (problem.kind == PROBLEM_NONE)
 		buf_putf(request->answer, "{\"ok\":true,\"expires_in\":%d}",

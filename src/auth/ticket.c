@@ -61,6 +61,7 @@ bool ticket_read(const redisReply *reply, struct token *token)
 	if (ok) {
 		token->iat = json_object_get_int64(iat);
 		token->exp = json_object_get_int64(exp);
+		token->user_name[0] = '\0';
 		token_set_name(token, name);
 	}
 	json_object_put(value);

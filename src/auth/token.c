@@ -145,7 +145,7 @@ static bool keys_match(const struct token_keys *keys)
 	const struct userid user = {"1"};
 	struct token token;
 	const char *why;
-	char *text = token_issue(keys, &user, NULL, 0, 1, &token);
+	char *text = token_issue(keys, &user, NULL, NULL, 0, 1, &token);
 	bool match = text != NULL &&
 		     token_verify(keys, text, strlen(text), 0, &token, &why) == PROBLEM_NONE;
 
@@ -309,11 +309,18 @@ void token_set_name(struct token *token, const char *name)
 	hash_name("presence session\n", name, strlen(name), token->session_id);
 }
 
+static void set_user_name(struct token *token, const char *user_name)
+{
+	if (user_name == NULL || strlen(user_name) > TOKEN_USER_NAME_MAX)
+		user_name = "";
+	memcpy(token->user_name, user_name, strlen(user_name) + 1);
+}
+
 /* Who it is: sub, and the name from sid, jti or the token itself. NULL or a sentence. */
 static const char *read_identity(struct json_object *payload, const char *text, size_t len,
 				 struct token *token)
 {
-	const char *sid, *jti;
+	const char *sid, *jti, *user_name = NULL;
 	char hash[HASH_NAME_LEN + 1];
 	enum claim has_sid = claim_name(payload, "sid", &sid);
 	enum claim has_jti = claim_name(payload, "jti", &jti);
@@ -322,6 +329,8 @@ static const char *read_identity(struct json_object *payload, const char *text, 
 		return "the token's sub is no user id";
 	if (has_sid == CLAIM_BAD || has_jti == CLAIM_BAD)
 		return "the token's sid or jti is not 1 to 128 printable characters";
+	json_is_text(json_member(payload, "name"), TOKEN_USER_NAME_MAX, &user_name);
+	set_user_name(token, user_name);
 	if (has_sid == CLAIM_FOUND) {
 		token_set_name(token, sid);
 	} else if (has_jti == CLAIM_FOUND) {
@@ -446,6 +455,8 @@ static bool add_claims(jwt_t *jwt, const struct config *config, const struct tok
 	return jwt_add_grant(jwt, "sub", token->user.text) == 0 &&
 	       jwt_add_grant(jwt, "sid", token->name) == 0 &&
 	       jwt_add_grant(jwt, "jti", jti) == 0 &&
+	       (token->user_name[0] == '\0' ||
+		jwt_add_grant(jwt, "name", token->user_name) == 0) &&
 	       jwt_add_grant_int(jwt, "iat", token->iat) == 0 &&
 	       jwt_add_grant_int(jwt, "exp", token->exp) == 0 &&
 	       (config->auth.issuer[0] == '\0' ||
@@ -454,8 +465,9 @@ static bool add_claims(jwt_t *jwt, const struct config *config, const struct tok
 		jwt_add_grant(jwt, "aud", config->auth.audience) == 0);
 }
 
-char *token_issue(const struct token_keys *keys, const struct userid *user, const char *sid,
-		  int64_t now, int64_t lifetime, struct token *token)
+char *token_issue(const struct token_keys *keys, const struct userid *user,
+		  const char *user_name, const char *sid, int64_t now, int64_t lifetime,
+		  struct token *token)
 {
 	const struct key *key = keys->algorithm->kind == KEY_HMAC ? &keys->verifying
 								   : &keys->signing;
@@ -466,6 +478,7 @@ char *token_issue(const struct token_keys *keys, const struct userid *user, cons
 		return NULL;
 	random_word(word);
 	token->user = *user;
+	set_user_name(token, user_name);
 	token->iat = now;
 	token->exp = now + lifetime;
 	token_set_name(token, sid != NULL ? sid : word);

@@ -12,12 +12,14 @@
 #define TOKEN_MAX 8192 /* bytes of a token; libjwt overflows the stack on huge ones */
 #define TOKEN_NAME_MAX 128
 #define TOKEN_SESSION_LEN 32
+#define TOKEN_USER_NAME_MAX 256
 
 /* A verified token. */
 struct token {
 	struct userid user; /* `sub` */
 	char name[TOKEN_NAME_MAX + 1]; /* tok: `sid`, else `jti`, else a hash of the token */
 	char session_id[TOKEN_SESSION_LEN + 1]; /* shown to its owner; a hash of the name */
+	char user_name[TOKEN_USER_NAME_MAX + 1]; /* `name` of OpenID Connect; "" when it has none */
 	int64_t iat; /* seconds; 0 when the token has none */
 	int64_t exp; /* seconds */
 };
@@ -53,12 +55,14 @@ enum problem_kind token_verify(const struct token_keys *keys, const char *text, 
 
 /*
  * Issues a token of `lifetime` seconds with sub (a JSON string), sid, jti, iat,
- * exp and the configured iss and aud. `sid` NULL: a new random one. The caller
+ * exp and the configured iss and aud. `user_name` (NULL: none; a longer one is
+ * left out) goes into `name`. `sid` NULL: a new random one. The caller
  * frees the result; *token tells what it says. NULL when there is no key to
  * sign with (algorithm RS/ES without signing_key_file), or signing failed.
  */
-char *token_issue(const struct token_keys *keys, const struct userid *user, const char *sid,
-		  int64_t now, int64_t lifetime, struct token *token);
+char *token_issue(const struct token_keys *keys, const struct userid *user,
+		  const char *user_name, const char *sid, int64_t now, int64_t lifetime,
+		  struct token *token);
 
 /* Sets the name (1..TOKEN_NAME_MAX bytes) and the session_id that goes with it. */
 void token_set_name(struct token *token, const char *name);

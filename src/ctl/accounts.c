@@ -54,7 +54,7 @@ enum ctl_exit ctl_token(struct ctl *ctl, char **args, int count)
 	keys = token_keys_open(ctl->config, err, sizeof err);
 	if (keys == NULL)
 		return ctl_fail("%s", err);
-	text = token_issue(keys, &id, NULL, times_wall_ms() / 1000, lifetime, &token);
+	text = token_issue(keys, &id, NULL, NULL, times_wall_ms() / 1000, lifetime, &token);
 	token_keys_free(keys);
 	if (text == NULL)
 		return ctl_fail("there is no key to sign with: auth.signing_key_file");

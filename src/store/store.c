@@ -10,7 +10,16 @@
 #include "store/keys.h"
 #include "store/resp.h"
 
-enum script { SCRIPT_TOUCH, SCRIPT_CLOSE, SCRIPT_END, SCRIPT_SWEEP, SCRIPT_COUNT };
+enum script {
+	SCRIPT_TOUCH,
+	SCRIPT_CLOSE,
+	SCRIPT_END,
+	SCRIPT_SWEEP,
+	SCRIPT_WEBSOCKET,
+	SCRIPT_THROTTLE,
+	SCRIPT_UNTHROTTLE,
+	SCRIPT_COUNT,
+};
 
 #define SHA1_HEX 40
 #define HEAD_ARGS 10 /* the arguments that common.lua reads */
@@ -31,11 +40,24 @@ static const char sweep_source[] =
 #include "store/scripts/sweep.lua.inc"
 	;
 
+static const char websocket_source[] =
+#include "store/scripts/websocket.lua.inc"
+	;
+static const char throttle_source[] =
+#include "store/scripts/throttle.lua.inc"
+	;
+static const char unthrottle_source[] =
+#include "store/scripts/unthrottle.lua.inc"
+	;
+
 static const char *const sources[SCRIPT_COUNT] = {
 	[SCRIPT_TOUCH] = touch_source,
 	[SCRIPT_CLOSE] = close_source,
 	[SCRIPT_END] = end_source,
 	[SCRIPT_SWEEP] = sweep_source,
+	[SCRIPT_WEBSOCKET] = websocket_source,
+	[SCRIPT_THROTTLE] = throttle_source,
+	[SCRIPT_UNTHROTTLE] = unthrottle_source,
 };
 
 struct store {
@@ -245,4 +267,40 @@ bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch)
 	*more = looked_at >= STORE_SWEEP_MAX;
 	*epoch = reply->element[1]->str;
 	return true;
+}
+
+void store_put_websocket(struct printbuf *out, const struct store *store,
+			 const struct userid *user, const char *tok, const char *session)
+{
+	put_script(out, store, SCRIPT_WEBSOCKET, 3);
+	resp_text(out, user->text);
+	resp_text(out, tok);
+	resp_text(out, session);
+}
+
+void store_put_throttle(struct printbuf *out, const struct store *store, const char *account,
+			const char *address)
+{
+	put_script(out, store, SCRIPT_THROTTLE, address != NULL ? 4 : 3);
+	resp_number(out, STORE_LOGINS_MAX);
+	resp_number(out, STORE_LOGINS_WINDOW);
+	resp_text(out, account);
+	if (address != NULL)
+		resp_text(out, address);
+}
+
+bool store_read_throttle(const redisReply *reply, int *wait)
+{
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return false;
+	*wait = (int)reply->integer;
+	return true;
+}
+
+void store_put_unthrottle(struct printbuf *out, const struct store *store, const char *account,
+			  const char *address)
+{
+	put_script(out, store, SCRIPT_UNTHROTTLE, 2);
+	resp_text(out, account);
+	resp_text(out, address != NULL ? address : "");
 }

@@ -91,4 +91,22 @@ void store_put_sweep(struct printbuf *out, const struct store *store, bool strea
 /* False on an error reply. *more: call again at once; *epoch is borrowed from the reply. */
 bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
 
+/* Notes a WebSocket session of the site's own for online_ttl, if the token's session lives. */
+void store_put_websocket(struct printbuf *out, const struct store *store,
+			 const struct userid *user, const char *tok, const char *session);
+
+/*
+ * Throttling of failed logins, by names for an account and for an address
+ * (NULL: not known). The first call counts an attempt as failed, unless there
+ * were too many: then *wait is the seconds until the next may be made, else 0.
+ * The second one is for an attempt that succeeded.
+ */
+#define STORE_LOGINS_MAX 10
+#define STORE_LOGINS_WINDOW 300 /* seconds */
+void store_put_throttle(struct printbuf *out, const struct store *store, const char *account,
+			const char *address);
+bool store_read_throttle(const redisReply *reply, int *wait);
+void store_put_unthrottle(struct printbuf *out, const struct store *store, const char *account,
+			  const char *address);
+
 #endif

@@ -140,7 +140,7 @@ static void make_dirty(struct stream *stream)
 
 void stream_send(struct stream *stream, struct frame *frame)
 {
-	if (stream->outbox.count == 0)
+	if (!stream->blocked && stream->outbox.count == 0)
 		stream->progress_ms = times_mono_ms();
 	outbox_push(&stream->outbox, frame);
 	make_dirty(stream);
@@ -154,14 +154,27 @@ static void send_text(struct stream *stream, const struct printbuf *text)
 	frame_unref(frame);
 }
 
-/* Whether there is room for one more frame; if not, what waits is dropped for a later `initial`. */
-static bool has_room(struct stream *stream, size_t len)
+static bool fits(const struct stream *stream, size_t len)
 {
 	size_t waiting = stream->outbox.bytes + stream->held.bytes;
 
+	return waiting == 0 || waiting + len <= (size_t)stream->server->config->stream.queue_limit;
+}
+
+/* Whether there is room for one more frame; if not, what waits is dropped for a later `initial`. */
+static bool has_room(struct stream *stream, size_t len)
+{
+	bool progress;
+
 	if (stream->resync)
 		return false;
-	if (waiting == 0 || waiting + len <= (size_t)stream->server->config->stream.queue_limit)
+	if (fits(stream, len))
+		return true;
+	/* Much came in this turn: only what the socket does not take now makes a slow reader. */
+	if (!stream->blocked &&
+	    outbox_send(&stream->outbox, stream->fd, stream->fcgi.request_id, &progress) ==
+		    OUTBOX_EMPTY &&
+	    fits(stream, len))
 		return true;
 	stream->resync = true;
 	stream->server->resynced++;
@@ -491,7 +504,7 @@ static bool beat(struct stream *stream, int64_t now)
 	int64_t heartbeat = (int64_t)stream->server->config->presence.heartbeat * 1000;
 	struct frame *frame;
 
-	if (stream->outbox.count > 0 && now - stream->progress_ms >= 2 * heartbeat) {
+	if (stream->blocked && now - stream->progress_ms >= 2 * heartbeat) {
 		log_info("stream of user %s: closed, reads nothing", stream->user.text);
 		stream_destroy(stream);
 		return false;

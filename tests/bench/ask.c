@@ -48,7 +48,7 @@ void prepare(struct load *load, unsigned count)
 		struct userid id = make_id(load->token_count + 1);
 
 		load->tokens[load->token_count++] =
-			token_issue(keys, &id, NULL, time(NULL), 3600, &token);
+			token_issue(keys, &id, NULL, NULL, time(NULL), 3600, &token);
 	}
 	token_keys_free(keys);
 }

@@ -44,7 +44,7 @@ s.bind(("127.0.0.1", 0))
 print(s.getsockname()[1])')
 
 # Short times, so that what they bound is seen soon.
-export PRESENCE_PRESENCE_HEARTBEAT=2 PRESENCE_PRESENCE_STREAM_TTL=6 PRESENCE_PRESENCE_GRACE=2
+export PRESENCE_PRESENCE_HEARTBEAT=2 PRESENCE_PRESENCE_STREAM_TTL=6 PRESENCE_PRESENCE_GRACE=3
 # The test starts, kills and restarts streamd itself.
 DEMO_SRCDIR=$srcdir DEMO_BUILDDIR=$builddir DEMO_DIR=$work/demo DEMO_PORT=$port DEMO_STREAMD=no \
 	"$srcdir/conf/demo.sh" >"$work/demo.log" 2>&1 &

@@ -155,9 +155,10 @@ struct stack *stack_start(const char *conf)
 static void check_log(struct stack *stack, const char *name)
 {
 	static const char *const bad[] = {"Sanitizer", "runtime error:", "ssertion"};
+	size_t count = sizeof bad / sizeof bad[0] - (stack->expects_abort ? 1 : 0);
 	char *text = stack_file(stack, name);
 
-	for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
+	for (size_t i = 0; i < count; i++)
 		ck_assert_msg(strstr(text, bad[i]) == NULL, "%s says '%s'", name, bad[i]);
 	free(text);
 }

@@ -316,12 +316,17 @@ static void start_lighttpd_socket(struct site *site)
 	run_lighttpd(site, write_lighttpd_socket);
 }
 
-/* HTTP/1.1 from the test's client, HTTP/2 over TLS to the web server. */
+/*
+ * HTTP/1.1 from the test's client, HTTP/2 over TLS to the web server. What the
+ * server has not begun when it says goodbye (GOAWAY, RFC 9113 section 6.8) is
+ * sent again, as browsers do.
+ */
 static void write_front(struct site *site)
 {
 	stack_write(site->stack, "front.cfg",
 		    text_of("defaults\n mode http\n timeout connect 5s\n timeout client 1h\n"
 			    " timeout server 1h\n option abortonclose\n"
+			    " retry-on all-retryable-errors\n"
 			    "frontend one\n bind 127.0.0.1:%d\n default_backend two\n"
 			    "backend two\n server web 127.0.0.1:%s ssl verify none alpn h2\n",
 			    site->stack->port, stack_file(site->stack, "port")));

@@ -415,12 +415,11 @@ START_TEST(crafted_lengths_cost_the_api_one_worker_at_most)
 	struct printbuf *bytes = buf_new();
 	const char *token = token_for(stack, "1");
 
+	stack->expects_abort = true;
 	wire_begin(bytes, 1, FCGI_RESPONDER, 0);
 	wire_record(bytes, FCGI_PARAMS, 1, lengths, sizeof lengths);
-	for (int i = 0; i < 10; i++) {
-		const char *path = stack_path(stack, "api.sock");
-		int fd = wire_connect(access(path, F_OK) == 0 ? path
-							      : stack_path(stack, "api.sock-0"));
+	for (int i = 0; i < 4; i++) {
+		int fd = wire_connect(stack_path(stack, "api.sock-0")); /* lighttpd adds the number */
 
 		ck_assert_int_ge(fd, 0);
 		send_bytes(fd, bytes->buf, buf_len(bytes));
@@ -662,7 +661,7 @@ END_TEST
 
 START_TEST(killed_workers_are_replaced)
 {
-	enum { KILLS = 20 };
+	enum { KILLS = 9 }; /* one that dies young is replaced later and later */
 	struct stack *stack = stack_start("api { children = 3 }");
 	const char *token = token_for(stack, "1");
 	pid_t parent = api_parent(stack), workers[8];
@@ -686,14 +685,14 @@ END_TEST
 
 START_TEST(streams_over_the_descriptor_limit_are_refused_cleanly)
 {
-	enum { STREAMS = 100 };
+	enum { STREAMS = 150 };
 	struct stack *stack = stack_new(FAST "presence { max_sessions = 1000 }\n"
 					     "stream { max_streams_per_user = 1000 }\n");
 	struct sse *streams[STREAMS];
 	int open = 0;
 	pid_t pid;
 
-	stack->streamd_nofile = 64;
+	stack->streamd_nofile = 128;
 	redis_start(stack, NULL);
 	streamd_start(stack, 0);
 	pid = stack->streamd[0];
@@ -706,7 +705,7 @@ START_TEST(streams_over_the_descriptor_limit_are_refused_cleanly)
 		while ((event = sse_next(streams[i], 50)) != NULL)
 			open += strcmp(event->name, "initial") == 0;
 	}
-	ck_assert_msg(open >= 20 && open < 64, "%d streams are open with 64 descriptors", open);
+	ck_assert_msg(open >= 20 && open < 128, "%d streams are open with 128 descriptors", open);
 	for (int i = 0; i < STREAMS; i++)
 		sse_close(streams[i]);
 	WAIT_UNTIL(!redis_has(stack, "user:online:1"), 5000);
@@ -743,6 +742,7 @@ START_TEST(a_bad_configuration_at_sighup_changes_nothing)
 	struct sse *sse = sse_open(stack, token);
 
 	sse_ready(sse);
+	http_ok(stack, COUNT, token, NULL); /* all have started */
 	stack_write(stack, "presence.conf", "presence { heartbeat = never }\n");
 	kill(stack->streamd[0], SIGHUP);
 	kill(api_parent(stack), SIGHUP);

@@ -20,7 +20,7 @@ static char *issue(const char *user)
 	char *text;
 
 	ck_assert(userid_parse(user, strlen(user), &id));
-	text = token_issue(keys, &id, NULL, NOW, 60, &token);
+	text = token_issue(keys, &id, NULL, NULL, NOW, 60, &token);
 	ck_assert_ptr_nonnull(text);
 	return text;
 }

@@ -75,8 +75,8 @@ START_TEST(a_lookup_finds_the_row)
 
 	ck_assert_msg(result == lookups[_i].result, "%s %s: result %d instead of %d", method, path,
 		      (int)result, (int)lookups[_i].result);
-	ck_assert_msg(route == lookups[_i].route, "%s %s: row %d instead of %d", method, path, route,
-		      lookups[_i].route);
+	ck_assert_msg(route == lookups[_i].route, "%s %s: row %d instead of %d", method, path,
+		      route, lookups[_i].route);
 	ck_assert_str_eq(match.allow, lookups[_i].allow);
 	if (lookups[_i].id == NULL) {
 		ck_assert_ptr_null(match.id);

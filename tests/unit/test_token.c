@@ -759,9 +759,9 @@ START_TEST(test_issue)
 		config.auth.issuer = (char *)"https://example.com \"x\"";
 		config.auth.audience = (char *)"presence";
 		keys = open_keys(&config);
-		text = token_issue(keys, &user, NULL, NOW, 3600, &issued);
+		text = token_issue(keys, &user, NULL, NULL, NOW, 3600, &issued);
 		ck_assert_ptr_nonnull(text);
-		next = token_issue(keys, &user, issued.name, NOW, 3600, &again);
+		next = token_issue(keys, &user, NULL, issued.name, NOW, 3600, &again);
 		ck_assert_ptr_nonnull(next);
 		ck_assert_msg(strcmp(text, next) != 0, "two tokens of one sid are the same text");
 		expect(keys, strdup(text), NOW + 3630, EXPIRED, "after its life");
@@ -788,15 +788,15 @@ START_TEST(test_issue_refused)
 	const struct userid user = {"1"};
 	struct token token;
 
-	ck_assert_msg(token_issue(keys, &user, NULL, NOW, 60, &token) == NULL,
+	ck_assert_msg(token_issue(keys, &user, NULL, NULL, NOW, 60, &token) == NULL,
 		      "NULL expected without a signing key, seen a token");
 	token_keys_free(keys);
 
 	config = make_config(AUTH_HS256, secret_file, NULL);
 	keys = open_keys(&config);
-	ck_assert_ptr_null(token_issue(keys, &user, "", NOW, 60, &token));
-	ck_assert_ptr_null(token_issue(keys, &user, S64 S64 "s", NOW, 60, &token));
-	ck_assert_ptr_null(token_issue(keys, &user, "a\nb", NOW, 60, &token));
+	ck_assert_ptr_null(token_issue(keys, &user, NULL, "", NOW, 60, &token));
+	ck_assert_ptr_null(token_issue(keys, &user, NULL, S64 S64 "s", NOW, 60, &token));
+	ck_assert_ptr_null(token_issue(keys, &user, NULL, "a\nb", NOW, 60, &token));
 	token_keys_free(keys);
 }
 END_TEST

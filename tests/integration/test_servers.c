@@ -1,0 +1,465 @@
+/*
+ * The same site behind every way of serving it: docs/apache.md, cgi.md,
+ * haproxy.md, lighttpd.md, nginx.md, shared-host.md and systemd.md promise what
+ * is checked here, of the files in conf/.
+ */
+#include "harness.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <curl/curl.h>
+
+#include "base/buf.h"
+#include "process.h"
+#include "servers.h"
+
+#define STREAM "/api/presence/stream"
+#define COUNT "/api/online-status/count"
+#define LOGIN "/api/auth/login/json"
+#define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"
+
+#define SILENT 30 /* s; longer than any test that does not look at heartbeats */
+#define PROMPT 1000 /* ms in which what happens must be seen */
+
+#define GRACE_MAX 20 /* s; longer than grace and shorter than stream_ttl of these: */
+/* Heartbeats that come too late to help anything out of a buffer. */
+#define RARE "presence { heartbeat = 20 stream_ttl = 60 }\nstream { drain = 1 }\n"
+/* Frequent ones; and only a stream's end, not its time-out, can make a user offline. */
+#define OFTEN                                                                                      \
+	"presence { heartbeat = 1 stream_ttl = 60 online_ttl = 60 grace = 1 sweep = 1 }\n"         \
+	"stream { drain = 1 }\n"
+
+static bool serves_streams(const struct site *site)
+{
+	return (site->server->traits & STREAMS) != 0;
+}
+
+static void touch(struct stack *stack, const char *token)
+{
+	http_ok(stack, COUNT, token, NULL);
+}
+
+/* --- the REST calls ----------------------------------------------------------------------- */
+
+#define ONLINE(id)                                                                                 \
+	"{'user_id':" #id ",'is_online':true,'status':'online','last_activity':'<time>',"          \
+	"'version':'<version>'}"
+#define UNSEEN(id)                                                                                 \
+	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':null,'version':0}"
+
+static void check_calls(struct stack *stack)
+{
+	const char *token = json_text(http_ok(stack, LOGIN, NULL, CREDENTIALS), "access_token");
+
+	touch(stack, token_for(stack, "2"));
+	CHECK_JSON(http_ok(stack, "/api/health", NULL, NULL), "{'status':'ok','redis':'ok'}");
+	CHECK_JSON(http_ok(stack, "/api/friends/list", token_for(stack, "2"), NULL),
+		   "[{'user_id':1,'name':'User 1'},{'user_id':3,'name':'User 3'},"
+		   "{'user_id':4,'name':'User 4'},{'user_id':5,'name':'User 5'},"
+		   "{'user_id':6,'name':'User 6'}]");
+	CHECK_JSON(http_ok(stack, "/api/online-status/users", token, "{\"user_ids\":[2,\"x.y-z_\"]}"),
+		   "{'2':" ONLINE(2) ",'x.y-z_':" UNSEEN("'x.y-z_'") "}");
+	CHECK_JSON(http_ok(stack, "/api/online-status/user/2", token, NULL), ONLINE(2));
+	CHECK_JSON(http_ok(stack, "/api/online-status/user/x%2Ey-z_", token, NULL),
+		   UNSEEN("'x.y-z_'"));
+	CHECK_JSON(json_at(http_ok(stack, "/api/online-status/friends", token, NULL), "2"), ONLINE(2));
+	CHECK_JSON(http_ok(stack, "/api/online-status/heartbeat", token, ""),
+		   "{'ok':true,'expires_in':'<int>'}");
+	CHECK_JSON(http_ok(stack, "/api/online-status/heartbeat", token,
+			   "{\"websocket_session\":\"w\"}"),
+		   "{'ok':true,'expires_in':'<int>'}");
+	CHECK_JSON(http_ok(stack, COUNT, token, NULL), "{'count':2}");
+	CHECK_JSON(http_ok(stack, "/api/online-status/online?limit=1000&cursor=", token, NULL),
+		   "{'user_ids':'<any>','cursor':null}");
+	CHECK_JSON(http_ok(stack, "/api/presence/ticket", token, ""),
+		   "{'ticket':'<string>','expires_in':30}");
+	token = json_text(http_ok(stack, "/api/auth/refresh", token, ""), "access_token");
+	CHECK_JSON(http_ok(stack, "/api/auth/logout", token, ""), "{'ok':true}");
+	check_problem(HTTP(stack, .path = COUNT, .token = token), 401, "token_revoked");
+}
+
+/* Whether status, fields and body of a refusal pass through, and the way a token comes. */
+static void check_refusals(struct stack *stack)
+{
+	const char *token = token_for(stack, "1");
+	static char large[100000];
+	struct response *options;
+
+	memset(large, ' ', sizeof large - 1);
+	check_problem(HTTP(stack, .path = COUNT), 401, "token_missing");
+	check_problem(HTTP(stack, .path = COUNT, .token = "garbage"), 401, "token_invalid");
+	http_ok(stack, text_of(COUNT "?token=%s", token), NULL, NULL);
+	check_problem(HTTP(stack, .path = "/api/nothing", .token = token), 404, "not_found");
+	check_problem(HTTP(stack, .path = "/api/online-status/user/%20", .token = token), 400,
+		      "bad_id");
+	check_problem(HTTP(stack, .method = "DELETE", .path = COUNT, .token = token), 405,
+		      "method_not_allowed");
+	check_problem(HTTP(stack, .path = LOGIN, .body = large), 413, "body_too_large");
+	check_problem(HTTP(stack, .path = LOGIN, .body = "{}", .type = "text/plain"), 415,
+		      "unsupported_media_type");
+	options = HTTP(stack, .method = "OPTIONS", .path = COUNT);
+	ck_assert_msg(options->status == 204, "OPTIONS: status %d", options->status);
+	ck_assert_msg(header_of(options->head, "Allow") != NULL, "OPTIONS without Allow:\n%s",
+		      options->head);
+}
+
+/* --- the stream --------------------------------------------------------------------------- */
+
+/* Opens one whose client would take compressed events, and checks when its first ones come. */
+static struct sse *open_promptly(struct stack *stack, const char *query, const char *token)
+{
+	int64_t start = now_ms();
+	struct sse *sse = sse_request(
+		stack, text_of("GET " STREAM "%s HTTP/1.1\r\nHost: localhost\r\n"
+			       "Accept-Encoding: gzip, deflate, br\r\n%s%s%s\r\n",
+			       query, token != NULL ? "Authorization: Bearer " : "",
+			       token != NULL ? token : "", token != NULL ? "\r\n" : ""));
+	int status = sse_status(sse);
+
+	ck_assert_msg(status == 200, "the stream is answered %d%s", status,
+		      status == 401 ? ": was the token passed on?" : "");
+	ck_assert_str_eq(sse_header(sse, "Content-Type"), "text/event-stream");
+	ck_assert_msg(sse_header(sse, "Content-Encoding") == NULL, "the stream is compressed");
+	sse_wait(sse, "connected", PROMPT);
+	sse_wait(sse, "initial", PROMPT);
+	ck_assert_msg(now_ms() - start < patience(PROMPT), "the first events took %lld ms",
+		      (long long)(now_ms() - start));
+	return sse;
+}
+
+static void check_stream(struct stack *stack)
+{
+	const char *token = token_for(stack, "3");
+	const char *ticket = json_text(http_ok(stack, "/api/presence/ticket", token, ""), "ticket");
+	struct sse *streams[] = {open_promptly(stack, "", token_for(stack, "1")),
+				 open_promptly(stack, text_of("?token=%s", token_for(stack, "1")), NULL),
+				 open_promptly(stack, text_of("?ticket=%s", ticket), NULL)};
+
+	/* Nothing else is sent on these streams for a long time, so nothing pushes this out. */
+	touch(stack, token_for(stack, "2"));
+	for (size_t i = 0; i < 3; i++)
+		sse_wait_change(streams[i], "2", true, PROMPT);
+	check_problem(HTTP(stack, .path = STREAM), 401, "token_missing");
+	check_problem(HTTP(stack, .method = "POST", .path = STREAM, .token = token, .body = "{}"), 405,
+		      "method_not_allowed");
+	for (size_t i = 0; i < 3; i++)
+		sse_close(streams[i]);
+}
+
+/* --- logs --------------------------------------------------------------------------------- */
+
+static void check_log(struct site *site, const char *name)
+{
+	char *text;
+
+	/* The last request is this one. */
+	HTTP(site->stack, .path = "/api/health?token=secret");
+	WAIT_UNTIL(strstr(text = stack_file(site->stack, name), "/api/health") != NULL, 5000);
+	ck_assert_msg(strstr(text, COUNT) != NULL, "no calls in %s:\n%s", name, text);
+	ck_assert_msg(strstr(text, "token=") == NULL && strstr(text, "ticket=") == NULL,
+		      "the access log %s holds query strings:\n%s", name, text);
+}
+
+START_TEST(every_call_and_the_stream_work_and_nothing_is_buffered)
+{
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	struct stack *stack = site->stack;
+
+	check_calls(stack);
+	check_refusals(stack);
+	if (serves_streams(site))
+		check_stream(stack);
+	else
+		check_problem(HTTP(stack, .path = STREAM, .token = token_for(stack, "1")), 501,
+			      "streams_unavailable");
+	check_log(site, strcmp(site->server->name, "HAProxy") == 0 ? "haproxy.log" : "access.log");
+	site_stop(site);
+}
+END_TEST
+
+/* --- idle streams, and clients that go away ----------------------------------------------- */
+
+/* The user's streams that streamd takes for open: one that closed has but `grace` seconds left. */
+static int open_streams(struct stack *stack, const char *id)
+{
+	long long soon = ((long long)time(NULL) + GRACE_MAX) * 1000;
+	redisReply *reply = redis_cmd(stack, "ZRANGE user:sessions:%s %lld +inf BYSCORE", id, soon);
+	int count = 0;
+
+	for (size_t i = 0; i < reply->elements; i++)
+		count += strncmp(reply->element[i]->str, "s:", 2) == 0;
+	freeReplyObject(reply);
+	return count;
+}
+
+/* A process that reads a stream to its end, as browsers do; returns when it is open. */
+static pid_t start_client(struct stack *stack, const char *id)
+{
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0) {
+		struct sse *sse = sse_open(stack, token_for(stack, id));
+
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (!sse_ended(sse))
+			sse_next(sse, 1000);
+		_exit(0);
+	}
+	WAIT_UNTIL(open_streams(stack, id) == 1, 5000);
+	return pid;
+}
+
+static void kill_client(pid_t pid)
+{
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+}
+
+START_TEST(idle_streams_stay_and_gone_clients_are_noticed)
+{
+	int silence = patience(3000) / 1000;
+	struct site *site = site_start(&servers[_i], OFTEN, silence);
+	struct stack *stack = site->stack;
+	struct sse *idle = sse_open(stack, token_for(stack, "1"));
+	struct sse *fin = sse_open(stack, token_for(stack, "2"));
+	struct sse *rst = sse_open(stack, token_for(stack, "3"));
+	pid_t killed = start_client(stack, "4");
+	static const char *const gone[] = {"2", "3", "4"};
+
+	sse_ready(idle);
+	sse_ready(fin);
+	sse_ready(rst);
+	/* Twice the silence that the web server would have cut, and more than two heartbeats. */
+	for (int i = 0; i < 2 * silence + 1; i++)
+		sse_wait(idle, "heartbeat", 3000);
+	for (int i = 0; i < 3; i++)
+		ck_assert_msg(open_streams(stack, gone[i]) == 1, "the stream of user %s was cut",
+			      gone[i]);
+	while (sse_next(rst, 0) != NULL)
+		;
+	sse_close(fin);
+	sse_abort(rst);
+	kill_client(killed);
+	/* Two heartbeats, and half a second for all on the way. */
+	for (int i = 0; i < 3; i++)
+		WAIT_UNTIL(open_streams(stack, gone[i]) == 0, 2500);
+	/* grace + 2 x sweep */
+	for (int i = 0; i < 3; i++)
+		WAIT_UNTIL(!redis_has(stack, text_of("user:online:%s", gone[i])), 3500);
+	sse_wait_change(idle, "4", false, 1000);
+	sse_wait(idle, "heartbeat", 3000);
+	ck_assert(!sse_ended(idle));
+	sse_close(idle);
+	site_stop(site);
+}
+END_TEST
+
+/* --- a streamd that stops ----------------------------------------------------------------- */
+
+static void stop_streamds(struct site *site)
+{
+	pid_t list[16];
+	int count = site_streamds(site, list, 16);
+
+	ck_assert_int_gt(count, 0);
+	for (int i = 0; i < count; i++)
+		kill(list[i], SIGTERM);
+}
+
+/* What a client does until it has a stream again. */
+static struct sse *open_again(struct stack *stack, const char *token)
+{
+	int64_t end = now_ms() + patience(10000);
+
+	for (;;) {
+		struct sse *sse = sse_open(stack, token);
+		int status = sse_status(sse);
+
+		if (status == 200)
+			return sse;
+		ck_assert_msg(now_ms() < end, "no stream again, but status %d", status);
+		sse_close(sse);
+		nap();
+	}
+}
+
+START_TEST(a_stopping_streamd_says_goodbye)
+{
+	enum { CLIENTS = 3 };
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	struct stack *stack = site->stack;
+	struct sse *streams[CLIENTS], *sse;
+
+	for (int i = 0; i < CLIENTS; i++) {
+		streams[i] = sse_open(stack, token_for(stack, text_of("%d", i + 1)));
+		sse_ready(streams[i]);
+	}
+	stop_streamds(site);
+	for (int i = 0; i < CLIENTS; i++) {
+		struct event *event = sse_wait(streams[i], "bye", 3000);
+
+		ck_assert_str_eq(json_text(event->json, "reason"), "shutdown");
+		ck_assert_msg(sse_wait_end(streams[i], 3000), "the stream goes on behind bye");
+		sse_close(streams[i]);
+		/* Its session is closed, not left to its time-out. */
+		WAIT_UNTIL(open_streams(stack, text_of("%d", i + 1)) == 0, 2000);
+	}
+	if ((site->server->traits & STARTS_STREAMD) == 0) {
+		ck_assert_int_eq(streamd_end(stack, 0, 0), 0);
+		if ((site->server->traits & HOLDS_SOCKETS) == 0)
+			ck_assert_int_ge(HTTP(stack, .path = STREAM, .token = token_for(stack, "1"))
+						 ->status,
+					 500);
+		site_start_streamd(site);
+	}
+	sse = open_again(stack, token_for(stack, "1"));
+	sse_ready(sse);
+	sse_close(sse);
+	site_stop(site);
+}
+END_TEST
+
+START_TEST(a_client_waits_in_the_socket_while_streamd_is_restarted)
+{
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	struct stack *stack = site->stack;
+	struct sse *before = sse_open(stack, token_for(stack, "1")), *waiting;
+
+	sse_ready(before);
+	ck_assert_int_eq(streamd_end(stack, 0, SIGTERM), 0);
+	sse_wait(before, "bye", 1000);
+	waiting = sse_open(stack, token_for(stack, "1"));
+	ck_assert_msg(!sse_wait_end(waiting, 200), "a client is refused while no streamd runs");
+	site_start_streamd(site);
+	sse_ready(waiting);
+	sse_close(before);
+	sse_close(waiting);
+	site_stop(site);
+}
+END_TEST
+
+/* --- a reload of the web server ----------------------------------------------------------- */
+
+#define LOADERS 4
+
+/* Shared with the processes that make the requests. */
+struct load {
+	volatile int stop;
+	struct {
+		volatile int done, failed;
+		char failure[200]; /* the first */
+	} by[LOADERS];
+};
+
+static void request_on_and_on(struct stack *stack, struct load *load, int index)
+{
+	struct curl_slist *headers = curl_slist_append(
+		NULL, text_of("Authorization: Bearer %s", token_for(stack, "1")));
+	const char *url = text_of("http://127.0.0.1:%d" COUNT, stack->port);
+	FILE *nothing = fopen("/dev/null", "w");
+
+	while (!load->stop) {
+		CURL *curl = curl_easy_init();
+		long status = 0;
+		CURLcode code;
+
+		curl_easy_setopt(curl, CURLOPT_URL, url);
+		curl_easy_setopt(curl, CURLOPT_PROXY, "");
+		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+		curl_easy_setopt(curl, CURLOPT_WRITEDATA, nothing);
+		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)patience(10000));
+		code = curl_easy_perform(curl);
+		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
+		curl_easy_cleanup(curl);
+		if (code == CURLE_OK && status == 200)
+			load->by[index].done++;
+		else if (load->by[index].failed++ == 0)
+			snprintf(load->by[index].failure, sizeof load->by[index].failure,
+				 "%s, status %ld", curl_easy_strerror(code), status);
+	}
+	_exit(0);
+}
+
+static int load_done(const struct load *load)
+{
+	int done = 0;
+
+	for (int i = 0; i < LOADERS; i++)
+		done += load->by[i].done + load->by[i].failed;
+	return done;
+}
+
+START_TEST(a_reload_loses_no_request)
+{
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	struct load *load = mmap(NULL, sizeof *load, PROT_READ | PROT_WRITE,
+				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t loaders[LOADERS], client = 0;
+	struct sse *sse;
+	int before;
+	int64_t reloaded;
+
+	ck_assert_ptr_ne(load, MAP_FAILED);
+	if (serves_streams(site))
+		client = start_client(site->stack, "1");
+	for (int i = 0; i < LOADERS; i++) {
+		loaders[i] = fork();
+		ck_assert_int_ge(loaders[i], 0);
+		if (loaders[i] == 0)
+			request_on_and_on(site->stack, load, i);
+	}
+	WAIT_UNTIL(load_done(load) >= 50, 10000);
+	before = load_done(load);
+	reloaded = now_ms();
+	kill(site->stack->lighttpd, site->server->reload);
+	/* Old processes are gone by then, also where they stay a second for their streams. */
+	WAIT_UNTIL(load_done(load) >= before + 200 && now_ms() > reloaded + 3000, 20000);
+	load->stop = 1;
+	for (int i = 0; i < LOADERS; i++)
+		waitpid(loaders[i], NULL, 0);
+	for (int i = 0; i < LOADERS; i++)
+		ck_assert_msg(load->by[i].failed == 0, "%d of %d requests were lost; the first: %s",
+			      load->by[i].failed, load->by[i].failed + load->by[i].done,
+			      load->by[i].failure);
+	if (client != 0) {
+		kill_client(client);
+		sse = open_again(site->stack, token_for(site->stack, "1"));
+		sse_ready(sse);
+		sse_close(sse);
+	}
+	site_stop(site);
+}
+END_TEST
+
+/* --- the suite ---------------------------------------------------------------------------- */
+
+int main(void)
+{
+	Suite *suite = suite_create("servers");
+
+	for (int i = 0; i < server_count; i++) {
+		TCase *tcase = harness_case(suite, servers[i].name, 60);
+
+		tcase_add_loop_test(tcase, every_call_and_the_stream_work_and_nothing_is_buffered, i,
+				    i + 1);
+		tcase_add_loop_test(tcase, a_reload_loses_no_request, i, i + 1);
+		if ((servers[i].traits & STREAMS) == 0)
+			continue;
+		tcase_add_loop_test(tcase, idle_streams_stay_and_gone_clients_are_noticed, i, i + 1);
+		tcase_add_loop_test(tcase, a_stopping_streamd_says_goodbye, i, i + 1);
+		if (servers[i].traits & HOLDS_SOCKETS)
+			tcase_add_loop_test(tcase,
+					    a_client_waits_in_the_socket_while_streamd_is_restarted, i,
+					    i + 1);
+	}
+	return harness_main(suite);
+}
