@@ -171,7 +171,8 @@ static void print_help(void)
 		const struct command *command = &commands[i];
 
 		printf("\n  %s%s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
-		       command->synopsis, command->options & FLAG_LIFETIME ? " [--lifetime S]" : "",
+		       command->synopsis,
+		       command->options & FLAG_LIFETIME ? " [--lifetime S]" : "",
 		       command->options & FLAG_JSON ? " [--json]" : "");
 		print_indented(command->help);
 	}

@@ -34,7 +34,7 @@ enum sql_query {
 struct sql *sql_new(const struct config *config, char *err, size_t errsize);
 void sql_free(struct sql *sql);
 
-/* One row: the query's columns as text, NULL for SQL's NULL and behind the last column. Borrowed. */
+/* One row: its columns as text, borrowed; NULL for SQL's NULL and behind the last column. */
 typedef void sql_row(void *arg, const char *const columns[SQL_COLUMNS_MAX]);
 
 /*
@@ -50,7 +50,7 @@ bool sql_select(struct sql *sql, enum sql_query query, const char *const *values
 bool sql_execute(struct sql *sql, enum sql_query query, const char *const *values, size_t count,
 		 int *changed);
 
-/* Runs statements, each ended by a semicolon at the end of a line; SQLite's file is made if missing. */
+/* Runs statements, each ended by a semicolon and a newline; makes SQLite's file if missing. */
 bool sql_create(struct sql *sql, const char *statements);
 
 const char *sql_error(const struct sql *sql);

@@ -30,8 +30,15 @@ const RETRY_MAX_MS = 60000;
 const HEARTBEAT_SECONDS = 30; // until the server has said its own
 const QUIET_HEARTBEATS = 2.5; // a stream that says nothing for so long is dead
 
-/** Answers of the server that no further attempt can change. */
-const FINAL = { token_expired: "token_expired", token_revoked: "revoked", token_invalid: "token_invalid" };
+/** Answers of the server that no further attempt with this token can change. */
+const FINAL = {
+  token_expired: "token_expired",
+  token_revoked: "revoked",
+  token_invalid: "token_invalid",
+};
+
+/** The server has refused the token. */
+class Refusal extends Error {}
 
 /**
  * Events:
@@ -81,14 +88,27 @@ export class PresenceClient extends EventTarget {
   }
 
   /**
-   * The stream's URL, made anew for each connection. An EventSource cannot send an Authorization
-   * header, so the token travels in the query.
+   * The stream's URL, made anew for each connection. An EventSource can send no Authorization
+   * header, so the URL carries a ticket: good once, for seconds, so that no log keeps a token.
    * @returns {Promise<string>}
    */
   async streamUrl() {
-    const url = new URL(`${this.base}/presence/stream`, document.baseURI);
-    url.searchParams.set("token", await this.getToken());
+    const answer = await fetch(this.#url("/presence/ticket"), {
+      method: "POST",
+      headers: { Authorization: `Bearer ${await this.getToken()}` },
+      cache: "no-store",
+      signal: AbortSignal.timeout(this.#quietMs),
+    });
+    const data = await answer.json();
+    if (data.code in FINAL) throw new Refusal(FINAL[data.code]);
+    if (!answer.ok) throw new Error(data.detail);
+    const url = this.#url("/presence/stream");
+    url.searchParams.set("ticket", data.ticket);
     return url.href;
+  }
+
+  #url(path) {
+    return new URL(this.base + path, document.baseURI);
   }
 
   async #open() {
@@ -98,14 +118,17 @@ export class PresenceClient extends EventTarget {
     let url;
     try {
       url = await this.streamUrl();
-    } catch {
-      if (attempt === this.#attempt) this.#retry();
+    } catch (error) {
+      if (attempt !== this.#attempt) return; // closed or connected anew meanwhile
+      if (error instanceof Refusal) this.#end(error.message);
+      else this.#retry();
       return;
     }
-    if (attempt !== this.#attempt) return; // closed or connected anew meanwhile
+    if (attempt === this.#attempt) this.#listen(new EventSource(url));
+  }
 
-    const source = new EventSource(url);
-    this.#source = source;
+  /** @param {EventSource} source */
+  #listen(source) {
     const on = (name, handle) =>
       source.addEventListener(name, (event) => {
         if (source !== this.#source) return;
@@ -118,9 +141,12 @@ export class PresenceClient extends EventTarget {
     on("heartbeat", () => {});
     on("degraded", () => this.#setState("degraded"));
     on("bye", this.#onBye);
+    // Left to itself it would give up for good on any answer but 200, or come back with a ticket
+    // that is used up.
     source.addEventListener("error", () => {
-      if (source === this.#source) this.#onError();
+      if (source === this.#source) this.#retry();
     });
+    this.#source = source;
     this.#lastEvent = performance.now();
     this.#watch();
   }
@@ -186,30 +212,6 @@ export class PresenceClient extends EventTarget {
     } else {
       this.#emit("bye", { reason: data.reason });
       this.#retry();
-    }
-  }
-
-  /**
-   * An EventSource never says why, and gives up for good on any answer but 200. Before trying
-   * again, a plain request finds out whether the token is still good.
-   */
-  async #onError() {
-    this.#retry();
-    const attempt = this.#attempt;
-    const reason = await this.#refusal();
-    if (reason !== null && attempt === this.#attempt) this.#end(reason);
-  }
-
-  /** @returns {Promise<string|null>} why the server refuses the token; null when it does not */
-  async #refusal() {
-    try {
-      const answer = await fetch(new URL(`${this.base}/online-status/count`, document.baseURI), {
-        headers: { Authorization: `Bearer ${await this.getToken()}` },
-        cache: "no-store",
-      });
-      return answer.status === 401 ? (FINAL[(await answer.json()).code] ?? null) : null;
-    } catch {
-      return null; // no network, or no server: says nothing about the token
     }
   }
 

@@ -53,7 +53,8 @@ stop_all() {
 	local i name
 
 	for name in "${!in_of[@]}"; do
-		leave "$name"
+		stop "$name"
+		unset "in_of[$name]" "out_of[$name]"
 	done
 	for ((i = ${#order[@]} - 1; i >= 0; i--)); do
 		stop "${order[$i]}"
@@ -256,11 +257,12 @@ ask() {
 	done
 }
 
-# Ends a load generator; its streams close with it.
+# Ends a load generator, after its streams.
 leave() {
 	local in=${in_of[$1]} out=${out_of[$1]}
 
+	ask "$1" close
+	stop "$1"
 	exec {in}>&- {out}<&-
-	wait "${pid_of[$1]}" 2>/dev/null || true
-	unset "in_of[$1]" "out_of[$1]" "pid_of[$1]"
+	unset "in_of[$1]" "out_of[$1]"
 }

@@ -4,6 +4,7 @@ test_browser.sh starts the stack (without presence-streamd, which is ours to kil
 DEMO_URL, DEMO_DIR and DEMO_BUILDDIR. SCREENSHOTS=DIR keeps pictures of the page.
 """
 
+import glob
 import json
 import os
 import re
@@ -200,6 +201,11 @@ class DemoPage(unittest.TestCase):
 
         return wait_until(f"{name} is shown offline", seen, deadline)
 
+    def assert_no_token_in_logs(self):
+        for name in glob.glob(os.path.join(DIR, "*.log")):
+            with open(name, encoding="utf-8", errors="replace") as log:
+                self.assertNotIn("eyJ", log.read(), f"{name} has a token")
+
     def shoot(self, window, name):
         if "SCREENSHOTS" in os.environ:
             window.driver.switch_to.window(window.handle)
@@ -283,6 +289,7 @@ class DemoPage(unittest.TestCase):
         wait_until("the page is live again", lambda: self.alice.state() == "live", 60)
         self.open("carol")
         self.wait_online("Carol")
+        self.assert_no_token_in_logs()
 
     def test_a_revoked_token_says_so(self):
         bob = self.open("bob")

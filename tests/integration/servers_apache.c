@@ -28,7 +28,7 @@ static const char *base_conf(struct site *site)
 		       "PidFile %s/apache.pid\nDefaultRuntimeDir %s\nMutex file:%s default\n"
 		       "ErrorLog %s/apache-error.log\nLogLevel info\n"
 		       "StartServers 1\nThreadsPerChild 64\nMaxRequestWorkers 128\n"
-		       "DocumentRoot %s/site\n"
+		       "DocumentRoot %s/site\nTypesConfig /dev/null\n"
 		       "SetOutputFilter DEFLATE\n" /* what the stream must not get */
 		       "CustomLog %s/access.log presence\n",
 		       text, stack->port, stack->dir, stack->dir, stack->dir, stack->dir, stack->dir,

@@ -54,7 +54,7 @@ START_TEST(login_answers_a_token_that_works)
 	token = json_text(answer, "access_token");
 	payload = token_payload(token);
 	CHECK_JSON(payload, "{'sub':'1','sid':'<string>','jti':'<string>','iat':'<int>',"
-			    "'exp':'<int>'}");
+			    "'exp':'<int>','name':'User 1'}");
 	ck_assert_int_eq(json_object_get_int64(json_at(payload, "exp")) -
 				 json_object_get_int64(json_at(payload, "iat")),
 			 120);

@@ -144,9 +144,9 @@ static void check_stream(struct stack *stack)
 				 open_promptly(stack, text_of("?ticket=%s", ticket), NULL)};
 
 	/* Nothing else is sent on these streams for a long time, so nothing pushes this out. */
-	touch(stack, token_for(stack, "2"));
+	touch(stack, token_for(stack, "4"));
 	for (size_t i = 0; i < 3; i++)
-		sse_wait_change(streams[i], "2", true, PROMPT);
+		sse_wait_change(streams[i], "4", true, PROMPT);
 	check_problem(HTTP(stack, .path = STREAM), 401, "token_missing");
 	check_problem(HTTP(stack, .method = "POST", .path = STREAM, .token = token, .body = "{}"), 405,
 		      "method_not_allowed");

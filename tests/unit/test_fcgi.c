@@ -192,9 +192,9 @@ static void assert_seen(const char *name, const char *how, const struct expected
 /* Every cut, but in the middle of long input only some, as there the state is the same. */
 static size_t next_cut(size_t cut, size_t len)
 {
-	bool near = len <= 2048 || cut < 300 || cut + 300 > len;
+	bool near = len <= 2048 || cut < 64 || cut + 64 > len;
 
-	return near ? cut + 1 : cut + 1021;
+	return near ? cut + 1 : cut + 4093;
 }
 
 static void check_bytes(const char *name, const struct printbuf *bytes, bool hold,

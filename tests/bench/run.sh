@@ -1,0 +1,602 @@
+#!/bin/bash
+# The benchmark: `make bench` (under 3 minutes) and `make bench-full` (under 15).
+#
+#   run.sh [--full] [--doc] [SECTION…]
+#
+#   --full     more rounds, more sizes
+#   --doc      put the table and the plots into docs/performance.md
+#   SECTION    of: send friends open idle rest growth two; all of them unless given
+#
+#   BENCH_SRCDIR    the source tree; where this script is, unless set
+#   BENCH_BUILDDIR  where the programs were built; the source tree unless set
+#   BENCH_OUT       where results are left; bench-results/ in the build tree unless set
+#
+# docs/performance.md tells what is measured and how. Everything runs on private sockets and free
+# ports of 127.0.0.1, with a Redis of its own.
+set -eu
+
+started=$SECONDS
+srcdir=$(readlink -f "${BENCH_SRCDIR:-$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..}")
+builddir=$(readlink -f "${BENCH_BUILDDIR:-$srcdir}")
+bindir=$builddir/tests/bench
+out=${BENCH_OUT:-$builddir/bench-results}
+
+PATH=$PATH:/usr/sbin:/sbin
+unset "${!PRESENCE_@}" # the configuration is the one that is written below
+export LC_ALL=C
+
+full=no
+doc=no
+sections=()
+for word in "$@"; do
+	case $word in
+	--full) full=yes ;;
+	--doc) doc=yes ;;
+	send | friends | open | idle | rest | growth | two) sections+=("$word") ;;
+	*)
+		sed -n '2,/^set/s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2
+		exit 2
+		;;
+	esac
+done
+[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest growth two)
+
+dir=$(mktemp -d /tmp/presence-bench.XXXXXX)
+chmod 755 "$dir"
+mkdir -p "$out"
+log=$out/raw.log
+table=$out/table.md
+config=$dir/presence.conf
+: >"$log"
+
+# shellcheck source=tests/bench/stand.sh
+. "$srcdir/tests/bench/stand.sh"
+
+trap 'trap "" HUP INT TERM; stop_all; rm -rf "$dir"' EXIT
+trap 'exit 1' HUP INT TERM
+
+for program in redis-server redis-cli lighttpd sqlite3 openssl setpriv awk; do
+	command -v $program >/dev/null || die "$program is missing"
+done
+for program in src/presence-api src/presence-streamd tests/bench/streams tests/bench/store \
+	tests/bench/floor_send tests/bench/floor_fanout tests/bench/floor_rest; do
+	[ -x "$builddir/$program" ] || die "$builddir/$program is missing: run make bench"
+done
+limit=$(ulimit -Hn)
+[ "$limit" = unlimited ] || [ "$limit" -ge 20000 ] || die "20000 descriptors are needed, the limit is $limit"
+ulimit -n "$limit"
+
+(umask 077 && openssl rand -base64 48 >"$dir/secret.key")
+cat >"$config" <<END
+redis { url = "unix://$dir/redis.sock" }
+auth { key_file = "$dir/secret.key" }
+directory { driver = "sqlite3" params = "$dir/ring50.db" }
+stream { listen = "unix:$dir/stream1.sock" mode = 0600 }
+api { children = 4 }
+END
+
+# --- figures ------------------------------------------------------------------------------------
+
+calc() {
+	awk "BEGIN { printf \"${2:-%.6g}\", $1 }"
+}
+
+# median NUMBER…
+median() {
+	printf '%s\n' "$@" | sort -g | awk '{ v[NR] = $1 }
+		END { printf "%.6g", NR % 2 ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'
+}
+
+# verdict VALUE OPERATOR LIMIT
+verdict() {
+	if awk "BEGIN { exit !($1 $2 $3) }"; then echo ok; else echo short; fi
+}
+
+# row FIGURE MEASURED AGAINST RATIO TARGET VERDICT
+row() {
+	printf '| %s | %s | %s | %s | %s | %s |\n' "$@" >>"$table"
+}
+
+skip() {
+	row "$1" "skipped: $2" "" "" "" ""
+}
+
+# How many ns per delivery the last answer's servers paid.
+per_delivery() {
+	local sum=0 name
+
+	[ "${got[delivered]}" = "${got[expected]}" ] ||
+		say "bench: ${got[delivered]} of ${got[expected]} deliveries came"
+	for name in "$@"; do
+		sum=$((sum + got[cpu.$name]))
+	done
+	calc "$sum / 1000 / ${got[delivered]}" # us
+}
+
+per_stream() {
+	calc "${got[cpu.$1]} / 1000 / ${got[streams]}"
+}
+
+if [ $full = yes ]; then
+	rounds=5 seconds=8 streams=5000
+else
+	rounds=3 seconds=4 streams=5000
+fi
+
+# --- one event to all: streamd against a bare send() --------------------------------------------
+
+section_send() {
+	local star=20000 i a=() b=() times=20
+
+	make_star "$dir/star.db" $star
+	start_redis
+	start_streamd 1 "$dir/star.db"
+	start floor "$bindir/floor_send" "unix:$dir/floor.sock"
+	wait_for floor [ -S "$dir/floor.sock" ]
+	load ours -m fcgi -t "unix:$dir/stream1.sock" -w "streamd=${pid_of[streamd1]}"
+	load bare -m bare -t "unix:$dir/floor.sock" -w "floor=${pid_of[floor]}"
+	ask ours open $streams
+	ask bare open $streams
+	for ((i = 0; i < rounds + 2; i++)); do
+		ask ours one $star $times
+		a+=("$(per_delivery streamd)")
+		ask bare one $star $times
+		b+=("$(per_delivery floor)")
+	done
+	local x y r
+	x=$(median "${a[@]}") y=$(median "${b[@]}") r=$(calc "$x / $y" %.2f)
+	row "streamd CPU per delivery, one event to $streams streams" "$(calc "$x" %.2f) µs" \
+		"a bare send(): $(calc "$y" %.2f) µs" "$r" "≤ 1.3" "$(verdict "$r" '<=' 1.3)"
+	stop_all
+}
+
+# --- 50 friends each, 100 changes/s: against a program made for it, and nchan -------------------
+
+# Fills ours[…], floor[…], nchan[…] with what a system's rounds gave.
+friends_round() {
+	ask ours change 100 $seconds 51 $streams
+	ours_cpu+=("$(per_delivery streamd lighttpd)")
+	streamd_cpu+=("$(per_delivery streamd)")
+	redis_cpu+=("$(per_delivery redis)")
+	ours_p50+=("${got[p50_us]}")
+	ours_p99+=("${got[p99_us]}")
+	ask floor change 100 $seconds 51 $streams
+	floor_cpu+=("$(per_delivery floor)")
+	floor_p99+=("${got[p99_us]}")
+	[ -n "$(nchan_module)" ] || return 0
+	ask nchan change 100 $seconds 51 $streams
+	nchan_cpu+=("$(per_delivery nginx)")
+	nchan_p50+=("${got[p50_us]}")
+	nchan_p99+=("${got[p99_us]}")
+}
+
+# kB per stream of the named processes since before_…
+memory_of() {
+	local load=$1 sum=0 name
+
+	shift
+	ask "$load" pss
+	for name in "$@"; do
+		sum=$((sum + got[pss.$name] - before[$name]))
+	done
+	calc "$sum / $streams" %.2f
+}
+
+remember_memory() {
+	local name
+
+	ask "$1" pss
+	shift
+	for name in "$@"; do
+		before[$name]=${got[pss.$name]}
+	done
+}
+
+section_friends() {
+	local i floor_port ours_cpu=() streamd_cpu=() redis_cpu=() ours_p50=() ours_p99=()
+	local floor_cpu=() floor_p99=() nchan_cpu=() nchan_p50=() nchan_p99=()
+	local -A before=()
+	local x y r
+
+	make_directory "$dir/ring50.db" 9000 50
+	start_redis
+	start_streamd 1 "$dir/ring50.db"
+	start_lighttpd
+	load ours -m http -t "$http_port" -f 50 -w "streamd=${pid_of[streamd1]}" \
+		-w "lighttpd=${pid_of[lighttpd]}" -w "redis=${pid_of[redis]}"
+	floor_port=$(free_port)
+	start fanout "$bindir/floor_fanout" "$floor_port" "$dir/redis.sock" 50
+	wait_for fanout port_answers "$floor_port"
+	load floor -m floor -t "$floor_port" -f 50 -w "floor=${pid_of[fanout]}"
+	ask ours touch $((streams + 50))
+	remember_memory ours streamd lighttpd
+	ask ours open $streams
+	ask floor open $streams
+	if [ -n "$(nchan_module)" ]; then
+		start_nchan
+		load nchan -m nchan -t "$nchan_port" -p "$nchan_port" -f 50 \
+			-w "nginx=$(children_of "${pid_of[nginx]}" | head -n 1)"
+		remember_memory nchan nginx
+		ask nchan open $streams
+	fi
+	friends_round # to warm up
+	ours_cpu=() streamd_cpu=() redis_cpu=() ours_p50=() ours_p99=()
+	floor_cpu=() floor_p99=() nchan_cpu=() nchan_p50=() nchan_p99=()
+	for ((i = 0; i < rounds; i++)); do
+		friends_round
+	done
+
+	x=$(median "${ours_cpu[@]}") y=$(median "${floor_cpu[@]}") r=$(calc "$x / $y" %.2f)
+	local all=$x load="50 friends each, 100 changes/s, $streams streams"
+	row "CPU per delivery, streamd + lighttpd; $load" \
+		"$(calc "$x" %.2f) µs (streamd $(median "${streamd_cpu[@]}" | calc_in %.2f); Redis besides $(median "${redis_cpu[@]}" | calc_in %.2f))" \
+		"straight to TCP clients: $(calc "$y" %.2f) µs" "$r" "≤ 2.0" "$(verdict "$r" '<=' 2.0)"
+	printf '"floor" %s\n"streamd" %s\n"streamd + lighttpd" %s\n' "$y" "$(median "${streamd_cpu[@]}")" "$x" >"$out/delivery.dat"
+	local streamd_memory all_memory
+	streamd_memory=$(memory_of ours streamd)
+	all_memory=$(memory_of ours streamd lighttpd)
+	if [ -n "$(nchan_module)" ]; then
+		y=$(median "${nchan_cpu[@]}") r=$(calc "$all / $y" %.2f)
+		printf '"nchan" %s\n' "$y" >>"$out/delivery.dat"
+		row "the same" "$(calc "$x" %.2f) µs" "nchan: $(calc "$y" %.2f) µs" "$r" "≤ 0.5" \
+			"$(verdict "$r" '<=' 0.5)"
+		x=$(median "${ours_p99[@]}") y=$(median "${nchan_p99[@]}") r=$(calc "$x / $y" %.2f)
+		row "p99 from PUBLISH to client, the same load" \
+			"$(calc "$x / 1000" %.2f) ms (p50 $(calc "$(median "${ours_p50[@]}") / 1000" %.2f))" \
+			"nchan: $(calc "$y / 1000" %.2f) ms (p50 $(calc "$(median "${nchan_p50[@]}") / 1000" %.2f))" \
+			"$r" "≤ 1" "$(verdict "$r" '<=' 1)"
+		y=$(memory_of nchan nginx) r=$(calc "$all_memory / $y" %.2f)
+		row "memory per stream (Pss), streamd + lighttpd" "$all_memory kB" "nchan: $y kB" \
+			"$r" "≤ 0.25" "$(verdict "$r" '<=' 0.25)"
+	else
+		skip "the same, against nchan" "libnginx-mod-nchan is not installed"
+		row "p99 from PUBLISH to client, the same load" "$(calc "$(median "${ours_p99[@]}") / 1000" %.2f) ms" \
+			"nchan is not installed" "" "≤ 1" ""
+		row "memory per stream (Pss), streamd + lighttpd" "$all_memory kB" \
+			"nchan is not installed" "" "≤ 0.25" ""
+	fi
+	row "memory per stream (Pss), streamd, 50 friends" "$streamd_memory kB" "" "" "≤ 4 kB" \
+		"$(verdict "$streamd_memory" '<=' 4)"
+	stop_all
+}
+
+# --- users who are online open their streams ----------------------------------------------------
+
+section_open() {
+	local i rates=() cpus=()
+
+	make_directory "$dir/ring50.db" 9000 50
+	start_redis
+	start_streamd 1 "$dir/ring50.db"
+	start_lighttpd
+	load ours -m http -t "$http_port" -f 50 -w "streamd=${pid_of[streamd1]}"
+	ask ours touch $((streams + 50))
+	for ((i = 0; i < rounds; i++)); do
+		ask ours open $streams
+		rates+=("$(calc "${got[streams]} / ${got[seconds]}")")
+		cpus+=("$(per_stream streamd)")
+		ask ours close
+		ask ours idle 1 # the servers notice
+	done
+	local rate cpu
+	rate=$(median "${rates[@]}") cpu=$(median "${cpus[@]}")
+	row "streams of $streams users who are online, until each holds \`initial\` of 50 friends" \
+		"$(calc "$rate" %.0f)/s" "" "" "≥ 4000/s" "$(verdict "$rate" '>=' 4000)"
+	row "the same, CPU in streamd for each" "$(calc "$cpu" %.0f) µs" "" "" "≤ 200 µs" \
+		"$(verdict "$cpu" '<=' 200)"
+	stop_all
+}
+
+# --- 9,000 streams on which nothing happens -----------------------------------------------------
+
+section_idle() {
+	local share name
+
+	make_directory "$dir/ring50.db" 9000 50
+	start_redis
+	start_streamd 1 "$dir/ring50.db"
+	start_lighttpd
+	load ours -m http -t "$http_port" -f 50 -w "streamd=${pid_of[streamd1]}" \
+		-w "lighttpd=${pid_of[lighttpd]}" -w "redis=${pid_of[redis]}"
+	ask ours touch 9050
+	ask ours open 9000
+	ask ours idle 30 # each stream's heartbeat comes once
+	local percent=()
+	for name in streamd lighttpd redis; do
+		percent+=("$(calc "${got[cpu.$name]} / 1e7 / ${got[seconds]}" %.2f)")
+	done
+	share=$(calc "${percent[0]} + ${percent[1]} + ${percent[2]}" %.2f)
+	row "idle cost of 9000 streams, a heartbeat and a renewal every 30 s" \
+		"$share % of a core (streamd ${percent[0]}, lighttpd ${percent[1]}, Redis ${percent[2]})" \
+		"" "" "≤ 2 %" "$(verdict "$share" '<=' 2)"
+	stop_all
+}
+
+# --- REST ---------------------------------------------------------------------------------------
+
+# rest KIND SECONDS: fills got[…]; CPU of all servers in rest_cpu (us per request).
+rest() {
+	local answer word before after
+
+	before=$(redis-cli -s "$dir/redis.sock" info stats | tr -d '\r' | awk -F: '/^total_reads_processed/ { print $2 }')
+	answer=$(wrk -t 1 -c 16 -d "$2" -s "$srcdir/tests/bench/rest.lua" "http://127.0.0.1:$http_port" -- \
+		"$1" "$dir/tokens" | grep '^rest ') || die "wrk failed"
+	after=$(redis-cli -s "$dir/redis.sock" info stats | tr -d '\r' | awk -F: '/^total_reads_processed/ { print $2 }')
+	printf 'wrk %s: %s\n' "$1" "$answer" >>"$log"
+	got=()
+	for word in $answer; do
+		[[ $word != *=* ]] || got[${word%%=*}]=${word#*=}
+	done
+	[ "${got[errors]}" = 0 ] || say "bench: $1: ${got[errors]} requests failed"
+	rate=$(calc "${got[requests]} / ${got[seconds]}")
+	reads=$(calc "($after - $before) / ${got[requests]}" %.2f)
+}
+
+# Commands that clients send for one request; those inside scripts are marked "lua".
+rest_commands() {
+	local monitor
+
+	redis-cli -s "$dir/redis.sock" monitor >"$dir/monitor.txt" &
+	monitor=$!
+	until grep -q OK "$dir/monitor.txt"; do sleep 0.02; done
+	rest single 1
+	kill $monitor
+	wait $monitor 2>/dev/null || true
+	calc "$(grep -cv -e ' lua\] ' -e '^OK' "$dir/monitor.txt") / ${got[requests]}" %.2f
+}
+
+section_rest() {
+	local i rate reads single=() batch=() floor=() single_reads commands x y r
+
+	if ! command -v wrk >/dev/null; then
+		skip "REST" "wrk is not installed"
+		return
+	fi
+	make_directory "$dir/ring50.db" 9000 50
+	start_redis
+	start_streamd 1 "$dir/ring50.db"
+	start floor "$bindir/floor_rest" "$config" "unix:$dir/floor-rest.sock" 4
+	wait_for floor [ -S "$dir/floor-rest.sock" ]
+	start_lighttpd
+	load ours -m http -t "$http_port"
+	ask ours touch 400
+	ask ours tokens 200 "$dir/tokens"
+	rest floor 1
+	rest single 1
+	for ((i = 0; i < rounds; i++)); do
+		rest floor 2
+		floor+=("$rate")
+		rest single 2
+		single+=("$rate")
+		single_reads=$reads
+		rest batch 2
+		batch+=("$rate")
+	done
+	x=$(median "${single[@]}") y=$(median "${floor[@]}") r=$(calc "$x / $y" %.2f)
+	row "REST single status, lighttpd + 4 workers" "$(calc "$x" %.0f)/s" \
+		"a constant after the same Redis commands: $(calc "$y" %.0f)/s" "$r" "≥ 0.9" \
+		"$(verdict "$r" '>=' 0.9)"
+	y=$(median "${batch[@]}") r=$(calc "$y / $x" %.2f)
+	row "REST batch of 100" "$(calc "$y" %.0f)/s" "the single call: $(calc "$x" %.0f)/s" "$r" \
+		"≥ 0.55" "$(verdict "$r" '>=' 0.55)"
+	commands=$(rest_commands)
+	row "Redis commands sent for a request" "$commands" "" "" "≤ 6" "$(verdict "$commands" '<=' 6.05)"
+	row "round trips to Redis for a request" "$single_reads" "" "" "1" \
+		"$(verdict "$single_reads" '<=' 1.05)"
+	stop_all
+}
+
+# --- growth -------------------------------------------------------------------------------------
+
+# flat LIST…: the largest against the smallest.
+spread() {
+	printf '%s\n' "$@" | sort -g | awk 'NR == 1 { low = $1 } { high = $1 } END { printf "%.2f", high / low }'
+}
+
+growth_streams() {
+	local n sizes=(1000 4000 8000) streamd=() all=() a b i
+
+	[ $full = no ] || sizes=(1000 2000 4000 8000)
+	make_directory "$dir/ring50.db" 9000 50
+	start_redis
+	start_streamd 1 "$dir/ring50.db"
+	start_lighttpd
+	: >"$out/streams.dat"
+	for n in "${sizes[@]}"; do
+		load ours -m http -t "$http_port" -f 50 -w "streamd=${pid_of[streamd1]}" \
+			-w "lighttpd=${pid_of[lighttpd]}"
+		ask ours open "$n"
+		ask ours change 100 2 51 "$n"
+		a=() b=()
+		for ((i = 0; i < 2; i++)); do
+			ask ours change 100 $seconds 51 "$n"
+			a+=("$(per_delivery streamd)")
+			b+=("$(per_delivery streamd lighttpd)")
+		done
+		streamd+=("$(median "${a[@]}")")
+		all+=("$(median "${b[@]}")")
+		printf '%s %s %s\n' "$n" "$(median "${a[@]}")" "$(median "${b[@]}")" >>"$out/streams.dat"
+		leave ours
+	done
+	local r
+	r=$(spread "${all[@]}")
+	row "growth: CPU per delivery, streamd + lighttpd, at $(join_words ${sizes[*]}) streams" \
+		"$(join_rounded %.2f "${all[@]}") µs (streamd $(join_rounded %.2f "${streamd[@]}"))" \
+		"" "$r" "≤ 1.2 apart" "$(verdict "$r" '<=' 1.2)"
+	stop_all
+}
+
+growth_friends() {
+	local f sizes=(10 50 200) cpu=() memory=() r n=1000
+	local -A before=()
+
+	[ $full = no ] || sizes=(10 50 200 500)
+	: >"$out/friends.dat"
+	for f in "${sizes[@]}"; do
+		make_directory "$dir/ring$f-$n.db" $n "$f"
+		start_redis
+		start_streamd 1 "$dir/ring$f-$n.db"
+		load ours -m fcgi -t "unix:$dir/stream1.sock" -f "$f" -w "streamd=${pid_of[streamd1]}"
+		ask ours touch $((n + f))
+		remember_memory ours streamd
+		ask ours open $n
+		cpu+=("$(per_stream streamd)")
+		streams=$n
+		memory+=("$(streams=$n memory_of ours streamd)")
+		printf '%s %s %s\n' "$f" "${cpu[-1]}" "${memory[-1]}" >>"$out/friends.dat"
+		stop_all
+	done
+	streams=5000
+	# Linear: what one more friend costs is the same at the end as at the beginning.
+	r=$(calc "((${cpu[-1]} - ${cpu[-2]}) / (${sizes[-1]} - ${sizes[-2]})) / ((${cpu[1]} - ${cpu[0]}) / (${sizes[1]} - ${sizes[0]}))" %.2f)
+	row "growth: streamd CPU to open a stream, at $(join_words ${sizes[*]}) friends" \
+		"$(join_rounded %.0f "${cpu[@]}") µs ($(join_rounded %.1f "${memory[@]}") kB)" \
+		"" "$r" "linear: ≤ 1.2" "$(verdict "$r" '<=' 1.2)"
+}
+
+growth_store() {
+	local n sizes=(10000 100000) idle=() expired=() touch=() count=() answer word r
+
+	[ $full = no ] || sizes+=(1000000)
+	: >"$out/store.dat"
+	for n in "${sizes[@]}"; do
+		start_redis
+		answer=$("$bindir/store" "$config" "$n" 2000) || die "store failed"
+		printf '%s\n' "$answer" >>"$log"
+		got=()
+		for word in $answer; do
+			[[ $word != *=* ]] || got[${word%%=*}]=${word#*=}
+		done
+		idle+=("${got[idle]}") expired+=("${got[expired]}")
+		touch+=("${got[touch]}") count+=("${got[count]}")
+		printf '%s %s %s %s %s\n' "$n" "${got[idle]}" "${got[expired]}" "${got[touch]}" "${got[count]}" >>"$out/store.dat"
+		stop_all
+	done
+	r=$(spread "${expired[@]}")
+	row "growth: Redis' time for a user whose time is up, at $(join_words ${sizes[*]}) online" \
+		"$(join_rounded %.0f "${expired[@]}") µs" "" "$r" "sweep O(expired): ≤ 1.5 apart" \
+		"$(verdict "$r" '<=' 1.5)"
+	r=$(spread "${idle[@]}")
+	row "growth: a sweep when nobody's is" \
+		"$(join_rounded %.0f "${idle[@]}") µs (a touch $(join_rounded %.0f "${touch[@]}"), the count $(join_rounded %.1f "${count[@]}"))" \
+		"" "$r" "≤ 1.5 apart" "$(verdict "$r" '<=' 1.5)"
+}
+
+join_words() {
+	local IFS=' '
+
+	printf '%s' "$*" | sed 's| | / |g'
+}
+
+join_rounded() {
+	local format=$1 words=() word
+
+	shift
+	for word in "$@"; do
+		words+=("$(calc "$word" "$format")")
+	done
+	join_words "${words[@]}"
+}
+
+section_growth() {
+	growth_streams
+	growth_friends
+	growth_store
+}
+
+# --- two streamd processes ----------------------------------------------------------------------
+
+section_two() {
+	local star=20000 i a=() b=() a_time=() b_time=()
+
+	make_star "$dir/star.db" $star
+	start_redis
+	for i in 1 2 3; do
+		start_streamd $i "$dir/star.db"
+	done
+	load one -m fcgi -t "unix:$dir/stream1.sock" -w "streamd=${pid_of[streamd1]}"
+	load two -m fcgi -t "unix:$dir/stream2.sock" -t "unix:$dir/stream3.sock" \
+		-w "streamd=${pid_of[streamd2]}" -w "streamd=${pid_of[streamd3]}"
+	ask one open $streams
+	leave one
+	ask two open $streams
+	leave two
+	for ((i = 0; i < 2; i++)); do
+		load one -m fcgi -t "unix:$dir/stream1.sock" -w "streamd=${pid_of[streamd1]}"
+		ask one open $streams
+		ask one one $star 40
+		a+=("$(per_delivery streamd)")
+		a_time+=("$(calc "${got[seconds]} / 40 * 1000")")
+		leave one
+		load two -m fcgi -t "unix:$dir/stream2.sock" -t "unix:$dir/stream3.sock" \
+			-w "streamd=${pid_of[streamd2]}" -w "streamd=${pid_of[streamd3]}"
+		ask two open $streams
+		ask two one $star 40
+		b+=("$(per_delivery streamd)")
+		b_time+=("$(calc "${got[seconds]} / 40 * 1000")")
+		leave two
+	done
+	local x y
+	x=$(median "${b[@]}") y=$(median "${a[@]}")
+	row "two streamd processes: one event to $streams streams, until the last has it" \
+		"$(median "${b_time[@]}" | calc_in %.1f) ms ($(calc "$x" %.2f) µs CPU per delivery)" \
+		"one: $(median "${a_time[@]}" | calc_in %.1f) ms ($(calc "$y" %.2f) µs)" \
+		"$(calc "$(median "${b_time[@]}") / $(median "${a_time[@]}")" %.2f)" "reported" ""
+	stop_all
+}
+
+# A number from stdin, rounded.
+calc_in() {
+	local number
+
+	read -r number || true
+	calc "$number" "$1"
+}
+
+# --- the report ---------------------------------------------------------------------------------
+
+versions() {
+	printf '%s, %s cores, Linux %s; ' "$(lscpu | awk -F': *' '/^Model name/ { print $2; exit }')" \
+		"$(nproc)" "$(uname -r)"
+	printf 'lighttpd %s, Redis %s' "$(lighttpd -v | awk '{ sub(/.*\//, "", $1); print $1; exit }')" \
+		"$(redis-server --version | sed 's/.* v=\([^ ]*\).*/\1/')"
+	if [ -n "$(nchan_module)" ]; then
+		printf ', %s' "$(nginx -v 2>&1 | sed 's/.*: //')"
+	fi
+	printf '.\n'
+}
+
+plot() {
+	if ! command -v gnuplot >/dev/null; then
+		say "bench: no plots: gnuplot is not installed"
+		return
+	fi
+	(cd "$out" && gnuplot "$srcdir/tests/bench/plot.gp") || say "bench: gnuplot failed"
+}
+
+write_doc() {
+	local doc=$srcdir/docs/performance.md
+
+	mkdir -p "$srcdir/docs/performance"
+	cp "$out"/*.svg "$srcdir/docs/performance/" 2>/dev/null || true
+	awk -v table="$table" '
+		/^<!-- figures -->/ { print; print ""; while ((getline line < table) > 0) print line; print ""; inside = 1 }
+		/^<!-- end of figures -->/ { inside = 0 }
+		!inside && !/^<!-- figures -->/ { print }' "$doc" >"$dir/performance.md"
+	cat "$dir/performance.md" >"$doc"
+}
+
+{
+	versions
+	printf '%s set of %s.\n\n' "$([ $full = yes ] && echo Full || echo Quick)" "$(date -u +%Y-%m-%d)"
+} >"$table"
+row figure measured "measured against" ratio "to reach" ""
+row --- --- --- --- --- ---
+for section in "${sections[@]}"; do
+	say "bench: $section ($((SECONDS - started)) s)"
+	"section_$section"
+done
+plot
+[ $doc = no ] || write_doc
+cat "$table"
+say "bench: $((SECONDS - started)) s; the answers behind the table are in $log"
