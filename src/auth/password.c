@@ -13,7 +13,11 @@
 /* What an unknown account's password is checked against: yescrypt at the same cost. */
 #define DUMMY "$y$j9T$eEM3U4huHBvTCcZI.RoKL0$1p3K/GWZEZK5OPbGhew5JJ5W7js10rWEEpxk1DR6Ws3"
 
-/* crypt(3) of the password with that hash or salt; NULL when it fails. The caller frees it. */
+/*
+ * crypt(3) of the password with that hash or salt. NULL when the password is
+ * CRYPT_MAX_PASSPHRASE_SIZE (512) bytes or longer, or the setting is no good.
+ * The caller frees it.
+ */
 static char *crypt_text(const char *password, const char *setting)
 {
 	void *data = NULL;
@@ -41,18 +45,10 @@ static bool is_supported(const char *hash)
 	return false;
 }
 
-static bool too_long(const char *password)
-{
-	return strlen(password) >= CRYPT_MAX_PASSPHRASE_SIZE;
-}
-
 char *password_hash(const char *password)
 {
-	char *salt, *hash;
+	char *salt = crypt_gensalt_ra(PREFIX, 0, NULL, 0), *hash;
 
-	if (too_long(password))
-		return NULL;
-	salt = crypt_gensalt_ra(PREFIX, 0, NULL, 0);
 	if (salt == NULL)
 		return NULL;
 	hash = crypt_text(password, salt);
@@ -72,13 +68,13 @@ bool password_verify(const char *password, const char *hash)
 	char *computed = NULL;
 	bool match;
 
-	/* As quick for every account, known or not. */
-	if (too_long(password))
-		return false;
 	if (hash != NULL && is_supported(hash))
 		computed = crypt_text(password, hash);
 	match = computed != NULL && equal(computed, hash);
-	/* No account, or a hash that cannot be checked: take the time nevertheless. */
+	/*
+	 * No account, or a hash that cannot be checked: take the time nevertheless.
+	 * A password that is too long fails at once, here as with any hash.
+	 */
 	if (computed == NULL)
 		computed = crypt_text(password, DUMMY);
 	free(computed);

@@ -133,7 +133,7 @@ static const char *check_pem(const struct algorithm *algorithm, const struct key
 		 (EVP_PKEY_get_id(pkey) != EVP_PKEY_EC ||
 		  EVP_PKEY_get_group_name(pkey, curve, sizeof curve, NULL) != 1 ||
 		  strcmp(curve, algorithm->curve) != 0))
-		why = "is no EC key on the algorithm's curve (ES256: P-256, ES384: P-384, ES512: P-521)";
+		why = "is no EC key on the algorithm's curve (P-256, P-384 or P-521)";
 	EVP_PKEY_free(pkey);
 	BIO_free(bio);
 	return why;
@@ -395,7 +395,7 @@ static bool has_critical(jwt_t *jwt)
 	return has;
 }
 
-/* The verified payload, or NULL with a sentence. libjwt tries the algorithm that the header names. */
+/* The verified payload, or NULL with a sentence. libjwt believes the header's alg: checked here. */
 static struct json_object *decode(const struct token_keys *keys, const char *text,
 				  const char **why)
 {
@@ -455,8 +455,6 @@ static bool add_claims(jwt_t *jwt, const struct config *config, const struct tok
 	return jwt_add_grant(jwt, "sub", token->user.text) == 0 &&
 	       jwt_add_grant(jwt, "sid", token->name) == 0 &&
 	       jwt_add_grant(jwt, "jti", jti) == 0 &&
-	       (token->user_name[0] == '\0' ||
-		jwt_add_grant(jwt, "name", token->user_name) == 0) &&
 	       jwt_add_grant_int(jwt, "iat", token->iat) == 0 &&
 	       jwt_add_grant_int(jwt, "exp", token->exp) == 0 &&
 	       (config->auth.issuer[0] == '\0' ||
@@ -482,6 +480,9 @@ char *token_issue(const struct token_keys *keys, const struct userid *user,
 	token->iat = now;
 	token->exp = now + lifetime;
 	token_set_name(token, sid != NULL ? sid : word);
+	/* jansson, inside, takes UTF-8 only; a name in another encoding is no reason to fail. */
+	if (token->user_name[0] != '\0' && jwt_add_grant(jwt, "name", token->user_name) != 0)
+		token->user_name[0] = '\0';
 	if (add_claims(jwt, keys->config, token) &&
 	    jwt_set_alg(jwt, keys->algorithm->jwt, key->data, key->len) == 0)
 		text = jwt_encode_str(jwt);

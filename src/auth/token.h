@@ -55,8 +55,8 @@ enum problem_kind token_verify(const struct token_keys *keys, const char *text, 
 
 /*
  * Issues a token of `lifetime` seconds with sub (a JSON string), sid, jti, iat,
- * exp and the configured iss and aud. `user_name` (NULL: none; a longer one is
- * left out) goes into `name`. `sid` NULL: a new random one. The caller
+ * exp and the configured iss and aud. `user_name` (NULL: none; one that is too
+ * long or no UTF-8 is left out) goes into `name`. `sid` NULL: a new random one. The caller
  * frees the result; *token tells what it says. NULL when there is no key to
  * sign with (algorithm RS/ES without signing_key_file), or signing failed.
  */

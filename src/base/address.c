@@ -72,7 +72,8 @@ static bool take_credentials(char **rest, struct redis_address *address)
 		address->user = xstrdup(*rest);
 	address->password = xstrdup(colon);
 	*rest = at + 1;
-	return (address->user == NULL || cgi_decode(address->user)) && cgi_decode(address->password);
+	return (address->user == NULL || cgi_decode(address->user)) &&
+	       cgi_decode(address->password);
 }
 
 static const char *parse_tcp(char *rest, struct redis_address *address)
@@ -98,7 +99,8 @@ static const char *parse_unix(char *rest, struct redis_address *address)
 
 	if (query != NULL) {
 		*query++ = '\0';
-		if (strncmp(query, "db=", 3) != 0 || !parse_number(query + 3, 1000000, &address->db))
+		if (strncmp(query, "db=", 3) != 0 ||
+		    !parse_number(query + 3, 1000000, &address->db))
 			return "a unix:// Redis URL takes ?db=NUMBER and nothing else";
 	}
 	if (*rest != '/')

@@ -130,7 +130,7 @@ static const char *check_prefix(const char *value)
 	for (; *value != '\0'; value++) {
 		/* Glob characters would widen PSUBSCRIBE patterns built on the prefix. */
 		if (*value <= ' ' || *value > '~' || strchr("*?[]\\\"", *value) != NULL)
-			return "the prefix may hold printable ASCII but no blank and none of * ? [ ] \\ \"";
+			return "the prefix is printable ASCII without blanks and * ? [ ] \\ \"";
 	}
 	return NULL;
 }
@@ -143,7 +143,8 @@ static const char *check_base(const char *value)
 		return NULL;
 	if (value[0] != '/' || value[len - 1] == '/' || len > 128)
 		return "the base is empty or a path such as /api, without a slash at its end";
-	if (strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/_.~-") != len)
+	if (strspn(value, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+			  "0123456789/_.~-") != len)
 		return "the base may hold letters, digits and / _ . ~ - only";
 	return NULL;
 }
@@ -215,8 +216,10 @@ static bool option_set(const struct option *option, const char *value, struct co
 		}
 		return true;
 	case OPTION_INT:
-		if (!parse_long(value, 10, &number) || number < option->min || number > option->max) {
-			snprintf(why, ERR_MAX, "%s.%s: '%.64s' is not a whole number from %ld to %ld",
+		if (!parse_long(value, 10, &number) || number < option->min ||
+		    number > option->max) {
+			snprintf(why, ERR_MAX,
+				 "%s.%s: '%.64s' is not a whole number from %ld to %ld",
 				 option->name.section, option->name.key, value, option->min,
 				 option->max);
 			return false;
@@ -307,7 +310,7 @@ static cfg_t *parser_new(void)
 			keys[count++].validcb = on_validate;
 		}
 		keys[count] = (cfg_opt_t)CFG_END();
-		/* cfg_init copies the whole tree, so each section's keys need their own array until then. */
+		/* cfg_init copies the tree: until then each section needs an array of its own. */
 		sections[section_count] = (cfg_opt_t)CFG_SEC(
 			section, xmemdup(keys, (count + 1) * sizeof keys[0]), CFGF_NONE);
 		section_count++;
@@ -420,7 +423,8 @@ static const char *cross_check(const struct config *config)
 		return "presence.stream_ttl must be at least twice presence.heartbeat";
 	if (config->auth.login == LOGIN_LOCAL && config->auth.algorithm >= AUTH_RS256 &&
 	    config->auth.signing_key_file[0] == '\0')
-		return "auth.signing_key_file is required: login issues RS/ES tokens (or set auth.login = external)";
+		return "auth.signing_key_file is required: login issues RS/ES tokens "
+		       "(or set auth.login = external)";
 	if (config->auth.login == LOGIN_LOCAL && config->directory.backend != DIRECTORY_SQL)
 		return "auth.login = local needs directory.backend = sql, where the accounts are";
 	if (config->presence.visibility == VISIBLE_TO_FRIENDS &&

@@ -243,7 +243,9 @@ static bool check_usage(const struct command *command, int count, int given)
 	static const struct {
 		int option;
 		const char *name;
-	} names[] = {{FLAG_EMAIL, "--email"}, {FLAG_NAME, "--name"}, {FLAG_LIFETIME, "--lifetime"}};
+	} names[] = {{FLAG_EMAIL, "--email"},
+		     {FLAG_NAME, "--name"},
+		     {FLAG_LIFETIME, "--lifetime"}};
 	int needed = command->options & (FLAG_EMAIL | FLAG_NAME);
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {

@@ -47,7 +47,7 @@ TAILQ_HEAD(calls, directory_call);
 struct worker {
 	pthread_t thread;
 	struct directory *directory;
-	struct sql *sql; /* NULL with backend = none */
+	struct lookup_source source;
 	bool is_started, has_left;
 };
 
@@ -72,7 +72,7 @@ struct directory {
 	unsigned worker_count;
 	struct worker *workers;
 
-	struct sql *own; /* for schema.c, in the owner's thread only; NULL with backend = none */
+	struct sql *own; /* for schema.c, in the owner's thread only; NULL without SQL */
 };
 
 void account_free(struct account *account)
@@ -116,9 +116,9 @@ static void run_call(struct worker *worker, struct directory_call *call)
 	struct lookup *lookup = &worker->directory->lookup;
 
 	if (call->query == SQL_ACCOUNT)
-		call->result = lookup_account(lookup, worker->sql, call->value, &call->account);
+		call->result = lookup_account(lookup, &worker->source, call->value, &call->account);
 	else
-		call->result = lookup_friends(lookup, worker->sql, call->value, &call->friends);
+		call->result = lookup_friends(lookup, &worker->source, call->value, &call->friends);
 }
 
 static void wake_loop(struct directory *directory)
@@ -186,12 +186,14 @@ static void *work(void *arg)
 static void directory_free(struct directory *directory)
 {
 	for (unsigned i = 0; i < directory->worker_count; i++) {
-		if (directory->workers[i].sql != NULL)
-			sql_free(directory->workers[i].sql);
+		if (directory->workers[i].source.sql != NULL)
+			sql_free(directory->workers[i].source.sql);
+		blocking_free(directory->workers[i].source.redis);
 	}
 	if (directory->own != NULL)
 		sql_free(directory->own);
 	free(directory->workers);
+	free(directory->lookup.prefix);
 	if (directory->event_fd >= 0)
 		close(directory->event_fd);
 	pthread_cond_destroy(&directory->answered);
@@ -216,6 +218,7 @@ static struct directory *directory_new(const struct config *config, unsigned thr
 	directory->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	directory->timeout_ms = config->directory.timeout_ms;
 	directory->lookup.max_friends = (size_t)config->directory.max_friends;
+	directory->lookup.prefix = xstrdup(config->redis.prefix);
 	directory->worker_count = threads;
 	directory->workers = xcalloc(threads, sizeof *directory->workers);
 	return directory;
@@ -225,8 +228,8 @@ static bool open_connections(struct directory *directory, const struct config *c
 			     size_t errsize)
 {
 	for (unsigned i = 0; i < directory->worker_count; i++) {
-		directory->workers[i].sql = sql_new(config, err, errsize);
-		if (directory->workers[i].sql == NULL)
+		directory->workers[i].source.sql = sql_new(config, err, errsize);
+		if (directory->workers[i].source.sql == NULL)
 			return false;
 	}
 	directory->own = sql_new(config, err, errsize);
@@ -258,10 +261,6 @@ struct directory *directory_open(const struct config *config, unsigned threads, 
 {
 	struct directory *directory;
 
-	if (config->directory.backend == DIRECTORY_REDIS) {
-		snprintf(err, errsize, "directory.backend = redis is not built in");
-		return NULL;
-	}
 	directory = directory_new(config, threads);
 	if (directory->event_fd < 0) {
 		snprintf(err, errsize, "directory: eventfd: %s", strerror(errno));
@@ -273,6 +272,8 @@ struct directory *directory_open(const struct config *config, unsigned threads, 
 		directory_free(directory);
 		return NULL;
 	}
+	for (unsigned i = 0; config->directory.backend == DIRECTORY_REDIS && i < threads; i++)
+		directory->workers[i].source.redis = blocking_new(config);
 	if (!start_threads(directory)) {
 		snprintf(err, errsize, "directory: cannot start its threads");
 		directory_close(directory);

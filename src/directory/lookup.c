@@ -8,6 +8,8 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/times.h"
+#include "store/keys.h"
+#include "store/resp.h"
 
 #define LOG_EVERY_MS 10000 /* between two lines of one kind */
 
@@ -21,10 +23,10 @@ bool lookup_may_complain(struct lookup *lookup, enum complaint complaint)
 	return atomic_compare_exchange_strong(&lookup->complained[complaint], &last, now);
 }
 
-static enum directory_result failed(struct lookup *lookup, struct sql *sql, const char *query)
+static enum directory_result failed(struct lookup *lookup, const char *query, const char *why)
 {
 	if (lookup_may_complain(lookup, COMPLAINT_FAILURE))
-		log_error("directory: %s: %s", query, sql_error(sql));
+		log_error("directory: %s: %s", query, why);
 	return DIRECTORY_UNAVAILABLE;
 }
 
@@ -58,14 +60,15 @@ static void on_account_row(void *arg, const char *const columns[SQL_COLUMNS_MAX]
 	reader->result = DIRECTORY_OK;
 }
 
-enum directory_result lookup_account(struct lookup *lookup, struct sql *sql, const char *email,
-				     struct account *account)
+enum directory_result lookup_account(struct lookup *lookup, const struct lookup_source *source,
+				     const char *email, struct account *account)
 {
 	struct account_reader reader = {lookup, account, DIRECTORY_NOT_FOUND};
 	const char *values[] = {email};
 
-	if (sql != NULL && !sql_select(sql, SQL_ACCOUNT, values, 1, on_account_row, &reader))
-		return failed(lookup, sql, "account_query");
+	if (source->sql != NULL &&
+	    !sql_select(source->sql, SQL_ACCOUNT, values, 1, on_account_row, &reader))
+		return failed(lookup, "account_query", sql_error(source->sql));
 	return reader.result;
 }
 
@@ -127,15 +130,46 @@ static void forget_known(struct friends_reader *reader)
 	}
 }
 
-enum directory_result lookup_friends(struct lookup *lookup, struct sql *sql, const char *user,
-				     struct friends *friends)
+/* The members of user:friends:{id}; false with blocking_error(). */
+static bool read_set(struct friends_reader *reader, struct blocking *redis, const char *user)
+{
+	struct printbuf *command = buf_new();
+	redisReply *reply;
+	bool ok;
+
+	resp_begin(command, 2);
+	resp_text(command, "SMEMBERS");
+	resp_key(command, reader->lookup->prefix, KEY_FRIENDS, user);
+	ok = blocking_run(redis, command, 1, &reply);
+	printbuf_free(command);
+	if (!ok)
+		return false;
+	for (size_t i = 0; i < reply->elements; i++) {
+		const redisReply *member = reply->element[i];
+		const char *columns[SQL_COLUMNS_MAX] = {NULL};
+
+		if (member->type == REDIS_REPLY_STRING && strlen(member->str) == member->len)
+			columns[0] = member->str;
+		on_friend_row(reader, columns);
+	}
+	freeReplyObject(reply);
+	return true;
+}
+
+enum directory_result lookup_friends(struct lookup *lookup, const struct lookup_source *source,
+				     const char *user, struct friends *friends)
 {
 	struct friends_reader reader = {.lookup = lookup, .friends = friends};
-	const char *values[] = {user};
+	const char *values[] = {user}, *why = NULL;
 
-	if (sql != NULL && !sql_select(sql, SQL_FRIENDS, values, 1, on_friend_row, &reader))
-		return failed(lookup, sql, "friends_query");
+	if (source->sql != NULL &&
+	    !sql_select(source->sql, SQL_FRIENDS, values, 1, on_friend_row, &reader))
+		why = sql_error(source->sql);
+	if (source->redis != NULL && !read_set(&reader, source->redis, user))
+		why = blocking_error(source->redis);
 	forget_known(&reader);
+	if (why != NULL)
+		return failed(lookup, "friends", why);
 	if (reader.is_cut && lookup_may_complain(lookup, COMPLAINT_CUT))
 		log_warn("directory: user %s has more than %zu friends: the others are left out",
 			 user, lookup->max_friends);

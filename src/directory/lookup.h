@@ -1,4 +1,4 @@
-/* The directory's two questions, asked of one SQL connection: rows become accounts and friends. */
+/* The directory's two questions, asked of one connection: what it answers becomes accounts and friends. */
 #ifndef PRESENCE_DIRECTORY_LOOKUP_H
 #define PRESENCE_DIRECTORY_LOOKUP_H
 
@@ -9,12 +9,20 @@
 
 #include "directory/directory.h"
 #include "directory/sql.h"
+#include "store/blocking.h"
 
 enum complaint { COMPLAINT_FAILURE, COMPLAINT_ID, COMPLAINT_CUT, COMPLAINT_COUNT };
 
-/* What the threads share. Starts as zeros with max_friends set. */
+/* Where one thread asks: an SQL database, Redis (backend = redis), or nowhere (none). */
+struct lookup_source {
+	struct sql *sql;
+	struct blocking *redis;
+};
+
+/* What the threads share. Starts as zeros with max_friends and prefix set. */
 struct lookup {
 	size_t max_friends;
+	char *prefix; /* of Redis' keys */
 	atomic_int_least64_t complained[COMPLAINT_COUNT]; /* monotonic ms of the last line */
 };
 
@@ -23,11 +31,12 @@ bool lookup_may_complain(struct lookup *lookup, enum complaint complaint);
 
 /*
  * Each fills what it was given, which starts as zeros and becomes the caller's.
- * What fails is logged. sql NULL (backend = none): no accounts, no friends.
+ * What fails is logged. Without SQL there are no accounts; Redis' friends are
+ * the members of user:friends:{id} and have no names.
  */
-enum directory_result lookup_account(struct lookup *lookup, struct sql *sql, const char *email,
-				     struct account *account);
-enum directory_result lookup_friends(struct lookup *lookup, struct sql *sql, const char *user,
-				     struct friends *friends);
+enum directory_result lookup_account(struct lookup *lookup, const struct lookup_source *source,
+				     const char *email, struct account *account);
+enum directory_result lookup_friends(struct lookup *lookup, const struct lookup_source *source,
+				     const char *user, struct friends *friends);
 
 #endif

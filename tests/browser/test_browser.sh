@@ -60,4 +60,4 @@ until [ -e "$work/demo/ready" ]; do
 done
 
 DEMO_URL=http://localhost:$port DEMO_DIR=$work/demo DEMO_BUILDDIR=$builddir \
-	timeout 300 /usr/bin/python3 "$srcdir/tests/browser/test_browser.py" -v
+	timeout 600 /usr/bin/python3 "$srcdir/tests/browser/test_browser.py" -v

@@ -373,7 +373,8 @@ START_TEST(test_environment_wins)
 	setenv("PRESENCE_STREAM_MAX_STREAMS_PER_USER", "3", 1);
 	setenv("PRESENCE_STREAM_MODE", "0600", 1);
 	setenv("PRESENCE_BOGUS", "ignored", 1);
-	config = load_good("redis { url = redis://file:6379 }\nstream { max_streams_per_user = 4 }\n");
+	config =
+	    load_good("redis { url = redis://file:6379 }\nstream { max_streams_per_user = 4 }\n");
 	ck_assert_str_eq(config->redis.url, "redis://other:1/2");
 	ck_assert_str_eq(config->auth.key_file, "/from/env");
 	ck_assert_int_eq(config->stream.max_streams_per_user, 3);
@@ -544,6 +545,30 @@ START_TEST(test_load_again)
 }
 END_TEST
 
+START_TEST(test_reload)
+{
+	static const char *const fixed[] = {"redis.", "stream.listen", NULL};
+	struct config *live = load_good(KEY "auth { leeway = 5\nissuer = a }\n"
+					    "redis { prefix = 'a:' }\n"), *address = live;
+
+	config_reload(live,
+		      load_good("auth { key_file = /k2\nissuer = b }\n"
+				"redis { prefix = 'b:'\ntimeout_ms = 99 }\n"
+				"stream { listen = unix:/x\nmode = 0600 }\n"),
+		      fixed);
+	ck_assert_ptr_eq(live, address);
+	ck_assert_str_eq(live->auth.key_file, "/k2");
+	ck_assert_str_eq(live->auth.issuer, "b");
+	ck_assert_int_eq(live->auth.leeway, 30);
+	ck_assert_int_eq(live->stream.mode, 0600);
+	/* what takes a restart */
+	ck_assert_str_eq(live->redis.prefix, "a:");
+	ck_assert_int_eq(live->redis.timeout_ms, 1000);
+	ck_assert_str_eq(live->stream.listen, "unix:/run/presence/stream.sock");
+	config_free(live);
+}
+END_TEST
+
 START_TEST(test_default_file)
 {
 	ck_assert_msg(strstr(config_default_file(), "/presence/presence.conf") != NULL, "seen %s",
@@ -575,6 +600,7 @@ static Suite *config_suite(void)
 	tcase_add_loop_test(tcase, test_cross_checks, 0, UNIT_COUNT(cross_rows));
 	tcase_add_test(tcase, test_unreadable_files);
 	tcase_add_test(tcase, test_load_again);
+	tcase_add_test(tcase, test_reload);
 	tcase_add_test(tcase, test_default_file);
 	suite_add_tcase(suite, tcase);
 	return suite;

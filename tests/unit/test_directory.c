@@ -461,7 +461,6 @@ START_TEST(refused_at_open)
 		{"friends_query = \"SELECT 1, 2 WHERE 'a' LIKE 'a%%'\"", "directory.friends_query"},
 		{"account_query = \"SELECT %s%s%s%s%s%s%s%s%s\"", "directory.account_query"},
 		{"account_query = \"SELECT 1, 2, 3 WHERE 1 = %pDb\"", "directory.account_query"},
-		{"backend = redis", "directory.backend"},
 	};
 	struct directory *directory;
 	char err[512];
@@ -469,7 +468,6 @@ START_TEST(refused_at_open)
 	for (size_t i = 0; i < UNIT_COUNT(cases); i++) {
 		char keys[512];
 
-		/* login = external: of no interest here but for backend = redis */
 		snprintf(keys, sizeof keys, "%s\n}\nauth { login = external\n", cases[i].keys);
 		configure(keys);
 		directory = directory_open(config, 1, err, sizeof err);

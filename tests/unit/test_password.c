@@ -13,9 +13,9 @@ START_TEST(test_hash)
 
 	ck_assert_ptr_nonnull(hash);
 	ck_assert_ptr_nonnull(other);
-	ck_assert_msg(strncmp(hash, "$y$j9T$", 7) == 0,
-		      "yescrypt at the cost of password.c's DUMMY expected, seen %s: make a new DUMMY",
-		      hash);
+	ck_assert_msg(
+	    strncmp(hash, "$y$j9T$", 7) == 0,
+	    "yescrypt at the cost of password.c's DUMMY expected, seen %s: make a new DUMMY", hash);
 	ck_assert_msg(strcmp(hash, other) != 0, "two hashes have one salt: %s", hash);
 	ck_assert(password_verify("password", hash));
 	ck_assert(password_verify("password", other));
@@ -93,9 +93,25 @@ START_TEST(test_methods)
 END_TEST
 
 static const char *const bad_hashes[] = {
-	"",	"*",	 "*0",	    "*1",  "!",	 "x",	    "secret", "$",	     "$y$",
-	"$y$j9T", "$y$j9T$", "$y$j9T$abc", "$6$", "$6$salt$", "$2b$04$short", "$2b$99$abcdefghijklmnopqrstuu",
-	"$9$abc$def", "$y$j9T$abc$tooshort", "plaintext$",
+    "",
+    "*",
+    "*0",
+    "*1",
+    "!",
+    "x",
+    "secret",
+    "$",
+    "$y$",
+    "$y$j9T",
+    "$y$j9T$",
+    "$y$j9T$abc",
+    "$6$",
+    "$6$salt$",
+    "$2b$04$short",
+    "$2b$99$abcdefghijklmnopqrstuu",
+    "$9$abc$def",
+    "$y$j9T$abc$tooshort",
+    "plaintext$",
 };
 
 START_TEST(test_bad_hashes)

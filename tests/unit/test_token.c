@@ -371,6 +371,19 @@ START_TEST(test_fields)
 	text = hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":1700000100,\"jti\":\"j 1\"}");
 	ck_assert_str_eq(expect(keys, text, NOW, OK, "jti").name, "j 1");
 
+	/* name is for display: anything else than a short string counts as none. */
+	text =
+	    hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":1700000100,\"name\":\"Ann \xc3\xa9\"}");
+	ck_assert_str_eq(expect(keys, text, NOW, OK, "name").user_name, "Ann \xc3\xa9");
+	text = hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":1700000100,\"name\":7}");
+	ck_assert_str_eq(expect(keys, text, NOW, OK, "name 7").user_name, "");
+	text = hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":1700000100,\"name\":\"" S64 S64 S64 S64
+					 "\"}");
+	ck_assert_uint_eq(strlen(expect(keys, text, NOW, OK, "256 bytes").user_name), 256);
+	text = hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":1700000100,\"name\":\"" S64 S64 S64 S64
+					 "s\"}");
+	ck_assert_str_eq(expect(keys, text, NOW, OK, "257 bytes").user_name, "");
+
 	/* A far exp or iat is cut to a time that fits timers and Redis. */
 	text = hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":9223372036854775807,"
 					 "\"iat\":9223372036854775807}");
@@ -427,9 +440,9 @@ END_TEST
 
 START_TEST(test_form)
 {
-	static const char *const rows[] = {"",	    ".",	"..",	  "...",  "a",	   "a.b",
-					   "a.b.c", ".b.c",	"a..c",	  "a.b.", "a.b.c.d", "====",
-					   "a b.c.d", "\xff.\xff.\xff"};
+	static const char *const rows[] = {"",	      ".",     "..",	  "...",	   "a",
+					   "a.b",     "a.b.c", ".b.c",	  "a..c",	   "a.b.",
+					   "a.b.c.d", "====",  "a b.c.d", "\xff.\xff.\xff"};
 	struct config config = make_config(AUTH_HS256, secret_file, NULL);
 	struct token_keys *keys = open_keys(&config);
 	char *good = hs256_token(HS256_HEADER, GOOD), *text;
@@ -781,6 +794,52 @@ START_TEST(test_issue)
 }
 END_TEST
 
+START_TEST(test_issue_user_name)
+{
+	static const struct {
+		const char *name, *seen;
+	} rows[] = {
+		{NULL, ""},
+		{"", ""},
+		{"Ann \"\\ \xc3\xa9", "Ann \"\\ \xc3\xa9"},
+		{S64 S64 S64 S64, S64 S64 S64 S64},
+		{S64 S64 S64 S64 "s", ""},
+		{"latin1 \xe9", ""},
+	};
+	struct config config = make_config(AUTH_HS256, secret_file, NULL);
+	struct token_keys *keys = open_keys(&config);
+	const struct userid user = {"1"};
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		struct token issued, seen;
+		char *text = token_issue(keys, &user, rows[i].name, NULL, NOW, 60, &issued);
+
+		ck_assert_msg(text != NULL, "row %zu: no token", i);
+		seen = expect(keys, text, NOW, OK, rows[i].seen);
+		ck_assert_str_eq(seen.user_name, rows[i].seen);
+		ck_assert_str_eq(issued.user_name, rows[i].seen);
+	}
+	token_keys_free(keys);
+}
+END_TEST
+
+START_TEST(test_use_another_configuration)
+{
+	struct config config = make_config(AUTH_HS256, secret_file, NULL), other = config;
+	struct token_keys *keys = open_keys(&config);
+
+	other.auth.leeway = 0;
+	other.auth.issuer = (char *)"me";
+	token_keys_use(keys, &other);
+	expect(keys, hs256_token(HS256_HEADER, GOOD), NOW, INVALID, "no iss");
+	expect(keys, hs256_token(HS256_HEADER, "{\"sub\":7,\"iss\":\"me\",\"exp\":1700000000}"),
+	       NOW, EXPIRED, "no leeway");
+	token_keys_use(keys, &config);
+	expect(keys, hs256_token(HS256_HEADER, GOOD), NOW, OK, "the first configuration");
+	token_keys_free(keys);
+}
+END_TEST
+
 START_TEST(test_issue_refused)
 {
 	struct config config = make_config(AUTH_RS256, rsa.public_file, NULL);
@@ -823,6 +882,8 @@ static Suite *token_suite(void)
 	tcase_add_test(tcase, test_public_keys);
 	tcase_add_test(tcase, test_signing_keys);
 	tcase_add_test(tcase, test_issue);
+	tcase_add_test(tcase, test_issue_user_name);
+	tcase_add_test(tcase, test_use_another_configuration);
 	tcase_add_test(tcase, test_issue_refused);
 	suite_add_tcase(suite, tcase);
 	return suite;
