@@ -1,5 +1,6 @@
 #include "store/blocking.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -69,7 +70,10 @@ static bool exchange(struct blocking *link, const char *bytes, size_t len, size_
 	}
 	if (done == count)
 		return true;
-	fail(link, context->errstr[0] != '\0' ? context->errstr : "no answer");
+	if (context->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK))
+		fail(link, "no answer in time");
+	else
+		fail(link, context->errstr[0] != '\0' ? context->errstr : "no answer");
 	blocking_free_replies(replies, done);
 	drop(link);
 	return false;

@@ -44,12 +44,13 @@ done
 dir=$(mktemp -d /tmp/presence-bench.XXXXXX)
 chmod 755 "$dir"
 mkdir -p "$out"
+rm -f "$out"/*.dat "$out"/*.svg
 log=$out/raw.log
 table=$out/table.md
 config=$dir/presence.conf
 : >"$log"
 
-# shellcheck source=tests/bench/stand.sh
+# shellcheck source-path=SCRIPTDIR source=stand.sh
 . "$srcdir/tests/bench/stand.sh"
 
 trap 'trap "" HUP INT TERM; stop_all; rm -rf "$dir"' EXIT
@@ -62,6 +63,9 @@ for program in src/presence-api src/presence-streamd tests/bench/streams tests/b
 	tests/bench/floor_send tests/bench/floor_fanout tests/bench/floor_rest; do
 	[ -x "$builddir/$program" ] || die "$builddir/$program is missing: run make bench"
 done
+if ldd "$builddir/src/presence-streamd" | grep -q libasan; then
+	die "$builddir was built with sanitizers: figures would mean nothing"
+fi
 limit=$(ulimit -Hn)
 [ "$limit" = unlimited ] || [ "$limit" -ge 20000 ] || die "20000 descriptors are needed, the limit is $limit"
 ulimit -n "$limit"
@@ -103,12 +107,13 @@ skip() {
 
 # How many ns per delivery the last answer's servers paid.
 per_delivery() {
-	local sum=0 name
+	local sum=0 cpu name
 
 	[ "${got[delivered]}" = "${got[expected]}" ] ||
 		say "bench: ${got[delivered]} of ${got[expected]} deliveries came"
 	for name in "$@"; do
-		sum=$((sum + got[cpu.$name]))
+		cpu=${got[cpu.$name]}
+		sum=$((sum + cpu))
 	done
 	calc "$sum / 1000 / ${got[delivered]}" # us
 }
@@ -120,7 +125,7 @@ per_stream() {
 if [ $full = yes ]; then
 	rounds=5 seconds=8 streams=5000
 else
-	rounds=3 seconds=4 streams=5000
+	rounds=3 seconds=3 streams=5000
 fi
 
 # --- one event to all: streamd against a bare send() --------------------------------------------
@@ -172,12 +177,13 @@ friends_round() {
 
 # kB per stream of the named processes since before_…
 memory_of() {
-	local load=$1 sum=0 name
+	local load=$1 sum=0 name now then
 
 	shift
 	ask "$load" pss
 	for name in "$@"; do
-		sum=$((sum + got[pss.$name] - before[$name]))
+		now=${got[pss.$name]} then=${before[$name]}
+		sum=$((sum + now - then))
 	done
 	calc "$sum / $streams" %.2f
 }
@@ -388,7 +394,7 @@ section_rest() {
 
 # --- growth -------------------------------------------------------------------------------------
 
-# flat LIST…: the largest against the smallest.
+# spread NUMBER…: the largest against the smallest.
 spread() {
 	printf '%s\n' "$@" | sort -g | awk 'NR == 1 { low = $1 } { high = $1 } END { printf "%.2f", high / low }'
 }
@@ -406,7 +412,7 @@ growth_streams() {
 		load ours -m http -t "$http_port" -f 50 -w "streamd=${pid_of[streamd1]}" \
 			-w "lighttpd=${pid_of[lighttpd]}"
 		ask ours open "$n"
-		ask ours change 100 2 51 "$n"
+		ask ours change 100 1 51 "$n" # to warm up
 		a=() b=()
 		for ((i = 0; i < 2; i++)); do
 			ask ours change 100 $seconds 51 "$n"
@@ -420,36 +426,34 @@ growth_streams() {
 	done
 	local r
 	r=$(spread "${all[@]}")
-	row "growth: CPU per delivery, streamd + lighttpd, at $(join_words ${sizes[*]}) streams" \
+	row "growth: CPU per delivery, streamd + lighttpd, at $(join_words "${sizes[@]}") streams" \
 		"$(join_rounded %.2f "${all[@]}") µs (streamd $(join_rounded %.2f "${streamd[@]}"))" \
 		"" "$r" "≤ 1.2 apart" "$(verdict "$r" '<=' 1.2)"
 	stop_all
 }
 
 growth_friends() {
-	local f sizes=(10 50 200) cpu=() memory=() r n=1000
+	local f sizes=(10 50 200) cpu=() memory=() r streams=1000
 	local -A before=()
 
 	[ $full = no ] || sizes=(10 50 200 500)
 	: >"$out/friends.dat"
 	for f in "${sizes[@]}"; do
-		make_directory "$dir/ring$f-$n.db" $n "$f"
+		make_directory "$dir/few$f.db" $streams "$f"
 		start_redis
-		start_streamd 1 "$dir/ring$f-$n.db"
+		start_streamd 1 "$dir/few$f.db"
 		load ours -m fcgi -t "unix:$dir/stream1.sock" -f "$f" -w "streamd=${pid_of[streamd1]}"
-		ask ours touch $((n + f))
+		ask ours touch $((streams + f))
 		remember_memory ours streamd
-		ask ours open $n
+		ask ours open $streams
 		cpu+=("$(per_stream streamd)")
-		streams=$n
-		memory+=("$(streams=$n memory_of ours streamd)")
+		memory+=("$(memory_of ours streamd)")
 		printf '%s %s %s\n' "$f" "${cpu[-1]}" "${memory[-1]}" >>"$out/friends.dat"
 		stop_all
 	done
-	streams=5000
 	# Linear: what one more friend costs is the same at the end as at the beginning.
 	r=$(calc "((${cpu[-1]} - ${cpu[-2]}) / (${sizes[-1]} - ${sizes[-2]})) / ((${cpu[1]} - ${cpu[0]}) / (${sizes[1]} - ${sizes[0]}))" %.2f)
-	row "growth: streamd CPU to open a stream, at $(join_words ${sizes[*]}) friends" \
+	row "growth: streamd CPU to open a stream, at $(join_words "${sizes[@]}") friends" \
 		"$(join_rounded %.0f "${cpu[@]}") µs ($(join_rounded %.1f "${memory[@]}") kB)" \
 		"" "$r" "linear: ≤ 1.2" "$(verdict "$r" '<=' 1.2)"
 }
@@ -461,7 +465,7 @@ growth_store() {
 	: >"$out/store.dat"
 	for n in "${sizes[@]}"; do
 		start_redis
-		answer=$("$bindir/store" "$config" "$n" 2000) || die "store failed"
+		answer=$("$bindir/store" "$config" "$n") || die "store failed"
 		printf '%s\n' "$answer" >>"$log"
 		got=()
 		for word in $answer; do
@@ -473,7 +477,7 @@ growth_store() {
 		stop_all
 	done
 	r=$(spread "${expired[@]}")
-	row "growth: Redis' time for a user whose time is up, at $(join_words ${sizes[*]}) online" \
+	row "growth: Redis' time for a user whose time is up, at $(join_words "${sizes[@]}") online" \
 		"$(join_rounded %.0f "${expired[@]}") µs" "" "$r" "sweep O(expired): ≤ 1.5 apart" \
 		"$(verdict "$r" '<=' 1.5)"
 	r=$(spread "${idle[@]}")
@@ -577,12 +581,25 @@ plot() {
 write_doc() {
 	local doc=$srcdir/docs/performance.md
 
+	local name
+
+	cp "$table" "$dir/figures.md"
 	mkdir -p "$srcdir/docs/performance"
-	cp "$out"/*.svg "$srcdir/docs/performance/" 2>/dev/null || true
-	awk -v table="$table" '
-		/^<!-- figures -->/ { print; print ""; while ((getline line < table) > 0) print line; print ""; inside = 1 }
+	for name in delivery streams friends store; do
+		[ -e "$out/$name.svg" ] || continue
+		cp "$out/$name.svg" "$srcdir/docs/performance/"
+		printf '\n![%s](performance/%s.svg)\n' "$name" "$name" >>"$dir/figures.md"
+	done
+	awk -v figures="$dir/figures.md" '
 		/^<!-- end of figures -->/ { inside = 0 }
-		!inside && !/^<!-- figures -->/ { print }' "$doc" >"$dir/performance.md"
+		!inside { print }
+		/^<!-- figures -->/ {
+			print ""
+			while ((getline line < figures) > 0)
+				print line
+			print ""
+			inside = 1
+		}' "$doc" >"$dir/performance.md"
 	cat "$dir/performance.md" >"$doc"
 }
 

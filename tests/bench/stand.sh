@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034,SC2154
 # Sourced by run.sh: the servers that are measured, the load generators, and their ends.
 # Needs $srcdir, $builddir, $dir (private), $log.
 

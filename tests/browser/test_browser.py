@@ -158,7 +158,7 @@ class Window:
 class DemoPage(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.profile = tempfile.mkdtemp(prefix="presence-chromium.")
+        cls.profile = tempfile.mkdtemp(prefix="chromium.", dir=os.path.dirname(DIR))
         cls.addClassCleanup(shutil.rmtree, cls.profile, ignore_errors=True)
         cls.streamd = Streamd()
         cls.streamd.start()

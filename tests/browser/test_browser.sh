@@ -2,6 +2,7 @@
 # Runs test_browser.py against a complete private stack: conf/demo.sh with short times.
 # Under `make check`: srcdir says where the source tree is, and this runs in the build tree.
 set -eu
+set -m # each child leads a process group, so that all that it started ends with it
 
 srcdir=$(readlink -f "${srcdir:-$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/../..}")
 builddir=$PWD
@@ -20,9 +21,14 @@ fi
 
 work=$(mktemp -d "${TMPDIR:-/tmp}/presence-browser.XXXXXX")
 demo=
+tests=
 cleanup() {
 	status=$?
 	trap '' HUP INT TERM
+	if [ -n "$tests" ]; then
+		kill -TERM -- "-$tests" 2>/dev/null || true
+		wait "$tests" 2>/dev/null || true
+	fi
 	if [ -n "$demo" ]; then
 		kill -TERM "$demo" 2>/dev/null || true
 		wait "$demo" 2>/dev/null || true
@@ -60,4 +66,6 @@ until [ -e "$work/demo/ready" ]; do
 done
 
 DEMO_URL=http://localhost:$port DEMO_DIR=$work/demo DEMO_BUILDDIR=$builddir \
-	timeout 600 /usr/bin/python3 "$srcdir/tests/browser/test_browser.py" -v
+	timeout --foreground 600 /usr/bin/python3 "$srcdir/tests/browser/test_browser.py" -v &
+tests=$!
+wait "$tests"
