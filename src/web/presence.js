@@ -170,6 +170,7 @@ export class PresenceClient extends EventTarget {
 
   /** A dead connection may look like a quiet one: heartbeats tell them apart. */
   #watch() {
+    clearTimeout(this.#watchdog);
     const left = this.#lastEvent + this.#quietMs - performance.now();
     if (left <= 0) {
       this.#retry();
@@ -180,6 +181,7 @@ export class PresenceClient extends EventTarget {
 
   #onConnected(data) {
     this.#quietMs = QUIET_HEARTBEATS * data.heartbeat * 1000;
+    this.#watch();
     this.userId = data.user_id;
     this.clockOffset = Date.parse(data.server_time) - Date.now();
   }

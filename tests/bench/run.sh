@@ -177,13 +177,13 @@ friends_round() {
 
 # kB per stream of the named processes since before_…
 memory_of() {
-	local load=$1 sum=0 name now then
+	local load=$1 sum=0 name old new
 
 	shift
 	ask "$load" pss
 	for name in "$@"; do
-		now=${got[pss.$name]} then=${before[$name]}
-		sum=$((sum + now - then))
+		new=${got[pss.$name]} old=${before[$name]}
+		sum=$((sum + new - old))
 	done
 	calc "$sum / $streams" %.2f
 }

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -290,6 +291,15 @@ class DemoPage(unittest.TestCase):
         self.open("carol")
         self.wait_online("Carol")
         self.assert_no_token_in_logs()
+
+    def test_a_silent_stream_is_noticed(self):
+        """No connection breaks when a process stands still: only heartbeats are missing."""
+        self.streamd.process.send_signal(signal.SIGSTOP)
+        try:
+            wait_until("the page notices", lambda: self.alice.state() == "connecting")
+        finally:
+            self.streamd.process.send_signal(signal.SIGCONT)
+        wait_until("the page is live again", lambda: self.alice.state() == "live", 60)
 
     def test_a_revoked_token_says_so(self):
         bob = self.open("bob")

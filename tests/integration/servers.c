@@ -483,7 +483,7 @@ struct site *site_start(const struct server *server, const char *conf, int silen
 	site->stack = stack;
 	site->server = server;
 	site->silence = silence;
-	site->slots = getenv("SLOTS") ? atoi(getenv("SLOTS")) : 20;
+	site->slots = 20;
 	site->api_socket = site->stream_socket = -1;
 	give(stack, "");
 	give(stack, "key");

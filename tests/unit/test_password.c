@@ -93,25 +93,9 @@ START_TEST(test_methods)
 END_TEST
 
 static const char *const bad_hashes[] = {
-    "",
-    "*",
-    "*0",
-    "*1",
-    "!",
-    "x",
-    "secret",
-    "$",
-    "$y$",
-    "$y$j9T",
-    "$y$j9T$",
-    "$y$j9T$abc",
-    "$6$",
-    "$6$salt$",
-    "$2b$04$short",
-    "$2b$99$abcdefghijklmnopqrstuu",
-    "$9$abc$def",
-    "$y$j9T$abc$tooshort",
-    "plaintext$",
+	"", "*", "*0", "*1", "!", "x", "secret", "$", "$y$", "$y$j9T", "$y$j9T$", "$y$j9T$abc",
+	"$6$", "$6$salt$", "$2b$04$short", "$2b$99$abcdefghijklmnopqrstuu", "$9$abc$def",
+	"$y$j9T$abc$tooshort", "plaintext$",
 };
 
 START_TEST(test_bad_hashes)

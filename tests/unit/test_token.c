@@ -440,9 +440,10 @@ END_TEST
 
 START_TEST(test_form)
 {
-	static const char *const rows[] = {"",	      ".",     "..",	  "...",	   "a",
-					   "a.b",     "a.b.c", ".b.c",	  "a..c",	   "a.b.",
-					   "a.b.c.d", "====",  "a b.c.d", "\xff.\xff.\xff"};
+	static const char *const rows[] = {
+		"", ".", "..", "...", "a", "a.b", "a.b.c", ".b.c", "a..c", "a.b.", "a.b.c.d",
+		"====", "a b.c.d", "\xff.\xff.\xff",
+	};
 	struct config config = make_config(AUTH_HS256, secret_file, NULL);
 	struct token_keys *keys = open_keys(&config);
 	char *good = hs256_token(HS256_HEADER, GOOD), *text;
