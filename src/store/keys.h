@@ -19,6 +19,7 @@
 #define KEY_DEADLINES "presence:deadlines"
 #define KEY_EPOCH "presence:epoch"
 #define KEY_SWEPT "presence:swept"
+#define KEY_DOCTOR "presence:doctor:" /* + random word */
 
 #define CHANNEL_STATUS "user:status:" /* + id */
 #define CHANNEL_INBOX "user:inbox:" /* + id */

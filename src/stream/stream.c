@@ -609,6 +609,13 @@ static void on_io(evutil_socket_t fd, short what, void *arg)
 
 	if (what & EV_READ) {
 		len = recv(fd, data, sizeof data, 0);
+		if (len == 0 && stream->phase == PHASE_OPEN) {
+			/* lighttpd tells of a browser that left by a half-close, and would log the
+			 * URL, token and all, of a request whose end does not come. */
+			stream->fcgi.keep_conn = false;
+			finish(stream);
+			return;
+		}
 		if (len == 0 || (len < 0 && errno != EAGAIN && errno != EINTR)) {
 			stream_destroy(stream);
 			return;

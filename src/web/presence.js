@@ -212,8 +212,8 @@ export class PresenceClient extends EventTarget {
     if (data.reason === "token_expired" || data.reason === "revoked") {
       this.#end(data.reason);
     } else {
-      this.#emit("bye", { reason: data.reason });
       this.#retry();
+      this.#emit("bye", { reason: data.reason });
     }
   }
 

@@ -157,6 +157,11 @@ void site_start_streamd(struct site *site)
 			start_activated(site, "presence-streamd", site->stream_socket, 3);
 }
 
+void site_start_api(struct site *site)
+{
+	site->api = start_activated(site, "presence-api", site->api_socket, 0);
+}
+
 /* --- presence-api by itself --------------------------------------------------------------- */
 
 static bool socket_answers(const char *path)
@@ -420,7 +425,7 @@ static void start_nginx_kept(struct site *site)
 /* systemd's way: the sockets are there before and after the programs. */
 static void start_activated_nginx(struct site *site)
 {
-	site->api = start_activated(site, "presence-api", site->api_socket, 0);
+	site_start_api(site);
 	run_nginx(site, write_nginx);
 }
 
@@ -462,8 +467,9 @@ const struct server servers[] = {
 	{"Apache, mod_fcgid and mod_proxy_fcgi", start_apache_fcgid, STREAMS, SIGUSR1},
 	{"Apache, mod_proxy_fcgi alone", start_apache_proxy, STREAMS, SIGUSR1},
 	{"Apache, a shared host", start_apache_shared_host, STREAMS | STARTS_STREAMD, SIGUSR1},
-	{"Apache, mod_cgid", start_apache_cgid, 0, SIGUSR1},
-	{"Apache, a shared host without mod_fcgid", start_apache_shared_cgi, 0, SIGUSR1},
+	/* Apache ends the daemon that starts the programs, whatever that is doing. */
+	{"Apache, mod_cgid", start_apache_cgid, RELOAD_DROPS, SIGUSR1},
+	{"Apache, a shared host without mod_fcgid", start_apache_shared_cgi, RELOAD_DROPS, SIGUSR1},
 	{"nginx", start_nginx, STREAMS, SIGHUP},
 	{"nginx, fastcgi_keep_conn", start_nginx_kept, STREAMS, SIGHUP},
 	{"HAProxy", start_haproxy, STREAMS, SIGUSR2},

@@ -11,6 +11,7 @@
 #define STREAMS 1u /* it serves the stream; others answer 501 */
 #define STARTS_STREAMD 2u /* a streamd for each stream, started by the web server */
 #define HOLDS_SOCKETS 4u /* the sockets outlive streamd and presence-api, as under systemd */
+#define RELOAD_DROPS 8u /* what it has just begun when it is reloaded gets a 503 */
 
 struct site {
 	struct stack *stack;
@@ -35,8 +36,9 @@ extern const int server_count;
 /* Redis, one streamd unless the web server starts it, presence-api and the web server. */
 struct site *site_start(const struct server *server, const char *conf, int silence);
 void site_stop(struct site *site);
-/* streamd on a socket that is passed to it the way systemd does it. */
+/* streamd, or presence-api with HOLDS_SOCKETS, again after its end. */
 void site_start_streamd(struct site *site);
+void site_start_api(struct site *site);
 /* presence-streamd's processes, those that the web server started too; how many. */
 int site_streamds(struct site *site, pid_t *list, int max);
 

@@ -149,7 +149,9 @@ static void check_stream(struct site *site)
 	touch(stack, token_for(stack, "4"));
 	for (size_t i = 0; i < 3; i++)
 		sse_wait_change(streams[i], "4", true, PROMPT);
-	check_problem(HTTP(stack, .path = STREAM), 401, "token_missing");
+	/* However the web server writes a request, and whenever it reads the answer. */
+	for (int i = 0; i < 50; i++)
+		check_problem(HTTP(stack, .path = STREAM), 401, "token_missing");
 	check_problem(HTTP(stack, .method = "POST", .path = STREAM, .token = token, .body = "{}"), 405,
 		      "method_not_allowed");
 	for (size_t i = 0; i < 3; i++)
@@ -400,19 +402,12 @@ static int load_done(const struct load *load)
 	return done;
 }
 
-START_TEST(a_reload_loses_no_request)
+static struct load *load_start(struct site *site, pid_t *loaders)
 {
-	struct site *site = site_start(&servers[_i], RARE, SILENT);
 	struct load *load = mmap(NULL, sizeof *load, PROT_READ | PROT_WRITE,
 				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	pid_t loaders[LOADERS], client = 0;
-	struct sse *sse;
-	int before;
-	int64_t reloaded;
 
 	ck_assert_ptr_ne(load, MAP_FAILED);
-	if (serves_streams(site))
-		client = start_client(site->stack, "1");
 	for (int i = 0; i < LOADERS; i++) {
 		loaders[i] = fork();
 		ck_assert_int_ge(loaders[i], 0);
@@ -420,24 +415,58 @@ START_TEST(a_reload_loses_no_request)
 			request_on_and_on(site->stack, load, i);
 	}
 	WAIT_UNTIL(load_done(load) >= 20, 10000);
-	before = load_done(load);
-	reloaded = now_ms();
-	kill(site->stack->lighttpd, site->server->reload);
+	return load;
+}
+
+/* After what happened at `since`: no request may have been lost, before or behind it. */
+static void load_end(struct site *site, struct load *load, pid_t *loaders, int64_t since)
+{
+	int before = load_done(load), allowed = site->server->traits & RELOAD_DROPS ? 1 : 0;
+
 	/* Old processes are gone by then, also where they stay a second for their streams. */
-	WAIT_UNTIL(load_done(load) >= before + 60 && now_ms() > reloaded + 3000, 20000);
+	WAIT_UNTIL(load_done(load) >= before + 60 && now_ms() > since + 3000, 20000);
 	load->stop = 1;
 	for (int i = 0; i < LOADERS; i++)
 		waitpid(loaders[i], NULL, 0);
 	for (int i = 0; i < LOADERS; i++)
-		ck_assert_msg(load->by[i].failed == 0, "%d of %d requests were lost; the first: %s",
-			      load->by[i].failed, load->by[i].failed + load->by[i].done,
-			      load->by[i].failure);
+		ck_assert_msg(load->by[i].failed <= allowed,
+			      "%d of %d requests were lost; the first: %s", load->by[i].failed,
+			      load->by[i].failed + load->by[i].done, load->by[i].failure);
+}
+
+START_TEST(a_reload_loses_no_request)
+{
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	pid_t loaders[LOADERS], client = 0;
+	struct load *load;
+	struct sse *sse;
+	int64_t reloaded;
+
+	if (serves_streams(site))
+		client = start_client(site->stack, "1");
+	load = load_start(site, loaders);
+	reloaded = now_ms();
+	kill(site->stack->lighttpd, site->server->reload);
+	load_end(site, load, loaders, reloaded);
 	if (client != 0) {
 		kill_client(client);
 		sse = open_again(site->stack, token_for(site->stack, "1"));
 		sse_ready(sse);
 		sse_close(sse);
 	}
+	site_stop(site);
+}
+END_TEST
+
+START_TEST(requests_wait_in_the_socket_while_presence_api_is_restarted)
+{
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	pid_t loaders[LOADERS];
+	struct load *load = load_start(site, loaders);
+
+	ck_assert_int_eq(process_end(&site->api, SIGTERM, "presence-api", 15000), 0);
+	site_start_api(site);
+	load_end(site, load, loaders, now_ms());
 	site_stop(site);
 }
 END_TEST
@@ -458,10 +487,12 @@ int main(void)
 			continue;
 		tcase_add_loop_test(tcase, idle_streams_stay_and_gone_clients_are_noticed, i, i + 1);
 		tcase_add_loop_test(tcase, a_stopping_streamd_says_goodbye, i, i + 1);
-		if (servers[i].traits & HOLDS_SOCKETS)
-			tcase_add_loop_test(tcase,
-					    a_client_waits_in_the_socket_while_streamd_is_restarted, i,
-					    i + 1);
+		if ((servers[i].traits & HOLDS_SOCKETS) == 0)
+			continue;
+		tcase_add_loop_test(tcase, a_client_waits_in_the_socket_while_streamd_is_restarted, i,
+				    i + 1);
+		tcase_add_loop_test(tcase, requests_wait_in_the_socket_while_presence_api_is_restarted,
+				    i, i + 1);
 	}
 	return harness_main(suite);
 }
