@@ -372,7 +372,7 @@ static enum fcgi_event end_record(struct fcgi_conn *conn, const struct answer *a
 	enum fcgi_event event = rule_of(conn)->on_end(conn, answer);
 
 	free_buffer(&conn->content);
-	conn->state = conn->padding > 0 ? FCGI_STATE_PADDING : FCGI_STATE_HEADER;
+	conn->state = FCGI_STATE_PADDING; /* of 0 bytes, too */
 	conn->have = 0;
 	return event;
 }

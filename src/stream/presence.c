@@ -670,6 +670,8 @@ static void recover(struct server *server)
 	}
 }
 
+static void ask_sweep(struct server *server);
+
 static void on_up(void *arg)
 {
 	struct server *server = arg;
@@ -677,7 +679,8 @@ static void on_up(void *arg)
 
 	free(server->epoch);
 	server->epoch = NULL;
-	server->sweeping = false;
+	/* The first command of all: a Redis that is wiped after the first touch shows by its epoch. */
+	ask_sweep(server);
 	TAILQ_FOREACH(stream, &server->connections, connection) {
 		if (stream->phase == PHASE_OPENING || stream->phase == PHASE_OPEN)
 			await_subscriptions(stream);
@@ -713,8 +716,6 @@ static void on_down(void *arg)
 }
 
 /* --- sweeping -------------------------------------------------------------------------------- */
-
-static void ask_sweep(struct server *server);
 
 static void on_swept(void *arg, const redisReply *reply)
 {

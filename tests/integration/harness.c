@@ -29,8 +29,9 @@ const char *__asan_default_options(void)
 	return "detect_leaks=0";
 }
 
-/* Made once by harness_main(), inherited by the processes of the tests. */
+/* Made once, before the first test; inherited by the processes of the tests. */
 static char template_dir[64];
+static bool template_ready;
 
 const char *program(const char *name)
 {
@@ -309,6 +310,25 @@ void lighttpd_start(struct stack *stack)
 	ck_abort_msg("lighttpd did not start");
 }
 
+void lighttpd_change(struct stack *stack, const char *from, const char *to)
+{
+	const char *argv[] = {"lighttpd", "-D", "-f", stack_path(stack, "lighttpd.conf"), NULL};
+	char *text = stack_file(stack, "lighttpd.conf"), *changed;
+	char *at = from != NULL ? strstr(text, from) : text + strlen(text);
+
+	ck_assert_msg(at != NULL, "no '%s' in lighttpd.conf", from);
+	ck_assert(asprintf(&changed, "%.*s%s%s", (int)(at - text), text, to,
+			   at + (from != NULL ? strlen(from) : 0)) > 0);
+	stack_write(stack, "lighttpd.conf", changed);
+	process_end(&stack->lighttpd, SIGTERM, "lighttpd", 5000);
+	WAIT_UNTIL(!port_answers(stack->port), 5000);
+	stack->lighttpd = process_start(stack, "lighttpd", argv, NULL, 0);
+	WAIT_UNTIL(port_answers(stack->port) || !process_lives(stack->lighttpd), 5000);
+	ck_assert_msg(process_lives(stack->lighttpd), "lighttpd did not start");
+	free(text);
+	free(changed);
+}
+
 pid_t api_parent(struct stack *stack)
 {
 	pid_t parent = 0;
@@ -336,8 +356,10 @@ static void make_template(void)
 {
 	struct stack stack = {.dir = ""};
 
-	if (template_dir[0] != '\0')
+	if (template_ready)
 		return;
+	if (template_dir[0] != '\0') /* the making of it failed */
+		remove_tree(template_dir);
 	make_dir(template_dir, sizeof template_dir);
 	memcpy(stack.dir, template_dir, sizeof stack.dir);
 	make_secret(&stack);
@@ -358,6 +380,7 @@ static void make_template(void)
 			ctl(&stack, NULL, (const char *[]){"friend", "add", a, b, NULL});
 		}
 	}
+	template_ready = true;
 }
 
 TCase *harness_case(Suite *suite, const char *name, int seconds)

@@ -107,6 +107,8 @@ void streamd_start(struct stack *stack, int index);
 int streamd_end(struct stack *stack, int index, int signal);
 const char *streamd_socket(struct stack *stack, int index);
 void lighttpd_start(struct stack *stack);
+/* Starts it again with `from` in its configuration replaced by `to`; from NULL: appended. */
+void lighttpd_change(struct stack *stack, const char *from, const char *to);
 
 /* Runs a program to its end; its output in *out (may be NULL); the exit status. */
 int run(struct stack *stack, char **out, const char *input, const char *const argv[]);

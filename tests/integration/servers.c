@@ -479,29 +479,46 @@ const int server_count = sizeof servers / sizeof servers[0];
 
 /* --- the site ----------------------------------------------------------------------------- */
 
-struct site *site_start(const struct server *server, const char *conf, int silence)
+struct site *site_new(const struct server *server, const char *conf, int silence)
 {
 	struct site *site = xcalloc(1, sizeof *site);
-	struct stack *stack = stack_new(
-		/* The web server's user is not ours when we are root. */
-		text_of("%s%s", site_user() != NULL ? "stream { mode = 0666 }\n" : "", conf));
 
-	site->stack = stack;
+	/* The web server's user must be able to use what is in the stand's directory. */
+	if (site_user() != NULL) {
+		umask(022);
+		conf = text_of("stream { mode = 0666 }\n%s", conf);
+	}
+	site->stack = stack_new(conf);
 	site->server = server;
 	site->silence = silence;
 	site->slots = 20;
+	site->lifetime = 200;
 	site->api_socket = site->stream_socket = -1;
-	give(stack, "");
-	give(stack, "key");
-	give(stack, "users.db");
-	redis_start(stack, site_user() != NULL ? "--unixsocketperm 777" : NULL);
-	if (server->traits & HOLDS_SOCKETS) {
+	give(site->stack, "");
+	give(site->stack, "key");
+	give(site->stack, "users.db");
+	return site;
+}
+
+void site_run(struct site *site)
+{
+	unsigned traits = site->server->traits;
+
+	redis_start(site->stack, site_user() != NULL ? "--unixsocketperm 777" : NULL);
+	if (traits & HOLDS_SOCKETS) {
 		site->api_socket = open_socket(site, "api.sock");
 		site->stream_socket = open_socket(site, "stream0.sock");
 	}
-	if ((server->traits & (STREAMS | STARTS_STREAMD)) == STREAMS)
+	if ((traits & (STREAMS | STARTS_STREAMD)) == STREAMS)
 		site_start_streamd(site);
-	server->start(site);
+	site->server->start(site);
+}
+
+struct site *site_start(const struct server *server, const char *conf, int silence)
+{
+	struct site *site = site_new(server, conf, silence);
+
+	site_run(site);
 	return site;
 }
 

@@ -17,7 +17,8 @@ struct site {
 	struct stack *stack;
 	const struct server *server;
 	int silence; /* seconds without a byte that the web server tolerates on a stream */
-	int slots; /* the most processes that mod_fcgid may start of one program */
+	int slots; /* on a shared host: the most processes of one program */
+	int lifetime; /* on a shared host: [stream] max_lifetime, seconds */
 	pid_t api; /* presence-api where the web server does not start it, else 0 */
 	pid_t front; /* what speaks HTTP/2 to the web server for us, else 0 */
 	int api_socket, stream_socket; /* with HOLDS_SOCKETS; else -1 */
@@ -33,8 +34,11 @@ struct server {
 extern const struct server servers[];
 extern const int server_count;
 
+/* Starts nothing yet; slots and lifetime can be set. */
+struct site *site_new(const struct server *server, const char *conf, int silence);
 /* Redis, one streamd unless the web server starts it, presence-api and the web server. */
-struct site *site_start(const struct server *server, const char *conf, int silence);
+void site_run(struct site *site);
+struct site *site_start(const struct server *server, const char *conf, int silence); /* both */
 void site_stop(struct site *site);
 /* streamd, or presence-api with HOLDS_SOCKETS, again after its end. */
 void site_start_streamd(struct site *site);

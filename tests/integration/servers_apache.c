@@ -149,8 +149,10 @@ static void write_shared_cgi(struct site *site)
 
 static void put_script(struct site *site, const char *name)
 {
+	bool streams = strcmp(name, "presence-stream.fcgi") == 0;
 	const struct change changes[] = {
 		{"/home/USER/presence", stack_path(site->stack, "home")},
+		{streams ? "MAX_LIFETIME=200" : NULL, text_of("MAX_LIFETIME=%d", site->lifetime)},
 		{NULL, NULL},
 	};
 	const char *path = text_of("site/api/%s", name);

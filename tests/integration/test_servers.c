@@ -351,6 +351,51 @@ START_TEST(a_client_waits_in_the_socket_while_streamd_is_restarted)
 }
 END_TEST
 
+/* --- a process for each stream ------------------------------------------------------------ */
+
+START_TEST(who_waits_gets_the_process_of_a_stream_that_ends)
+{
+	struct site *site = site_new(&servers[_i], RARE, SILENT);
+	struct stack *stack = site->stack;
+	struct sse *first, *second;
+
+	site->slots = 1;
+	site->lifetime = 3;
+	site_run(site);
+	first = sse_open(stack, token_for(stack, "1"));
+	sse_ready(first);
+	second = sse_open(stack, token_for(stack, "2"));
+	ck_assert_str_eq(json_text(sse_wait(first, "bye", 5000)->json, "reason"), "lifetime");
+	ck_assert_msg(sse_wait_end(first, 2000), "the stream goes on behind bye");
+	sse_ready(second);
+	sse_close(first);
+	sse_close(second);
+	site_stop(site);
+}
+END_TEST
+
+START_TEST(who_gets_no_process_is_told_to_come_again)
+{
+	struct site *site = site_new(&servers[_i], RARE, 2 * SILENT);
+	struct stack *stack = site->stack;
+	struct sse *first, *second;
+
+	site->slots = 1;
+	site_run(site);
+	first = sse_open(stack, token_for(stack, "1"));
+	sse_ready(first);
+	second = sse_open(stack, token_for(stack, "2"));
+	/* For so long mod_fcgid looks for a process. */
+	ck_assert_msg(sse_wait_end(second, 75000), "there is no answer");
+	ck_assert_int_eq(sse_status(second), 503);
+	ck_assert_str_eq(sse_header(second, "Content-Type"), "application/problem+json");
+	ck_assert_int_gt(atoi(sse_header(second, "Retry-After") ?: "0"), 0);
+	sse_close(first);
+	sse_close(second);
+	site_stop(site);
+}
+END_TEST
+
 /* --- a reload of the web server ----------------------------------------------------------- */
 
 #define LOADERS 4
@@ -478,7 +523,7 @@ int main(void)
 	Suite *suite = suite_create("servers");
 
 	for (int i = 0; i < server_count; i++) {
-		TCase *tcase = harness_case(suite, servers[i].name, 60);
+		TCase *tcase = harness_case(suite, servers[i].name, 100);
 
 		tcase_add_loop_test(tcase, every_call_and_the_stream_work_and_nothing_is_buffered, i,
 				    i + 1);
@@ -487,6 +532,11 @@ int main(void)
 			continue;
 		tcase_add_loop_test(tcase, idle_streams_stay_and_gone_clients_are_noticed, i, i + 1);
 		tcase_add_loop_test(tcase, a_stopping_streamd_says_goodbye, i, i + 1);
+		if (servers[i].traits & STARTS_STREAMD) {
+			tcase_add_loop_test(tcase, who_waits_gets_the_process_of_a_stream_that_ends, i,
+					    i + 1);
+			tcase_add_loop_test(tcase, who_gets_no_process_is_told_to_come_again, i, i + 1);
+		}
 		if ((servers[i].traits & HOLDS_SOCKETS) == 0)
 			continue;
 		tcase_add_loop_test(tcase, a_client_waits_in_the_socket_while_streamd_is_restarted, i,

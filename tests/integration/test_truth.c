@@ -646,6 +646,23 @@ START_TEST(a_wiped_redis_is_rebuilt_from_the_live_streams)
 }
 END_TEST
 
+START_TEST(a_wipe_right_after_the_start_is_noticed)
+{
+	struct stack *stack = stack_new(FAST);
+	struct sse *sse;
+
+	redis_start(stack, NULL);
+	streamd_start(stack, 0);
+	sse = sse_open_direct(stack, 0, token_for(stack, "1"));
+	sse_ready(sse);
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	sse_wait(sse, "initial", 10000);
+	ck_assert(redis_has(stack, "user:online:1"));
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_pause_of_redis_expires_nobody_who_has_a_stream)
 {
 	struct stack *stack = stack_start(FAST);
@@ -719,6 +736,7 @@ int main(void)
 
 	tcase = harness_case(suite, "accidents of redis", 60);
 	tcase_add_test(tcase, a_wiped_redis_is_rebuilt_from_the_live_streams);
+	tcase_add_test(tcase, a_wipe_right_after_the_start_is_noticed);
 	tcase_add_test(tcase, a_pause_of_redis_expires_nobody_who_has_a_stream);
 	return harness_main(suite);
 }

@@ -81,7 +81,8 @@ struct seen {
 
 static void put_params_seen(struct printbuf *events, char **env)
 {
-	ck_assert_msg(env != NULL, "no parameters after FCGI_EVENT_REQUEST");
+	if (env == NULL)
+		ck_abort_msg("no parameters after FCGI_EVENT_REQUEST");
 	for (char **entry = env; *entry != NULL; entry++)
 		buf_putf(events, " %s", *entry);
 	free(env);
@@ -96,9 +97,9 @@ static bool feed(struct fcgi_conn *conn, const uint8_t *data, size_t len, bool h
 
 	for (size_t at = 0; at < len; at += used) {
 		event = fcgi_conn_feed(conn, MAX_CONNS, data + at, len - at, &used, seen->reply);
-		ck_assert_msg(used <= len - at, "took %zu of %zu bytes", used, len - at);
-		ck_assert_msg(event != FCGI_EVENT_MORE || used == len - at,
-			      "MORE, but only %zu of %zu bytes were taken", used, len - at);
+		/* No ck_assert here: Check writes a line to a file for each, and this runs often. */
+		if (used > len - at || (event == FCGI_EVENT_MORE && used < len - at))
+			ck_abort_msg("event %d took %zu of %zu bytes", event, used, len - at);
 		switch (event) {
 		case FCGI_EVENT_MORE:
 			break;
@@ -183,18 +184,18 @@ struct expected {
 static void assert_seen(const char *name, const char *how, const struct expected *expected,
 			const struct seen *seen)
 {
-	ck_assert_msg(strcmp(expected->events, seen->events->buf) == 0,
-		      "%s, %s: expected events\n%.2000sseen\n%.2000s", name, how, expected->events,
-		      seen->events->buf);
+	if (strcmp(expected->events, seen->events->buf) != 0)
+		ck_abort_msg("%s, %s: expected events\n%.2000sseen\n%.2000s", name, how,
+			     expected->events, seen->events->buf);
 	assert_bytes(name, how, expected->reply, expected->reply_len, seen->reply);
 }
 
 /* Every cut, but in the middle of long input only some, as there the state is the same. */
 static size_t next_cut(size_t cut, size_t len)
 {
-	bool near = len <= 2048 || cut < 64 || cut + 64 > len;
+	bool near = len <= 2048 || cut < 300 || cut + 300 > len;
 
-	return near ? cut + 1 : cut + 4093;
+	return near ? cut + 1 : cut + 1021;
 }
 
 static void check_bytes(const char *name, const struct printbuf *bytes, bool hold,
@@ -313,7 +314,7 @@ static const struct scenario scenarios[] = {
 		  "\17\1FCGI_MPXS_CONNS0")}, false},
 	{"GET_VALUES of nothing, of others, with a value",
 	 {RECORD(FCGI_GET_VALUES, 0, ""),
-	  RECORD(FCGI_GET_VALUES, 0, "\0\0\13\0FCGI_OTHERS\16\0fcgi_max_conns"),
+	  RECORD(FCGI_GET_VALUES, 0, "\0\0\10\0FCGI_MAX\13\0FCGI_OTHERS\16\0fcgi_max_conns"),
 	  PADDED(FCGI_GET_VALUES, 0, "\17\200\0\0\1FCGI_MPXS_CONNS1", 7)},
 	 {"", TEXT("\1\12\0\0\0\0\0\0" "\1\12\0\0\0\0\0\0" "\1\12\0\0\0\22\0\0"
 		  "\17\1FCGI_MPXS_CONNS0")}, false},
@@ -330,6 +331,9 @@ static const struct scenario scenarios[] = {
 	 {BEGIN(1), PARAMS(1, ""), BEGIN(1), BEGIN(2)},
 	 {"request 1\nbroken\n", NO_REPLY}, true},
 	{"BEGIN without an id", {BEGIN(0)}, {"broken\n", NO_REPLY}, false},
+	{"BEGIN without an id while a request runs",
+	 {BEGIN(1), BEGIN(0)},
+	 {"broken\n", NO_REPLY}, false},
 	{"a short BEGIN",
 	 {RECORD(FCGI_BEGIN_REQUEST, 1, "\0\1\0\0\0\0\0"), BEGIN(1)},
 	 {"broken\n", NO_REPLY}, false},

@@ -22,7 +22,8 @@ int unit_run(Suite *suite);
 
 /*
  * Fixture for tcase_add_checked_fixture(tcase, unit_dir_setup, unit_dir_teardown):
- * an empty directory for the test, removed with its files afterwards.
+ * an empty directory for the test, removed with its files afterwards. A checked
+ * fixture does not run on after a failure: that test's directory stays, to look at.
  */
 void unit_dir_setup(void);
 void unit_dir_teardown(void);

@@ -1,0 +1,649 @@
+/* presencectl: what each command prints, and its exit status; explain; doctor against mistakes. */
+#include "harness.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "process.h"
+
+#define ARGS_MAX 24
+#define COUNT_PATH "/api/online-status/count"
+
+/* --- running it --------------------------------------------------------------------------- */
+
+/* presencectl with the arguments up to NULL; its output in *out. */
+static int ctl(struct stack *stack, char **out, const char *first, ...)
+{
+	const char *argv[ARGS_MAX] = {program("presencectl"), "-c",
+				      stack_path(stack, "presence.conf"), first};
+	int count = 4;
+	va_list args;
+
+	va_start(args, first);
+	while (count < ARGS_MAX - 1 && (argv[count] = va_arg(args, const char *)) != NULL)
+		count++;
+	va_end(args);
+	return run(stack, out, NULL, argv);
+}
+
+/* It must succeed; its output. */
+#define CTL(...) ctl_ok(__LINE__, __VA_ARGS__, NULL)
+static char *ctl_ok(int line, struct stack *stack, ...)
+{
+	const char *argv[ARGS_MAX] = {program("presencectl"), "-c",
+				      stack_path(stack, "presence.conf")};
+	char *out = NULL;
+	int count = 3, status;
+	va_list args;
+
+	va_start(args, stack);
+	while (count < ARGS_MAX - 1 && (argv[count] = va_arg(args, const char *)) != NULL)
+		count++;
+	va_end(args);
+	status = run(stack, &out, NULL, argv);
+	ck_assert_msg(status == 0, "line %d: presencectl %s: exit status %d instead of 0\n%s%s", line,
+		      argv[3], status, out, stack_file(stack, "run.log"));
+	return out;
+}
+
+static struct json_object *parse(const char *text)
+{
+	struct json_object *json = json_tokener_parse(text);
+
+	ck_assert_msg(json != NULL, "no JSON: %s", text);
+	return json;
+}
+
+static void check_has(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part) != NULL, "no '%s' in:\n%s", part, text);
+}
+
+static void check_has_not(const char *text, const char *part)
+{
+	ck_assert_msg(strstr(text, part) == NULL, "'%s' in:\n%s", part, text);
+}
+
+/* Redis and the workers. */
+static struct stack *start(const char *conf)
+{
+	struct stack *stack = stack_new(conf);
+
+	redis_start(stack, NULL);
+	lighttpd_start(stack);
+	return stack;
+}
+
+static void touch(struct stack *stack, const char *id)
+{
+	http_ok(stack, COUNT_PATH, token_for(stack, id), NULL);
+}
+
+/* --- what Redis holds --------------------------------------------------------------------- */
+
+START_TEST(status_online_and_count_tell_who_is_online)
+{
+	struct stack *stack = start("");
+	char *out;
+
+	ck_assert_str_eq(CTL(stack, "count"), "0\n");
+	ck_assert_str_eq(CTL(stack, "online"), "");
+	ck_assert_str_eq(CTL(stack, "online", "--json"), "[]\n");
+	touch(stack, "2");
+	touch(stack, "anna");
+	ck_assert_str_eq(CTL(stack, "count"), "2\n");
+	CHECK_JSON(parse(CTL(stack, "count", "--json")), "{'count':2}");
+	out = CTL(stack, "online");
+	ck_assert_uint_eq(strlen(out), strlen("2\nanna\n"));
+	check_has(out, "2\n");
+	check_has(out, "anna\n");
+	ck_assert_int_eq(json_object_array_length(parse(CTL(stack, "--json", "online"))), 2);
+	out = CTL(stack, "status", "2", "3");
+	check_has(out, "2  online   active ");
+	check_has(out, "3  offline  never seen\n");
+	CHECK_JSON(parse(CTL(stack, "status", "anna", "3", "--json")),
+		   "[{'user_id':'anna','is_online':true,'status':'online',"
+		   "'last_activity':'<time>','version':'<version>'},"
+		   "{'user_id':3,'is_online':false,'status':'offline','last_seen':null,'version':0}]");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(sessions_are_listed_with_what_is_left_of_them)
+{
+	struct stack *stack = stack_start("");
+	const char *token = token_for(stack, "1");
+	struct json_object *list;
+	struct sse *sse;
+	char *out;
+
+	ck_assert_str_eq(CTL(stack, "sessions", "1"), "");
+	CHECK_JSON(parse(CTL(stack, "sessions", "1", "--json")), "[]");
+	http_ok(stack, COUNT_PATH, token, NULL);
+	sse = sse_open(stack, token);
+	sse_ready(sse);
+	out = CTL(stack, "sessions", "1");
+	check_has(out, "KIND");
+	check_has(out, "\ntoken   sid");
+	check_has(out, "\nstream  sid");
+	check_has(out, "5 minutes");
+	list = parse(CTL(stack, "sessions", "1", "--json"));
+	CHECK_JSON(list, "[{'kind':'stream','tok':'<string>','stream':'<string>','closing':false,"
+			 "'expires_in_ms':'<int>'},"
+			 "{'kind':'token','tok':'<string>','closing':false,'expires_in_ms':'<int>'}]");
+	sse_close(sse);
+	WAIT_UNTIL(strstr(CTL(stack, "sessions", "1"), "closing") != NULL, 5000);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(kick_ends_a_user_and_sweep_the_expired)
+{
+	struct stack *stack = start(FAST);
+	const char *token = token_for(stack, "1");
+
+	http_ok(stack, COUNT_PATH, token, NULL);
+	ck_assert_str_eq(CTL(stack, "kick", "1"), "");
+	check_problem(HTTP(stack, .path = COUNT_PATH, .token = token), 401, "token_revoked");
+	CHECK_JSON(parse(CTL(stack, "kick", "1", "--json")), "{'ok':true}");
+	touch(stack, "2");
+	WAIT_UNTIL(redis_int(stack, "EXISTS user:online:2") == 0, 5000);
+	ck_assert_int_eq(redis_int(stack, "SISMEMBER online_users 2"), 1);
+	ck_assert_str_eq(CTL(stack, "sweep"), "");
+	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 0);
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- watch -------------------------------------------------------------------------------- */
+
+/* Starts watch with its output in NAME.log and waits until it has subscribed. */
+static pid_t start_watch(struct stack *stack, const char *name, const char *const argv[],
+			 const char *pattern)
+{
+	pid_t pid = process_start(stack, name, argv, NULL, 0);
+
+	if (*pattern == '\0')
+		WAIT_UNTIL(redis_int(stack, "PUBSUB NUMPAT") > 0, 5000);
+	else
+		WAIT_UNTIL(redis_int(stack, "EVAL %s 0 %s",
+				     "return redis.call('PUBSUB','NUMSUB',ARGV[1])[2]",
+				     pattern) > 0, 5000);
+	return pid;
+}
+
+START_TEST(watch_prints_each_change_as_it_happens)
+{
+	struct stack *stack = start("");
+	const char *conf = stack_path(stack, "presence.conf"), *ctl_path = program("presencectl");
+	const char *all[] = {ctl_path, "-c", conf, "watch", NULL};
+	const char *one[] = {ctl_path, "-c", conf, "watch", "2", "--json", NULL};
+	pid_t first = start_watch(stack, "all", all, "");
+	pid_t second = start_watch(stack, "one", one, "user:status:2");
+	char *text;
+
+	touch(stack, "1");
+	touch(stack, "2");
+	redis_int(stack, "PUBLISH user:status:3 {\"status\":\"\\u001b[5m\",\"reason\":\"x\"}");
+	redis_int(stack, "PUBLISH user:status:4 rubbish");
+	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "1"), "");
+	WAIT_UNTIL(strstr(stack_file(stack, "all.log"), "logout") != NULL, 5000);
+	text = stack_file(stack, "all.log");
+	check_has(text, "Z  1             online   activity\n");
+	check_has(text, "Z  2             online   activity\n");
+	check_has(text, "Z  3             ?        x\n");
+	check_has(text, "Z  1             offline  logout\n");
+	check_has_not(text, "\033");
+	WAIT_UNTIL(*stack_file(stack, "one.log") != '\0', 5000);
+	CHECK_JSON(parse(stack_file(stack, "one.log")),
+		   "{'user_id':2,'is_online':true,'status':'online','last_activity':'<time>',"
+		   "'version':'<version>','reason':'activity'}");
+	ck_assert_int_eq(process_end(&first, SIGINT, "watch", 5000), 0);
+	redis_kill(stack);
+	ck_assert_int_eq(process_end(&second, 0, "watch", 5000), 1);
+	check_has(stack_file(stack, "one.log"), "Redis is lost");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(watch_is_in_colour_on_a_terminal_only)
+{
+	struct stack *stack = start("");
+	char *command;
+	const char *argv[] = {"script", "-qfec", NULL, "/dev/null", NULL};
+	pid_t pid;
+
+	ck_assert(asprintf(&command, "%s -c %s watch", program("presencectl"),
+			   stack_path(stack, "presence.conf")) > 0);
+	argv[2] = command;
+	unsetenv("NO_COLOR");
+	pid = start_watch(stack, "terminal", argv, "");
+	touch(stack, "1");
+	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "1"), "");
+	WAIT_UNTIL(strstr(stack_file(stack, "terminal.log"), "logout") != NULL, 5000);
+	check_has(stack_file(stack, "terminal.log"), "\033[32monline \033[0m");
+	check_has(stack_file(stack, "terminal.log"), "\033[90moffline\033[0m");
+	process_end(&pid, SIGTERM, "script", 5000);
+	WAIT_UNTIL(redis_int(stack, "PUBSUB NUMPAT") == 0, 5000);
+
+	setenv("NO_COLOR", "1", 1);
+	pid = start_watch(stack, "plain", argv, "");
+	touch(stack, "2");
+	WAIT_UNTIL(strstr(stack_file(stack, "plain.log"), "activity") != NULL, 5000);
+	check_has_not(stack_file(stack, "plain.log"), "\033[");
+	process_end(&pid, SIGTERM, "script", 5000);
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- accounts ----------------------------------------------------------------------------- */
+
+START_TEST(a_token_is_printed_and_works)
+{
+	struct stack *stack = start("");
+	char *token = CTL(stack, "token", "7", "--lifetime", "100");
+	struct json_object *answer;
+
+	token[strcspn(token, "\n")] = '\0';
+	http_ok(stack, COUNT_PATH, token, NULL);
+	answer = parse(CTL(stack, "token", "anna", "--json"));
+	CHECK_JSON(answer, "{'access_token':'<string>','token_type':'bearer','expires_in':3600,"
+			   "'user_id':'anna'}");
+	http_ok(stack, COUNT_PATH, json_text(answer, "access_token"), NULL);
+	ck_assert_str_eq(CTL(stack, "count"), "2\n");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(accounts_and_friends_are_made_and_listed)
+{
+	struct stack *stack = stack_new("");
+	const char *add[] = {program("presencectl"), "-c", stack_path(stack, "presence.conf"),
+			     "user", "add", "--email", "new@example.com", "--name", "N. \"Q\"",
+			     "--json", NULL};
+	struct json_object *users;
+	char *out;
+
+	redis_start(stack, NULL);
+	ck_assert_int_eq(run(stack, &out, "secret\n", add), 0);
+	CHECK_JSON(parse(out), "{'user_id':7}");
+	ck_assert_int_eq(run(stack, &out, "secret\n", add), 1); /* the address is taken */
+	ck_assert_int_eq(run(stack, &out, "\n", add), 1); /* no password */
+	check_has(CTL(stack, "user", "list"), "     7  new@example.com                 N. \"Q\"\n");
+	users = parse(CTL(stack, "user", "list", "--json"));
+	ck_assert_int_eq(json_object_array_length(users), 7);
+	CHECK_JSON(json_object_array_get_idx(users, 6),
+		   "{'user_id':7,'email':'new@example.com','name':'N. \\\"Q\\\"'}");
+
+	CTL(stack, "friend", "add", "7", "1");
+	CHECK_JSON(parse(CTL(stack, "friend", "add", "7", "1", "--json")), "{'ok':true}");
+	check_has(CTL(stack, "explain", "7", "1"), "1 is a friend of 7 (User 1)");
+	CTL(stack, "friend", "remove", "7", "1");
+	check_has(CTL(stack, "explain", "7", "1"), "1 is none of 7's 0 friends");
+	ck_assert_int_eq(ctl(stack, NULL, "friend", "add", "7", "99", NULL), 1);
+	ck_assert_int_eq(ctl(stack, NULL, "friend", "add", "7", "7", NULL), 1);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(the_directorys_tables_are_made_once)
+{
+	struct stack *stack = stack_new("");
+	char *conf;
+
+	ck_assert(asprintf(&conf, "directory { params = \"%s\" }", stack_path(stack, "new.db")) > 0);
+	stack_write_conf(stack, conf);
+	ck_assert_int_eq(ctl(stack, NULL, "user", "list", NULL), 1);
+	CTL(stack, "directory", "init");
+	CTL(stack, "directory", "init");
+	ck_assert_str_eq(CTL(stack, "user", "list"), "");
+	CHECK_JSON(parse(CTL(stack, "user", "list", "--json")), "[]");
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- exit status -------------------------------------------------------------------------- */
+
+START_TEST(wrong_usage_is_exit_status_2)
+{
+	static const char *const wrong[][5] = {
+		{NULL}, {"nonsense"}, {"status"}, {"status", "a b"}, {"status", "01"}, {"status", "0"},
+		{"count", "1"}, {"user"}, {"user", "remove"}, {"user", "add", "--name", "x"},
+		{"friend", "add", "1"}, {"token", "1", "--lifetime", "0"},
+		{"token", "1", "--lifetime", "1x"}, {"count", "--lifetime", "1"}, {"--unknown"},
+		{"explain", "1"}, {"explain", "1", "*"}, {"kick"}, {"watch", "*"},
+		{"doctor", "--user", "1"}, {"doctor", "--wait"}, {"doctor", "--url"},
+		{"count", "--url", "x"}, {"doctor", "--url", "x", "--user"},
+	};
+	struct stack *stack = stack_new("");
+
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
+		int status = ctl(stack, NULL, wrong[i][0], wrong[i][1], wrong[i][2], wrong[i][3],
+				 wrong[i][4], NULL);
+
+		ck_assert_msg(status == 2, "presencectl %s %s: exit status %d instead of 2",
+			      wrong[i][0] ?: "", wrong[i][1] ?: "", status);
+	}
+	check_has(CTL(stack, "--help"), "explain VIEWER ID [--json]");
+	check_has(CTL(stack, "--version"), "presencectl ");
+	stack_write(stack, "presence.conf", "redis { url = \"nonsense\" }\n");
+	ck_assert_int_eq(ctl(stack, NULL, "count", NULL), 2);
+	check_has(stack_file(stack, "run.log"), "presence.conf:1: ");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(without_redis_the_exit_status_is_1)
+{
+	static const char *const commands[][3] = {
+		{"status", "1"}, {"online"}, {"count"}, {"watch"}, {"kick", "1"}, {"sessions", "1"},
+		{"explain", "1", "2"}, {"sweep"}, {"count", "--json"}, {"kick", "1", "--json"},
+	};
+	struct stack *stack = stack_new("");
+	char *out;
+
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
+		int status = ctl(stack, &out, commands[i][0], commands[i][1], commands[i][2], NULL);
+
+		ck_assert_msg(status == 1, "presencectl %s: exit status %d instead of 1",
+			      commands[i][0], status);
+	}
+	check_has(stack_file(stack, "run.log"), "redis.sock: ");
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- explain ------------------------------------------------------------------------------ */
+
+START_TEST(explain_tells_why_a_user_is_online)
+{
+	struct stack *stack = stack_start("");
+	struct json_object *json;
+	struct sse *sse;
+	char *out;
+
+	sse = sse_open(stack, token_for(stack, "2"));
+	sse_ready(sse);
+	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
+	out = CTL(stack, "explain", "1", "2");
+	check_has(out, "friendship    2 is a friend of 1 (User 2)");
+	check_has(out, "visibility    \"everyone\"");
+	check_has(out, "sessions      2 alive of 2\n");
+	check_has(out, "stream  sid");
+	check_has(out, "key           user:online:2 lasts for 5 minutes\n");
+	check_has(out, "set           online_users has 2\n");
+	check_has(out, "deadline      lasts for 5 minutes\n");
+	check_has(out, "the last change was at ");
+	check_has(out, "sweeper       a presence-streamd swept ");
+	check_has(out, "conclusion    1 sees 2 online, because 2 sessions of 2 are alive");
+	json = parse(CTL(stack, "explain", "1", "2", "--json"));
+	CHECK_JSON(json, "{'viewer':1,'user_id':2,'is_friend':true,'visibility':'everyone',"
+			 "'status':{'user_id':2,'is_online':true,'status':'online',"
+			 "'last_activity':'<time>','version':'<version>'},"
+			 "'sees':{'user_id':2,'is_online':true,'status':'online',"
+			 "'last_activity':'<time>','version':'<version>'},"
+			 "'sessions':[{'kind':'stream','tok':'<string>','stream':'<string>',"
+			 "'closing':false,'expires_in_ms':'<int>'},{'kind':'token','tok':'<string>',"
+			 "'closing':false,'expires_in_ms':'<int>'}],'revoked':[],"
+			 "'key_expires_in_ms':'<int>','in_online_users':true,"
+			 "'deadline_in_ms':'<int>','not_before':null,'swept_ms_ago':'<int>',"
+			 "'conclusion':'<string>'}");
+	check_has(CTL(stack, "explain", "2", "2"), "the viewer looks at itself");
+	check_has(CTL(stack, "explain", "77", "2"), "on none of the viewer's streams");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(explain_tells_why_a_user_is_offline)
+{
+	struct stack *stack = start("");
+	const char *token = token_for(stack, "2");
+
+	check_has(CTL(stack, "explain", "1", "2"), "offline, because 2 was not seen in the last 7 days");
+	http_ok(stack, COUNT_PATH, token, NULL);
+	redis_int(stack, "DEL user:online:2");
+	check_has(CTL(stack, "explain", "1", "2"),
+		  "offline, because the key user:online:2 is gone though sessions are alive");
+	redis_int(stack, "SREM online_users 2");
+	http_ok(stack, COUNT_PATH, token, NULL);
+	redis_int(stack, "SREM online_users 2");
+	check_has(CTL(stack, "explain", "1", "2"), "but online_users lacks it");
+	redis_cmd(stack, "SET presence:revoked:%s 1", json_text(token_payload(token), "sid"));
+	check_has(CTL(stack, "explain", "1", "2"), " is revoked\n");
+	CTL(stack, "kick", "2");
+	check_has(CTL(stack, "explain", "1", "2"), "offline, because no session of 2 is left; last");
+	check_has(CTL(stack, "explain", "1", "2"), "revoked       every token issued before 20");
+	check_has(CTL(stack, "explain", "1", "2"), "no presence-streamd has swept yet: until one does");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(explain_knows_visibility)
+{
+	struct stack *stack = start("presence { visibility = friends }");
+	struct json_object *json;
+
+	touch(stack, "77");
+	check_has(CTL(stack, "explain", "1", "77"),
+		  "1 sees 77 as a user never seen, because visibility is \"friends\"");
+	json = parse(CTL(stack, "explain", "1", "77", "--json"));
+	CHECK_JSON(json_at(json, "sees"), "{'user_id':77,'is_online':false,'status':'offline',"
+					  "'last_seen':null,'version':0}");
+	ck_assert(json_object_get_boolean(json_at(json_at(json, "status"), "is_online")));
+	check_has(CTL(stack, "explain", "77", "77"), "77 sees 77 online");
+	stack_write_conf(stack, "presence { visibility = friends } directory { params = "
+				"\"/nonexistent.db\" }");
+	check_has(CTL(stack, "explain", "1", "77"), "503 directory_unavailable");
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- doctor ------------------------------------------------------------------------------- */
+
+/* Runs doctor, with a variable of the environment (or NULL) and --url (or not); the output. */
+static char *doctor(struct stack *stack, const char *variable, bool web, int expected)
+{
+	const char *argv[ARGS_MAX] = {"env", variable != NULL ? variable : "UNUSED=",
+				      program("presencectl"), "-c",
+				      stack_path(stack, "presence.conf"), "doctor"};
+	char *out, *url;
+	int status;
+
+	ck_assert(asprintf(&url, "http://127.0.0.1:%d/", stack->port) > 0);
+	if (web) {
+		argv[6] = "--url";
+		argv[7] = url;
+		argv[8] = "--user";
+		argv[9] = "1";
+	}
+	status = run(stack, &out, NULL, argv);
+	ck_assert_msg(status == expected, "exit status %d instead of %d:\n%s%s", status, expected, out,
+		      stack_file(stack, "run.log"));
+	return out;
+}
+
+START_TEST(doctor_finds_nothing_wrong_with_a_site_that_works)
+{
+	struct stack *stack = stack_start(FAST);
+	char *out, *url;
+	struct json_object *list;
+
+	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
+	ck_assert(asprintf(&url, "http://127.0.0.1:%d", stack->port) > 0);
+	out = CTL(stack, "doctor", "--url", url, "--user", "1", "--wait");
+	check_has_not(out, "FAIL");
+	check_has(out, "ok    keys: a token was signed and verified\n");
+	check_has(out, "ok    directory: account_query is answered\n");
+	check_has(out, "ok    directory: friends_query is answered\n");
+	check_has(out, "ok    streamd: answers at unix:");
+	check_has(out, "ok    redis: answers, version ");
+	check_has(out, "ok    redis: keys can be written\n");
+	check_has(out, "ok    redis: takes the scripts\n");
+	check_has(out, "ok    sweeper: ");
+	check_has(out, "ok    web: the Authorization field arrives\n");
+	check_has(out, "ok    web: the stream starts within ");
+	check_has(out, "ok    web: what is published arrives after ");
+	check_has(out, "ok    web: a heartbeat came\n");
+	/* Whoever it asked as is not left online. */
+	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 0);
+
+	list = parse(CTL(stack, "doctor", "--json", "--url", url));
+	ck_assert_int_gt(json_object_array_length(list), 8);
+	CHECK_JSON(json_object_array_get_idx(list, 0),
+		   "{'state':'ok','what':'<string>','change':null}");
+	check_has(CTL(stack, "doctor", "--url", url), "not tried - add --user ID");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(doctor_finds_programs_that_do_not_run)
+{
+	struct stack *stack = stack_new("");
+	char *out = doctor(stack, NULL, false, 1);
+
+	check_has(out, "FAIL  redis: ");
+	check_has(out, "FAIL  streamd: nobody answers at unix:");
+	redis_start(stack, NULL);
+	stack->port = 1;
+	out = doctor(stack, NULL, true, 1);
+	check_has(out, "ok    redis: answers");
+	check_has(out, "warn  sweeper: no presence-streamd sweeps");
+	check_has(out, "FAIL  web: /health: ");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(doctor_finds_mistakes_in_the_configuration)
+{
+	struct stack *stack = stack_start("");
+	char *conf, *variable;
+
+	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
+	check_has(doctor(stack, "PRESENCE_AUTH_KEY_FILE=/nonexistent", false, 1), "FAIL  keys: ");
+	stack_write(stack, "short", "too short");
+	ck_assert(asprintf(&variable, "PRESENCE_AUTH_KEY_FILE=%s/short", stack->dir) > 0);
+	check_has(doctor(stack, variable, false, 1), "FAIL  keys: ");
+	check_has(doctor(stack, "PRESENCE_DIRECTORY_PARAMS=/nonexistent/x.db", false, 1),
+		  "FAIL  directory.params: ");
+	check_has(doctor(stack, "PRESENCE_DIRECTORY_FRIENDS_QUERY=SELECT x FROM nowhere WHERE y = %s",
+			 false, 1),
+		  "FAIL  directory: friends_query is not answered");
+	check_has(doctor(stack, "PRESENCE_DIRECTORY_ACCOUNT_QUERY=SELECT id FROM users WHERE id = %s",
+			 false, 1),
+		  "FAIL  directory: account_query is not answered");
+	check_has(doctor(stack, "PRESENCE_REDIS_PREFIX=other:", false, 1),
+		  "FAIL  sweeper: presence-streamd runs, but does not sweep here");
+	check_has(doctor(stack, "PRESENCE_STREAM_MAX_STREAMS=1000000", false, 0),
+		  "warn  descriptors: presence-streamd may open ");
+	check_has(doctor(stack, "PRESENCE_HTTP_BASE=/elsewhere", true, 1),
+		  "FAIL  web: /health is answered 404");
+
+	/* A key of another site: the programs refuse the token. */
+	stack_write(stack, "other", "another secret of at least 32 bytes");
+	ck_assert(asprintf(&variable, "PRESENCE_AUTH_KEY_FILE=%s/other", stack->dir) > 0);
+	check_has(doctor(stack, variable, true, 1),
+		  "FAIL  web: /online-status/count is answered 401 token_invalid - let the web");
+
+	/* Keys of two pairs. */
+	make_key_pair(stack, "rsa", "a");
+	make_key_pair(stack, "rsa", "b");
+	ck_assert(asprintf(&conf,
+			   "auth { algorithm = RS256 key_file = \"%s/a.pub\" signing_key_file = "
+			   "\"%s/b.pem\" }", stack->dir, stack->dir) > 0);
+	stack_write_conf(stack, conf);
+	check_has(doctor(stack, NULL, false, 1), "does not belong to the public key");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(doctor_finds_a_redis_that_forgets_or_refuses)
+{
+	struct stack *stack = stack_new("");
+	char *out;
+
+	redis_start(stack, "--maxmemory 100mb --maxmemory-policy allkeys-lru");
+	streamd_start(stack, 0);
+	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
+	out = doctor(stack, NULL, false, 0);
+	check_has(out, "warn  redis: when full it drops keys (allkeys-lru)");
+	ck_assert(redis_cmd(stack, "CONFIG SET client-output-buffer-limit %s",
+			    "pubsub 1000 1000 1")->type == REDIS_REPLY_STATUS);
+	check_has(doctor(stack, NULL, false, 0), "warn  redis: a subscriber that is 1000 bytes");
+	redis_cmd(stack, "CONFIG SET min-replicas-to-write 1");
+	check_has(doctor(stack, NULL, false, 1), "FAIL  redis: keys cannot be written: NOREPLICAS");
+	redis_cmd(stack, "CONFIG SET min-replicas-to-write 0");
+	redis_cmd(stack, "REPLICAOF 127.0.0.1 1");
+	check_has(doctor(stack, NULL, false, 1), "FAIL  redis: this one is a replica");
+	redis_cmd(stack, "REPLICAOF NO ONE");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(doctor_finds_what_a_web_server_does_to_the_stream)
+{
+	struct stack *stack = stack_start("");
+	char *out;
+
+	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
+	lighttpd_change(stack, "server.stream-response-body = 2", "server.stream-response-body = 0");
+	check_has(doctor(stack, NULL, true, 1), "lighttpd: server.stream-response-body = 2");
+	lighttpd_change(stack, "server.stream-response-body = 0", "server.stream-response-body = 2");
+	check_has_not(doctor(stack, NULL, true, 0), "FAIL");
+
+	lighttpd_change(stack, "var.presence_base + \"presence/stream\" => (",
+		   "var.presence_base + \"nowhere/stream\" => (");
+	check_has(doctor(stack, NULL, true, 1),
+		  "FAIL  web: /presence/stream is answered 501 streams_unavailable - hand http.base");
+	lighttpd_change(stack, "var.presence_base + \"nowhere/stream\" => (",
+		   "var.presence_base + \"presence/stream\" => (");
+
+	lighttpd_change(stack, "server.modules += (",
+		   "server.modules += (\"mod_setenv\")\n"
+		   "setenv.set-request-header = (\"Authorization\" => \"\")\n"
+		   "server.modules += (");
+	out = doctor(stack, NULL, true, 1);
+	check_has(out, "FAIL  web: /online-status/count is answered 401 token_missing - Apache: "
+		       "CGIPassAuth On");
+	lighttpd_change(stack, "setenv.set-request-header = (\"Authorization\" => \"\")\n",
+		   "setenv.set-response-header = (\"Content-Encoding\" => \"gzip\")\n");
+	check_has(doctor(stack, NULL, true, 1), "FAIL  web: the stream is compressed (gzip)");
+	stack_stop(stack);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("presencectl");
+	TCase *tcase = harness_case(suite, "Redis", 30);
+
+	tcase_add_test(tcase, status_online_and_count_tell_who_is_online);
+	tcase_add_test(tcase, sessions_are_listed_with_what_is_left_of_them);
+	tcase_add_test(tcase, kick_ends_a_user_and_sweep_the_expired);
+	tcase_add_test(tcase, watch_prints_each_change_as_it_happens);
+	tcase_add_test(tcase, watch_is_in_colour_on_a_terminal_only);
+
+	tcase = harness_case(suite, "accounts", 30);
+	tcase_add_test(tcase, a_token_is_printed_and_works);
+	tcase_add_test(tcase, accounts_and_friends_are_made_and_listed);
+	tcase_add_test(tcase, the_directorys_tables_are_made_once);
+
+	tcase = harness_case(suite, "exit status", 30);
+	tcase_add_test(tcase, wrong_usage_is_exit_status_2);
+	tcase_add_test(tcase, without_redis_the_exit_status_is_1);
+
+	tcase = harness_case(suite, "explain", 30);
+	tcase_add_test(tcase, explain_tells_why_a_user_is_online);
+	tcase_add_test(tcase, explain_tells_why_a_user_is_offline);
+	tcase_add_test(tcase, explain_knows_visibility);
+
+	tcase = harness_case(suite, "doctor", 60);
+	tcase_add_test(tcase, doctor_finds_nothing_wrong_with_a_site_that_works);
+	tcase_add_test(tcase, doctor_finds_programs_that_do_not_run);
+	tcase_add_test(tcase, doctor_finds_mistakes_in_the_configuration);
+	tcase_add_test(tcase, doctor_finds_a_redis_that_forgets_or_refuses);
+	tcase_add_test(tcase, doctor_finds_what_a_web_server_does_to_the_stream);
+	return harness_main(suite);
+}
