@@ -30,6 +30,13 @@ void buf_put(struct printbuf *buf, const void *data, size_t len)
 		out_of_memory();
 }
 
+char *buf_extend(struct printbuf *buf, size_t len)
+{
+	if (len > INT_MAX / 2 || printbuf_memset(buf, -1, 0, (int)len) < 0)
+		out_of_memory();
+	return buf->buf + buf->bpos - len;
+}
+
 void buf_putf(struct printbuf *buf, const char *format, ...)
 {
 	char small[512];

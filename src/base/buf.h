@@ -16,6 +16,9 @@ struct printbuf *buf_new(void);
 void buf_put(struct printbuf *buf, const void *data, size_t len);
 void buf_putf(struct printbuf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
+/* Makes the buffer len bytes longer and returns where they are, for the caller to fill now. */
+char *buf_extend(struct printbuf *buf, size_t len);
+
 static inline void buf_puts(struct printbuf *buf, const char *text)
 {
 	buf_put(buf, text, strlen(text));

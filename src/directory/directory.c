@@ -144,8 +144,10 @@ static void give_back(struct directory *directory, struct directory_call *call)
 		pthread_cond_broadcast(&directory->answered);
 		return;
 	}
+	/* Whoever was woken for the first one finds the others, too. */
+	if (TAILQ_EMPTY(&directory->answers))
+		wake_loop(directory);
 	TAILQ_INSERT_TAIL(&directory->answers, call, entry);
-	wake_loop(directory);
 }
 
 static void directory_free(struct directory *directory);

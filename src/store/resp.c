@@ -4,10 +4,12 @@
 #include <stdio.h>
 #include <string.h>
 
-static void put_size(struct printbuf *out, char mark, size_t size)
+#define SIZE_LINE 24 /* bytes of "$" or "*", a number and CR LF, at most */
+
+/* Writes such a line to the end of `line`; returns where it starts. */
+static char *write_size(char line[SIZE_LINE], char mark, size_t size)
 {
-	char line[24];
-	char *at = line + sizeof line;
+	char *at = line + SIZE_LINE;
 
 	*--at = '\n';
 	*--at = '\r';
@@ -16,7 +18,14 @@ static void put_size(struct printbuf *out, char mark, size_t size)
 		size /= 10;
 	} while (size > 0);
 	*--at = mark;
-	buf_put(out, at, (size_t)(line + sizeof line - at));
+	return at;
+}
+
+static void put_size(struct printbuf *out, char mark, size_t size)
+{
+	char line[SIZE_LINE], *at = write_size(line, mark, size);
+
+	buf_put(out, at, (size_t)(line + SIZE_LINE - at));
 }
 
 void resp_begin(struct printbuf *out, unsigned argc)
@@ -46,12 +55,16 @@ void resp_number(struct printbuf *out, int64_t number)
 void resp_key(struct printbuf *out, const char *prefix, const char *key, const char *rest)
 {
 	size_t prefix_len = strlen(prefix), key_len = strlen(key), rest_len = strlen(rest);
+	char line[SIZE_LINE], *size = write_size(line, '$', prefix_len + key_len + rest_len);
+	size_t size_len = (size_t)(line + SIZE_LINE - size);
+	/* In one piece: a snapshot has three keys for each friend. */
+	char *at = buf_extend(out, size_len + prefix_len + key_len + rest_len + 2);
 
-	put_size(out, '$', prefix_len + key_len + rest_len);
-	buf_put(out, prefix, prefix_len);
-	buf_put(out, key, key_len);
-	buf_put(out, rest, rest_len);
-	buf_put(out, "\r\n", 2);
+	at = (char *)mempcpy(at, size, size_len);
+	at = (char *)mempcpy(at, prefix, prefix_len);
+	at = (char *)mempcpy(at, key, key_len);
+	at = (char *)mempcpy(at, rest, rest_len);
+	memcpy(at, "\r\n", 2);
 }
 
 unsigned resp_greeting(struct printbuf *out, const struct redis_address *address)

@@ -1,6 +1,5 @@
 #include "store/status.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,19 +54,47 @@ bool status_read(const redisReply *reply, size_t index, struct status *status)
 	return true;
 }
 
+/* Appends a literal without its NUL, to what `at` points into. */
+#define ADD(at, literal) mempcpy(at, literal, sizeof(literal) - 1)
+
+/* All but the session_id, in one piece: a snapshot has one of these for each friend. */
+static size_t write_json(char *text, const struct userid *id, const struct status *status)
+{
+	bool quoted = !userid_is_integer(id);
+	char digits[24], *digit = digits + sizeof digits;
+	uint64_t version = status->version;
+	char *at = ADD(text, "{\"user_id\":");
+
+	if (quoted)
+		*at++ = '"';
+	at = mempcpy(at, id->text, strlen(id->text));
+	if (quoted)
+		*at++ = '"';
+	at = status->online
+		     ? ADD(at, ",\"is_online\":true,\"status\":\"online\",\"last_activity\":")
+		     : ADD(at, ",\"is_online\":false,\"status\":\"offline\",\"last_seen\":");
+	if (status->seen[0] != '\0') {
+		*at++ = '"';
+		at = mempcpy(at, status->seen, TIMES_LEN);
+		*at++ = '"';
+	} else {
+		at = ADD(at, "null");
+	}
+	at = ADD(at, ",\"version\":");
+	do
+		*--digit = (char)('0' + version % 10);
+	while ((version /= 10) > 0);
+	at = mempcpy(at, digit, (size_t)(digits + sizeof digits - digit));
+	return (size_t)(at - text);
+}
+
 void status_put_json(struct printbuf *out, const struct userid *id, const struct status *status,
 		     const char *session_id)
 {
-	buf_puts(out, "{\"user_id\":");
-	userid_put_json(out, id);
-	buf_puts(out, status->online ? ",\"is_online\":true,\"status\":\"online\",\"last_activity\":"
-				     : ",\"is_online\":false,\"status\":\"offline\",\"last_seen\":");
-	if (status->seen[0] != '\0')
-		buf_putf(out, "\"%s\"", status->seen);
-	else
-		buf_puts(out, "null");
-	buf_putf(out, ",\"version\":%" PRIu64, status->version);
+	char text[USERID_MAX + 160];
+
+	buf_put(out, text, write_json(text, id, status));
 	if (session_id != NULL)
 		buf_putf(out, ",\"session_id\":\"%s\"", session_id);
-	buf_puts(out, "}");
+	buf_put(out, "}", 1);
 }

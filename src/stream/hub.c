@@ -67,6 +67,16 @@ void hub_add(struct hub *hub, struct subscriber *subscriber)
 	hub->subscribers[subscriber->number] = subscriber;
 }
 
+void hub_reserve(struct subscriber *subscriber, uint32_t topics)
+{
+	struct hub_edges *edges = &subscriber->topics;
+
+	if (topics <= edges->room)
+		return;
+	edges->list = xrealloc(edges->list, topics * sizeof edges->list[0]);
+	edges->room = topics;
+}
+
 void hub_remove(struct hub *hub, struct subscriber *subscriber, int64_t now_ms)
 {
 	if (subscriber->number == 0)

@@ -72,6 +72,9 @@ void hub_clear(struct hub *hub); /* subscribers must have left */
 void hub_add(struct hub *hub, struct subscriber *subscriber);
 void hub_remove(struct hub *hub, struct subscriber *subscriber, int64_t now_ms);
 
+/* Makes room for so many topics of a subscriber that has none yet, to the letter. */
+void hub_reserve(struct subscriber *subscriber, uint32_t topics);
+
 /*
  * Joins a channel, whose topic is made when it is the first; joining twice
  * makes two edges, so don't. The topic stays valid while it has a subscriber.

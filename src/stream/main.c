@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +16,7 @@
 #include "directory/directory.h"
 #include "stream/server.h"
 
-#define DIRECTORY_THREADS 4
+#define DIRECTORY_THREADS 4 /* so that a query that hangs does not hold up all others */
 #define ACTIVATED_FD 3 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
 
 static const char usage[] =
@@ -124,6 +125,12 @@ static int serve(struct config *config, const char *file, struct token_keys *key
 	return 0;
 }
 
+/* apr's SQLite driver lets one query run at a time: more threads would only wait for each other. */
+static unsigned directory_threads(const struct config *config)
+{
+	return strncmp(config->directory.driver, "sqlite", 6) == 0 ? 1 : DIRECTORY_THREADS;
+}
+
 int main(int argc, char **argv)
 {
 	const char *file = read_options(argc, argv);
@@ -138,10 +145,12 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	/* What the directory's threads allocate, the loop frees: one arena keeps it together. */
+	mallopt(M_ARENA_MAX, 1);
 	log_setup("presence-streamd", (enum log_level)config->log.level, config->log.target == 1);
 	keys = token_keys_open(config, err, sizeof err);
 	if (keys != NULL)
-		directory = directory_open(config, DIRECTORY_THREADS, err, sizeof err);
+		directory = directory_open(config, directory_threads(config), err, sizeof err);
 	if (directory != NULL) {
 		status = serve(config, file, keys, directory);
 		directory_close(directory);

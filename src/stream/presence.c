@@ -90,7 +90,8 @@ static void join(struct stream *stream, const char *kind, const char *id)
 {
 	char channel[HUB_CHANNEL_MAX];
 
-	snprintf(channel, sizeof channel, "%s%s", kind, id);
+	/* Both are short: a name of keys.h and a user id. */
+	strcpy(mempcpy(channel, kind, strlen(kind)), id);
 	hub_join(&stream->server->hub, &stream->subscriber, channel);
 }
 
@@ -118,6 +119,7 @@ static void await_subscriptions(struct stream *stream)
 
 static void join_all(struct stream *stream, const struct friends *friends)
 {
+	hub_reserve(&stream->subscriber, (uint32_t)friends->count + 1);
 	join(stream, CHANNEL_INBOX, stream->user.text);
 	for (size_t i = 0; i < friends->count; i++)
 		join(stream, CHANNEL_STATUS, friends->list[i].user.text);

@@ -17,6 +17,7 @@
 
 #define REQUEST_TIMEOUT_MS 10000 /* for a request's records to arrive */
 #define ENDING_TIMEOUT_MS 5000 /* for the last bytes to be taken */
+#define HEARTBEAT_SLOT_MS 250 /* heartbeats of one slot are one turn of the loop */
 #define READ_SIZE 16384
 #define PATH_MAX_LEN 2048
 #define STREAM_PATH "/presence/stream"
@@ -475,7 +476,9 @@ void stream_open(struct stream *stream)
 		sse_put(text, "degraded", degraded, sizeof degraded - 1);
 	send_text(stream, text);
 	stream->phase = PHASE_OPEN;
+	/* A little early rather than alone: what is due together is one call of the script. */
 	stream->heartbeat_ms = times_mono_ms() + (int64_t)config->presence.heartbeat * 1000;
+	stream->heartbeat_ms -= stream->heartbeat_ms % HEARTBEAT_SLOT_MS;
 	stream->deadline_ms = 0;
 	if (config->stream.max_lifetime > 0)
 		stream->deadline_ms = times_mono_ms() + lifetime_ms(config);
@@ -593,10 +596,15 @@ static bool feed(struct stream *stream, const uint8_t *data, size_t len)
 			stream_destroy(stream);
 			return false;
 		}
-		if (event == FCGI_EVENT_REQUEST)
+		if (event == FCGI_EVENT_CLOSE) {
+			stream->fcgi.keep_conn = false;
+			stream->phase = PHASE_ENDING;
+			make_dirty(stream);
+		} else if (event == FCGI_EVENT_REQUEST) {
 			on_request(stream);
-		else if (event == FCGI_EVENT_ABORT && stream->phase != PHASE_ENDING)
+		} else if (event == FCGI_EVENT_ABORT && stream->phase != PHASE_ENDING) {
 			finish(stream);
+		}
 	}
 	return true;
 }

@@ -35,7 +35,7 @@ struct stack {
 	const char *base; /* what the web server hands to presence-api: "/api/" */
 	pid_t redis, lighttpd, streamd[STREAMD_MAX]; /* 0: does not run */
 	int streamd_nofile; /* descriptor limit for the next streamd; 0 = as it is */
-	bool expects_abort; /* a worker may end by an assertion of a library */
+	bool expects_abort; /* a worker may end by an error inside a library */
 	pid_t group; /* process group of all that was started */
 	pid_t guardian;
 	int guardian_fd;

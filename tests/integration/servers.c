@@ -522,12 +522,26 @@ struct site *site_start(const struct server *server, const char *conf, int silen
 	return site;
 }
 
+/* What the programs under test wrote where the web server wanted it. */
+static void check_logs(struct site *site)
+{
+	static const char *const names[] = {"api.log", "apache-error.log", "apache2.log"};
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		const char *text = stack_file(site->stack, names[i]);
+
+		ck_assert_msg(strstr(text, "Sanitizer") == NULL && strstr(text, "runtime error:") == NULL,
+			      "a sanitizer speaks in %s:\n%s", names[i], text);
+	}
+}
+
 void site_stop(struct site *site)
 {
 	if (site->front != 0)
 		process_end(&site->front, SIGTERM, "the HTTP/2 front", 5000);
 	if (site->api != 0)
 		ck_assert_int_eq(process_end(&site->api, SIGTERM, "presence-api", 15000), 0);
+	check_logs(site);
 	stack_stop(site->stack);
 }
 

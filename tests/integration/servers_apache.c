@@ -127,7 +127,8 @@ void start_apache_cgid(struct site *site)
 static const char *host_conf(struct site *site)
 {
 	return text_of("%s"
-		       "<Directory %s/site>\n AllowOverride All\n Require all granted\n</Directory>\n"
+		       "<Directory %s/site>\n Require all granted\n"
+		       " AllowOverride AuthConfig FileInfo Options\n</Directory>\n"
 		       "LogFormat \"%%h \\\"%%m %%U %%H\\\" %%>s\" presence\n",
 		       base_conf(site), site->stack->dir);
 }

@@ -44,8 +44,8 @@ static char *ctl_ok(int line, struct stack *stack, ...)
 		count++;
 	va_end(args);
 	status = run(stack, &out, NULL, argv);
-	ck_assert_msg(status == 0, "line %d: presencectl %s: exit status %d instead of 0\n%s%s", line,
-		      argv[3], status, out, stack_file(stack, "run.log"));
+	ck_assert_msg(status == 0, "line %d: presencectl %s: exit status %d instead of 0\n%s%s",
+		      line, argv[3], status, out, stack_file(stack, "run.log"));
 	return out;
 }
 
@@ -104,10 +104,11 @@ START_TEST(status_online_and_count_tell_who_is_online)
 	out = CTL(stack, "status", "2", "3");
 	check_has(out, "2  online   active ");
 	check_has(out, "3  offline  never seen\n");
-	CHECK_JSON(parse(CTL(stack, "status", "anna", "3", "--json")),
-		   "[{'user_id':'anna','is_online':true,'status':'online',"
-		   "'last_activity':'<time>','version':'<version>'},"
-		   "{'user_id':3,'is_online':false,'status':'offline','last_seen':null,'version':0}]");
+	CHECK_JSON(
+		parse(CTL(stack, "status", "anna", "3", "--json")),
+		"[{'user_id':'anna','is_online':true,'status':'online',"
+		"'last_activity':'<time>','version':'<version>'},"
+		"{'user_id':3,'is_online':false,'status':'offline','last_seen':null,'version':0}]");
 	stack_stop(stack);
 }
 END_TEST
@@ -131,9 +132,10 @@ START_TEST(sessions_are_listed_with_what_is_left_of_them)
 	check_has(out, "\nstream  sid");
 	check_has(out, "5 minutes");
 	list = parse(CTL(stack, "sessions", "1", "--json"));
-	CHECK_JSON(list, "[{'kind':'stream','tok':'<string>','stream':'<string>','closing':false,"
-			 "'expires_in_ms':'<int>'},"
-			 "{'kind':'token','tok':'<string>','closing':false,'expires_in_ms':'<int>'}]");
+	CHECK_JSON(list,
+		   "[{'kind':'stream','tok':'<string>','stream':'<string>','closing':false,"
+		   "'expires_in_ms':'<int>'},"
+		   "{'kind':'token','tok':'<string>','closing':false,'expires_in_ms':'<int>'}]");
 	sse_close(sse);
 	WAIT_UNTIL(strstr(CTL(stack, "sessions", "1"), "closing") != NULL, 5000);
 	stack_stop(stack);
@@ -171,7 +173,8 @@ static pid_t start_watch(struct stack *stack, const char *name, const char *cons
 	else
 		WAIT_UNTIL(redis_int(stack, "EVAL %s 0 %s",
 				     "return redis.call('PUBSUB','NUMSUB',ARGV[1])[2]",
-				     pattern) > 0, 5000);
+				     pattern) > 0,
+			   5000);
 	return pid;
 }
 
@@ -261,9 +264,17 @@ END_TEST
 START_TEST(accounts_and_friends_are_made_and_listed)
 {
 	struct stack *stack = stack_new("");
-	const char *add[] = {program("presencectl"), "-c", stack_path(stack, "presence.conf"),
-			     "user", "add", "--email", "new@example.com", "--name", "N. \"Q\"",
-			     "--json", NULL};
+	const char *add[] = {program("presencectl"),
+			     "-c",
+			     stack_path(stack, "presence.conf"),
+			     "user",
+			     "add",
+			     "--email",
+			     "new@example.com",
+			     "--name",
+			     "N. \"Q\"",
+			     "--json",
+			     NULL};
 	struct json_object *users;
 	char *out;
 
@@ -294,7 +305,8 @@ START_TEST(the_directorys_tables_are_made_once)
 	struct stack *stack = stack_new("");
 	char *conf;
 
-	ck_assert(asprintf(&conf, "directory { params = \"%s\" }", stack_path(stack, "new.db")) > 0);
+	ck_assert(asprintf(&conf, "directory { params = \"%s\" }", stack_path(stack, "new.db")) >
+		  0);
 	stack_write_conf(stack, conf);
 	ck_assert_int_eq(ctl(stack, NULL, "user", "list", NULL), 1);
 	CTL(stack, "directory", "init");
@@ -310,13 +322,30 @@ END_TEST
 START_TEST(wrong_usage_is_exit_status_2)
 {
 	static const char *const wrong[][5] = {
-		{NULL}, {"nonsense"}, {"status"}, {"status", "a b"}, {"status", "01"}, {"status", "0"},
-		{"count", "1"}, {"user"}, {"user", "remove"}, {"user", "add", "--name", "x"},
-		{"friend", "add", "1"}, {"token", "1", "--lifetime", "0"},
-		{"token", "1", "--lifetime", "1x"}, {"count", "--lifetime", "1"}, {"--unknown"},
-		{"explain", "1"}, {"explain", "1", "*"}, {"kick"}, {"watch", "*"},
-		{"doctor", "--user", "1"}, {"doctor", "--wait"}, {"doctor", "--url"},
-		{"count", "--url", "x"}, {"doctor", "--url", "x", "--user"},
+		{NULL},
+		{"nonsense"},
+		{"status"},
+		{"status", "a b"},
+		{"status", "01"},
+		{"status", "0"},
+		{"count", "1"},
+		{"user"},
+		{"user", "remove"},
+		{"user", "add", "--name", "x"},
+		{"friend", "add", "1"},
+		{"token", "1", "--lifetime", "0"},
+		{"token", "1", "--lifetime", "1x"},
+		{"count", "--lifetime", "1"},
+		{"--unknown"},
+		{"explain", "1"},
+		{"explain", "1", "*"},
+		{"kick"},
+		{"watch", "*"},
+		{"doctor", "--user", "1"},
+		{"doctor", "--wait"},
+		{"doctor", "--url"},
+		{"count", "--url", "x"},
+		{"doctor", "--url", "x", "--user"},
 	};
 	struct stack *stack = stack_new("");
 
@@ -339,8 +368,16 @@ END_TEST
 START_TEST(without_redis_the_exit_status_is_1)
 {
 	static const char *const commands[][3] = {
-		{"status", "1"}, {"online"}, {"count"}, {"watch"}, {"kick", "1"}, {"sessions", "1"},
-		{"explain", "1", "2"}, {"sweep"}, {"count", "--json"}, {"kick", "1", "--json"},
+		{"status", "1"},
+		{"online"},
+		{"count"},
+		{"watch"},
+		{"kick", "1"},
+		{"sessions", "1"},
+		{"explain", "1", "2"},
+		{"sweep"},
+		{"count", "--json"},
+		{"kick", "1", "--json"},
 	};
 	struct stack *stack = stack_new("");
 	char *out;
@@ -380,19 +417,20 @@ START_TEST(explain_tells_why_a_user_is_online)
 	check_has(out, "sweeper       a presence-streamd swept ");
 	check_has(out, "conclusion    1 sees 2 online, because 2 sessions of 2 are alive");
 	json = parse(CTL(stack, "explain", "1", "2", "--json"));
-	CHECK_JSON(json, "{'viewer':1,'user_id':2,'is_friend':true,'visibility':'everyone',"
-			 "'status':{'user_id':2,'is_online':true,'status':'online',"
-			 "'last_activity':'<time>','version':'<version>'},"
-			 "'sees':{'user_id':2,'is_online':true,'status':'online',"
-			 "'last_activity':'<time>','version':'<version>'},"
-			 "'sessions':[{'kind':'stream','tok':'<string>','stream':'<string>',"
-			 "'closing':false,'expires_in_ms':'<int>'},{'kind':'token','tok':'<string>',"
-			 "'closing':false,'expires_in_ms':'<int>'}],'revoked':[],"
-			 "'key_expires_in_ms':'<int>','in_online_users':true,"
-			 "'deadline_in_ms':'<int>','not_before':null,'swept_ms_ago':'<int>',"
-			 "'conclusion':'<string>'}");
+	CHECK_JSON(json,
+		   "{'viewer':1,'user_id':2,'is_friend':true,'visibility':'everyone',"
+		   "'status':{'user_id':2,'is_online':true,'status':'online',"
+		   "'last_activity':'<time>','version':'<version>'},"
+		   "'sees':{'user_id':2,'is_online':true,'status':'online',"
+		   "'last_activity':'<time>','version':'<version>'},"
+		   "'sessions':[{'kind':'stream','tok':'<string>','stream':'<string>',"
+		   "'closing':false,'expires_in_ms':'<int>'},{'kind':'token','tok':'<string>',"
+		   "'closing':false,'expires_in_ms':'<int>'}],'revoked':[],"
+		   "'key_expires_in_ms':'<int>','in_online_users':true,"
+		   "'deadline_in_ms':'<int>','not_before':null,'swept_ms_ago':'<int>',"
+		   "'conclusion':'<string>'}");
 	check_has(CTL(stack, "explain", "2", "2"), "the viewer looks at itself");
-	check_has(CTL(stack, "explain", "77", "2"), "on none of the viewer's streams");
+	check_has(CTL(stack, "explain", "77", "2"), "so no changes come on the viewer's streams");
 	stack_stop(stack);
 }
 END_TEST
@@ -402,7 +440,8 @@ START_TEST(explain_tells_why_a_user_is_offline)
 	struct stack *stack = start("");
 	const char *token = token_for(stack, "2");
 
-	check_has(CTL(stack, "explain", "1", "2"), "offline, because 2 was not seen in the last 7 days");
+	check_has(CTL(stack, "explain", "1", "2"),
+		  "offline, because 2 was not seen in the last 7 days");
 	http_ok(stack, COUNT_PATH, token, NULL);
 	redis_int(stack, "DEL user:online:2");
 	check_has(CTL(stack, "explain", "1", "2"),
@@ -414,9 +453,12 @@ START_TEST(explain_tells_why_a_user_is_offline)
 	redis_cmd(stack, "SET presence:revoked:%s 1", json_text(token_payload(token), "sid"));
 	check_has(CTL(stack, "explain", "1", "2"), " is revoked\n");
 	CTL(stack, "kick", "2");
-	check_has(CTL(stack, "explain", "1", "2"), "offline, because no session of 2 is left; last");
+	check_has(CTL(stack, "explain", "1", "2"),
+		  "offline, because no session of 2 is left; last");
 	check_has(CTL(stack, "explain", "1", "2"), "revoked       every token issued before 20");
-	check_has(CTL(stack, "explain", "1", "2"), "no presence-streamd has swept yet: until one does");
+	check_has(CTL(stack, "explain", "1", "2"), " ago; tokens issued before 20");
+	check_has(CTL(stack, "explain", "1", "2"),
+		  "no presence-streamd has swept yet: until one does");
 	stack_stop(stack);
 }
 END_TEST
@@ -446,9 +488,9 @@ END_TEST
 /* Runs doctor, with a variable of the environment (or NULL) and --url (or not); the output. */
 static char *doctor(struct stack *stack, const char *variable, bool web, int expected)
 {
-	const char *argv[ARGS_MAX] = {"env", variable != NULL ? variable : "UNUSED=",
-				      program("presencectl"), "-c",
-				      stack_path(stack, "presence.conf"), "doctor"};
+	const char *argv[ARGS_MAX] = {
+		"env", variable != NULL ? variable : "UNUSED=", program("presencectl"),
+		"-c",  stack_path(stack, "presence.conf"),	"doctor"};
 	char *out, *url;
 	int status;
 
@@ -460,8 +502,8 @@ static char *doctor(struct stack *stack, const char *variable, bool web, int exp
 		argv[9] = "1";
 	}
 	status = run(stack, &out, NULL, argv);
-	ck_assert_msg(status == expected, "exit status %d instead of %d:\n%s%s", status, expected, out,
-		      stack_file(stack, "run.log"));
+	ck_assert_msg(status == expected, "exit status %d instead of %d:\n%s%s", status, expected,
+		      out, stack_file(stack, "run.log"));
 	return out;
 }
 
@@ -528,10 +570,12 @@ START_TEST(doctor_finds_mistakes_in_the_configuration)
 	check_has(doctor(stack, variable, false, 1), "FAIL  keys: ");
 	check_has(doctor(stack, "PRESENCE_DIRECTORY_PARAMS=/nonexistent/x.db", false, 1),
 		  "FAIL  directory.params: ");
-	check_has(doctor(stack, "PRESENCE_DIRECTORY_FRIENDS_QUERY=SELECT x FROM nowhere WHERE y = %s",
+	check_has(doctor(stack,
+			 "PRESENCE_DIRECTORY_FRIENDS_QUERY=SELECT x FROM nowhere WHERE y = %s",
 			 false, 1),
 		  "FAIL  directory: friends_query is not answered");
-	check_has(doctor(stack, "PRESENCE_DIRECTORY_ACCOUNT_QUERY=SELECT id FROM users WHERE id = %s",
+	check_has(doctor(stack,
+			 "PRESENCE_DIRECTORY_ACCOUNT_QUERY=SELECT id FROM users WHERE id = %s",
 			 false, 1),
 		  "FAIL  directory: account_query is not answered");
 	check_has(doctor(stack, "PRESENCE_REDIS_PREFIX=other:", false, 1),
@@ -552,7 +596,8 @@ START_TEST(doctor_finds_mistakes_in_the_configuration)
 	make_key_pair(stack, "rsa", "b");
 	ck_assert(asprintf(&conf,
 			   "auth { algorithm = RS256 key_file = \"%s/a.pub\" signing_key_file = "
-			   "\"%s/b.pem\" }", stack->dir, stack->dir) > 0);
+			   "\"%s/b.pem\" }",
+			   stack->dir, stack->dir) > 0);
 	stack_write_conf(stack, conf);
 	check_has(doctor(stack, NULL, false, 1), "does not belong to the public key");
 	stack_stop(stack);
@@ -569,8 +614,8 @@ START_TEST(doctor_finds_a_redis_that_forgets_or_refuses)
 	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
 	out = doctor(stack, NULL, false, 0);
 	check_has(out, "warn  redis: when full it drops keys (allkeys-lru)");
-	ck_assert(redis_cmd(stack, "CONFIG SET client-output-buffer-limit %s",
-			    "pubsub 1000 1000 1")->type == REDIS_REPLY_STATUS);
+	ck_assert(redis_cmd(stack, "CONFIG SET client-output-buffer-limit %s", "pubsub 1000 1000 1")
+			  ->type == REDIS_REPLY_STATUS);
 	check_has(doctor(stack, NULL, false, 0), "warn  redis: a subscriber that is 1000 bytes");
 	redis_cmd(stack, "CONFIG SET min-replicas-to-write 1");
 	check_has(doctor(stack, NULL, false, 1), "FAIL  redis: keys cannot be written: NOREPLICAS");
@@ -588,27 +633,30 @@ START_TEST(doctor_finds_what_a_web_server_does_to_the_stream)
 	char *out;
 
 	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
-	lighttpd_change(stack, "server.stream-response-body = 2", "server.stream-response-body = 0");
+	lighttpd_change(stack, "server.stream-response-body = 2",
+			"server.stream-response-body = 0");
 	check_has(doctor(stack, NULL, true, 1), "lighttpd: server.stream-response-body = 2");
-	lighttpd_change(stack, "server.stream-response-body = 0", "server.stream-response-body = 2");
+	lighttpd_change(stack, "server.stream-response-body = 0",
+			"server.stream-response-body = 2");
 	check_has_not(doctor(stack, NULL, true, 0), "FAIL");
 
 	lighttpd_change(stack, "var.presence_base + \"presence/stream\" => (",
-		   "var.presence_base + \"nowhere/stream\" => (");
-	check_has(doctor(stack, NULL, true, 1),
-		  "FAIL  web: /presence/stream is answered 501 streams_unavailable - hand http.base");
+			"var.presence_base + \"nowhere/stream\" => (");
+	check_has(
+		doctor(stack, NULL, true, 1),
+		"FAIL  web: /presence/stream is answered 501 streams_unavailable - hand http.base");
 	lighttpd_change(stack, "var.presence_base + \"nowhere/stream\" => (",
-		   "var.presence_base + \"presence/stream\" => (");
+			"var.presence_base + \"presence/stream\" => (");
 
 	lighttpd_change(stack, "server.modules += (",
-		   "server.modules += (\"mod_setenv\")\n"
-		   "setenv.set-request-header = (\"Authorization\" => \"\")\n"
-		   "server.modules += (");
+			"server.modules += (\"mod_setenv\")\n"
+			"setenv.set-request-header = (\"Authorization\" => \"\")\n"
+			"server.modules += (");
 	out = doctor(stack, NULL, true, 1);
 	check_has(out, "FAIL  web: /online-status/count is answered 401 token_missing - Apache: "
 		       "CGIPassAuth On");
 	lighttpd_change(stack, "setenv.set-request-header = (\"Authorization\" => \"\")\n",
-		   "setenv.set-response-header = (\"Content-Encoding\" => \"gzip\")\n");
+			"setenv.set-response-header = (\"Content-Encoding\" => \"gzip\")\n");
 	check_has(doctor(stack, NULL, true, 1), "FAIL  web: the stream is compressed (gzip)");
 	stack_stop(stack);
 }

@@ -76,8 +76,9 @@ static const char *data_dir(struct stack *stack)
 /* One statement or more; its rows, one a line. */
 static char *sql(struct stack *stack, const char *statements)
 {
-	const char *argv[] = {pg("psql"), "-h", data_dir(stack), "-U", "presence", "-d", "postgres",
-			      "-v", "ON_ERROR_STOP=1", "-qAtX", "-c", statements, NULL};
+	const char *argv[] = {pg("psql"), "-h", data_dir(stack),   "-U",    "presence", "-d",
+			      "postgres", "-v", "ON_ERROR_STOP=1", "-qAtX", "-c",	statements,
+			      NULL};
 	char *out;
 	int status = run(stack, &out, NULL, argv);
 
@@ -88,15 +89,17 @@ static char *sql(struct stack *stack, const char *statements)
 
 static bool database_answers(struct stack *stack)
 {
-	const char *argv[] = {pg("pg_isready"), "-q", "-h", data_dir(stack), NULL};
+	const char *argv[] = {pg("pg_isready"), "-q", "-h", data_dir(stack), "-U", "presence", "-d",
+			      "postgres",	NULL};
 
 	return run(stack, NULL, NULL, argv) == 0;
 }
 
 static void database_start(struct stack *stack)
 {
-	const char *server[] = {pg("postgres"), "-F", "-D", data_dir(stack), "-k", data_dir(stack),
-				"-c", "listen_addresses=", NULL};
+	const char *server[] = {
+		pg("postgres"),	     "-F", "-D", data_dir(stack), "-k", data_dir(stack), "-c",
+		"listen_addresses=", NULL};
 	const char *argv[ARGS_MAX];
 
 	server_argv(argv, server);
@@ -112,8 +115,9 @@ static void database_stop(void)
 
 static void make_database(struct stack *stack)
 {
-	const char *server[] = {pg("initdb"), "-D", data_dir(stack), "-U", "presence", "-A", "trust",
-				"-E", "UTF8", "--no-locale", "--no-sync", NULL};
+	const char *server[] = {pg("initdb"), "-D",	     data_dir(stack), "-U",
+				"presence",   "-A",	     "trust",	      "-E",
+				"UTF8",	      "--no-locale", "--no-sync",     NULL};
 	const char *argv[ARGS_MAX];
 	struct passwd *user = getpwnam(DATABASE_USER);
 
@@ -124,7 +128,8 @@ static void make_database(struct stack *stack)
 		ck_assert_int_eq(chown(data_dir(stack), user->pw_uid, user->pw_gid), 0);
 	}
 	server_argv(argv, server);
-	ck_assert_msg(run(stack, NULL, NULL, argv) == 0, "initdb: %s", stack_file(stack, "run.log"));
+	ck_assert_msg(run(stack, NULL, NULL, argv) == 0, "initdb: %s",
+		      stack_file(stack, "run.log"));
 	database_start(stack);
 }
 
@@ -178,9 +183,10 @@ static char *ctl(struct stack *stack, const char *input, const char *const args[
 
 static const char *login(struct stack *stack, const char *email)
 {
-	return json_text(http_ok(stack, LOGIN, NULL,
-				 text_of("{\"email\":\"%s\",\"password\":\"%s\"}", email, PASSWORD)),
-			 "access_token");
+	return json_text(
+		http_ok(stack, LOGIN, NULL,
+			text_of("{\"email\":\"%s\",\"password\":\"%s\"}", email, PASSWORD)),
+		"access_token");
 }
 
 /* A hash that presencectl makes, as a site has some. */
@@ -243,16 +249,19 @@ START_TEST(a_sites_tables_with_integer_ids_are_used_by_configuration_alone)
 		" friends_query = \"SELECT m.member_no, m.nick FROM contacts c JOIN members m ON "
 		"m.member_no = CASE WHEN c.one = CAST(%s AS BIGINT) THEN c.other ELSE c.one END "
 		"WHERE c.one = CAST(%s AS BIGINT) OR c.other = CAST(%s AS BIGINT) ORDER BY 1\"\n}",
-		"CREATE TABLE members (member_no BIGINT PRIMARY KEY, mail TEXT, secret TEXT, nick TEXT,"
+		"CREATE TABLE members (member_no BIGINT PRIMARY KEY, mail TEXT, secret TEXT, nick "
+		"TEXT,"
 		" blocked BOOLEAN DEFAULT false);"
 		"CREATE TABLE contacts (one BIGINT, other BIGINT);"
-		"INSERT INTO members VALUES (9007199254740991, 'Max@Example.com', '', 'Max'),"
-		" (2, 'two@example.com', NULL, NULL), (3, 'three@example.com', 'x', 'Three', true);"
+		"INSERT INTO members VALUES (9007199254740991, 'Max@Example.com', '', 'Max', "
+		"false),"
+		" (2, 'two@example.com', NULL, NULL, false),"
+		" (3, 'three@example.com', '', 'Three', true);"
 		"INSERT INTO contacts VALUES (9007199254740991, 2), (3, 9007199254740991);");
 	const char *token;
 
-	sql(stack, text_of("UPDATE members SET secret = '%s' WHERE member_no > 2",
-			   password_hash(stack)));
+	sql(stack,
+	    text_of("UPDATE members SET secret = '%s' WHERE member_no > 2", password_hash(stack)));
 	start_rest(stack);
 	token = login(stack, "max@example.COM");
 	CHECK_JSON(http_ok(stack, FRIENDS_LIST, token, NULL),
@@ -282,12 +291,14 @@ START_TEST(a_sites_tables_with_text_ids_are_used_by_configuration_alone)
 	struct stack *stack = with_database(
 		"directory {\n"
 		" account_query = \"SELECT login, secret, login FROM people WHERE mail = %s\"\n"
-		" friends_query = \"SELECT b, b FROM likes WHERE a = %s AND b LIKE '%%' ORDER BY b\""
+		" friends_query = \"SELECT b, b FROM likes WHERE a = %s AND b LIKE '%%' ORDER BY "
+		"b\""
 		"\n}\npresence { visibility = friends }",
 		"CREATE TABLE people (login TEXT, mail TEXT, secret TEXT);"
 		"CREATE TABLE likes (a TEXT, b TEXT);"
 		"INSERT INTO people VALUES ('anna.b', 'anna@example.com', '');"
-		"INSERT INTO likes VALUES ('anna.b', '7'), ('anna.b', 'bob-c'), ('anna.b', 'no id!'),"
+		"INSERT INTO likes VALUES ('anna.b', '7'), ('anna.b', 'bob-c'), ('anna.b', 'no "
+		"id!'),"
 		" ('anna.b', NULL), ('anna.b', 'bob-c'), ('bob-c', 'anna.b');");
 	const char *token;
 
@@ -296,9 +307,10 @@ START_TEST(a_sites_tables_with_text_ids_are_used_by_configuration_alone)
 	token = login(stack, "anna@example.com");
 	CHECK_JSON(http_ok(stack, FRIENDS_LIST, token, NULL),
 		   "[{'user_id':7,'name':'7'},{'user_id':'bob-c','name':'bob-c'}]");
-	CHECK_JSON(http_ok(stack, "/api/online-status/user/anna.b", token_for(stack, "bob-c"), NULL),
-		   "{'user_id':'anna.b','is_online':true,'status':'online',"
-		   "'last_activity':'<time>','version':'<version>'}");
+	CHECK_JSON(
+		http_ok(stack, "/api/online-status/user/anna.b", token_for(stack, "bob-c"), NULL),
+		"{'user_id':'anna.b','is_online':true,'status':'online',"
+		"'last_activity':'<time>','version':'<version>'}");
 	CHECK_JSON(http_ok(stack, "/api/online-status/user/anna.b", token_for(stack, "7"), NULL),
 		   "{'user_id':'anna.b','is_online':false,'status':'offline','last_seen':null,"
 		   "'version':0}");

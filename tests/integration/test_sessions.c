@@ -94,7 +94,8 @@ START_TEST(a_ticket_is_kept_for_30_seconds_and_says_nothing_of_the_token)
 	char *value = redis_text(stack, "GET presence:ticket:%s", ticket);
 	long long ttl = redis_int(stack, "PTTL presence:ticket:%s", ticket);
 
-	CHECK_JSON(json_tokener_parse(value), "{'sub':1,'tok':'<string>','iat':'<int>','exp':'<int>'}");
+	CHECK_JSON(json_tokener_parse(value),
+		   "{'sub':1,'tok':'<string>','iat':'<int>','exp':'<int>'}");
 	ck_assert_msg(ttl > 20000 && ttl <= 30000, "a ticket lives %lld ms", ttl);
 	ck_assert_msg(strstr(token, ticket) == NULL, "the ticket is part of the token");
 	stack_stop(stack);
@@ -123,8 +124,12 @@ START_TEST(a_ticket_of_a_kicked_user_opens_nothing)
 {
 	struct stack *stack = stack_start("");
 	const char *ticket = ticket_for(stack, token_for(stack, "1"));
-	const char *kick[] = {program("presencectl"), "-c", stack_path(stack, "presence.conf"), "kick",
-			      "1", NULL};
+	const char *kick[] = {program("presencectl"),
+			      "-c",
+			      stack_path(stack, "presence.conf"),
+			      "kick",
+			      "1",
+			      NULL};
 	char path[256];
 
 	ck_assert_int_eq(run(stack, NULL, NULL, kick), 0);
@@ -157,8 +162,8 @@ static const char *login(struct stack *stack, int user)
 {
 	char body[128];
 
-	snprintf(body, sizeof body, "{\"email\":\"user%d@example.com\",\"password\":\"" PASSWORD "\"}",
-		 user);
+	snprintf(body, sizeof body,
+		 "{\"email\":\"user%d@example.com\",\"password\":\"" PASSWORD "\"}", user);
 	return json_text(http_ok(stack, LOGIN, NULL, body), "access_token");
 }
 
@@ -195,9 +200,9 @@ START_TEST(a_token_refreshed_again_and_again_stays_one_session)
 	http_ok(stack, LOGOUT, first, "");
 	check_problem(HTTP(stack, .path = COUNT, .token = token), 401, "token_revoked");
 	/* The name is kept until the last of them would have expired. */
-	ck_assert_int_gt(redis_int(stack, "TTL presence:revoked:%s",
-				   json_text(token_payload(first), "sid")),
-			 3600 - 60);
+	ck_assert_int_gt(
+		redis_int(stack, "TTL presence:revoked:%s", json_text(token_payload(first), "sid")),
+		3600 - 60);
 	stack_stop(stack);
 }
 END_TEST
@@ -276,8 +281,12 @@ START_TEST(a_kick_ends_everything_until_the_next_login)
 {
 	struct stack *stack = start_two("");
 	const char *token = login(stack, 1), *unused = token_aged(stack, "1", 5);
-	const char *kick[] = {program("presencectl"), "-c", stack_path(stack, "presence.conf"), "kick",
-			      "1", NULL};
+	const char *kick[] = {program("presencectl"),
+			      "-c",
+			      stack_path(stack, "presence.conf"),
+			      "kick",
+			      "1",
+			      NULL};
 	struct sse *first = sse_open_direct(stack, 0, token);
 	struct sse *second = sse_open_direct(stack, 1, token);
 	struct sse *friend = sse_open(stack, token_for(stack, "2"));
@@ -393,11 +402,13 @@ START_TEST(a_throttle_ends_by_itself)
 	for (size_t i = 0; i < 2; i++) {
 		long long ttl = redis_int(stack, "TTL %s", keys->element[i]->str);
 
-		ck_assert_msg(ttl > 240 && ttl <= 300, "%s lives %lld s", keys->element[i]->str, ttl);
+		ck_assert_msg(ttl > 240 && ttl <= 300, "%s lives %lld s", keys->element[i]->str,
+			      ttl);
 		redis_int(stack, "PEXPIRE %s 1", keys->element[i]->str);
 	}
-	WAIT_UNTIL(redis_int(stack, "EXISTS %s %s", keys->element[0]->str,
-			     keys->element[1]->str) == 0, 5000);
+	WAIT_UNTIL(redis_int(stack, "EXISTS %s %s", keys->element[0]->str, keys->element[1]->str) ==
+			   0,
+		   5000);
 	ck_assert_int_eq(try(stack, 1, PASSWORD)->status, 200);
 	stack_stop(stack);
 }
@@ -423,7 +434,8 @@ START_TEST(streams_of_a_user_are_bounded_over_two_streamds)
 	}
 	sse_close(streams[0]);
 	WAIT_UNTIL((again = sse_open_direct(stack, 1, token_for(stack, "1")),
-		    sse_status(again) == 200), 5000);
+		    sse_status(again) == 200),
+		   5000);
 	sse_ready(again);
 	stack_stop(stack);
 }

@@ -112,7 +112,8 @@ START_TEST(tokens_of_one_site_are_none_of_the_other)
 	http_ok(second, B_BASE COUNT, b, NULL);
 	check_problem(HTTP(stack, .path = "/api" COUNT, .token = b), 401, "token_invalid");
 	check_problem(HTTP(second, .path = B_BASE COUNT, .token = a), 401, "token_invalid");
-	check_problem(HTTP(stack, .path = "/api/presence/stream", .token = b), 401, "token_invalid");
+	check_problem(HTTP(stack, .path = "/api/presence/stream", .token = b), 401,
+		      "token_invalid");
 	check_problem(HTTP(second, .path = B_BASE "/presence/stream", .token = a), 401,
 		      "token_invalid");
 	/* Behind its own socket a streamd serves its own base alone. */
@@ -138,7 +139,8 @@ START_TEST(keys_and_channels_of_two_sites_are_apart)
 	sse_ready(b_friend);
 	ck_assert_str_eq(listener_next(b_listener, patience(3000))->channel, "b:user:status:2");
 	http_ok(second, B_BASE COUNT, b_token, NULL);
-	ck_assert_str_eq(json_text(sse_wait(b_friend, "status_change", 5000)->json, "user_id"), "1");
+	ck_assert_str_eq(json_text(sse_wait(b_friend, "status_change", 5000)->json, "user_id"),
+			 "1");
 	CHECK_JSON(http_ok(stack, "/api/online-status/user/1", token_for(stack, "3"), NULL),
 		   "{'user_id':1,'is_online':false,'status':'offline','last_seen':null,"
 		   "'version':0}");
@@ -165,8 +167,8 @@ END_TEST
 START_TEST(tickets_of_one_site_open_nothing_at_the_other)
 {
 	struct stack *stack = start_both(), *second = second_of(stack);
-	const char *ticket = json_text(http_ok(stack, "/api/presence/ticket",
-					       token_for(stack, "1"), ""), "ticket");
+	const char *ticket = json_text(
+		http_ok(stack, "/api/presence/ticket", token_for(stack, "1"), ""), "ticket");
 	char path[256];
 
 	snprintf(path, sizeof path, B_BASE "/presence/stream?ticket=%s", ticket);
@@ -222,7 +224,8 @@ START_TEST(an_open_stream_tells_which_origin_may_read_it)
 
 	snprintf(text, sizeof text,
 		 "GET /api/presence/stream?token=%s HTTP/1.1\r\nHost: localhost\r\n"
-		 "Origin: https://a.example\r\n\r\n", token);
+		 "Origin: https://a.example\r\n\r\n",
+		 token);
 	sse = sse_request(stack, text);
 	sse_ready(sse);
 	ck_assert_str_eq(sse_header(sse, "Access-Control-Allow-Origin"), "https://a.example");
@@ -230,7 +233,8 @@ START_TEST(an_open_stream_tells_which_origin_may_read_it)
 	ck_assert_str_eq(sse_header(sse, "Vary"), "Origin");
 	snprintf(text, sizeof text,
 		 "GET /api/presence/stream?token=%s HTTP/1.1\r\nHost: localhost\r\n"
-		 "Origin: https://b.example\r\n\r\n", token);
+		 "Origin: https://b.example\r\n\r\n",
+		 token);
 	sse = sse_request(stack, text);
 	sse_ready(sse);
 	ck_assert_ptr_null(sse_header(sse, "Access-Control-Allow-Origin"));
@@ -254,10 +258,11 @@ START_TEST(as_a_plain_cgi_program_it_answers_every_call)
 	stack_write(stack, "api.cgi", text);
 	ck_assert_int_eq(chmod(stack_path(stack, "api.cgi"), 0700), 0);
 	lighttpd_start(stack);
-	ck_assert(asprintf(&text,
-			   "\nserver.modules += (\"mod_alias\", \"mod_cgi\")\n"
-			   "alias.url += (\"/cgi/api\" => \"%s\")\ncgi.assign = (\".cgi\" => \"\")\n",
-			   stack_path(stack, "api.cgi")) > 0);
+	ck_assert(
+		asprintf(&text,
+			 "\nserver.modules += (\"mod_alias\", \"mod_cgi\")\n"
+			 "alias.url += (\"/cgi/api\" => \"%s\")\ncgi.assign = (\".cgi\" => \"\")\n",
+			 stack_path(stack, "api.cgi")) > 0);
 	lighttpd_change(stack, NULL, text);
 
 	CHECK_JSON(http_ok(stack, "/cgi/api/health", NULL, NULL), "{'status':'ok','redis':'ok'}");
@@ -265,14 +270,17 @@ START_TEST(as_a_plain_cgi_program_it_answers_every_call)
 			 "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}");
 	answer = http_ok(stack, "/cgi/api/auth/refresh", json_text(answer, "access_token"), "");
 	token = json_text(answer, "access_token");
-	ck_assert_int_eq(json_object_array_length(
-				 http_ok(stack, "/cgi/api/friends/list", token, NULL)), USERS - 1);
+	ck_assert_int_eq(
+		json_object_array_length(http_ok(stack, "/cgi/api/friends/list", token, NULL)),
+		USERS - 1);
 	ck_assert_int_eq(json_object_object_length(http_ok(stack, "/cgi/api/online-status/users",
-							   token, "{\"user_ids\":[1,2]}")), 2);
-	ck_assert(json_object_get_boolean(
-		json_at(http_ok(stack, "/cgi/api/online-status/user/1", token, NULL), "is_online")));
-	ck_assert_int_eq(json_object_object_length(http_ok(stack, "/cgi/api/online-status/friends",
-							   token, NULL)), USERS - 1);
+							   token, "{\"user_ids\":[1,2]}")),
+			 2);
+	ck_assert(json_object_get_boolean(json_at(
+		http_ok(stack, "/cgi/api/online-status/user/1", token, NULL), "is_online")));
+	ck_assert_int_eq(json_object_object_length(
+				 http_ok(stack, "/cgi/api/online-status/friends", token, NULL)),
+			 USERS - 1);
 	CHECK_JSON(http_ok(stack, "/cgi/api/online-status/heartbeat", token, ""),
 		   "{'ok':true,'expires_in':300}");
 	CHECK_JSON(http_ok(stack, "/cgi/api/online-status/count", token, NULL), "{'count':1}");
@@ -326,6 +334,7 @@ START_TEST(streamd_takes_new_values_and_keeps_its_streams)
 	struct sse *sse = sse_open(stack, token_for(stack, "1")), *another;
 
 	sse_ready(sse);
+	http_ok(stack, "/api" COUNT, token_for(stack, "2"), NULL); /* presence-api has started */
 	ck_assert_int_eq(sse_status(sse_open(stack, token_for(stack, "1"))), 429);
 	reload_streamd(stack, "presence { heartbeat = 1 } stream { max_streams_per_user = 2 }"
 			      "redis { prefix = \"other:\" } directory { backend = none }"
@@ -335,10 +344,11 @@ START_TEST(streamd_takes_new_values_and_keeps_its_streams)
 	sse_wait(another, "heartbeat", 5000);
 	/* What connections stand on stays, and that is said. */
 	ck_assert(log_has(stack, "streamd0.log", "redis.prefix changed: that takes a restart"));
-	ck_assert(log_has(stack, "streamd0.log", "directory.backend changed: that takes a restart"));
-	http_ok(stack, "/api" COUNT, token_for(stack, "2"), NULL);
-	sse_wait_change(sse, "2", true, 5000);
-	sse_wait_change(another, "2", true, 5000);
+	ck_assert(
+		log_has(stack, "streamd0.log", "directory.backend changed: that takes a restart"));
+	http_ok(stack, "/api" COUNT, token_for(stack, "3"), NULL);
+	sse_wait_change(sse, "3", true, 5000);
+	sse_wait_change(another, "3", true, 5000);
 	stack_stop(stack);
 }
 END_TEST
@@ -403,7 +413,8 @@ START_TEST(a_log_that_goes_to_syslog_harms_nothing)
 	redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}");
 	sse_wait(sse, "initial", 5000);
 	http_ok(stack, "/api" COUNT, token, NULL);
-	ck_assert_msg(strlen(stack_file(stack, "streamd0.log")) >= strlen(before), "the log shrank");
+	ck_assert_msg(strlen(stack_file(stack, "streamd0.log")) >= strlen(before),
+		      "the log shrank");
 	stack_stop(stack);
 }
 END_TEST

@@ -18,10 +18,10 @@
 #define UNKNOWN(id)                                                                                \
 	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':null,'version':0}"
 #define ONLINE(id)                                                                                 \
-	"{'user_id':" id ",'is_online':true,'status':'online','last_activity':'<time>',"            \
+	"{'user_id':" id ",'is_online':true,'status':'online','last_activity':'<time>',"           \
 	"'version':'<version>'}"
 #define OFFLINE(id)                                                                                \
-	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':'<time>',"              \
+	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':'<time>',"             \
 	"'version':'<version>'}"
 
 static void touch(struct stack *stack, const char *id)
@@ -31,8 +31,8 @@ static void touch(struct stack *stack, const char *id)
 
 static void ctl(struct stack *stack, const char *a, const char *b, const char *c, const char *d)
 {
-	const char *argv[] = {program("presencectl"), "-c", stack_path(stack, "presence.conf"), a, b,
-			      c, d, NULL};
+	const char *argv[] = {
+		program("presencectl"), "-c", stack_path(stack, "presence.conf"), a, b, c, d, NULL};
 
 	ck_assert_int_eq(run(stack, NULL, NULL, argv), 0);
 }
@@ -173,9 +173,9 @@ START_TEST(without_a_directory_nobody_is_shown_by_mistake)
 	check_problem(HTTP(stack, .path = USER "2", .token = viewer), 503, "directory_unavailable");
 	check_problem(HTTP(stack, .path = ONLINE_PATH, .token = viewer), 503,
 		      "directory_unavailable");
-	check_problem(HTTP(stack, .path = USERS_PATH, .token = viewer,
-			   .body = "{\"user_ids\":[2]}"),
-		      503, "directory_unavailable");
+	check_problem(
+		HTTP(stack, .path = USERS_PATH, .token = viewer, .body = "{\"user_ids\":[2]}"), 503,
+		"directory_unavailable");
 	http_ok(stack, COUNT, viewer, NULL);
 	stack_stop(stack);
 }
@@ -212,7 +212,8 @@ START_TEST(a_friend_who_is_removed_is_gone_at_once_and_comes_back)
 	ctl(stack, "friend", "remove", "1", "2");
 	event = sse_wait(first, "initial", 5000);
 	ck_assert_msg(!has_member(event->json, "2"), "2 is still there: %s", event->data);
-	ck_assert_msg(!has_member(sse_wait(second, "initial", 5000)->json, "1"), "1 is still there");
+	ck_assert_msg(!has_member(sse_wait(second, "initial", 5000)->json, "1"),
+		      "1 is still there");
 	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "2"), "");
 	touch(stack, "3");
 	check_first_change(first, "3");
@@ -247,9 +248,8 @@ START_TEST(one_publish_has_the_friends_read_again)
 			       "INSERT INTO friends VALUES (1, 70);"
 			       "DELETE FROM friends WHERE user_id = 1 AND friend_id IN (3, 4);");
 	touch(stack, "70");
-	ck_assert_int_eq(redis_int(stack, "PUBLISH user:inbox:1 %s",
-				   "{\"type\":\"friends_changed\"}"),
-			 1);
+	ck_assert_int_eq(
+		redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}"), 1);
 	event = sse_wait(sse, "initial", 5000);
 	ck_assert_int_eq(json_object_object_length(event->json), USERS - 1 + 1 - 2);
 	CHECK_JSON(json_at(event->json, "70"), ONLINE("70"));
@@ -322,8 +322,7 @@ START_TEST(friends_may_be_a_set_in_redis)
 		   "{'2':" UNKNOWN("2") ",'anna':" ONLINE("'anna'") "}");
 	CHECK_JSON(http_ok(stack, USER "1", token_for(stack, "2"), NULL), UNKNOWN("1"));
 	sse = sse_open(stack, viewer);
-	CHECK_JSON(sse_ready(sse)->json,
-		   "{'2':" ONLINE("2") ",'anna':" ONLINE("'anna'") "}");
+	CHECK_JSON(sse_ready(sse)->json, "{'2':" ONLINE("2") ",'anna':" ONLINE("'anna'") "}");
 	redis_int(stack, "SREM user:friends:1 anna");
 	redis_int(stack, "SADD user:friends:1 3");
 	redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}");
