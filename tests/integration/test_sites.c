@@ -307,24 +307,23 @@ static bool log_has(struct stack *stack, const char *name, const char *text)
 	return strstr(stack_file(stack, name), text) != NULL;
 }
 
+static int count_reloads(struct stack *stack)
+{
+	const char *log = stack_file(stack, "streamd0.log");
+	int count = 0;
+
+	for (; (log = strstr(log, "configuration read again")) != NULL; log++)
+		count++;
+	return count;
+}
+
 static void reload_streamd(struct stack *stack, const char *conf)
 {
-	static int times;
-	const char *log;
-	int count = 0;
+	int before = count_reloads(stack);
 
 	stack_write_conf(stack, conf);
 	kill(stack->streamd[0], SIGHUP);
-	times++;
-	do {
-		nap();
-		count = 0;
-		log = stack_file(stack, "streamd0.log");
-		while ((log = strstr(log, "configuration read again")) != NULL) {
-			log++;
-			count++;
-		}
-	} while (count < times);
+	WAIT_UNTIL(count_reloads(stack) > before, 5000);
 }
 
 START_TEST(streamd_takes_new_values_and_keeps_its_streams)
