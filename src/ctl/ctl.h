@@ -16,10 +16,13 @@ enum ctl_exit { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 
 struct ctl {
 	const struct config *config;
+	const char *file; /* that it was read from */
 	struct blocking *redis; /* connects when first used */
 	bool json; /* --json */
 	const char *email, *name; /* --email, --name; NULL = not given */
 	int lifetime; /* --lifetime, seconds; 0 = not given */
+	const char *url, *user; /* --url, --user; NULL = not given */
+	bool wait; /* --wait */
 };
 
 /* A command: its arguments, as many as the table in main.c allows. Returns the exit status. */
@@ -29,6 +32,10 @@ typedef enum ctl_exit ctl_command(struct ctl *ctl, char **args, int count);
 ctl_command ctl_status, ctl_online, ctl_count, ctl_sessions, ctl_kick, ctl_sweep;
 /* watch.c: changes as they happen */
 ctl_command ctl_watch;
+/* explain.c: why a user looks so to another */
+ctl_command ctl_explain;
+/* doctor.c: whether everything is as it should be */
+ctl_command ctl_doctor;
 /* accounts.c: tokens and the directory */
 ctl_command ctl_token, ctl_user_add, ctl_user_list, ctl_friend_add, ctl_friend_remove,
 	ctl_directory_init;

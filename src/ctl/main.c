@@ -19,7 +19,16 @@
 #define YEAR 31536000
 #define MANY INT_MAX
 
-enum flag { FLAG_JSON = 1, FLAG_EMAIL = 2, FLAG_NAME = 4, FLAG_LIFETIME = 8 };
+enum flag {
+	FLAG_JSON = 1,
+	FLAG_EMAIL = 2,
+	FLAG_NAME = 4,
+	FLAG_LIFETIME = 8,
+	FLAG_URL = 16,
+	FLAG_USER = 32,
+	FLAG_WAIT = 64,
+};
+#define DOCTOR_FLAGS (FLAG_URL | FLAG_USER | FLAG_WAIT)
 
 static const struct command {
 	const char *name; /* one word or two */
@@ -43,6 +52,10 @@ static const struct command {
 	 "What keeps the user online: a session for each token and each stream, and how long\n"
 	 "it lasts unless it is renewed. \"closing\": its stream has closed, it waits for the\n"
 	 "grace to pass."},
+	{"explain", "VIEWER ID", 2, 2, FLAG_JSON, ctl_explain,
+	 "Why the user ID looks to VIEWER as it does: friendship and visibility, the sessions\n"
+	 "of ID and what Redis derives from them, revocations, who sweeps. Ends with one\n"
+	 "sentence that sums it up."},
 	{"kick", "ID", 1, 1, 0, ctl_kick,
 	 "Ends every session of the user, closes the streams, and refuses every token issued\n"
 	 "before now. A new login works."},
@@ -61,6 +74,14 @@ static const struct command {
 	{"directory init", "", 0, 0, 0, ctl_directory_init,
 	 "Makes the tables for accounts and friends where they are missing. Not needed by a\n"
 	 "site with tables of its own; user and friend are for these tables only."},
+	{"doctor", "", 0, 0, FLAG_JSON | DOCTOR_FLAGS, ctl_doctor,
+	 "Checks the configuration, the keys, Redis, the directory, presence-streamd and, with\n"
+	 "--url, the web server in front. A line for each check begins with ok, warn or FAIL\n"
+	 "and ends with what to change; exit status 1 when one failed. --url is the site\n"
+	 "without [http] base, as in https://www.example.com. With --user ID too it calls and\n"
+	 "opens a stream in that user's name, who is online for that moment, and sees whether\n"
+	 "events arrive at once.\n"
+	 "--wait waits for a heartbeat as well."},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -170,9 +191,10 @@ static void print_help(void)
 	for (size_t i = 0; i < COMMAND_COUNT; i++) {
 		const struct command *command = &commands[i];
 
-		printf("\n  %s%s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
+		printf("\n  %s%s%s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
 		       command->synopsis,
 		       command->options & FLAG_LIFETIME ? " [--lifetime S]" : "",
+		       command->options & FLAG_URL ? " [--url URL [--user ID] [--wait]]" : "",
 		       command->options & FLAG_JSON ? " [--json]" : "");
 		print_indented(command->help);
 	}
@@ -181,10 +203,13 @@ static void print_help(void)
 	       "\n"
 	       "  -c, --config FILE   the configuration; default $PRESENCE_CONFIG, else\n"
 	       "                      %s\n"
-	       "      --json          answers in JSON; others than those marked above ignore it\n"
+	       "      --json          answers in JSON; those not marked above say {\"ok\":true}\n"
 	       "      --lifetime S    seconds that the token is valid; default auth.token_lifetime\n"
 	       "      --email E       the new account's e-mail address, with which it logs in\n"
 	       "      --name N        the name that friends see\n"
+	       "      --url URL       where the web server serves the site, for doctor\n"
+	       "      --user ID       in whose name doctor asks there\n"
+	       "      --wait          doctor waits for a heartbeat on the stream\n"
 	       "      --help          this text\n"
 	       "      --version       the version\n"
 	       "  --                  ends the options, for an id that starts with '-'\n"
@@ -192,7 +217,8 @@ static void print_help(void)
 	       "Exit status\n"
 	       "\n"
 	       "  0  done\n"
-	       "  1  failed: Redis or the database is away, there is no such user, ...\n"
+	       "  1  failed: Redis or the database is away, there is no such user, doctor found\n"
+	       "     something, ...\n"
 	       "  2  wrong arguments or a bad configuration\n"
 	       "\n"
 	       "Examples\n"
@@ -202,6 +228,7 @@ static void print_help(void)
 	       "  " PROGRAM " friend add 1 2\n"
 	       "  " PROGRAM " status 1 2 3\n"
 	       "  " PROGRAM " watch --json | jq .user_id\n"
+	       "  " PROGRAM " doctor --url http://localhost:8000 --user 1\n"
 	       "  curl -N \"http://localhost:8000/api/presence/stream?token=$(" PROGRAM
 	       " token 1)\"\n",
 	       config_default_file());
@@ -245,7 +272,10 @@ static bool check_usage(const struct command *command, int count, int given)
 		const char *name;
 	} names[] = {{FLAG_EMAIL, "--email"},
 		     {FLAG_NAME, "--name"},
-		     {FLAG_LIFETIME, "--lifetime"}};
+		     {FLAG_LIFETIME, "--lifetime"},
+		     {FLAG_URL, "--url"},
+		     {FLAG_USER, "--user"},
+		     {FLAG_WAIT, "--wait"}};
 	int needed = command->options & (FLAG_EMAIL | FLAG_NAME);
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -296,6 +326,9 @@ static int read_options(int argc, char **argv, struct ctl *ctl, struct settings 
 		{"email", required_argument, NULL, FLAG_EMAIL},
 		{"name", required_argument, NULL, FLAG_NAME},
 		{"lifetime", required_argument, NULL, FLAG_LIFETIME},
+		{"url", required_argument, NULL, FLAG_URL},
+		{"user", required_argument, NULL, FLAG_USER},
+		{"wait", no_argument, NULL, FLAG_WAIT},
 		{"help", no_argument, NULL, HELP},
 		{"version", no_argument, NULL, VERSION_OPTION},
 		{NULL, 0, NULL, 0},
@@ -319,6 +352,15 @@ static int read_options(int argc, char **argv, struct ctl *ctl, struct settings 
 		case FLAG_LIFETIME:
 			if (!read_lifetime(optarg, &ctl->lifetime))
 				return CTL_USAGE;
+			break;
+		case FLAG_URL:
+			ctl->url = optarg;
+			break;
+		case FLAG_USER:
+			ctl->user = optarg;
+			break;
+		case FLAG_WAIT:
+			ctl->wait = true;
 			break;
 		case HELP:
 			print_help();
@@ -348,8 +390,11 @@ static enum ctl_exit run(const struct command *command, struct ctl *ctl, const c
 	}
 	log_setup(PROGRAM, (enum log_level)config->log.level, false);
 	ctl->config = config;
+	ctl->file = file;
 	ctl->redis = blocking_new(config);
 	status = command->run(ctl, args, count);
+	if (status == CTL_DONE && ctl->json && !(command->options & FLAG_JSON))
+		puts("{\"ok\":true}");
 	blocking_free(ctl->redis);
 	config_free(config);
 	if (fflush(stdout) != 0 || ferror(stdout))

@@ -1,15 +1,12 @@
 /* What Redis holds: who is online and why; kick and sweep. */
 #include "ctl/ctl.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/alloc.h"
-#include "base/json.h"
-#include "base/times.h"
+#include "ctl/sessions.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/status.h"
@@ -17,7 +14,6 @@
 
 #define MGET_KEYS_MAX 1000
 #define SCAN_COUNT 1000
-#define AGE_SIZE 32
 
 /* Runs one command; the caller frees the reply with freeReplyObject(). NULL: it was said. */
 static redisReply *run_one(struct ctl *ctl, struct printbuf *command)
@@ -28,36 +24,6 @@ static redisReply *run_one(struct ctl *ctl, struct printbuf *command)
 		reply = NULL;
 	printbuf_free(command);
 	return reply;
-}
-
-/* --- ages and durations --- */
-
-/* "5 minutes": whole units, the largest one that fits. */
-static void put_span(char text[AGE_SIZE], int64_t seconds)
-{
-	static const struct {
-		int64_t seconds;
-		const char *name;
-	} units[] = {{86400, "day"}, {3600, "hour"}, {60, "minute"}, {1, "second"}};
-	size_t unit = 0;
-	int64_t number;
-
-	while (unit < 3 && seconds < units[unit].seconds)
-		unit++;
-	number = seconds / units[unit].seconds;
-	snprintf(text, AGE_SIZE, "%" PRId64 " %s%s", number, units[unit].name,
-		 number == 1 ? "" : "s");
-}
-
-/* How long ago an RFC 3339 time was, by this host's clock. */
-static int64_t age_of(const char *time_text)
-{
-	struct tm utc = {0};
-	int64_t age;
-
-	strptime(time_text, "%Y-%m-%dT%H:%M:%SZ", &utc);
-	age = times_wall_ms() / 1000 - (int64_t)timegm(&utc);
-	return age > 0 ? age : 0;
 }
 
 /* --- status --- */
@@ -76,14 +42,14 @@ static int widest(const struct userid *ids, int count)
 static void put_status_line(struct printbuf *out, int width, const struct userid *id,
 			    const struct status *status)
 {
-	char age[AGE_SIZE];
+	char age[SPAN_SIZE];
 
 	buf_putf(out, "%-*s  %-7s  ", width, id->text, status->online ? "online" : "offline");
 	if (status->seen[0] == '\0') {
 		buf_puts(out, status->online ? "\n" : "never seen\n");
 		return;
 	}
-	put_span(age, age_of(status->seen));
+	span_put(age, span_since(status->seen));
 	buf_putf(out, "%s %s ago (%s)\n", status->online ? "active" : "last seen", age,
 		 status->seen);
 }
@@ -230,140 +196,44 @@ enum ctl_exit ctl_count(struct ctl *ctl, char **args, int count)
 
 /* --- sessions --- */
 
-/* A member of user:sessions:{id}: t:{tok} or s:{tok}:{random}, with its deadline in ms. */
-struct session {
-	bool is_stream, is_closing;
-	const char *tok;
-	int tok_len;
-	const char *random; /* "" for a token's */
-	int64_t left; /* ms; below 0: it has lapsed and waits for the sweeper */
-};
-
-static bool read_session(const redisReply *member, const redisReply *score, int64_t now,
-			 struct session *session)
+/* Prints what sessions_put() asked for, and frees it. */
+static enum ctl_exit print_sessions(const struct ctl *ctl, redisReply *replies[SESSIONS_COMMANDS])
 {
-	const char *colon;
-	double deadline;
+	struct session_list sessions;
+	struct printbuf *out;
+	int64_t now;
+	bool ok = sessions_read(replies, &sessions, &now);
 
-	if (member->type != REDIS_REPLY_STRING || score->type != REDIS_REPLY_STRING ||
-	    member->len < 2 || member->str[1] != ':' || strchr("ts", member->str[0]) == NULL)
-		return false;
-	session->is_stream = member->str[0] == 's';
-	session->tok = member->str + 2;
-	colon = session->is_stream ? strrchr(session->tok, ':') : NULL;
-	if (session->is_stream && colon == NULL)
-		return false;
-	session->random = colon != NULL ? colon + 1 : "";
-	session->tok_len = (int)(colon != NULL ? (size_t)(colon - session->tok)
-					       : strlen(session->tok));
-	deadline = strtod(score->str, NULL);
-	session->left = (int64_t)deadline - now;
-	session->is_closing = deadline != (double)(int64_t)deadline; /* ends in .5: common.lua */
-	return true;
-}
-
-static void put_session_json(struct printbuf *out, const struct session *session)
-{
-	buf_putf(out, "{\"kind\":\"%s\",\"tok\":", session->is_stream ? "stream" : "token");
-	json_put_string(out, session->tok, (size_t)session->tok_len);
-	if (session->is_stream) {
-		buf_puts(out, ",\"stream\":");
-		json_put_string(out, session->random, strlen(session->random));
-	}
-	buf_putf(out, ",\"closing\":%s,\"expires_in_ms\":%" PRId64 "}",
-		 session->is_closing ? "true" : "false", session->left);
-}
-
-static void put_session_line(struct printbuf *out, int width, const struct session *session)
-{
-	char left[AGE_SIZE] = "lapsed";
-
-	if (session->left > 0)
-		put_span(left, (session->left + 999) / 1000);
-	buf_putf(out, "%-6s  %-*.*s  %-22s  %-10s  %s\n", session->is_stream ? "stream" : "token",
-		 width, session->tok_len, session->tok,
-		 session->is_stream ? session->random : "-", left,
-		 session->is_closing ? "closing" : "");
-}
-
-/* ZRANGE with scores, and Redis' clock in ms. */
-static bool fetch_sessions(struct ctl *ctl, const struct userid *id, redisReply *replies[2],
-			   int64_t *now)
-{
-	struct printbuf *pipeline = buf_new();
-	bool ok;
-
-	resp_begin(pipeline, 5);
-	resp_text(pipeline, "ZRANGE");
-	resp_key(pipeline, ctl->config->redis.prefix, KEY_SESSIONS, id->text);
-	resp_text(pipeline, "0");
-	resp_text(pipeline, "-1");
-	resp_text(pipeline, "WITHSCORES");
-	resp_begin(pipeline, 1);
-	resp_text(pipeline, "TIME");
-	ok = ctl_run(ctl, pipeline, 2, replies);
-	printbuf_free(pipeline);
-	if (!ok)
-		return false;
-	if (replies[0]->type == REDIS_REPLY_ARRAY && replies[1]->type == REDIS_REPLY_ARRAY &&
-	    replies[1]->elements == 2) {
-		*now = strtoll(replies[1]->element[0]->str, NULL, 10) * 1000 +
-		       strtoll(replies[1]->element[1]->str, NULL, 10) / 1000;
-		return true;
-	}
-	ctl_fail("Redis gives no answer to ZRANGE or TIME");
-	blocking_free_replies(replies, 2);
-	return false;
-}
-
-static void put_sessions(struct printbuf *out, const struct session *sessions, size_t count,
-			 bool json)
-{
-	int width = (int)strlen("TOK");
-
-	for (size_t i = 0; i < count; i++) {
-		if (sessions[i].tok_len > width)
-			width = sessions[i].tok_len;
-	}
-	if (json)
-		buf_puts(out, "[");
-	else if (count > 0)
-		buf_putf(out, "%-6s  %-*s  %-22s  %s\n", "KIND", width, "TOK", "STREAM", "LEFT");
-	for (size_t i = 0; i < count; i++) {
-		buf_puts(out, json && i > 0 ? ",\n" : "");
-		if (json)
-			put_session_json(out, &sessions[i]);
+	if (ok) {
+		out = buf_new();
+		if (ctl->json)
+			sessions_put_json(out, &sessions);
 		else
-			put_session_line(out, width, &sessions[i]);
+			sessions_put_lines(out, &sessions, "");
+		buf_puts(out, ctl->json ? "\n" : "");
+		ctl_print(out);
+		printbuf_free(out);
+		free(sessions.list);
 	}
-	buf_puts(out, json ? "]\n" : "");
+	blocking_free_replies(replies, SESSIONS_COMMANDS);
+	return ok ? CTL_DONE : ctl_fail("Redis gives no answer to ZRANGE or TIME");
 }
 
 enum ctl_exit ctl_sessions(struct ctl *ctl, char **args, int count)
 {
-	redisReply *replies[2];
-	struct printbuf *out;
-	struct session *sessions;
+	redisReply *replies[SESSIONS_COMMANDS];
+	struct printbuf *pipeline;
 	struct userid id;
-	size_t found = 0;
-	int64_t now;
+	bool ok;
 
 	(void)count;
 	if (!ctl_read_id(args[0], &id))
 		return CTL_USAGE;
-	if (!fetch_sessions(ctl, &id, replies, &now))
-		return CTL_FAILED;
-	sessions = xcalloc(replies[0]->elements / 2, sizeof *sessions);
-	for (size_t i = 0; i + 1 < replies[0]->elements; i += 2)
-		found += read_session(replies[0]->element[i], replies[0]->element[i + 1], now,
-				      &sessions[found]);
-	out = buf_new();
-	put_sessions(out, sessions, found, ctl->json);
-	ctl_print(out);
-	printbuf_free(out);
-	free(sessions);
-	blocking_free_replies(replies, 2);
-	return CTL_DONE;
+	pipeline = buf_new();
+	sessions_put(pipeline, ctl->config->redis.prefix, &id);
+	ok = ctl_run(ctl, pipeline, SESSIONS_COMMANDS, replies);
+	printbuf_free(pipeline);
+	return ok ? print_sessions(ctl, replies) : CTL_FAILED;
 }
 
 /* --- kick, sweep --- */

@@ -13,6 +13,10 @@
 #include "store/keys.h"
 #include "store/resp.h"
 
+#define GREEN "\033[32m"
+#define GREY "\033[90m"
+#define PLAIN "\033[0m"
+
 /* Nothing is in the middle: each line went out whole. */
 static void on_signal(int number)
 {
@@ -37,23 +41,46 @@ static size_t put_subscribe(struct printbuf *out, const char *prefix, const stru
 	return (size_t)count;
 }
 
-static void print_change(const char *id, const redisReply *message)
+/* Colour is for people who look at a terminal: https://no-color.org */
+static bool has_colour(void)
 {
-	const char *why, *status = "?", *reason = "?";
+	const char *no_color = getenv("NO_COLOR");
+
+	return isatty(STDOUT_FILENO) && (no_color == NULL || *no_color == '\0');
+}
+
+/* Whoever may publish writes to this terminal: a plain word, or "?". */
+static const char *word_of(struct json_object *object, const char *name)
+{
+	const char *text;
+
+	if (json_is_text(json_member(object, name), 32, &text) && *text != '\0' &&
+	    text[strspn(text, "abcdefghijklmnopqrstuvwxyz_")] == '\0')
+		return text;
+	return "?";
+}
+
+static void print_change(const char *id, const redisReply *message, bool colour)
+{
+	const char *why, *status, *reason;
 	struct json_object *object = json_parse_object(message->str, message->len, &why);
 	char now[TIMES_LEN + 1];
 
 	if (object == NULL)
 		return;
-	json_is_text(json_member(object, "status"), 32, &status);
-	json_is_text(json_member(object, "reason"), 32, &reason);
+	status = word_of(object, "status");
+	reason = word_of(object, "reason");
 	times_format(times_wall_ms() / 1000, now);
-	printf("%s  %-12s  %-7s  %s\n", now, id, status, reason);
+	printf("%s  %-12s  %s%-7s%s  %s\n", now, id,
+	       !colour			       ? ""
+	       : strcmp(status, "online") == 0 ? GREEN
+					       : GREY,
+	       status, colour ? PLAIN : "", reason);
 	json_object_put(object);
 }
 
 /* A published message: [message, channel, text] or [pmessage, pattern, channel, text]. */
-static void print_message(struct ctl *ctl, const redisReply *reply)
+static void print_message(struct ctl *ctl, const redisReply *reply, bool colour)
 {
 	size_t head = strlen(ctl->config->redis.prefix) + strlen(CHANNEL_STATUS);
 	const redisReply *channel, *message;
@@ -67,7 +94,7 @@ static void print_message(struct ctl *ctl, const redisReply *reply)
 	    channel->len < head || !userid_parse(channel->str + head, channel->len - head, &id))
 		return;
 	if (!ctl->json)
-		print_change(id.text, message);
+		print_change(id.text, message, colour);
 	else if (memchr(message->str, '\n', message->len) == NULL)
 		printf("%.*s\n", (int)message->len, message->str);
 }
@@ -78,7 +105,7 @@ enum ctl_exit ctl_watch(struct ctl *ctl, char **args, int count)
 	struct printbuf *command = buf_new();
 	redisReply **replies, *reply;
 	size_t expected;
-	bool ok;
+	bool ok, colour = has_colour();
 
 	if (ids == NULL) {
 		printbuf_free(command);
@@ -98,7 +125,7 @@ enum ctl_exit ctl_watch(struct ctl *ctl, char **args, int count)
 	if (!ok)
 		return CTL_FAILED;
 	while ((reply = blocking_wait(ctl->redis)) != NULL) {
-		print_message(ctl, reply);
+		print_message(ctl, reply, colour);
 		freeReplyObject(reply);
 	}
 	return ctl_fail("Redis is lost: %s", blocking_error(ctl->redis));

@@ -91,7 +91,8 @@ char *stack_file(struct stack *stack, const char *name)
 static void copy_file(const char *from, const char *to)
 {
 	char piece[65536];
-	int in = open(from, O_RDONLY | O_CLOEXEC), out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	int in = open(from, O_RDONLY | O_CLOEXEC),
+	    out = open(to, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 	ssize_t got;
 
 	ck_assert_msg(in >= 0 && out >= 0, "cannot copy %s", from);
@@ -198,7 +199,8 @@ static bool unix_answers(const char *path)
 
 void streamd_start(struct stack *stack, int index)
 {
-	const char *conf = stack_path(stack, "presence.conf"), *socket = streamd_socket(stack, index);
+	const char *conf = stack_path(stack, "presence.conf"),
+		   *socket = streamd_socket(stack, index);
 	const char *argv[] = {program("presence-streamd"), "-c", conf, NULL};
 	const char *log = index == 0 ? "streamd0" : "streamd1";
 	const char *env[] = {NULL, NULL, NULL};
@@ -222,7 +224,8 @@ int streamd_end(struct stack *stack, int index, int signal)
 
 static int free_port(void)
 {
-	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	struct sockaddr_in name = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t len = sizeof name;
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -250,11 +253,11 @@ static void put_site_conf(struct printbuf *out, struct stack *stack)
 	const struct {
 		const char *name, *value;
 	} variables[] = {
-		{"presence_api", program("presence-api")},
-		{"presence_conf", stack_path(stack, "presence.conf")},
-		{"presence_api_socket", stack_path(stack, "api.sock")},
-		{"presence_stream_socket", streamd_socket(stack, 0)},
-		{"presence_base", stack->base},
+	    {"presence_api", program("presence-api")},
+	    {"presence_conf", stack_path(stack, "presence.conf")},
+	    {"presence_api_socket", stack_path(stack, "api.sock")},
+	    {"presence_stream_socket", streamd_socket(stack, 0)},
+	    {"presence_base", stack->base},
 	};
 	char *text = read_whole(SRCDIR "/conf/lighttpd.conf"), *rest = text;
 
@@ -266,7 +269,8 @@ static void put_site_conf(struct printbuf *out, struct stack *stack)
 			size_t len = strlen(variables[i].name);
 
 			if (strncmp(line, "var.", 4) == 0 &&
-			    strncmp(line + 4, variables[i].name, len) == 0 && line[4 + len] == ' ') {
+			    strncmp(line + 4, variables[i].name, len) == 0 &&
+			    line[4 + len] == ' ') {
 				value = variables[i].value;
 				buf_putf(out, "var.%s = \"%s\"\n", variables[i].name, value);
 			}
@@ -351,7 +355,8 @@ static void ctl(struct stack *stack, const char *input, const char *const argv[]
 		      stack_file(stack, "run.log"));
 }
 
-/* One directory for all tests: hashing passwords takes its time. Runs in the suite's own process. */
+/* One directory for all tests: hashing passwords takes its time. Runs in the suite's own process.
+ */
 static void make_template(void)
 {
 	struct stack stack = {.dir = ""};

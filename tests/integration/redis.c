@@ -38,9 +38,9 @@ static bool redis_answers(struct stack *stack)
 
 void redis_start(struct stack *stack, const char *args)
 {
-	const char *argv[ARGS_MAX] = {"redis-server", "--port", "0", "--unixsocket",
-				      redis_socket(stack), "--save", "", "--appendonly", "no",
-				      "--dir", stack->dir};
+	const char *argv[ARGS_MAX] = {
+	    "redis-server", "--port", "0",     "--unixsocket", redis_socket(stack), "--save", "",
+	    "--appendonly", "no",     "--dir", stack->dir};
 	char *more = xstrdup(args != NULL ? args : ""), *rest = more;
 	int argc = 11;
 
@@ -158,7 +158,8 @@ static void put_sorted(struct printbuf *out, redisReply *reply, size_t step)
 	for (size_t i = 0; i < reply->elements; i += step) {
 		const char *second = step == 2 ? reply->element[i + 1]->str : "";
 
-		ck_assert(asprintf(&lines[count++], "  %s %s\n", reply->element[i]->str, second) > 0);
+		ck_assert(asprintf(&lines[count++], "  %s %s\n", reply->element[i]->str, second) >
+			  0);
 	}
 	qsort(lines, count, sizeof *lines, by_text);
 	for (size_t i = 0; i < count; i++) {

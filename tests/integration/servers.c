@@ -1,258 +1,7 @@
-/* The ways of serving but for Apache's, and what all of them have in common. */
+/* The ways of serving but for Apache's (servers_apache.c), and the table of all. */
 #include "servers.h"
 
-#include <arpa/inet.h>
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
-#include <pwd.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/prctl.h>
-#include <sys/random.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
-
-#include "base/alloc.h"
-#include "base/buf.h"
-#include "process.h"
-#include "wire.h"
-
-#define WEB_USER "www-data" /* Debian's, of all web servers */
-#define BACKLOG 128
-
-/* --- texts and files ---------------------------------------------------------------------- */
-
-const char *text_of(const char *format, ...)
-{
-	va_list args;
-	char *text;
-
-	va_start(args, format);
-	ck_assert(vasprintf(&text, format, args) >= 0);
-	va_end(args);
-	return text;
-}
-
-static char *read_conf(const char *name)
-{
-	const char *path = text_of("%s/conf/%s", SRCDIR, name);
-	FILE *file = fopen(path, "re");
-	struct printbuf *text = buf_new();
-	char piece[4096];
-	size_t got;
-
-	ck_assert_msg(file != NULL, "cannot read %s", path);
-	while ((got = fread(piece, 1, sizeof piece, file)) > 0)
-		buf_put(text, piece, got);
-	fclose(file);
-	return buf_take(text, NULL);
-}
-
-char *conf_with(const char *name, const struct change *changes)
-{
-	char *text = read_conf(name);
-
-	for (; changes->from != NULL; changes++) {
-		struct printbuf *out = buf_new();
-		const char *rest = text, *at = strstr(text, changes->from);
-
-		ck_assert_msg(at != NULL, "conf/%s has no '%s' any more", name, changes->from);
-		for (; at != NULL; at = strstr(rest, changes->from)) {
-			buf_put(out, rest, (size_t)(at - rest));
-			buf_puts(out, changes->to);
-			rest = at + strlen(changes->from);
-		}
-		buf_puts(out, rest);
-		free(text);
-		text = buf_take(out, NULL);
-	}
-	return text;
-}
-
-const char *site_user(void)
-{
-	return geteuid() == 0 ? WEB_USER : NULL;
-}
-
-void give(struct stack *stack, const char *name)
-{
-	const struct passwd *user = site_user() != NULL ? getpwnam(site_user()) : NULL;
-
-	if (site_user() == NULL)
-		return;
-	ck_assert_msg(user != NULL, "there is no user %s", site_user());
-	ck_assert_int_eq(chown(stack_path(stack, name), user->pw_uid, user->pw_gid), 0);
-}
-
-const char *site_program(struct site *site, const char *name)
-{
-	const char *copy = stack_path(site->stack, name);
-	const char *argv[] = {"cp", program(name), copy, NULL};
-
-	/* That user may be unable to look into the build's directory. */
-	if (site_user() == NULL)
-		return program(name);
-	if (access(copy, X_OK) != 0)
-		ck_assert_int_eq(run(site->stack, NULL, NULL, argv), 0);
-	return copy;
-}
-
-/* --- sockets that outlive their programs -------------------------------------------------- */
-
-static int open_socket(struct site *site, const char *name)
-{
-	struct sockaddr_un address = {.sun_family = AF_UNIX};
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	snprintf(address.sun_path, sizeof address.sun_path, "%s/%s", site->stack->dir, name);
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
-	ck_assert_int_eq(chmod(address.sun_path, 0666), 0);
-	ck_assert_int_eq(listen(fd, BACKLOG), 0);
-	return fd;
-}
-
-/* As sd_listen_fds(3) has it, or with fd 0 as FastCGI and StandardInput=socket have it. */
-static pid_t start_activated(struct site *site, const char *name, int socket, int fd)
-{
-	const char *argv[] = {program(name), "-c", stack_path(site->stack, "presence.conf"), NULL};
-	const char *log = stack_path(site->stack, strcmp(name, "presence-streamd") == 0
-							   ? "streamd0.log"
-							   : "api.log");
-	pid_t pid = fork();
-
-	ck_assert_int_ge(pid, 0);
-	if (pid > 0) {
-		setpgid(pid, site->stack->group);
-		return pid;
-	}
-	setpgid(0, site->stack->group);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGPIPE, SIG_DFL);
-	socket = fcntl(socket, F_DUPFD, 10);
-	dup2(open("/dev/null", O_RDONLY), 0);
-	dup2(open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), 1);
-	dup2(1, 2);
-	dup2(socket, fd);
-	close_range(fd == 0 ? 3 : 4, ~0U, 0);
-	if (fd != 0) {
-		setenv("LISTEN_FDS", "1", 1);
-		setenv("LISTEN_PID", text_of("%d", (int)getpid()), 1);
-	}
-	execv(argv[0], (char *const *)argv);
-	_exit(127);
-}
-
-void site_start_streamd(struct site *site)
-{
-	if (site->stream_socket < 0)
-		streamd_start(site->stack, 0);
-	else
-		site->stack->streamd[0] =
-			start_activated(site, "presence-streamd", site->stream_socket, 3);
-}
-
-void site_start_api(struct site *site)
-{
-	site->api = start_activated(site, "presence-api", site->api_socket, 0);
-}
-
-/* --- presence-api by itself --------------------------------------------------------------- */
-
-static bool socket_answers(const char *path)
-{
-	int fd = wire_connect(path);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
-static void wait_for_api(struct site *site)
-{
-	const char *path = stack_path(site->stack, "api.sock");
-
-	WAIT_UNTIL(socket_answers(path) || !process_lives(site->api), 10000);
-	ck_assert_msg(process_lives(site->api), "presence-api did not start");
-}
-
-void api_spawn(struct site *site)
-{
-	const char *argv[] = {"spawn-fcgi", "-n", "-M", "0666", "-s", stack_path(site->stack, "api.sock"),
-			      "--", program("presence-api"), "-c",
-			      stack_path(site->stack, "presence.conf"), NULL};
-
-	site->api = process_start(site->stack, "api", argv, NULL, 0);
-	wait_for_api(site);
-}
-
-void api_listen(struct site *site)
-{
-	const char *argv[] = {program("presence-api"), "-c",
-			      stack_path(site->stack, "presence.conf"), NULL};
-	const char *env[] = {"PRESENCE_API_LISTEN",
-			     text_of("unix:%s", stack_path(site->stack, "api.sock")), NULL};
-
-	site->api = process_start(site->stack, "api", argv, env, 0);
-	wait_for_api(site);
-}
-
-/* --- the web server ----------------------------------------------------------------------- */
-
-/* Below those that the system gives to connections and to other tests that ask for any. */
-static int free_port(void)
-{
-	struct sockaddr_in name = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint16_t random;
-
-	do {
-		ck_assert_int_eq(getrandom(&random, sizeof random, 0), sizeof random);
-		name.sin_port = htons((uint16_t)(10000 + random % 20000));
-	} while (bind(fd, (struct sockaddr *)&name, sizeof name) != 0);
-	close(fd);
-	return ntohs(name.sin_port);
-}
-
-static bool port_answers(int port)
-{
-	struct sockaddr_in name = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-				   .sin_port = htons((uint16_t)port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool answers = connect(fd, (struct sockaddr *)&name, sizeof name) == 0;
-
-	close(fd);
-	return answers;
-}
-
-/* Another process may take the port between our look and the web server's bind. */
-static pid_t start_on_port(struct site *site, void (*write)(struct site *site),
-			   const char *const argv[])
-{
-	for (int attempt = 0; attempt < 3; attempt++) {
-		pid_t pid;
-
-		site->stack->port = free_port();
-		write(site);
-		pid = process_start(site->stack, argv[0], argv, NULL, 0);
-		WAIT_UNTIL(port_answers(site->stack->port) || !process_lives(pid), 10000);
-		if (process_lives(pid))
-			return pid;
-		process_end(&pid, 0, argv[0], 1000);
-	}
-	ck_abort_msg("%s did not start; is it installed (./bootstrap --tests)?", argv[0]);
-}
-
-void web_start(struct site *site, void (*write)(struct site *site), const char *const argv[])
-{
-	site->stack->lighttpd = start_on_port(site, write, argv);
-}
 
 /* --- lighttpd ----------------------------------------------------------------------------- */
 
@@ -263,18 +12,18 @@ static void write_lighttpd(struct site *site, unsigned how)
 {
 	struct stack *stack = site->stack;
 	const char *const bin_path =
-		"\"bin-path\" => var.presence_api + \" -c \" + var.presence_conf,";
+	    "\"bin-path\" => var.presence_api + \" -c \" + var.presence_conf,";
 	const struct change changes[] = {
-		{"\"/usr/local/sbin/presence-api\"", text_of("\"%s\"", program("presence-api"))},
-		{"\"/etc/presence/presence.conf\"",
-		 text_of("\"%s\"", stack_path(stack, "presence.conf"))},
-		{"\"/run/lighttpd/presence-api.sock\"",
-		 text_of("\"%s\"", stack_path(stack, "api.sock"))},
-		{"\"/run/presence/stream.sock\"", text_of("\"%s\"", streamd_socket(stack, 0))},
-		{"max-write-idle = 360", text_of("max-write-idle = %d", site->silence)},
-		{bin_path, how & RUNNING_API ? "" : bin_path},
-		{"\"max-procs\" => 1,", how & RUNNING_API ? "" : "\"max-procs\" => 1,"},
-		{NULL, NULL},
+	    {"\"/usr/local/sbin/presence-api\"", text_of("\"%s\"", program("presence-api"))},
+	    {"\"/etc/presence/presence.conf\"",
+	     text_of("\"%s\"", stack_path(stack, "presence.conf"))},
+	    {"\"/run/lighttpd/presence-api.sock\"",
+	     text_of("\"%s\"", stack_path(stack, "api.sock"))},
+	    {"\"/run/presence/stream.sock\"", text_of("\"%s\"", streamd_socket(stack, 0))},
+	    {"max-write-idle = 360", text_of("max-write-idle = %d", site->silence)},
+	    {bin_path, how & RUNNING_API ? "" : bin_path},
+	    {"\"max-procs\" => 1,", how & RUNNING_API ? "" : "\"max-procs\" => 1,"},
+	    {NULL, NULL},
 	};
 
 	stack_write(stack, "lighttpd.conf",
@@ -309,7 +58,8 @@ static void write_lighttpd_http2(struct site *site)
 
 static void run_lighttpd(struct site *site, void (*write)(struct site *site))
 {
-	const char *argv[] = {"lighttpd", "-D", "-f", stack_path(site->stack, "lighttpd.conf"), NULL};
+	const char *argv[] = {"lighttpd", "-D", "-f", stack_path(site->stack, "lighttpd.conf"),
+			      NULL};
 
 	web_start(site, write, argv);
 }
@@ -343,20 +93,24 @@ static void write_front(struct site *site)
 
 static void start_lighttpd_http2(struct site *site)
 {
-	const char *certificate[] = {"openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes",
-				     "-days", "2", "-subj", "/CN=localhost", "-keyout",
-				     stack_path(site->stack, "tls.pem"), "-out",
-				     stack_path(site->stack, "tls.crt"), NULL};
-	const char *join[] = {"sh", "-c",
-			      text_of("cat %s/tls.crt >>%s/tls.pem", site->stack->dir, site->stack->dir),
-			      NULL};
+	const char *certificate[] = {"openssl",	 "req",
+				     "-x509",	 "-newkey",
+				     "rsa:2048", "-nodes",
+				     "-days",	 "2",
+				     "-subj",	 "/CN=localhost",
+				     "-keyout",	 stack_path(site->stack, "tls.pem"),
+				     "-out",	 stack_path(site->stack, "tls.crt"),
+				     NULL};
+	const char *join[] = {
+	    "sh", "-c", text_of("cat %s/tls.crt >>%s/tls.pem", site->stack->dir, site->stack->dir),
+	    NULL};
 	const char *front[] = {"haproxy", "-db", "-f", stack_path(site->stack, "front.cfg"), NULL};
 
 	ck_assert_int_eq(run(site->stack, NULL, NULL, certificate), 0);
 	ck_assert_int_eq(run(site->stack, NULL, NULL, join), 0);
 	run_lighttpd(site, write_lighttpd_http2);
 	stack_write(site->stack, "port", text_of("%d", site->stack->port));
-	site->front = start_on_port(site, write_front, front);
+	site->front = web_on_port(site, write_front, front);
 }
 
 /* --- nginx -------------------------------------------------------------------------------- */
@@ -366,16 +120,16 @@ static void write_nginx_conf(struct site *site, bool keep)
 	struct stack *stack = site->stack;
 	const char *dir = stack->dir;
 	const struct change changes[] = {
-		{"unix:/run/presence/api.sock", text_of("unix:%s", stack_path(stack, "api.sock"))},
-		{"unix:/run/presence/stream.sock", text_of("unix:%s", streamd_socket(stack, 0))},
-		{"listen 80;", text_of("listen 127.0.0.1:%d;", stack->port)},
-		{"/var/www/html", dir},
-		{"/var/log/nginx", dir},
-		{"fastcgi_read_timeout 75s", text_of("fastcgi_read_timeout %ds", site->silence)},
-		{"send_timeout 75s", text_of("send_timeout %ds", site->silence)},
-		{"#fastcgi_keep_conn on;", keep ? "fastcgi_keep_conn on;" : ""},
-		{"#keepalive 1;", keep ? "keepalive 1;" : ""},
-		{NULL, NULL},
+	    {"unix:/run/presence/api.sock", text_of("unix:%s", stack_path(stack, "api.sock"))},
+	    {"unix:/run/presence/stream.sock", text_of("unix:%s", streamd_socket(stack, 0))},
+	    {"listen 80;", text_of("listen 127.0.0.1:%d;", stack->port)},
+	    {"/var/www/html", dir},
+	    {"/var/log/nginx", dir},
+	    {"fastcgi_read_timeout 75s", text_of("fastcgi_read_timeout %ds", site->silence)},
+	    {"send_timeout 75s", text_of("send_timeout %ds", site->silence)},
+	    {"#fastcgi_keep_conn on;", keep ? "fastcgi_keep_conn on;" : ""},
+	    {"#keepalive 1;", keep ? "keepalive 1;" : ""},
+	    {NULL, NULL},
 	};
 
 	stack_write(stack, "nginx.conf",
@@ -403,9 +157,14 @@ static void write_nginx_kept(struct site *site)
 
 static void run_nginx(struct site *site, void (*write)(struct site *site))
 {
-	const char *argv[] = {"nginx", "-p", site->stack->dir, "-e",
-			      stack_path(site->stack, "nginx.log"), "-c",
-			      stack_path(site->stack, "nginx.conf"), NULL};
+	const char *argv[] = {"nginx",
+			      "-p",
+			      site->stack->dir,
+			      "-e",
+			      stack_path(site->stack, "nginx.log"),
+			      "-c",
+			      stack_path(site->stack, "nginx.conf"),
+			      NULL};
 
 	web_start(site, write, argv);
 }
@@ -435,15 +194,15 @@ static void write_haproxy(struct site *site)
 {
 	struct stack *stack = site->stack;
 	const struct change changes[] = {
-		{"log /dev/log local0", "log stdout format raw local0"},
-		{"maxconn 11000", "maxconn 1000"},
-		{"hard-stop-after 30s", "hard-stop-after 2s"},
-		{"bind :80", text_of("bind 127.0.0.1:%d", stack->port)},
-		{"timeout client 75s", text_of("timeout client %ds", site->silence)},
-		{"timeout server 75s", text_of("timeout server %ds", site->silence)},
-		{"unix@/run/presence/api.sock", text_of("unix@%s", stack_path(stack, "api.sock"))},
-		{"unix@/run/presence/stream.sock", text_of("unix@%s", streamd_socket(stack, 0))},
-		{NULL, NULL},
+	    {"log /dev/log local0", "log stdout format raw local0"},
+	    {"maxconn 11000", "maxconn 1000"},
+	    {"hard-stop-after 30s", "hard-stop-after 2s"},
+	    {"bind :80", text_of("bind 127.0.0.1:%d", stack->port)},
+	    {"timeout client 75s", text_of("timeout client %ds", site->silence)},
+	    {"timeout server 75s", text_of("timeout server %ds", site->silence)},
+	    {"unix@/run/presence/api.sock", text_of("unix@%s", stack_path(stack, "api.sock"))},
+	    {"unix@/run/presence/stream.sock", text_of("unix@%s", streamd_socket(stack, 0))},
+	    {NULL, NULL},
 	};
 
 	stack_write(stack, "haproxy.cfg", conf_with("haproxy.cfg", changes));
@@ -461,116 +220,18 @@ static void start_haproxy(struct site *site)
 /* --- the table ---------------------------------------------------------------------------- */
 
 const struct server servers[] = {
-	{"lighttpd, bin-path", start_lighttpd_bin, STREAMS, SIGUSR1},
-	{"lighttpd, a running socket", start_lighttpd_socket, STREAMS, SIGUSR1},
-	{"lighttpd, HTTP/2", start_lighttpd_http2, STREAMS, SIGUSR1},
-	{"Apache, mod_fcgid and mod_proxy_fcgi", start_apache_fcgid, STREAMS, SIGUSR1},
-	{"Apache, mod_proxy_fcgi alone", start_apache_proxy, STREAMS, SIGUSR1},
-	{"Apache, a shared host", start_apache_shared_host, STREAMS | STARTS_STREAMD, SIGUSR1},
-	/* Apache ends the daemon that starts the programs, whatever that is doing. */
-	{"Apache, mod_cgid", start_apache_cgid, RELOAD_DROPS, SIGUSR1},
-	{"Apache, a shared host without mod_fcgid", start_apache_shared_cgi, RELOAD_DROPS, SIGUSR1},
-	{"nginx", start_nginx, STREAMS, SIGHUP},
-	{"nginx, fastcgi_keep_conn", start_nginx_kept, STREAMS, SIGHUP},
-	{"HAProxy", start_haproxy, STREAMS, SIGUSR2},
-	{"nginx, systemd's sockets", start_activated_nginx, STREAMS | HOLDS_SOCKETS, SIGHUP},
+    {"lighttpd, bin-path", start_lighttpd_bin, STREAMS, SIGUSR1},
+    {"lighttpd, a running socket", start_lighttpd_socket, STREAMS, SIGUSR1},
+    {"lighttpd, HTTP/2", start_lighttpd_http2, STREAMS, SIGUSR1},
+    {"Apache, mod_fcgid and mod_proxy_fcgi", start_apache_fcgid, STREAMS, SIGUSR1},
+    {"Apache, mod_proxy_fcgi alone", start_apache_proxy, STREAMS, SIGUSR1},
+    {"Apache, a shared host", start_apache_shared_host, STREAMS | STARTS_STREAMD, SIGUSR1},
+    /* Apache ends the daemon that starts the programs, whatever that is doing. */
+    {"Apache, mod_cgid", start_apache_cgid, RELOAD_DROPS, SIGUSR1},
+    {"Apache, a shared host without mod_fcgid", start_apache_shared_cgi, RELOAD_DROPS, SIGUSR1},
+    {"nginx", start_nginx, STREAMS, SIGHUP},
+    {"nginx, fastcgi_keep_conn", start_nginx_kept, STREAMS, SIGHUP},
+    {"HAProxy", start_haproxy, STREAMS, SIGUSR2},
+    {"nginx, systemd's sockets", start_activated_nginx, STREAMS | HOLDS_SOCKETS, SIGHUP},
 };
 const int server_count = sizeof servers / sizeof servers[0];
-
-/* --- the site ----------------------------------------------------------------------------- */
-
-struct site *site_new(const struct server *server, const char *conf, int silence)
-{
-	struct site *site = xcalloc(1, sizeof *site);
-
-	/* The web server's user must be able to use what is in the stand's directory. */
-	if (site_user() != NULL) {
-		umask(022);
-		conf = text_of("stream { mode = 0666 }\n%s", conf);
-	}
-	site->stack = stack_new(conf);
-	site->server = server;
-	site->silence = silence;
-	site->slots = 20;
-	site->lifetime = 200;
-	site->api_socket = site->stream_socket = -1;
-	give(site->stack, "");
-	give(site->stack, "key");
-	give(site->stack, "users.db");
-	return site;
-}
-
-void site_run(struct site *site)
-{
-	unsigned traits = site->server->traits;
-
-	redis_start(site->stack, site_user() != NULL ? "--unixsocketperm 777" : NULL);
-	if (traits & HOLDS_SOCKETS) {
-		site->api_socket = open_socket(site, "api.sock");
-		site->stream_socket = open_socket(site, "stream0.sock");
-	}
-	if ((traits & (STREAMS | STARTS_STREAMD)) == STREAMS)
-		site_start_streamd(site);
-	site->server->start(site);
-}
-
-struct site *site_start(const struct server *server, const char *conf, int silence)
-{
-	struct site *site = site_new(server, conf, silence);
-
-	site_run(site);
-	return site;
-}
-
-/* What the programs under test wrote where the web server wanted it. */
-static void check_logs(struct site *site)
-{
-	static const char *const names[] = {"api.log", "apache-error.log", "apache2.log"};
-
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		const char *text = stack_file(site->stack, names[i]);
-
-		ck_assert_msg(strstr(text, "Sanitizer") == NULL && strstr(text, "runtime error:") == NULL,
-			      "a sanitizer speaks in %s:\n%s", names[i], text);
-	}
-}
-
-void site_stop(struct site *site)
-{
-	if (site->front != 0)
-		process_end(&site->front, SIGTERM, "the HTTP/2 front", 5000);
-	if (site->api != 0)
-		ck_assert_int_eq(process_end(&site->api, SIGTERM, "presence-api", 15000), 0);
-	check_logs(site);
-	stack_stop(site->stack);
-}
-
-static bool is_streamd(pid_t pid)
-{
-	FILE *file = fopen(text_of("/proc/%d/comm", (int)pid), "re");
-	char name[32] = "";
-	bool is;
-
-	if (file == NULL)
-		return false;
-	is = fgets(name, sizeof name, file) != NULL && strncmp(name, "presence-stream", 15) == 0;
-	fclose(file);
-	return is;
-}
-
-int site_streamds(struct site *site, pid_t *list, int max)
-{
-	DIR *entries = opendir("/proc");
-	struct dirent *entry;
-	int count = 0;
-
-	ck_assert_ptr_nonnull(entries);
-	while ((entry = readdir(entries)) != NULL && count < max) {
-		pid_t pid = (pid_t)atoi(entry->d_name);
-
-		if (pid > 0 && getpgid(pid) == site->stack->group && is_streamd(pid))
-			list[count++] = pid;
-	}
-	closedir(entries);
-	return count;
-}

@@ -8,25 +8,26 @@
 
 #include "harness.h"
 
-#define STREAMS 1u /* it serves the stream; others answer 501 */
+#define STREAMS 1u	  /* it serves the stream; others answer 501 */
 #define STARTS_STREAMD 2u /* a streamd for each stream, started by the web server */
-#define HOLDS_SOCKETS 4u /* the sockets outlive streamd and presence-api, as under systemd */
-#define RELOAD_DROPS 8u /* what it has just begun when it is reloaded gets a 503 */
+#define HOLDS_SOCKETS 4u  /* the sockets outlive streamd and presence-api, as under systemd */
+#define RELOAD_DROPS 8u	  /* what it has just begun when it is reloaded gets a 503 */
 
 struct site {
 	struct stack *stack;
 	const struct server *server;
-	int silence; /* seconds without a byte that the web server tolerates on a stream */
-	int slots; /* on a shared host: the most processes of one program */
+	int silence;  /* seconds without a byte that the web server tolerates on a stream */
+	int slots;    /* on a shared host: the most processes of one program */
 	int lifetime; /* on a shared host: [stream] max_lifetime, seconds */
-	pid_t api; /* presence-api where the web server does not start it, else 0 */
-	pid_t front; /* what speaks HTTP/2 to the web server for us, else 0 */
+	pid_t api;    /* presence-api where the web server does not start it, else 0 */
+	pid_t front;  /* what speaks HTTP/2 to the web server for us, else 0 */
 	int api_socket, stream_socket; /* with HOLDS_SOCKETS; else -1 */
 };
 
 struct server {
 	const char *name;
-	void (*start)(struct site *site); /* the web server, and presence-api if it has to run before */
+	/* Starts the web server, and presence-api if that has to run before. */
+	void (*start)(struct site *site);
 	unsigned traits;
 	int reload; /* the signal for a graceful reload */
 };
@@ -62,15 +63,17 @@ char *conf_with(const char *name, const struct change *changes);
 
 /* A program under test, where the web server's user can run it. */
 const char *site_program(struct site *site, const char *name);
-/* The user that the web server's processes change to, or NULL when the test has one to offer: its own. */
+/* The user that the web server's processes change to; NULL: they stay the test's, which is not
+ * root. */
 const char *site_user(void);
 /* Makes a file or directory of the stand that user's own. */
 void give(struct stack *stack, const char *name);
 
 /*
- * Starts the web server on a free port; `write` makes its configuration for
- * stack->port. Sets stack->lighttpd.
+ * Starts a server on a free port; `write` makes its configuration for
+ * stack->port. web_start is for the web server itself and sets stack->lighttpd.
  */
+pid_t web_on_port(struct site *site, void (*write)(struct site *site), const char *const argv[]);
 void web_start(struct site *site, void (*write)(struct site *site), const char *const argv[]);
 /* presence-api on DIR/api.sock: by spawn-fcgi, or by its own [api] listen. */
 void api_spawn(struct site *site);

@@ -31,8 +31,8 @@ static const char *base_conf(struct site *site)
 		       "DocumentRoot %s/site\nTypesConfig /dev/null\n"
 		       "SetOutputFilter DEFLATE\n" /* what the stream must not get */
 		       "CustomLog %s/access.log presence\n",
-		       text, stack->port, stack->dir, stack->dir, stack->dir, stack->dir, stack->dir,
-		       stack->dir);
+		       text, stack->port, stack->dir, stack->dir, stack->dir, stack->dir,
+		       stack->dir, stack->dir);
 }
 
 static const char *load(const char *name)
@@ -42,16 +42,16 @@ static const char *load(const char *name)
 
 static const char *fcgid_places(struct site *site)
 {
-	return text_of("%sFcgidIPCDir %s/fcgid\nFcgidProcessTableFile %s/fcgid.shm\n", load("fcgid"),
-		       site->stack->dir, site->stack->dir);
+	return text_of("%sFcgidIPCDir %s/fcgid\nFcgidProcessTableFile %s/fcgid.shm\n",
+		       load("fcgid"), site->stack->dir, site->stack->dir);
 }
 
 static const char *conf_of_api(struct site *site, const char *name)
 {
 	const struct change changes[] = {
-		{"/usr/local/sbin/presence-api", site_program(site, "presence-api")},
-		{"/etc/presence/presence.conf", stack_path(site->stack, "presence.conf")},
-		{NULL, NULL},
+	    {"/usr/local/sbin/presence-api", site_program(site, "presence-api")},
+	    {"/etc/presence/presence.conf", stack_path(site->stack, "presence.conf")},
+	    {NULL, NULL},
 	};
 
 	return conf_with(name, changes);
@@ -62,11 +62,11 @@ static const char *conf_of_streams(struct site *site, bool api_too)
 	const char *define = "#Define presence_api_socket /run/presence/api.sock";
 	const char *socket = stack_path(site->stack, "api.sock");
 	const struct change changes[] = {
-		{define, api_too ? text_of("Define presence_api_socket %s", socket) : ""},
-		{"/run/presence/stream.sock", streamd_socket(site->stack, 0)},
-		{"timeout=75", text_of("timeout=%d", site->silence)},
-		{"GracefulShutdownTimeout 10", "GracefulShutdownTimeout 1"},
-		{NULL, NULL},
+	    {define, api_too ? text_of("Define presence_api_socket %s", socket) : ""},
+	    {"/run/presence/stream.sock", streamd_socket(site->stack, 0)},
+	    {"timeout=75", text_of("timeout=%d", site->silence)},
+	    {"GracefulShutdownTimeout 10", "GracefulShutdownTimeout 1"},
+	    {NULL, NULL},
 	};
 
 	return conf_with("apache-proxy-fcgi.conf", changes);
@@ -74,8 +74,14 @@ static const char *conf_of_streams(struct site *site, bool api_too)
 
 static void run_apache(struct site *site, void (*write)(struct site *site))
 {
-	const char *argv[] = {"apache2", "-D", "FOREGROUND", "-d", site->stack->dir, "-f",
-			      stack_path(site->stack, "apache.conf"), NULL};
+	const char *argv[] = {"apache2",
+			      "-D",
+			      "FOREGROUND",
+			      "-d",
+			      site->stack->dir,
+			      "-f",
+			      stack_path(site->stack, "apache.conf"),
+			      NULL};
 
 	mkdir(stack_path(site->stack, "site"), 0755);
 	web_start(site, write, argv);
@@ -152,9 +158,9 @@ static void put_script(struct site *site, const char *name)
 {
 	bool streams = strcmp(name, "presence-stream.fcgi") == 0;
 	const struct change changes[] = {
-		{"/home/USER/presence", stack_path(site->stack, "home")},
-		{streams ? "MAX_LIFETIME=200" : NULL, text_of("MAX_LIFETIME=%d", site->lifetime)},
-		{NULL, NULL},
+	    {"/home/USER/presence", stack_path(site->stack, "home")},
+	    {streams ? "MAX_LIFETIME=200" : NULL, text_of("MAX_LIFETIME=%d", site->lifetime)},
+	    {NULL, NULL},
 	};
 	const char *path = text_of("site/api/%s", name);
 
@@ -176,9 +182,9 @@ static void fill_folder(struct site *site, const struct change *htaccess)
 		ck_assert_int_eq(symlink(site_program(site, names[i]),
 					 stack_path(stack, text_of("home/sbin/%s", names[i]))),
 				 0);
-	ck_assert_int_eq(symlink(stack_path(stack, "presence.conf"),
-				 stack_path(stack, "home/presence.conf")),
-			 0);
+	ck_assert_int_eq(
+	    symlink(stack_path(stack, "presence.conf"), stack_path(stack, "home/presence.conf")),
+	    0);
 	stack_write(stack, "site/api/.htaccess", conf_with("htaccess.example", htaccess));
 	put_script(site, "presence-api.fcgi");
 	put_script(site, "presence-stream.fcgi");
@@ -195,9 +201,9 @@ void start_apache_shared_host(struct site *site)
 void start_apache_shared_cgi(struct site *site)
 {
 	static const struct change plain_cgi[] = {
-		{"AddHandler fcgid-script .fcgi", "AddHandler cgi-script .fcgi"},
-		{"RewriteRule ^presence/stream$ presence-stream.fcgi [END]", ""},
-		{NULL, NULL},
+	    {"AddHandler fcgid-script .fcgi", "AddHandler cgi-script .fcgi"},
+	    {"RewriteRule ^presence/stream$ presence-stream.fcgi [END]", ""},
+	    {NULL, NULL},
 	};
 
 	fill_folder(site, plain_cgi);

@@ -393,6 +393,8 @@ START_TEST(a_server_that_stands_still_is_told_in_time)
 	struct stack *stack = with_database(SLEEPY_QUERY, SLEEPY);
 	struct sse *watcher, *late;
 
+	/* A worker that leaves a hung thread behind leaves behind what libpq has in hand, too. */
+	stack->expects_abort = true;
 	start_rest(stack);
 	watcher = sse_open(stack, token_for(stack, "1"));
 	sse_ready(watcher);

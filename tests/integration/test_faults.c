@@ -132,10 +132,10 @@ END_TEST
 START_TEST(huge_parameter_lengths_are_refused)
 {
 	static const unsigned char lengths[][8] = {
-		{0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xfe},
-		{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
-		{0x80, 0x00, 0x00, 0x01, 0xff, 0xff, 0xff, 0xff},
-		{0x80, 0x01, 0x00, 0x00, 0x80, 0x01, 0x00, 0x00},
+	    {0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xfe},
+	    {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+	    {0x80, 0x00, 0x00, 0x01, 0xff, 0xff, 0xff, 0xff},
+	    {0x80, 0x01, 0x00, 0x00, 0x80, 0x01, 0x00, 0x00},
 	};
 	struct stack *stack = stack_start("");
 
@@ -184,10 +184,11 @@ START_TEST(management_records_are_answered)
 	send_bytes(fd, bytes->buf, buf_len(bytes));
 	ck_assert(read_bytes(fd, in, 8, 3000));
 	ck_assert_int_eq((unsigned char)in->buf[1], FCGI_GET_VALUES_RESULT);
-	ck_assert(read_bytes(fd, in,
-			     8 + (size_t)((unsigned char)in->buf[4] << 8 | (unsigned char)in->buf[5]) +
-				     (unsigned char)in->buf[6],
-			     3000));
+	ck_assert(
+	    read_bytes(fd, in,
+		       8 + (size_t)((unsigned char)in->buf[4] << 8 | (unsigned char)in->buf[5]) +
+			   (unsigned char)in->buf[6],
+		       3000));
 	ck_assert(memmem(in->buf, buf_len(in), FCGI_MAX_CONNS, strlen(FCGI_MAX_CONNS)) != NULL);
 
 	buf_reset(bytes);
@@ -283,8 +284,7 @@ START_TEST(a_request_without_method_or_uri_gets_no_stream)
 		wire_record(bytes, FCGI_STDIN, 1, NULL, 0);
 		send_bytes(fd, bytes->buf, buf_len(bytes));
 		ck_assert(read_bytes(fd, in, 0, 3000));
-		ck_assert(memmem(in->buf, buf_len(in), "Status: 4", 9) != NULL ||
-			  buf_len(in) == 0);
+		ck_assert(memmem(in->buf, buf_len(in), "Status: 4", 9) != NULL || buf_len(in) == 0);
 		close(fd);
 	}
 	check_serves(stack);
@@ -419,7 +419,8 @@ START_TEST(crafted_lengths_cost_the_api_one_worker_at_most)
 	wire_begin(bytes, 1, FCGI_RESPONDER, 0);
 	wire_record(bytes, FCGI_PARAMS, 1, lengths, sizeof lengths);
 	for (int i = 0; i < 4; i++) {
-		int fd = wire_connect(stack_path(stack, "api.sock-0")); /* lighttpd adds the number */
+		int fd =
+		    wire_connect(stack_path(stack, "api.sock-0")); /* lighttpd adds the number */
 
 		ck_assert_int_ge(fd, 0);
 		send_bytes(fd, bytes->buf, buf_len(bytes));
@@ -649,7 +650,8 @@ START_TEST(a_broken_directory_is_told)
 	struct stack *stack = stack_start("");
 	const char *token = token_for(stack, "1");
 
-	stack_write(stack, "users.db", "this is no database, and long enough to be noticed as none");
+	stack_write(stack, "users.db",
+		    "this is no database, and long enough to be noticed as none");
 	check_problem(HTTP(stack, .path = "/api/friends/list", .token = token), 503,
 		      "directory_unavailable");
 	http_ok(stack, COUNT, token, NULL);
@@ -721,8 +723,9 @@ START_TEST(a_bad_configuration_is_refused_at_start)
 	struct stack *stack = stack_new("presence {\n heartbeat = never\n}\n");
 
 	for (size_t i = 0; i < 3; i++) {
-		const char *argv[] = {program(programs[i]), "-c", stack_path(stack, "presence.conf"),
-				      i == 2 ? "count" : NULL, NULL};
+		const char *argv[] = {program(programs[i]), "-c",
+				      stack_path(stack, "presence.conf"), i == 2 ? "count" : NULL,
+				      NULL};
 		char *log, *at;
 
 		stack_write(stack, "run.log", "");
@@ -767,10 +770,10 @@ START_TEST(sighup_takes_new_values_and_fails_no_request)
 	stack_write_conf(stack, "presence { heartbeat = 20 online_ttl = 200 }");
 	kill(stack->streamd[0], SIGHUP);
 	kill(api_parent(stack), SIGHUP);
-	WAIT_UNTIL(json_object_get_int(json_at(
-			   http_ok(stack, "/api/online-status/heartbeat", token, ""),
-			   "expires_in")) == 200,
-		   5000);
+	WAIT_UNTIL(
+	    json_object_get_int(json_at(http_ok(stack, "/api/online-status/heartbeat", token, ""),
+					"expires_in")) == 200,
+	    5000);
 	for (int64_t end = now_ms() + patience(5000);;) {
 		struct event *event;
 

@@ -26,7 +26,7 @@
 #define LOGIN "/api/auth/login/json"
 #define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"
 
-#define SILENT 30 /* s; longer than any test that does not look at heartbeats */
+#define SILENT 30   /* s; longer than any test that does not look at heartbeats */
 #define PROMPT 1000 /* ms in which what happens must be seen */
 
 #define GRACE_MAX 20 /* s; longer than grace and shorter than stream_ttl of these: */
@@ -65,17 +65,19 @@ static void check_calls(struct stack *stack)
 		   "[{'user_id':1,'name':'User 1'},{'user_id':3,'name':'User 3'},"
 		   "{'user_id':4,'name':'User 4'},{'user_id':5,'name':'User 5'},"
 		   "{'user_id':6,'name':'User 6'}]");
-	CHECK_JSON(http_ok(stack, "/api/online-status/users", token, "{\"user_ids\":[2,\"x.y-z_\"]}"),
-		   "{'2':" ONLINE(2) ",'x.y-z_':" UNSEEN("'x.y-z_'") "}");
+	CHECK_JSON(
+	    http_ok(stack, "/api/online-status/users", token, "{\"user_ids\":[2,\"x.y-z_\"]}"),
+	    "{'2':" ONLINE(2) ",'x.y-z_':" UNSEEN("'x.y-z_'") "}");
 	CHECK_JSON(http_ok(stack, "/api/online-status/user/2", token, NULL), ONLINE(2));
 	CHECK_JSON(http_ok(stack, "/api/online-status/user/x%2Ey-z_", token, NULL),
 		   UNSEEN("'x.y-z_'"));
-	CHECK_JSON(json_at(http_ok(stack, "/api/online-status/friends", token, NULL), "2"), ONLINE(2));
+	CHECK_JSON(json_at(http_ok(stack, "/api/online-status/friends", token, NULL), "2"),
+		   ONLINE(2));
 	CHECK_JSON(http_ok(stack, "/api/online-status/heartbeat", token, ""),
 		   "{'ok':true,'expires_in':'<int>'}");
-	CHECK_JSON(http_ok(stack, "/api/online-status/heartbeat", token,
-			   "{\"websocket_session\":\"w\"}"),
-		   "{'ok':true,'expires_in':'<int>'}");
+	CHECK_JSON(
+	    http_ok(stack, "/api/online-status/heartbeat", token, "{\"websocket_session\":\"w\"}"),
+	    "{'ok':true,'expires_in':'<int>'}");
 	CHECK_JSON(http_ok(stack, COUNT, token, NULL), "{'count':2}");
 	CHECK_JSON(http_ok(stack, "/api/online-status/online?limit=1000&cursor=", token, NULL),
 		   "{'user_ids':'<any>','cursor':null}");
@@ -120,10 +122,10 @@ static struct sse *open_promptly(struct site *site, const char *query, const cha
 	/* mod_fcgid takes a second before it starts one more process. */
 	int limit = PROMPT + (site->server->traits & STARTS_STREAMD ? 1000 : 0);
 	struct sse *sse = sse_request(
-		site->stack, text_of("GET " STREAM "%s HTTP/1.1\r\nHost: localhost\r\n"
-			       "Accept-Encoding: gzip, deflate, br\r\n%s%s%s\r\n",
-			       query, token != NULL ? "Authorization: Bearer " : "",
-			       token != NULL ? token : "", token != NULL ? "\r\n" : ""));
+	    site->stack, text_of("GET " STREAM "%s HTTP/1.1\r\nHost: localhost\r\n"
+				 "Accept-Encoding: gzip, deflate, br\r\n%s%s%s\r\n",
+				 query, token != NULL ? "Authorization: Bearer " : "",
+				 token != NULL ? token : "", token != NULL ? "\r\n" : ""));
 
 	if (sse_status(sse) != 200)
 		sse_ready(sse); /* says why it is none */
@@ -141,9 +143,10 @@ static void check_stream(struct site *site)
 	struct stack *stack = site->stack;
 	const char *token = token_for(stack, "3");
 	const char *ticket = json_text(http_ok(stack, "/api/presence/ticket", token, ""), "ticket");
-	struct sse *streams[] = {open_promptly(site, "", token_for(stack, "1")),
-				 open_promptly(site, text_of("?token=%s", token_for(stack, "1")), NULL),
-				 open_promptly(site, text_of("?ticket=%s", ticket), NULL)};
+	struct sse *streams[] = {
+	    open_promptly(site, "", token_for(stack, "1")),
+	    open_promptly(site, text_of("?token=%s", token_for(stack, "1")), NULL),
+	    open_promptly(site, text_of("?ticket=%s", ticket), NULL)};
 
 	/* Nothing else is sent on these streams for a long time, so nothing pushes this out. */
 	touch(stack, token_for(stack, "4"));
@@ -152,8 +155,8 @@ static void check_stream(struct site *site)
 	/* However the web server writes a request, and whenever it reads the answer. */
 	for (int i = 0; i < 50; i++)
 		check_problem(HTTP(stack, .path = STREAM), 401, "token_missing");
-	check_problem(HTTP(stack, .method = "POST", .path = STREAM, .token = token, .body = "{}"), 405,
-		      "method_not_allowed");
+	check_problem(HTTP(stack, .method = "POST", .path = STREAM, .token = token, .body = "{}"),
+		      405, "method_not_allowed");
 	for (size_t i = 0; i < 3; i++)
 		sse_close(streams[i]);
 }
@@ -320,9 +323,9 @@ START_TEST(a_stopping_streamd_says_goodbye)
 	if ((site->server->traits & STARTS_STREAMD) == 0) {
 		ck_assert_int_eq(streamd_end(stack, 0, 0), 0);
 		if ((site->server->traits & HOLDS_SOCKETS) == 0)
-			ck_assert_int_ge(HTTP(stack, .path = STREAM, .token = token_for(stack, "1"))
-						 ->status,
-					 500);
+			ck_assert_int_ge(
+			    HTTP(stack, .path = STREAM, .token = token_for(stack, "1"))->status,
+			    500);
 		site_start_streamd(site);
 	}
 	sse = open_again(stack, token_for(stack, "1"));
@@ -411,8 +414,8 @@ struct load {
 
 static void request_on_and_on(struct stack *stack, struct load *load, int index)
 {
-	struct curl_slist *headers = curl_slist_append(
-		NULL, text_of("Authorization: Bearer %s", token_for(stack, "1")));
+	struct curl_slist *headers =
+	    curl_slist_append(NULL, text_of("Authorization: Bearer %s", token_for(stack, "1")));
 	const char *url = text_of("http://127.0.0.1:%d" COUNT, stack->port);
 	FILE *nothing = fopen("/dev/null", "w");
 
@@ -449,8 +452,8 @@ static int load_done(const struct load *load)
 
 static struct load *load_start(struct site *site, pid_t *loaders)
 {
-	struct load *load = mmap(NULL, sizeof *load, PROT_READ | PROT_WRITE,
-				 MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct load *load =
+	    mmap(NULL, sizeof *load, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	ck_assert_ptr_ne(load, MAP_FAILED);
 	for (int i = 0; i < LOADERS; i++) {
@@ -525,24 +528,26 @@ int main(void)
 	for (int i = 0; i < server_count; i++) {
 		TCase *tcase = harness_case(suite, servers[i].name, 100);
 
-		tcase_add_loop_test(tcase, every_call_and_the_stream_work_and_nothing_is_buffered, i,
-				    i + 1);
+		tcase_add_loop_test(tcase, every_call_and_the_stream_work_and_nothing_is_buffered,
+				    i, i + 1);
 		tcase_add_loop_test(tcase, a_reload_loses_no_request, i, i + 1);
 		if ((servers[i].traits & STREAMS) == 0)
 			continue;
-		tcase_add_loop_test(tcase, idle_streams_stay_and_gone_clients_are_noticed, i, i + 1);
+		tcase_add_loop_test(tcase, idle_streams_stay_and_gone_clients_are_noticed, i,
+				    i + 1);
 		tcase_add_loop_test(tcase, a_stopping_streamd_says_goodbye, i, i + 1);
 		if (servers[i].traits & STARTS_STREAMD) {
-			tcase_add_loop_test(tcase, who_waits_gets_the_process_of_a_stream_that_ends, i,
+			tcase_add_loop_test(tcase, who_waits_gets_the_process_of_a_stream_that_ends,
+					    i, i + 1);
+			tcase_add_loop_test(tcase, who_gets_no_process_is_told_to_come_again, i,
 					    i + 1);
-			tcase_add_loop_test(tcase, who_gets_no_process_is_told_to_come_again, i, i + 1);
 		}
 		if ((servers[i].traits & HOLDS_SOCKETS) == 0)
 			continue;
-		tcase_add_loop_test(tcase, a_client_waits_in_the_socket_while_streamd_is_restarted, i,
-				    i + 1);
-		tcase_add_loop_test(tcase, requests_wait_in_the_socket_while_presence_api_is_restarted,
+		tcase_add_loop_test(tcase, a_client_waits_in_the_socket_while_streamd_is_restarted,
 				    i, i + 1);
+		tcase_add_loop_test(
+		    tcase, requests_wait_in_the_socket_while_presence_api_is_restarted, i, i + 1);
 	}
 	return harness_main(suite);
 }

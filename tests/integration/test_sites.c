@@ -362,8 +362,8 @@ START_TEST(a_new_key_is_taken_and_the_old_ones_streams_stay)
 	http_ok(stack, "/api" COUNT, old, NULL);
 	snprintf(stack->secret, sizeof stack->secret, "a new secret of 32 bytes at the least");
 	stack_write(stack, "key", stack->secret);
-	kill(api_parent(stack), SIGHUP);
 	reload_streamd(stack, "");
+	kill(api_parent(stack), SIGHUP);
 	check_problem(HTTP(stack, .path = "/api/presence/stream", .token = old), 401,
 		      "token_invalid");
 	sse_ready(sse_open(stack, token_for(stack, "3")));

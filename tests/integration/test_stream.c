@@ -49,8 +49,8 @@ START_TEST(a_stream_starts_with_connected_then_initial)
 	own = http_ok(stack, "/api/online-status/user/1", token, NULL);
 	ck_assert_str_eq(json_text(event->json, "session_id"), json_text(own, "session_id"));
 	event = next_named(sse, "initial", 3000);
-	CHECK_JSON(event->json, "{" OFFLINE(2) "," OFFLINE(3) "," OFFLINE(4) "," OFFLINE(
-					5) "," OFFLINE(6) "}");
+	CHECK_JSON(event->json,
+		   "{" OFFLINE(2) "," OFFLINE(3) "," OFFLINE(4) "," OFFLINE(5) "," OFFLINE(6) "}");
 	sse_close(sse);
 	stack_stop(stack);
 }
@@ -149,7 +149,8 @@ START_TEST(a_message_of_more_than_one_line_is_dropped)
 	struct sse *sse = sse_open(stack, token_for(stack, "1"));
 
 	sse_ready(sse);
-	redis_int(stack, "PUBLISH user:status:2 %s", "{}\n\nevent: bye\ndata: {\"reason\":\"forged\"}");
+	redis_int(stack, "PUBLISH user:status:2 %s",
+		  "{}\n\nevent: bye\ndata: {\"reason\":\"forged\"}");
 	redis_int(stack, "PUBLISH user:status:2 %s", "{}\r\revent: bye");
 	redis_int(stack, "PUBLISH user:status:2 %s", "{\"good\":true}");
 	ck_assert_str_eq(next_named(sse, "status_change", 3000)->data, "{\"good\":true}");
@@ -342,10 +343,22 @@ END_TEST
 START_TEST(a_change_of_friends_brings_a_new_initial)
 {
 	struct stack *stack = stack_start("");
-	const char *remove[] = {program("presencectl"), "-c", stack_path(stack, "presence.conf"),
-				"friend", "remove", "1", "2", NULL};
-	const char *add[] = {program("presencectl"), "-c", stack_path(stack, "presence.conf"),
-			     "friend", "add", "1", "2", NULL};
+	const char *remove[] = {program("presencectl"),
+				"-c",
+				stack_path(stack, "presence.conf"),
+				"friend",
+				"remove",
+				"1",
+				"2",
+				NULL};
+	const char *add[] = {program("presencectl"),
+			     "-c",
+			     stack_path(stack, "presence.conf"),
+			     "friend",
+			     "add",
+			     "1",
+			     "2",
+			     NULL};
 	struct sse *sse = sse_open(stack, token_for(stack, "1"));
 
 	sse_ready(sse);
@@ -432,7 +445,8 @@ START_TEST(a_token_revoked_while_redis_was_away_is_noticed)
 	redis_kill(stack);
 	check_degraded(sse);
 	redis_start(stack, NULL);
-	ck_assert(asprintf(&key, "presence:revoked:%s", json_text(token_payload(token), "sid")) > 0);
+	ck_assert(asprintf(&key, "presence:revoked:%s", json_text(token_payload(token), "sid")) >
+		  0);
 	freeReplyObject(redis_cmd(stack, "SET %s 1", key));
 	check_bye(sse, "revoked", 15000);
 	stack_stop(stack);
@@ -442,8 +456,8 @@ END_TEST
 START_TEST(a_kick_closes_every_stream_of_the_user)
 {
 	struct stack *stack = stack_start("");
-	const char *argv[] = {program("presencectl"), "-c", stack_path(stack, "presence.conf"),
-			      "kick", "1", NULL};
+	const char *argv[] = {
+	    program("presencectl"), "-c", stack_path(stack, "presence.conf"), "kick", "1", NULL};
 	struct sse *one = sse_open(stack, token_for(stack, "1"));
 	struct sse *friend = sse_open(stack, token_for(stack, "2"));
 	struct event *event;
@@ -474,8 +488,7 @@ END_TEST
 START_TEST(a_stopping_streamd_says_goodbye_over_its_drain_and_exits_well)
 {
 	enum { STREAMS = 20 };
-	struct stack *stack = stack_start(
-		FAST "stream { drain = 2 max_streams_per_user = 100 }\n");
+	struct stack *stack = stack_start(FAST "stream { drain = 2 max_streams_per_user = 100 }\n");
 	struct sse *streams[STREAMS];
 	int64_t start, first = 0, last = 0;
 
@@ -605,8 +618,8 @@ START_TEST(a_slow_reader_is_resynchronised_and_delays_nobody)
 		changes += strcmp(event->name, "status_change") == 0;
 	} while (strcmp(event->name, "initial") != 0);
 	ck_assert_msg(changes < 400, "all changes came: the reader was not slow");
-	CHECK_JSON(event->json, "{'2':'<any>','3':'<any>'," OFFLINE(4) "," OFFLINE(
-					5) "," OFFLINE(6) "}");
+	CHECK_JSON(event->json,
+		   "{'2':'<any>','3':'<any>'," OFFLINE(4) "," OFFLINE(5) "," OFFLINE(6) "}");
 	publish_padded(stack, 1, &version);
 	read_to_version(slow, version);
 	sse_close(slow);
@@ -684,8 +697,8 @@ START_TEST(another_method_than_get_is_refused)
 	const char *token = token_for(stack, "1");
 
 	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-		struct response *response = HTTP(stack, .method = methods[i], .path = STREAM,
-						 .token = token, .body = "{}");
+		struct response *response =
+		    HTTP(stack, .method = methods[i], .path = STREAM, .token = token, .body = "{}");
 
 		check_problem(response, 405, "method_not_allowed");
 		ck_assert(strstr(header_of(response->head, "Allow"), "GET") != NULL);

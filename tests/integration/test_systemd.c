@@ -16,7 +16,8 @@
 #include "servers.h"
 #include "wire.h"
 
-#define EXPOSURE "20" /* of `systemd-analyze security`, 0 (best) to 100; a unit without options has 96 */
+#define EXPOSURE                                                                                   \
+	"20" /* of `systemd-analyze security`, 0 (best) to 100; a unit without options has 96 */
 
 static const char *const units[] = {"presence-streamd.socket", "presence-streamd.service",
 				    "presence-api.socket", "presence-api.service"};
@@ -28,10 +29,11 @@ static void write_units(struct stack *stack)
 	for (size_t i = 0; i < sizeof units / sizeof units[0]; i++) {
 		const char *name = text_of("systemd/%s", units[i]);
 		bool service = strstr(name, ".service") != NULL;
-		const char *target = strstr(name, "api") != NULL ? "presence-api" : "presence-streamd";
+		const char *target =
+		    strstr(name, "api") != NULL ? "presence-api" : "presence-streamd";
 		const struct change changes[] = {
-			{text_of("/usr/local/sbin/%s", target), program(target)},
-			{NULL, NULL},
+		    {text_of("/usr/local/sbin/%s", target), program(target)},
+		    {NULL, NULL},
 		};
 
 		stack_write(stack, text_of("units/%s", units[i]),
@@ -47,20 +49,27 @@ START_TEST(the_units_are_valid_and_confine_the_programs)
 				     stack_path(stack, "units/presence-streamd.socket"),
 				     stack_path(stack, "units/presence-api.socket")};
 	const char *verify[] = {"systemd-analyze", "verify", "--man=no", names[0],
-				names[1], names[2], names[3], NULL};
+				names[1],	   names[2], names[3],	 NULL};
 	int status;
 
 	write_units(stack);
 	status = run(stack, NULL, NULL, verify);
 	ck_assert_msg(status == 0 && *stack_file(stack, "run.log") == '\0',
-		      "systemd-analyze verify: status %d\n%s", status, stack_file(stack, "run.log"));
+		      "systemd-analyze verify: status %d\n%s", status,
+		      stack_file(stack, "run.log"));
 	for (int i = 0; i < 2; i++) {
-		const char *security[] = {"systemd-analyze", "security", "--offline=yes",
-					  "--no-pager", "--threshold=" EXPOSURE, names[i], NULL};
+		const char *security[] = {"systemd-analyze",
+					  "security",
+					  "--offline=yes",
+					  "--no-pager",
+					  "--threshold=" EXPOSURE,
+					  names[i],
+					  NULL};
 		char *out;
 
 		status = run(stack, &out, NULL, security);
-		ck_assert_msg(status == 0, "%s is exposed more than " EXPOSURE ":\n%s", names[i], out);
+		ck_assert_msg(status == 0, "%s is exposed more than " EXPOSURE ":\n%s", names[i],
+			      out);
 	}
 	stack_stop(stack);
 }
@@ -69,9 +78,13 @@ END_TEST
 START_TEST(a_first_connection_starts_streamd)
 {
 	struct stack *stack = stack_new("");
-	const char *argv[] = {"systemd-socket-activate", "-l", streamd_socket(stack, 0),
-			      program("presence-streamd"), "-c",
-			      stack_path(stack, "presence.conf"), NULL};
+	const char *argv[] = {"systemd-socket-activate",
+			      "-l",
+			      streamd_socket(stack, 0),
+			      program("presence-streamd"),
+			      "-c",
+			      stack_path(stack, "presence.conf"),
+			      NULL};
 	struct sse *sse;
 
 	redis_start(stack, NULL);

@@ -34,8 +34,8 @@ static struct message *next_change(struct listener *listener, const char *id, bo
 	ck_assert_msg(message != NULL, "no change of user %s to %s (%s) within %d ms", id,
 		      online ? "online" : "offline", reason, patience(ms));
 	ck_assert_msg(strcmp(json_text(message->json, "user_id"), id) == 0 &&
-			      json_object_get_boolean(json_at(message->json, "is_online")) == online &&
-			      strcmp(json_text(message->json, "reason"), reason) == 0,
+			  json_object_get_boolean(json_at(message->json, "is_online")) == online &&
+			  strcmp(json_text(message->json, "reason"), reason) == 0,
 		      "instead of user %s %s (%s) came %s", id, online ? "online" : "offline",
 		      reason, message->text);
 	return message;
@@ -276,7 +276,8 @@ START_TEST(the_users_of_the_only_streamd_are_ended_by_workers_when_it_is_killed)
 	struct message *message = NULL;
 	struct listener *listener;
 	struct sse *sse = sse_open(stack, token_for(stack, "1"));
-	/* Workers begin 10 sweeps after the last one of a streamd, and spare streams a stream_ttl. */
+	/* Workers begin 10 sweeps after the last one of a streamd, and spare streams a stream_ttl.
+	 */
 	int64_t end = now_ms() + patience(10 * SWEEP + LATEST(2 * STREAM_TTL));
 
 	sse_ready(sse);
@@ -535,8 +536,8 @@ START_TEST(keys_have_their_documented_types_and_times)
 	/* This one ends sooner: others of its sid may last a token_lifetime. */
 	token = token_until(stack, "1", 60);
 	http_ok(stack, LOGOUT "?all=true", token, "");
-	ck_assert(asprintf(&key, "presence:revoked:%s",
-			   json_text(token_payload(token), "sid")) > 0);
+	ck_assert(asprintf(&key, "presence:revoked:%s", json_text(token_payload(token), "sid")) >
+		  0);
 	check_ttl(stack, key, 300 + 7);
 	check_ttl(stack, "presence:not_before:1", 1000);
 	stack_stop(stack);

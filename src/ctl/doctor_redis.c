@@ -1,0 +1,220 @@
+/* doctor: Redis. */
+#include "ctl/doctor.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "store/keys.h"
+#include "store/resp.h"
+#include "store/store.h"
+
+#define VERSION_MIN 7
+#define PUBSUB_HARD_MIN (1 << 20) /* bytes: less, and a burst of changes cuts streamd off */
+#define LEFTOVER_TTL 10 /* seconds, should the key that was tried stay */
+
+/* Runs one command and frees it; false and *reply NULL when it failed: blocking_error(). */
+static bool ask(struct doctor *doctor, struct printbuf *command, redisReply **reply)
+{
+	bool ok = blocking_run(doctor->ctl->redis, command, 1, reply);
+
+	printbuf_free(command);
+	if (!ok)
+		*reply = NULL;
+	return ok;
+}
+
+static struct printbuf *command_of(const char *first, const char *second, const char *third)
+{
+	struct printbuf *command = buf_new();
+
+	resp_begin(command, third != NULL ? 3 : second != NULL ? 2 : 1);
+	resp_text(command, first);
+	if (second != NULL)
+		resp_text(command, second);
+	if (third != NULL)
+		resp_text(command, third);
+	return command;
+}
+
+/* The value of a line "name:value" of INFO; "" when there is none. */
+static void find_info(const char *info, const char *name, char value[64])
+{
+	size_t len = strlen(name);
+	const char *line = info;
+
+	*value = '\0';
+	while (line != NULL) {
+		line += *line == '\n';
+		if (strncmp(line, name, len) == 0 && line[len] == ':') {
+			snprintf(value, 64, "%.*s", (int)strcspn(line + len + 1, "\r\n"),
+				 line + len + 1);
+			return;
+		}
+		line = strchr(line, '\n');
+	}
+}
+
+static void check_version(struct doctor *doctor, const char *info)
+{
+	char version[64], role[64];
+
+	find_info(info, "redis_version", version);
+	find_info(info, "role", role);
+	if (atoi(version) < VERSION_MIN)
+		doctor_say(doctor, FINDING_FAIL, "install Redis 7 or newer",
+			   "redis: version %s is too old", version);
+	else
+		doctor_say(doctor, FINDING_OK, NULL, "redis: answers, version %s", version);
+	if (strcmp(role, "slave") == 0)
+		doctor_say(doctor, FINDING_FAIL, "let redis.url name the primary",
+			   "redis: this one is a replica");
+}
+
+/* What Redis does when its memory is full: an evicted session would look like an offline user. */
+static void check_policy(struct doctor *doctor, const char *info)
+{
+	char policy[64], limit[64];
+
+	find_info(info, "maxmemory_policy", policy);
+	find_info(info, "maxmemory", limit);
+	if (strcmp(policy, "noeviction") != 0 && strcmp(limit, "0") != 0)
+		doctor_say(doctor, FINDING_WARN, "redis.conf: maxmemory-policy noeviction",
+			   "redis: when full it drops keys (%s), so users go offline unannounced",
+			   policy);
+	else
+		doctor_say(doctor, FINDING_OK, NULL, "redis: drops no keys of its own accord");
+}
+
+/* "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60" */
+static void check_buffers(struct doctor *doctor)
+{
+	redisReply *reply;
+	const char *limits, *pubsub;
+	long long hard;
+
+	/* A site may not let us ask: then it is left out. */
+	if (!ask(doctor, command_of("CONFIG", "GET", "client-output-buffer-limit"), &reply))
+		return;
+	limits = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 ? reply->element[1]->str
+									  : "";
+	pubsub = strstr(limits, "pubsub ");
+	hard = pubsub != NULL ? strtoll(pubsub + 7, NULL, 10) : 0;
+	if (hard != 0 && hard < PUBSUB_HARD_MIN)
+		doctor_say(doctor, FINDING_WARN,
+			   "redis.conf: client-output-buffer-limit pubsub 32mb 8mb 60",
+			   "redis: a subscriber that is %lld bytes behind is cut off", hard);
+	else
+		doctor_say(doctor, FINDING_OK, NULL,
+			   "redis: client-output-buffer-limit leaves room for subscribers");
+	freeReplyObject(reply);
+}
+
+static void check_writing(struct doctor *doctor)
+{
+	const char *prefix = doctor->ctl->config->redis.prefix;
+	struct printbuf *pipeline = buf_new();
+	char word[RANDOM_WORD_LEN + 1];
+	redisReply *replies[2];
+
+	random_word(word);
+	resp_begin(pipeline, 5);
+	resp_text(pipeline, "SET");
+	resp_key(pipeline, prefix, KEY_DOCTOR, word);
+	resp_text(pipeline, "1");
+	resp_text(pipeline, "EX");
+	resp_number(pipeline, LEFTOVER_TTL);
+	resp_begin(pipeline, 2);
+	resp_text(pipeline, "DEL");
+	resp_key(pipeline, prefix, KEY_DOCTOR, word);
+	if (blocking_run(doctor->ctl->redis, pipeline, 2, replies)) {
+		doctor_say(doctor, FINDING_OK, NULL, "redis: keys can be written");
+		blocking_free_replies(replies, 2);
+	} else {
+		doctor_say(doctor, FINDING_FAIL,
+			   "maxmemory, the disk, or what an ACL lets this user do",
+			   "redis: keys cannot be written: %s", blocking_error(doctor->ctl->redis));
+	}
+	printbuf_free(pipeline);
+}
+
+static void check_scripts(struct doctor *doctor)
+{
+	struct printbuf *pipeline = buf_new();
+	unsigned count = store_put_load(pipeline);
+	redisReply **replies = xcalloc(count, sizeof *replies);
+
+	if (blocking_run(doctor->ctl->redis, pipeline, count, replies)) {
+		doctor_say(doctor, FINDING_OK, NULL, "redis: takes the scripts");
+		blocking_free_replies(replies, count);
+	} else {
+		doctor_say(doctor, FINDING_FAIL, "let the ACL of redis.url's user have +@scripting",
+			   "redis: does not take the scripts: %s",
+			   blocking_error(doctor->ctl->redis));
+	}
+	free(replies);
+	printbuf_free(pipeline);
+}
+
+/* How long ago a presence-streamd swept, ms; -1: never. */
+static int64_t swept_ago(struct doctor *doctor)
+{
+	struct printbuf *pipeline = buf_new();
+	redisReply *replies[2];
+	int64_t ago = -1;
+
+	resp_begin(pipeline, 2);
+	resp_text(pipeline, "GET");
+	resp_key(pipeline, doctor->ctl->config->redis.prefix, KEY_SWEPT, "");
+	resp_begin(pipeline, 1);
+	resp_text(pipeline, "TIME");
+	if (blocking_run(doctor->ctl->redis, pipeline, 2, replies)) {
+		if (replies[0]->type == REDIS_REPLY_STRING)
+			ago = strtoll(replies[1]->element[0]->str, NULL, 10) * 1000 +
+			      strtoll(replies[1]->element[1]->str, NULL, 10) / 1000 -
+			      strtoll(replies[0]->str, NULL, 10);
+		blocking_free_replies(replies, 2);
+	}
+	printbuf_free(pipeline);
+	return ago;
+}
+
+static void check_sweeper(struct doctor *doctor)
+{
+	int64_t ago = swept_ago(doctor);
+
+	if (ago >= 0 && ago <= (int64_t)doctor->ctl->config->presence.sweep * 10000)
+		doctor_say(doctor, FINDING_OK, NULL,
+			   "sweeper: a presence-streamd swept %" PRId64 " ms ago", ago);
+	else if (doctor->streamd_answers)
+		doctor_say(doctor, FINDING_FAIL,
+			   "it must have this redis.url and redis.prefix; its log tells more",
+			   "sweeper: presence-streamd runs, but does not sweep here");
+	else
+		doctor_say(doctor, FINDING_WARN, "start presence-streamd",
+			   "sweeper: no presence-streamd sweeps, so users go offline late and only "
+			   "while requests come");
+}
+
+void doctor_check_redis(struct doctor *doctor)
+{
+	redisReply *reply;
+
+	if (!ask(doctor, command_of("INFO", NULL, NULL), &reply)) {
+		doctor_say(doctor, FINDING_FAIL, "start it, or correct redis.url", "redis: %s",
+			   blocking_error(doctor->ctl->redis));
+		return;
+	}
+	if (reply->type == REDIS_REPLY_STRING) {
+		check_version(doctor, reply->str);
+		check_policy(doctor, reply->str);
+	}
+	freeReplyObject(reply);
+	check_buffers(doctor);
+	check_writing(doctor);
+	check_scripts(doctor);
+	check_sweeper(doctor);
+}

@@ -1,0 +1,491 @@
+/*
+ * explain: why a user looks so to another. First all the facts, from Redis and
+ * the directory, then the same facts told in words or in JSON.
+ */
+#include "ctl/ctl.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/json.h"
+#include "base/times.h"
+#include "ctl/sessions.h"
+#include "directory/directory.h"
+#include "store/keys.h"
+#include "store/resp.h"
+#include "store/status.h"
+
+#define CONCLUSION_SIZE 512
+#define UNKNOWN INT64_MIN /* of times: there is none */
+
+/* The commands of the one pipeline. */
+enum {
+	REPLY_STATUS,
+	REPLY_NOT_BEFORE,
+	REPLY_SWEPT,
+	REPLY_PTTL,
+	REPLY_MEMBER,
+	REPLY_DEADLINE,
+	REPLY_SESSIONS,
+	REPLY_COUNT = REPLY_SESSIONS + SESSIONS_COMMANDS
+};
+
+enum friendship { FRIEND_NO, FRIEND_YES, FRIEND_SELF, FRIEND_UNKNOWN };
+
+struct facts {
+	const struct config *config;
+	struct userid viewer, id;
+
+	enum friendship friendship;
+	char *name; /* of the friend */
+	size_t friends; /* how many the viewer has */
+
+	struct status status;
+	int64_t key_left; /* ms; UNKNOWN: no key, -1: a key without an end */
+	bool is_member; /* of online_users */
+	int64_t deadline_left; /* ms; UNKNOWN: in no deadlines */
+	int64_t not_before; /* seconds, UNKNOWN: not set */
+	int64_t swept_ago; /* ms; UNKNOWN: never */
+	redisReply **replies; /* that the sessions borrow from */
+	struct session_list sessions;
+	bool *revoked; /* by session */
+	size_t alive; /* sessions whose deadline lies ahead */
+};
+
+/* --- gathering --- */
+
+static void gather_friendship(struct ctl *ctl, struct facts *facts)
+{
+	char err[512];
+	struct directory *directory;
+	struct friends friends = {.count = 0};
+
+	if (userid_equal(&facts->viewer, &facts->id)) {
+		facts->friendship = FRIEND_SELF;
+		return;
+	}
+	facts->friendship = FRIEND_UNKNOWN;
+	directory = directory_open(ctl->config, 1, err, sizeof err);
+	if (directory == NULL) {
+		ctl_fail("%s", err);
+		return;
+	}
+	if (directory_friends(directory, &facts->viewer, &friends) == DIRECTORY_OK)
+		facts->friendship = FRIEND_NO;
+	facts->friends = friends.count;
+	for (size_t i = 0; i < friends.count; i++) {
+		if (userid_equal(&friends.list[i].user, &facts->id)) {
+			facts->friendship = FRIEND_YES;
+			facts->name = xstrdup(friends.list[i].name);
+		}
+	}
+	friends_free(&friends);
+	directory_close(directory);
+}
+
+static void put_one(struct printbuf *out, const char *command, const char *prefix, const char *key,
+		    const char *rest, const char *argument)
+{
+	resp_begin(out, argument != NULL ? 3 : 2);
+	resp_text(out, command);
+	resp_key(out, prefix, key, rest);
+	if (argument != NULL)
+		resp_text(out, argument);
+}
+
+static bool ask(struct ctl *ctl, struct facts *facts)
+{
+	const char *prefix = ctl->config->redis.prefix, *id = facts->id.text;
+	struct printbuf *pipeline = buf_new();
+	bool ok;
+
+	status_put_mget(pipeline, 1);
+	status_put_keys(pipeline, prefix, &facts->id);
+	put_one(pipeline, "GET", prefix, KEY_NOT_BEFORE, id, NULL);
+	put_one(pipeline, "GET", prefix, KEY_SWEPT, "", NULL);
+	put_one(pipeline, "PTTL", prefix, KEY_ONLINE, id, NULL);
+	put_one(pipeline, "SISMEMBER", prefix, KEY_ONLINE_USERS, "", id);
+	put_one(pipeline, "ZSCORE", prefix, KEY_DEADLINES, "", id);
+	sessions_put(pipeline, prefix, &facts->id);
+	facts->replies = xcalloc(REPLY_COUNT, sizeof *facts->replies);
+	ok = ctl_run(ctl, pipeline, REPLY_COUNT, facts->replies);
+	printbuf_free(pipeline);
+	if (!ok) {
+		free(facts->replies);
+		facts->replies = NULL;
+	}
+	return ok;
+}
+
+static int64_t number_of(const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_STRING ? (int64_t)strtod(reply->str, NULL) : UNKNOWN;
+}
+
+static bool read_replies(struct facts *facts)
+{
+	redisReply **replies = facts->replies;
+	int64_t now, deadline = number_of(replies[REPLY_DEADLINE]);
+	int64_t swept = number_of(replies[REPLY_SWEPT]);
+
+	if (!status_read(replies[REPLY_STATUS], 0, &facts->status) ||
+	    !sessions_read(replies + REPLY_SESSIONS, &facts->sessions, &now))
+		return false;
+	facts->not_before = number_of(replies[REPLY_NOT_BEFORE]);
+	facts->key_left =
+		replies[REPLY_PTTL]->integer == -2 ? UNKNOWN : replies[REPLY_PTTL]->integer;
+	facts->is_member = replies[REPLY_MEMBER]->integer == 1;
+	facts->deadline_left = deadline != UNKNOWN ? deadline - now : UNKNOWN;
+	facts->swept_ago = swept != UNKNOWN ? now - swept : UNKNOWN;
+	for (size_t i = 0; i < facts->sessions.count; i++)
+		facts->alive += facts->sessions.list[i].left > 0;
+	return true;
+}
+
+/* Which sessions' tokens are revoked: they end when they are next looked at. */
+static bool gather_revoked(struct ctl *ctl, struct facts *facts)
+{
+	size_t count = facts->sessions.count;
+	struct printbuf *command = buf_new();
+	redisReply *reply;
+	bool ok;
+
+	facts->revoked = xcalloc(count + 1, sizeof *facts->revoked);
+	resp_begin(command, 2 + (unsigned)count);
+	resp_text(command, "MGET");
+	resp_key(command, ctl->config->redis.prefix, KEY_EPOCH, ""); /* so that there is one */
+	for (size_t i = 0; i < count; i++) {
+		char tok[256];
+
+		snprintf(tok, sizeof tok, "%.*s", facts->sessions.list[i].tok_len,
+			 facts->sessions.list[i].tok);
+		resp_key(command, ctl->config->redis.prefix, KEY_REVOKED, tok);
+	}
+	ok = ctl_run(ctl, command, 1, &reply);
+	printbuf_free(command);
+	if (!ok)
+		return false;
+	for (size_t i = 0; i < count && i + 1 < reply->elements; i++)
+		facts->revoked[i] = reply->element[i + 1]->type == REDIS_REPLY_STRING;
+	freeReplyObject(reply);
+	return true;
+}
+
+static void forget(struct facts *facts)
+{
+	if (facts->replies != NULL)
+		blocking_free_replies(facts->replies, REPLY_COUNT);
+	free(facts->replies);
+	free(facts->sessions.list);
+	free(facts->revoked);
+	free(facts->name);
+}
+
+/* --- what follows from the facts --- */
+
+static bool is_visible(const struct facts *facts)
+{
+	return facts->config->presence.visibility == VISIBLE_TO_EVERYONE ||
+	       facts->friendship == FRIEND_SELF || facts->friendship == FRIEND_YES;
+}
+
+static bool is_swept(const struct facts *facts)
+{
+	return facts->swept_ago != UNKNOWN &&
+	       facts->swept_ago <= (int64_t)facts->config->presence.sweep * 10000;
+}
+
+static void conclude_online(const struct facts *facts, char *text, size_t size)
+{
+	const struct session *last =
+		facts->sessions.count > 0 ? &facts->sessions.list[facts->sessions.count - 1] : NULL;
+	char left[SPAN_SIZE];
+
+	if (facts->alive == 0) {
+		snprintf(text, size,
+			 "online, though no session of %s is alive any more: the next "
+			 "sweep ends that",
+			 facts->id.text);
+		return;
+	}
+	span_put(left, (last->left + 999) / 1000);
+	snprintf(text, size,
+		 "online, because %zu session%s of %s %s alive, the last one for %s%s%s",
+		 facts->alive, facts->alive == 1 ? "" : "s", facts->id.text,
+		 facts->alive == 1 ? "is" : "are", left,
+		 last->is_closing ? " more, as its stream has closed" : "",
+		 facts->is_member ? ""
+				  : ", but online_users lacks it: the next activity mends that");
+}
+
+static void conclude_offline(const struct facts *facts, char *text, size_t size)
+{
+	char span[SPAN_SIZE], refused[TIMES_LEN + 64] = "", time[TIMES_LEN + 1];
+
+	if (facts->not_before != UNKNOWN) {
+		times_format(facts->not_before, time);
+		snprintf(refused, sizeof refused, "; tokens issued before %s are refused", time);
+	}
+	if (facts->alive > 0) {
+		snprintf(text, size,
+			 "offline, because the key " KEY_ONLINE "%s is gone though "
+			 "sessions are alive: the next activity brings it back",
+			 facts->id.text);
+	} else if (facts->status.seen[0] == '\0') {
+		span_put(span, facts->config->presence.last_seen_ttl);
+		snprintf(text, size, "offline, because %s was not seen in the last %s",
+			 facts->id.text, span);
+	} else {
+		span_put(span, span_since(facts->status.seen));
+		snprintf(text, size,
+			 "offline, because no session of %s is left; last active %s ago%s",
+			 facts->id.text, span, refused);
+	}
+}
+
+/* One sentence: what the viewer sees, and why. */
+static void conclude(const struct facts *facts, char text[CONCLUSION_SIZE])
+{
+	const char *viewer = facts->viewer.text, *id = facts->id.text;
+	char why[CONCLUSION_SIZE / 2];
+
+	if (!is_visible(facts) && facts->friendship == FRIEND_UNKNOWN) {
+		snprintf(text, CONCLUSION_SIZE,
+			 "%s's calls are answered 503 directory_unavailable, "
+			 "because the directory does not answer.",
+			 viewer);
+		return;
+	}
+	if (!is_visible(facts)) {
+		snprintf(text, CONCLUSION_SIZE,
+			 "%s sees %s as a user never seen, because visibility "
+			 "is \"friends\" and %s is none of %s's.",
+			 viewer, id, id, viewer);
+		return;
+	}
+	if (facts->status.online)
+		conclude_online(facts, why, sizeof why);
+	else
+		conclude_offline(facts, why, sizeof why);
+	snprintf(text, CONCLUSION_SIZE, "%s sees %s %s%s.", viewer, id, why,
+		 facts->friendship == FRIEND_NO
+			 ? "; it is no friend, so no changes come on the viewer's streams"
+			 : "");
+}
+
+/* --- in words --- */
+
+static void put_step(struct printbuf *out, const char *what)
+{
+	buf_putf(out, "%-12s  ", what);
+}
+
+static void put_left(struct printbuf *out, int64_t left)
+{
+	char span[SPAN_SIZE];
+
+	span_put(span, ((left > 0 ? left : -left) + 999) / 1000);
+	buf_putf(out, left > 0 ? "lasts for %s" : "passed %s ago", span);
+}
+
+static void put_friendship(struct printbuf *out, const struct facts *facts)
+{
+	const char *viewer = facts->viewer.text, *id = facts->id.text;
+
+	put_step(out, "friendship");
+	switch (facts->friendship) {
+	case FRIEND_SELF:
+		buf_puts(out, "the viewer looks at itself\n");
+		break;
+	case FRIEND_YES:
+		buf_putf(out, "%s is a friend of %s%s%s%s: changes come on %s's streams\n", id,
+			 viewer, *facts->name != '\0' ? " (" : "", facts->name,
+			 *facts->name != '\0' ? ")" : "", viewer);
+		break;
+	case FRIEND_NO:
+		buf_putf(out, "%s is none of %s's %zu friends: no changes on %s's streams\n", id,
+			 viewer, facts->friends, viewer);
+		break;
+	case FRIEND_UNKNOWN:
+		buf_puts(out, "not known, for the directory does not answer\n");
+	}
+	put_step(out, "visibility");
+	if (facts->config->presence.visibility == VISIBLE_TO_EVERYONE)
+		buf_puts(out, "\"everyone\": anybody may ask for anybody\n");
+	else
+		buf_putf(out, "\"friends\": %s may %s for %s\n", viewer,
+			 is_visible(facts) ? "ask" : "not ask", id);
+}
+
+static void put_derived(struct printbuf *out, const struct facts *facts)
+{
+	put_step(out, "key");
+	buf_putf(out, "%s" KEY_ONLINE "%s ", facts->config->redis.prefix, facts->id.text);
+	if (facts->key_left == UNKNOWN)
+		buf_puts(out, "is not there");
+	else if (facts->key_left < 0)
+		buf_puts(out, "is there without an end: not of our making");
+	else
+		put_left(out, facts->key_left);
+	buf_puts(out, "\n");
+	put_step(out, "set");
+	buf_putf(out, "%s" KEY_ONLINE_USERS " has %s%s\n", facts->config->redis.prefix,
+		 facts->is_member ? "" : "not ", facts->id.text);
+	put_step(out, "deadline");
+	if (facts->deadline_left == UNKNOWN)
+		buf_puts(out, "none");
+	else
+		put_left(out, facts->deadline_left);
+	buf_puts(out, "\n");
+}
+
+static void put_history(struct printbuf *out, const struct facts *facts)
+{
+	char text[TIMES_LEN + 1], span[SPAN_SIZE];
+
+	put_step(out, "last seen");
+	if (facts->status.seen[0] == '\0') {
+		buf_puts(out, "never, or too long ago\n");
+	} else {
+		span_put(span, span_since(facts->status.seen));
+		buf_putf(out, "%s, %s ago\n", facts->status.seen, span);
+	}
+	put_step(out, "version");
+	buf_putf(out, "%" PRIu64, facts->status.version);
+	if (facts->status.version > 0) {
+		/* Redis' microseconds, unless two transitions came in one of them. */
+		times_format((int64_t)(facts->status.version / 1000000), text);
+		buf_putf(out, ": the last change was at %s", text);
+	}
+	buf_puts(out, "\n");
+	put_step(out, "revoked");
+	if (facts->not_before == UNKNOWN) {
+		buf_puts(out, "no tokens by their age, only those that were logged out\n");
+	} else {
+		times_format(facts->not_before, text);
+		buf_putf(out, "every token issued before %s\n", text);
+	}
+	put_step(out, "sweeper");
+	if (facts->swept_ago == UNKNOWN)
+		buf_puts(out, "no presence-streamd has swept yet");
+	else
+		buf_putf(out, "a presence-streamd swept %" PRId64 ".%" PRId64 " s ago",
+			 facts->swept_ago / 1000, facts->swept_ago / 100 % 10);
+	buf_puts(out,
+		 is_swept(facts) ? "\n" : ": until one does, workers sweep along with requests\n");
+}
+
+static void put_words(struct printbuf *out, const struct facts *facts)
+{
+	char conclusion[CONCLUSION_SIZE];
+
+	put_friendship(out, facts);
+	put_step(out, "sessions");
+	buf_putf(out, "%zu alive of %zu\n", facts->alive, facts->sessions.count);
+	sessions_put_lines(out, &facts->sessions, "              ");
+	for (size_t i = 0; i < facts->sessions.count; i++) {
+		if (facts->revoked[i])
+			buf_putf(out, "              the token %.*s is revoked\n",
+				 facts->sessions.list[i].tok_len, facts->sessions.list[i].tok);
+	}
+	put_derived(out, facts);
+	put_history(out, facts);
+	conclude(facts, conclusion);
+	put_step(out, "conclusion");
+	buf_putf(out, "%s\n", conclusion);
+}
+
+/* --- in JSON --- */
+
+static void put_number(struct printbuf *out, const char *name, int64_t number)
+{
+	if (number == UNKNOWN)
+		buf_putf(out, ",\"%s\":null", name);
+	else
+		buf_putf(out, ",\"%s\":%" PRId64, name, number);
+}
+
+static void put_flag(struct printbuf *out, const char *name, bool flag)
+{
+	buf_putf(out, ",\"%s\":%s", name, flag ? "true" : "false");
+}
+
+static void put_json(struct printbuf *out, const struct facts *facts)
+{
+	const struct status hidden = {.online = false};
+	char conclusion[CONCLUSION_SIZE];
+	bool first = true;
+
+	buf_puts(out, "{\"viewer\":");
+	userid_put_json(out, &facts->viewer);
+	buf_puts(out, ",\"user_id\":");
+	userid_put_json(out, &facts->id);
+	if (facts->friendship == FRIEND_UNKNOWN)
+		buf_puts(out, ",\"is_friend\":null");
+	else
+		put_flag(out, "is_friend", facts->friendship == FRIEND_YES);
+	buf_putf(out, ",\"visibility\":\"%s\"",
+		 facts->config->presence.visibility == VISIBLE_TO_EVERYONE ? "everyone"
+									   : "friends");
+	buf_puts(out, ",\"status\":");
+	status_put_json(out, &facts->id, &facts->status, NULL);
+	buf_puts(out, ",\"sees\":");
+	if (!is_visible(facts) && facts->friendship == FRIEND_UNKNOWN)
+		buf_puts(out, "null");
+	else
+		status_put_json(out, &facts->id, is_visible(facts) ? &facts->status : &hidden,
+				NULL);
+	buf_puts(out, ",\"sessions\":");
+	sessions_put_json(out, &facts->sessions);
+	buf_puts(out, ",\"revoked\":[");
+	for (size_t i = 0; i < facts->sessions.count; i++) {
+		if (!facts->revoked[i])
+			continue;
+		buf_puts(out, first ? "" : ",");
+		json_put_string(out, facts->sessions.list[i].tok,
+				(size_t)facts->sessions.list[i].tok_len);
+		first = false;
+	}
+	buf_puts(out, "]");
+	put_number(out, "key_expires_in_ms", facts->key_left);
+	put_flag(out, "in_online_users", facts->is_member);
+	put_number(out, "deadline_in_ms", facts->deadline_left);
+	put_number(out, "not_before", facts->not_before);
+	put_number(out, "swept_ms_ago", facts->swept_ago);
+	conclude(facts, conclusion);
+	buf_puts(out, ",\"conclusion\":");
+	json_put_string(out, conclusion, strlen(conclusion));
+	buf_puts(out, "}\n");
+}
+
+enum ctl_exit ctl_explain(struct ctl *ctl, char **args, int count)
+{
+	struct facts facts = {.config = ctl->config};
+	struct printbuf *out;
+	bool ok;
+
+	(void)count;
+	if (!ctl_read_id(args[0], &facts.viewer) || !ctl_read_id(args[1], &facts.id))
+		return CTL_USAGE;
+	ok = ask(ctl, &facts);
+	if (ok && !read_replies(&facts)) {
+		ctl_fail("Redis gives no answer to what was asked");
+		ok = false;
+	}
+	ok = ok && gather_revoked(ctl, &facts);
+	if (ok) {
+		gather_friendship(ctl, &facts);
+		out = buf_new();
+		if (ctl->json)
+			put_json(out, &facts);
+		else
+			put_words(out, &facts);
+		ctl_print(out);
+		printbuf_free(out);
+	}
+	forget(&facts);
+	return ok ? CTL_DONE : CTL_FAILED;
+}
