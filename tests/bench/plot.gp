@@ -3,7 +3,7 @@ set terminal svg size 640,360 font 'sans-serif,12' background 'white'
 set grid ytics lc rgb '#dddddd'
 set border 3
 set tics nomirror
-set key left top
+set key outside top center horizontal
 set yrange [0:*]
 
 if (system("[ -s delivery.dat ] && echo yes") eq "yes") {
@@ -15,7 +15,7 @@ if (system("[ -s delivery.dat ] && echo yes") eq "yes") {
 	unset key
 	plot 'delivery.dat' using 0:2:xtic(1) with boxes lc rgb '#4477aa', \
 		'' using 0:2:(sprintf('%.1f', $2)) with labels offset 0,0.7 notitle
-	set key left top
+	set key outside top center horizontal
 }
 if (system("[ -s streams.dat ] && echo yes") eq "yes") {
 	set output 'streams.svg'

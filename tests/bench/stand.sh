@@ -102,7 +102,8 @@ free_port() {
 start_redis() {
 	rm -f "$dir/redis.sock"
 	start redis redis-server --port 0 --unixsocket "$dir/redis.sock" --unixsocketperm 700 \
-		--dir "$dir" --save '' --appendonly no --daemonize no
+		--dir "$dir" --save '' --appendonly no --daemonize no \
+		--enable-debug-command local
 	wait_for redis redis_answers
 }
 

@@ -132,6 +132,7 @@ void guardian_start(struct stack *stack)
 {
 	int ends[2];
 
+	prctl(PR_SET_PDEATHSIG, SIGKILL); /* a runner that is killed takes its test along */
 	stack->group = start_leader();
 	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
 	stack->guardian = fork();
