@@ -621,7 +621,7 @@ static void on_inbox_message(struct server *server, const struct topic *topic, c
 	for (uint32_t place = 0; place < topic->subscribers.count; place++) {
 		struct stream *stream = stream_of(hub_subscriber_at(&server->hub, topic, place));
 
-		if (strcmp(type, "friends_changed") == 0 && stream->phase == PHASE_OPEN)
+		if (strcmp(type, "friends_changed") == 0)
 			stream_ask_friends(stream);
 		else if (strcmp(type, "revoked") == 0 &&
 			 (tok == NULL || strcmp(tok, stream->tok) == 0))

@@ -303,7 +303,7 @@ static void on_friends(void *arg, enum directory_result result, struct friends *
 	struct stream *stream = arg;
 
 	stream->call = NULL;
-	if (stream->phase == PHASE_OPEN) {
+	if (stream->phase != PHASE_DIRECTORY) {
 		/* What is known stays when the directory does not answer. */
 		if (result == DIRECTORY_OK)
 			presence_update_friends(stream, friends);

@@ -332,6 +332,35 @@ START_TEST(a_kick_refuses_every_token_issued_before)
 }
 END_TEST
 
+START_TEST(a_kick_refuses_tokens_of_this_very_second_that_are_in_use)
+{
+	struct userid who = user("1");
+	int64_t second = redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])") + 60;
+	const char *toks[] = {"by-request", "by-stream:alone"};
+	struct printbuf *out;
+	redisReply *reply;
+
+	/* Issued in a second that not_before, when it comes to it, will not be behind. */
+	for (size_t i = 0; i < 2; i++) {
+		struct store_touch item = {.user = &who, .tok = toks[i], .iat = second,
+					   .stream = i == 1 ? "w" : NULL, .token = i == 0,
+					   .reason = "activity"};
+
+		for (int round = 0; round < 2; round++) {
+			out = buf_new();
+			store_put_touch(out, store, false, &item, 1);
+			reply = run_one(out);
+			ck_assert_int_eq(store_read_touch(reply, 0, NULL),
+					 round == 0 ? STORE_DONE : STORE_REVOKED);
+			freeReplyObject(reply);
+			if (round == 0)
+				end("1", NULL, true, "kicked");
+		}
+	}
+	ck_assert(!is_online("1"));
+}
+END_TEST
+
 START_TEST(versions_grow_with_every_transition_even_when_clocks_jump)
 {
 	long long before, after;
@@ -579,6 +608,7 @@ int main(void)
 	tcase_add_test(tcase, logout_leaves_another_device_online);
 	tcase_add_test(tcase, logout_tells_the_tokens_streams);
 	tcase_add_test(tcase, a_kick_refuses_every_token_issued_before);
+	tcase_add_test(tcase, a_kick_refuses_tokens_of_this_very_second_that_are_in_use);
 	tcase_add_test(tcase, versions_grow_with_every_transition_even_when_clocks_jump);
 	tcase_add_test(tcase, a_lapsed_user_is_swept_with_the_reason_expired);
 	tcase_add_test(tcase, a_closed_stream_whose_grace_passed_is_swept_as_stream_closed);

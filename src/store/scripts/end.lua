@@ -28,9 +28,7 @@ if all then
     integer(math.max(lifetime, tonumber(last_seen_ttl))))
   -- iat has whole seconds: tokens of this very second that are in use are named one by one.
   for _, session in ipairs(redis.call('ZRANGE', key, 0, -1)) do
-    if session:sub(1, 2) == 't:' then
-      revoke(session:sub(3), 0)
-    end
+    revoke(session:match('^t:(.*)$') or session:match('^s:(.*):') or session, 0)
   end
   redis.call('DEL', key)
   redis.call('PUBLISH', inbox, '{"type":"revoked","all":true}')
