@@ -269,6 +269,23 @@ bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch)
 	return true;
 }
 
+void store_put_epoch(struct printbuf *out, const struct store *store, const char *word)
+{
+	resp_begin(out, 5);
+	resp_text(out, "SET");
+	resp_key(out, store->prefix, KEY_EPOCH, "");
+	resp_text(out, word);
+	resp_text(out, "NX");
+	resp_text(out, "GET");
+}
+
+const char *store_read_epoch(const redisReply *reply, const char *word)
+{
+	if (reply->type == REDIS_REPLY_NIL)
+		return word;
+	return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
+}
+
 void store_put_websocket(struct printbuf *out, const struct store *store,
 			 const struct userid *user, const char *tok, const char *session)
 {

@@ -88,6 +88,12 @@ enum store_verdict store_read_end(const redisReply *reply);
  */
 void store_put_sweep(struct printbuf *out, const struct store *store, bool streamd,
 		     const char *word);
+/*
+ * Asks for the epoch alone, made `word` when Redis has none: NULL from
+ * store_read_epoch() on an error; else borrowed from the reply or `word`.
+ */
+void store_put_epoch(struct printbuf *out, const struct store *store, const char *word);
+const char *store_read_epoch(const redisReply *reply, const char *word);
 /* False on an error reply. *more: call again at once; *epoch is borrowed from the reply. */
 bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
 

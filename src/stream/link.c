@@ -16,7 +16,7 @@
 #include "store/store.h"
 
 #define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 5000
+#define BACKOFF_MAX_MS 5000 /* or half a heartbeat, if that is less: see backoff_max() */
 
 struct pending {
 	link_reply *done;
@@ -160,6 +160,17 @@ void link_lost(struct link *link, const char *why)
 	event_active(link->failed, EV_TIMEOUT, 1);
 }
 
+/*
+ * Behind a pause, users with a stream are held online for a heartbeat and a
+ * sweep: back by then, jitter included, or they are taken for gone.
+ */
+static int backoff_max(const struct link *link)
+{
+	int half = link->config->presence.heartbeat * 500;
+
+	return half < BACKOFF_MAX_MS ? half : BACKOFF_MAX_MS;
+}
+
 static void on_failed(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *link = arg;
@@ -182,8 +193,8 @@ static void on_failed(evutil_socket_t fd, short what, void *arg)
 	if (was_up)
 		link->events.down(link->arg);
 	wait = link->backoff_ms / 2 + random_below((unsigned)link->backoff_ms);
-	link->backoff_ms = link->backoff_ms * 2 < BACKOFF_MAX_MS ? link->backoff_ms * 2
-								 : BACKOFF_MAX_MS;
+	link->backoff_ms = link->backoff_ms * 2 < backoff_max(link) ? link->backoff_ms * 2
+								    : backoff_max(link);
 	set_timer(link->retry, wait);
 }
 

@@ -230,7 +230,7 @@ void presence_close(struct stream *stream)
 		TAILQ_REMOVE(&server->joining, stream, join);
 	stream->in_touch = stream->in_join = false;
 	stream->touching = stream->touch_again = false;
-	stream->admitted = stream->subscribed = false;
+	stream->admitted = stream->was_admitted = stream->subscribed = false;
 	stream->degraded = stream->resync = false;
 	hub_remove(&server->hub, &stream->subscriber, times_mono_ms());
 }
@@ -273,7 +273,7 @@ static void on_verdict(struct stream *stream, enum store_verdict verdict)
 	stream->touching = false;
 	switch (verdict) {
 	case STORE_DONE:
-		stream->admitted = true;
+		stream->admitted = stream->was_admitted = true;
 		if (stream->phase == PHASE_OPENING)
 			stream_open(stream);
 		if (stream->touch_again)
@@ -319,16 +319,14 @@ static void on_touched(void *arg, const redisReply *reply)
 
 static struct store_touch touch_of(const struct stream *stream)
 {
-	bool opening = stream->phase == PHASE_OPENING;
-
+	/* The opening is a request, hence activity of the token, too; renewals are not. */
 	return (struct store_touch){
 		.user = &stream->user,
 		.tok = stream->tok,
 		.iat = stream->iat,
 		.stream = stream->word,
-		/* Opening is a request, hence activity of the token too; renewing is not. */
-		.token = opening,
-		.reason = opening ? "stream_open" : "activity",
+		.token = !stream->was_admitted,
+		.reason = stream->phase == PHASE_OPENING ? "stream_open" : "activity",
 	};
 }
 
@@ -663,6 +661,7 @@ static void recover(struct server *server)
 {
 	struct stream *stream;
 
+	server->recovering = true;
 	TAILQ_FOREACH(stream, &server->connections, connection) {
 		if (stream->phase != PHASE_OPENING && stream->phase != PHASE_OPEN)
 			continue;
@@ -672,7 +671,37 @@ static void recover(struct server *server)
 	}
 }
 
-static void ask_sweep(struct server *server);
+/* Another epoch than before: Redis was wiped. */
+static void learn_epoch(struct server *server, const char *epoch)
+{
+	bool same = server->epoch != NULL && strcmp(server->epoch, epoch) == 0;
+
+	if (same)
+		return;
+	if (server->epoch != NULL) {
+		log_warn("redis: was wiped; %u streams register anew", server->stream_count);
+		recover(server);
+	}
+	free(server->epoch);
+	server->epoch = xstrdup(epoch);
+}
+
+static void on_epoch(void *arg, const redisReply *reply)
+{
+	struct server *server = arg;
+	const char *epoch = reply != NULL ? store_read_epoch(reply, server->epoch_word) : NULL;
+
+	if (epoch != NULL)
+		learn_epoch(server, epoch);
+}
+
+static void ask_epoch(struct server *server)
+{
+	random_word(server->epoch_word);
+	buf_reset(server->scratch);
+	store_put_epoch(server->scratch, server->store, server->epoch_word);
+	link_command(server->link, server->scratch, on_epoch, server);
+}
 
 static void on_up(void *arg)
 {
@@ -681,8 +710,9 @@ static void on_up(void *arg)
 
 	free(server->epoch);
 	server->epoch = NULL;
-	/* The first command of all: a Redis that is wiped after the first touch shows by its epoch. */
-	ask_sweep(server);
+	server->sweeping = false;
+	/* Before the first touch, so that a Redis that is wiped behind it shows. */
+	ask_epoch(server);
 	TAILQ_FOREACH(stream, &server->connections, connection) {
 		if (stream->phase == PHASE_OPENING || stream->phase == PHASE_OPEN)
 			await_subscriptions(stream);
@@ -719,6 +749,8 @@ static void on_down(void *arg)
 
 /* --- sweeping -------------------------------------------------------------------------------- */
 
+static void ask_sweep(struct server *server);
+
 static void on_swept(void *arg, const redisReply *reply)
 {
 	struct server *server = arg;
@@ -733,25 +765,16 @@ static void on_swept(void *arg, const redisReply *reply)
 			 reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected answer");
 		return;
 	}
-	if (server->epoch != NULL && strcmp(server->epoch, epoch) != 0) {
-		log_warn("redis: was wiped; %u streams register anew", server->stream_count);
-		recover(server);
-	}
-	if (server->epoch == NULL || strcmp(server->epoch, epoch) != 0) {
-		free(server->epoch);
-		server->epoch = xstrdup(epoch);
-	}
+	learn_epoch(server, epoch);
 	if (more)
 		ask_sweep(server);
 }
 
 static void ask_sweep(struct server *server)
 {
-	char word[RANDOM_WORD_LEN + 1];
-
-	random_word(word);
+	random_word(server->epoch_word);
 	buf_reset(server->scratch);
-	store_put_sweep(server->scratch, server->store, true, word);
+	store_put_sweep(server->scratch, server->store, true, server->epoch_word);
 	server->sweeping = true;
 	server->swept_ms = times_mono_ms();
 	link_command(server->link, server->scratch, on_swept, server);
@@ -764,7 +787,10 @@ void presence_tick(struct server *server, int64_t now_ms)
 	if (!link_is_up(server->link))
 		return;
 	unsubscribe_idle(server, now_ms);
-	if (!server->sweeping && now_ms - server->swept_ms >= every)
+	if (TAILQ_EMPTY(&server->to_touch) && server->touches_asked == 0)
+		server->recovering = false;
+	/* Behind a gap the living are registered first: a sweep would take them for gone. */
+	if (!server->recovering && !server->sweeping && now_ms - server->swept_ms >= every)
 		ask_sweep(server);
 }
 

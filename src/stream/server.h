@@ -14,6 +14,7 @@
 #include <event2/listener.h>
 
 #include "auth/token.h"
+#include "base/random.h"
 #include "base/config.h"
 #include "directory/directory.h"
 #include "store/store.h"
@@ -54,6 +55,8 @@ struct server {
 	unsigned closing_count, closing_room;
 
 	char *epoch; /* presence:epoch as seen last; NULL before */
+	char epoch_word[RANDOM_WORD_LEN + 1]; /* what it becomes when Redis has none */
+	bool recovering; /* sessions are registered anew: no sweep before the last one is */
 	int64_t swept_ms; /* when the last sweep was asked for */
 	bool sweeping;
 

@@ -197,6 +197,23 @@ static bool unix_answers(const char *path)
 	return fd >= 0;
 }
 
+/* A stream that opens before Redis has answered hears `degraded` first. */
+static void wait_for_redis(struct stack *stack, const char *log)
+{
+	int64_t end = now_ms() + patience(1000);
+	char name[32];
+	bool told = false;
+
+	snprintf(name, sizeof name, "%s.log", log);
+	while (stack->redis != 0 && !told && now_ms() < end) {
+		char *text = stack_file(stack, name);
+
+		told = strstr(text, " redis: ") != NULL;
+		free(text);
+		nap();
+	}
+}
+
 void streamd_start(struct stack *stack, int index)
 {
 	const char *conf = stack_path(stack, "presence.conf"),
@@ -214,6 +231,7 @@ void streamd_start(struct stack *stack, int index)
 	stack->streamd[index] = process_start(stack, log, argv, env, stack->streamd_nofile);
 	WAIT_UNTIL(unix_answers(socket) || !process_lives(stack->streamd[index]), 10000);
 	ck_assert_msg(process_lives(stack->streamd[index]), "presence-streamd did not start");
+	wait_for_redis(stack, log);
 	free(address);
 }
 

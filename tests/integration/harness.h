@@ -102,6 +102,7 @@ struct message {
 struct listener *listener_open(struct stack *stack, const char *pattern);
 struct message *listener_next(struct listener *listener, int ms); /* NULL: none came */
 
+/* Waits until it listens and, if Redis runs, has connected to it or says why not. */
 void streamd_start(struct stack *stack, int index);
 /* Waits for its end after `signal` was sent (0: none); the exit status, or 128 + signal. */
 int streamd_end(struct stack *stack, int index, int signal);

@@ -473,6 +473,26 @@ START_TEST(a_kick_closes_every_stream_of_the_user)
 }
 END_TEST
 
+START_TEST(a_kick_reaches_a_stream_that_opened_before_redis_was_there)
+{
+	struct stack *stack = stack_new("");
+	const char *argv[] = {
+	    program("presencectl"), "-c", stack_path(stack, "presence.conf"), "kick", "1", NULL};
+	struct sse *sse;
+
+	streamd_start(stack, 0);
+	/* As fast as can be: the token and the kick are of the same second. */
+	sse = sse_open_direct(stack, 0, token_for(stack, "1"));
+	check_degraded(sse);
+	redis_start(stack, NULL);
+	sse_wait(sse, "initial", 15000);
+	ck_assert_int_eq(run(stack, NULL, NULL, argv), 0);
+	check_bye(sse, "revoked", 3000);
+	ck_assert(!redis_has(stack, "user:online:1"));
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_stream_ends_with_its_token)
 {
 	struct stack *stack = stack_start("");
@@ -809,6 +829,7 @@ int main(void)
 	tcase_add_test(tcase, a_revoked_token_gets_no_initial);
 	tcase_add_test(tcase, a_token_revoked_while_redis_was_away_is_noticed);
 	tcase_add_test(tcase, a_kick_closes_every_stream_of_the_user);
+	tcase_add_test(tcase, a_kick_reaches_a_stream_that_opened_before_redis_was_there);
 	tcase_add_test(tcase, a_stream_ends_with_its_token);
 	tcase_add_test(tcase, a_stopping_streamd_says_goodbye_over_its_drain_and_exits_well);
 	tcase_add_test(tcase, a_stream_has_a_lifetime);
