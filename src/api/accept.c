@@ -19,9 +19,11 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "base/times.h"
 
 #define LISTENER 0 /* FCGI_LISTENSOCK_FILENO, FastCGI section 2.2 */
 #define PEER_TIMEOUT 5 /* seconds that a web server may be silent in a request */
+#define STOP_LIMIT 500 /* ms in which those are served who wait already when we are to stop */
 #define OUT_OF_DESCRIPTORS_WAIT 100 /* ms */
 
 static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -30,6 +32,7 @@ static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 static volatile sig_atomic_t stopped;
 static sigset_t waiting_mask; /* lets the stop signals in; in use while we wait, and only then */
 static int listener_epoll = -1;
+static int64_t stop_by; /* ms; 0 until we are to stop */
 
 static void on_stop(int signo)
 {
@@ -106,10 +109,19 @@ static int accept_connection(void)
 	struct epoll_event event;
 	int fd;
 
-	while (!is_stopping()) {
+	for (;;) {
+		bool stopping = is_stopping();
+
+		/* Whoever waits in a socket that is ours alone (mod_fcgid) would be lost with us. */
+		if (stopping && stop_by == 0)
+			stop_by = times_mono_ms() + STOP_LIMIT;
+		if (stopping && times_mono_ms() > stop_by)
+			return -1;
 		fd = accept4(LISTENER, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			return fd;
+		if (stopping)
+			return -1;
 		if (errno == EAGAIN) {
 			epoll_pwait(listener_epoll, &event, 1, -1, &waiting_mask);
 		} else if (is_out_of_resources(errno)) {
@@ -120,7 +132,6 @@ static int accept_connection(void)
 			return -1;
 		}
 	}
-	return -1;
 }
 
 static void set_limits(int fd)

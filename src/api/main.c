@@ -24,6 +24,7 @@
 #define SOCKET_MODE 0660
 #define USAGE_ERROR 2 /* exit status: wrong options or configuration */
 #define ERR_SIZE 512
+#define DISCARD_TIMEOUT 10 /* seconds for the rest of a refused body to arrive */
 
 static const struct route routes[] = {
 	{"POST", "/auth/login/json", auth_login, ROUTE_OPEN | ROUTE_BODY | ROUTE_LOCAL_LOGIN},
@@ -68,9 +69,8 @@ static int refuse(const char *why)
 
 static size_t read_stdin(void *arg, char *data, size_t size)
 {
-	size_t done = 0;
+	size_t done = 0, *all = arg;
 
-	(void)arg;
 	while (done < size) {
 		ssize_t got = read(STDIN_FILENO, data + done, size - done);
 
@@ -78,7 +78,28 @@ static size_t read_stdin(void *arg, char *data, size_t size)
 			break;
 		done += got > 0 ? (size_t)got : 0;
 	}
+	*all += done;
 	return done;
+}
+
+/*
+ * What is left of a body that was refused. Under mod_cgid standard input and
+ * output are one socket, and closing it with bytes unread would take the answer
+ * back.
+ */
+static void discard_body(size_t done)
+{
+	const char *length = getenv("CONTENT_LENGTH");
+	size_t size = length != NULL ? strtoul(length, NULL, 10) : 0;
+	char waste[8192];
+
+	alarm(DISCARD_TIMEOUT);
+	while (done < size) {
+		size_t left = size - done, step = left < sizeof waste ? left : sizeof waste;
+
+		if (read_stdin(&done, waste, step) < step)
+			return;
+	}
 }
 
 static void write_stdout(void *arg, const char *data, size_t len)
@@ -96,7 +117,8 @@ static void write_stdout(void *arg, const char *data, size_t len)
 
 static int serve_cgi(const struct config *config)
 {
-	static const struct transport transport = {read_stdin, write_stdout, NULL};
+	size_t done = 0; /* bytes of the body */
+	const struct transport transport = {read_stdin, write_stdout, &done};
 	char err[ERR_SIZE];
 	struct service *service = service_open(config, err, sizeof err);
 
@@ -104,6 +126,7 @@ static int serve_cgi(const struct config *config)
 		return refuse(err);
 	signal(SIGPIPE, SIG_IGN);
 	request_serve(service, routes, ROUTE_COUNT, environ, &transport);
+	discard_body(done);
 	service_free(service);
 	return 0;
 }

@@ -200,6 +200,7 @@ void fcgi_conn_finish(struct fcgi_conn *conn)
 	conn->env = NULL;
 	conn->request_id = 0;
 	conn->params_done = false;
+	conn->stdin_done = false;
 }
 
 /* --- what a complete record does ------------------------------------------------------------- */
@@ -250,8 +251,8 @@ static enum fcgi_event on_begin(struct fcgi_conn *conn, const struct answer *ans
 
 static enum fcgi_event on_abort(struct fcgi_conn *conn, const struct answer *answer)
 {
-	(void)conn;
 	(void)answer;
+	conn->stdin_done = true; /* as far as it was coming */
 	return FCGI_EVENT_ABORT;
 }
 
@@ -268,6 +269,14 @@ static enum fcgi_event on_params(struct fcgi_conn *conn, const struct answer *an
 	conn->params_done = true;
 	free_buffer(&conn->params);
 	return conn->env != NULL ? FCGI_EVENT_REQUEST : FCGI_EVENT_BROKEN;
+}
+
+static enum fcgi_event on_stdin(struct fcgi_conn *conn, const struct answer *answer)
+{
+	(void)answer;
+	if (record_length(conn) == 0)
+		conn->stdin_done = true;
+	return FCGI_EVENT_MORE;
 }
 
 static enum fcgi_event on_get_values(struct fcgi_conn *conn, const struct answer *answer)
@@ -331,6 +340,7 @@ static const struct rule rules[FCGI_MAXTYPE + 1] = {
 	[FCGI_BEGIN_REQUEST] = {OF_ANYONE, IN_CONTENT, sizeof(FCGI_BeginRequestBody), on_begin},
 	[FCGI_ABORT_REQUEST] = {OF_RUNNING, DROPPED, FCGI_MAX_LENGTH, on_abort},
 	[FCGI_PARAMS] = {OF_RUNNING, IN_PARAMS, FCGI_PARAMS_LIMIT, on_params},
+	[FCGI_STDIN] = {OF_RUNNING, DROPPED, FCGI_MAX_LENGTH, on_stdin},
 	[FCGI_GET_VALUES] = {OF_MANAGEMENT, IN_CONTENT, FCGI_MANAGEMENT_LIMIT, on_get_values},
 };
 static const struct rule unknown_type = {OF_MANAGEMENT, DROPPED, FCGI_MANAGEMENT_LIMIT,

@@ -30,7 +30,8 @@ enum fcgi_state { FCGI_STATE_HEADER, FCGI_STATE_CONTENT, FCGI_STATE_PADDING };
 
 /*
  * One connection: 48 bytes, and nothing allocated while a request runs whose
- * parameters are taken. Of its fields the owner reads request_id and keep_conn.
+ * parameters are taken. Of its fields the owner reads request_id, keep_conn and
+ * stdin_done.
  */
 struct fcgi_conn {
 	enum fcgi_state state;
@@ -41,6 +42,7 @@ struct fcgi_conn {
 	uint16_t request_id; /* of the request that runs; 0 = none */
 	bool keep_conn; /* FCGI_KEEP_CONN of that request (5.1) */
 	bool params_done; /* its empty FCGI_PARAMS has come */
+	bool stdin_done; /* its empty FCGI_STDIN has come: the peer has written all of the request */
 	struct printbuf *content; /* BEGIN or GET_VALUES so far, or NULL */
 	struct printbuf *params; /* FCGI_PARAMS content so far, or NULL */
 	char **env; /* the decoded parameters until they are taken, or NULL */

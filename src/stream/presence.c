@@ -718,6 +718,7 @@ static void on_up(void *arg)
 			await_subscriptions(stream);
 	}
 	recover(server);
+	server_redis_is_up(server);
 	server_want_turn(server);
 }
 

@@ -119,6 +119,11 @@ static void on_accept_again(evutil_socket_t fd, short what, void *arg)
 		set_accepting(server, true);
 }
 
+void server_redis_is_up(struct server *server)
+{
+	event_active(server->accept_again, EV_TIMEOUT, 0);
+}
+
 /* --- stopping -------------------------------------------------------------------------------- */
 
 static void stop_when_done(struct server *server)
@@ -285,10 +290,11 @@ struct server *server_new(struct config *config, const char *file, struct token_
 
 	evutil_make_socket_nonblocking(listen_fd);
 	server->listener = evconnlistener_new(server->base, on_accept, server,
-					      LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_CLOSE_ON_FREE, 0,
+					      LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_CLOSE_ON_FREE |
+						      LEV_OPT_DISABLED,
+					      0,
 					      listen_fd);
 	evconnlistener_set_error_cb(server->listener, on_accept_error);
-	server->accepting = true;
 	return server;
 }
 
@@ -297,6 +303,8 @@ void server_run(struct server *server)
 	notify_manager("READY=1");
 	link_start(server->link);
 	set_timer(server->tick, TICK_MS);
+	/* The first clients wait in the socket until Redis answers, but no longer than for any command. */
+	set_timer(server->accept_again, server->config->redis.timeout_ms);
 	event_base_dispatch(server->base);
 }
 

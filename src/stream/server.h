@@ -82,6 +82,9 @@ void server_free(struct server *server);
 /* At the end of this turn of the loop: flush streams, ask Redis, write to it. */
 void server_want_turn(struct server *server);
 
+/* Redis answers: no reason to keep the first clients waiting. */
+void server_redis_is_up(struct server *server);
+
 /* A connection is gone: the listener may accept again. */
 void server_connection_closed(struct server *server);
 

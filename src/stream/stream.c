@@ -228,7 +228,10 @@ void stream_flush(struct stream *stream)
 		return;
 	if (stream->phase == PHASE_ENDING) {
 		if (!stream->fcgi.keep_conn || stream->server->draining) {
-			stream_destroy(stream);
+			/* A web server that is still writing the request would take a closed
+			 * connection for an error and drop our answer. */
+			if (stream->fcgi.request_id == 0 || stream->fcgi.stdin_done)
+				stream_destroy(stream);
 			return;
 		}
 		fcgi_conn_finish(&stream->fcgi);
@@ -596,6 +599,8 @@ static bool feed(struct stream *stream, const uint8_t *data, size_t len)
 			stream_destroy(stream);
 			return false;
 		}
+		if (stream->phase == PHASE_ENDING && stream->fcgi.stdin_done)
+			make_dirty(stream);
 		if (event == FCGI_EVENT_CLOSE) {
 			stream->fcgi.keep_conn = false;
 			stream->phase = PHASE_ENDING;

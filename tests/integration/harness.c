@@ -325,8 +325,14 @@ void lighttpd_start(struct stack *stack)
 		write_lighttpd_conf(stack);
 		stack->lighttpd = process_start(stack, "lighttpd", argv, NULL, 0);
 		WAIT_UNTIL(port_answers(stack->port) || !process_lives(stack->lighttpd), 10000);
-		if (process_lives(stack->lighttpd))
+		if (process_lives(stack->lighttpd)) {
+			/*
+			 * Answered when presence-api has started. Before its exec it would
+			 * take lighttpd's SIGTERM with lighttpd's own handler, and stay.
+			 */
+			HTTP(stack, .path = stack->base);
 			return;
+		}
 		process_end(&stack->lighttpd, 0, "lighttpd", 1000);
 	}
 	ck_abort_msg("lighttpd did not start");
