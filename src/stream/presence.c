@@ -216,10 +216,19 @@ static void forget_snapshot(struct stream *stream)
 	outbox_clear(&stream->held);
 }
 
+/* The stream's part of a recovery is done, one way or the other. */
+static void end_recovery(struct stream *stream)
+{
+	if (stream->recovering)
+		stream->server->recovering--;
+	stream->recovering = false;
+}
+
 void presence_close(struct stream *stream)
 {
 	struct server *server = stream->server;
 
+	end_recovery(stream);
 	if (stream->has_session)
 		remember_closing(server, stream);
 	stream->has_session = false;
@@ -271,6 +280,7 @@ struct touch_batch {
 static void on_verdict(struct stream *stream, enum store_verdict verdict)
 {
 	stream->touching = false;
+	end_recovery(stream);
 	switch (verdict) {
 	case STORE_DONE:
 		stream->admitted = stream->was_admitted = true;
@@ -505,7 +515,8 @@ static void flush_snapshots(struct server *server)
 {
 	struct stream *stream;
 
-	while (server->snapshots_asked < SNAPSHOTS_ASKED_MAX &&
+	/* Behind a wipe, the others' sessions first: they would look offline. */
+	while (server->recovering == 0 && server->snapshots_asked < SNAPSHOTS_ASKED_MAX &&
 	       (stream = TAILQ_FIRST(&server->to_snapshot)) != NULL) {
 		TAILQ_REMOVE(&server->to_snapshot, stream, snapshot_link);
 		ask_snapshot(stream);
@@ -661,11 +672,12 @@ static void recover(struct server *server)
 {
 	struct stream *stream;
 
-	server->recovering = true;
 	TAILQ_FOREACH(stream, &server->connections, connection) {
 		if (stream->phase != PHASE_OPENING && stream->phase != PHASE_OPEN)
 			continue;
 		stream->admitted = false;
+		server->recovering += !stream->recovering;
+		stream->recovering = true;
 		forget_snapshot(stream);
 		want_touch(stream);
 	}
@@ -734,6 +746,7 @@ static void on_down(void *arg)
 	TAILQ_FOREACH(stream, &server->connections, connection) {
 		if (stream->phase != PHASE_OPENING && stream->phase != PHASE_OPEN)
 			continue;
+		end_recovery(stream);
 		forget_snapshot(stream);
 		if (stream->in_touch)
 			TAILQ_REMOVE(&server->to_touch, stream, touch);
@@ -788,10 +801,8 @@ void presence_tick(struct server *server, int64_t now_ms)
 	if (!link_is_up(server->link))
 		return;
 	unsubscribe_idle(server, now_ms);
-	if (TAILQ_EMPTY(&server->to_touch) && server->touches_asked == 0)
-		server->recovering = false;
 	/* Behind a gap the living are registered first: a sweep would take them for gone. */
-	if (!server->recovering && !server->sweeping && now_ms - server->swept_ms >= every)
+	if (server->recovering == 0 && !server->sweeping && now_ms - server->swept_ms >= every)
 		ask_sweep(server);
 }
 

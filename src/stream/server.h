@@ -56,7 +56,7 @@ struct server {
 
 	char *epoch; /* presence:epoch as seen last; NULL before */
 	char epoch_word[RANDOM_WORD_LEN + 1]; /* what it becomes when Redis has none */
-	bool recovering; /* sessions are registered anew: no sweep before the last one is */
+	unsigned recovering; /* streams to be registered anew before the next snapshot or sweep */
 	int64_t swept_ms; /* when the last sweep was asked for */
 	bool sweeping;
 

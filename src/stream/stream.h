@@ -53,6 +53,7 @@ struct stream {
 	bool touch_again; /* and another one is wanted after it */
 	bool admitted; /* Redis has the session and the token is not revoked */
 	bool was_admitted; /* once at least: from then on its touches only renew */
+	bool recovering; /* counted in server->recovering */
 	bool subscribed; /* all its topics are */
 	bool has_session; /* Redis may hold the session: tell it when the stream closes */
 
