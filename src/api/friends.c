@@ -11,11 +11,12 @@ static void put_friends(struct printbuf *out, const struct friends *friends)
 	buf_puts(out, "[");
 	for (size_t i = 0; i < friends->count; i++) {
 		const struct friend *friend = &friends->list[i];
+		const char *name = friends_name(friends, friend);
 
 		buf_puts(out, i == 0 ? "{\"user_id\":" : ",{\"user_id\":");
 		userid_put_json(out, &friend->user);
 		buf_puts(out, ",\"name\":");
-		json_put_string(out, friend->name, strlen(friend->name));
+		json_put_string(out, name, strlen(name));
 		buf_puts(out, "}");
 	}
 	buf_puts(out, "]");

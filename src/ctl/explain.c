@@ -79,7 +79,7 @@ static void gather_friendship(struct ctl *ctl, struct facts *facts)
 	for (size_t i = 0; i < friends.count; i++) {
 		if (userid_equal(&friends.list[i].user, &facts->id)) {
 			facts->friendship = FRIEND_YES;
-			facts->name = xstrdup(friends.list[i].name);
+			facts->name = xstrdup(friends_name(&friends, &friends.list[i]));
 		}
 	}
 	friends_free(&friends);

@@ -84,9 +84,9 @@ void account_free(struct account *account)
 
 void friends_free(struct friends *friends)
 {
-	for (size_t i = 0; i < friends->count; i++)
-		free(friends->list[i].name);
 	free(friends->list);
+	if (friends->names != NULL)
+		printbuf_free(friends->names);
 	memset(friends, 0, sizeof *friends);
 }
 

@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/config.h"
 #include "base/userid.h"
 
@@ -53,14 +54,24 @@ struct account {
 
 struct friend {
 	struct userid user;
-	char *name;
+	size_t name; /* where in `names` it is */
 };
 
-/* Distinct friends in the query's order; rows whose id is no user id are left out and logged. */
+/*
+ * Distinct friends in the query's order; rows whose id is no user id are left
+ * out and logged. Two pieces of memory however many friends there are: a stream
+ * that opens asks for them.
+ */
 struct friends {
 	struct friend *list;
 	size_t count;
+	struct printbuf *names; /* NUL-terminated, one behind the other; NULL without friends */
 };
+
+static inline const char *friends_name(const struct friends *friends, const struct friend *friend)
+{
+	return friends->names->buf + friend->name;
+}
 
 /* Each frees what the struct holds, not the struct, and empties it. */
 void account_free(struct account *account);

@@ -3,8 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <uthash.h>
-
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/times.h"
@@ -72,62 +70,79 @@ enum directory_result lookup_account(struct lookup *lookup, const struct lookup_
 	return reader.result;
 }
 
-struct known {
-	struct userid user;
-	UT_hash_handle hh;
-};
+#define FIRST_ROOM 64 /* places of a list that grows */
 
 struct friends_reader {
 	struct lookup *lookup;
 	struct friends *friends;
-	struct known *known; /* who is in the list */
 	size_t room; /* allocated places in the list */
 	bool is_cut;
 };
 
+/* By id; equal ones in the order of the list. */
+static int compare_places(const void *a, const void *b)
+{
+	const struct friend *one = *(struct friend *const *)a, *other = *(struct friend *const *)b;
+	int order = strcmp(one->user.text, other->user.text);
+
+	return order != 0 ? order : one < other ? -1 : 1;
+}
+
+/* Leaves the first of each user, at most max_friends. */
+static void remove_repeated(struct friends_reader *reader)
+{
+	struct friends *friends = reader->friends;
+	struct friend **sorted = xcalloc(friends->count + 1, sizeof *sorted);
+	size_t kept = 0;
+
+	for (size_t i = 0; i < friends->count; i++)
+		sorted[i] = &friends->list[i];
+	qsort(sorted, friends->count, sizeof *sorted, compare_places);
+	/* From the end, so that what a place is compared with still has its id. */
+	for (size_t i = friends->count; i-- > 1;) {
+		if (userid_equal(&sorted[i]->user, &sorted[i - 1]->user))
+			sorted[i]->user.text[0] = '\0';
+	}
+	free(sorted);
+	for (size_t i = 0; i < friends->count; i++) {
+		if (friends->list[i].user.text[0] == '\0')
+			continue;
+		reader->is_cut = kept == reader->lookup->max_friends;
+		if (reader->is_cut)
+			break;
+		friends->list[kept++] = friends->list[i];
+	}
+	friends->count = kept;
+}
+
 static void append(struct friends_reader *reader, const struct userid *id, const char *name)
 {
 	struct friends *friends = reader->friends;
+	struct friend *friend;
 
 	if (friends->count == reader->room) {
-		reader->room = reader->room != 0 ? 2 * reader->room : 16;
+		reader->room = reader->room != 0 ? 2 * reader->room : FIRST_ROOM;
 		friends->list = xrealloc(friends->list, reader->room * sizeof *friends->list);
 	}
-	friends->list[friends->count].user = *id;
-	friends->list[friends->count].name = xstrdup(name);
-	friends->count++;
+	if (friends->names == NULL)
+		friends->names = buf_new();
+	friend = &friends->list[friends->count++];
+	friend->user = *id;
+	friend->name = buf_len(friends->names);
+	buf_put(friends->names, name, strlen(name) + 1);
 }
 
 static void on_friend_row(void *arg, const char *const columns[SQL_COLUMNS_MAX])
 {
 	struct friends_reader *reader = arg;
-	struct known *known;
 	struct userid id;
 
 	if (reader->is_cut || !read_id(reader->lookup, "friends_query", columns[0], &id))
 		return;
-	HASH_FIND_STR(reader->known, id.text, known);
-	if (known != NULL)
-		return;
-	if (reader->friends->count == reader->lookup->max_friends) {
-		reader->is_cut = true;
-		return;
-	}
-	known = xcalloc(1, sizeof *known);
-	known->user = id;
-	HASH_ADD_STR(reader->known, user.text, known);
 	append(reader, &id, columns[1] != NULL ? columns[1] : "");
-}
-
-static void forget_known(struct friends_reader *reader)
-{
-	struct known *known, *next;
-
-	HASH_ITER(hh, reader->known, known, next)
-	{
-		HASH_DEL(reader->known, known);
-		free(known);
-	}
+	/* However often a query repeats a row, no more than so many are held. */
+	if (reader->friends->count == 2 * reader->lookup->max_friends)
+		remove_repeated(reader);
 }
 
 /* The members of user:friends:{id}; false with blocking_error(). */
@@ -167,9 +182,10 @@ enum directory_result lookup_friends(struct lookup *lookup, const struct lookup_
 		why = sql_error(source->sql);
 	if (source->redis != NULL && !read_set(&reader, source->redis, user))
 		why = blocking_error(source->redis);
-	forget_known(&reader);
 	if (why != NULL)
 		return failed(lookup, "friends", why);
+	if (!reader.is_cut)
+		remove_repeated(&reader);
 	if (reader.is_cut && lookup_may_complain(lookup, COMPLAINT_CUT))
 		log_warn("directory: user %s has more than %zu friends: the others are left out",
 			 user, lookup->max_friends);

@@ -17,6 +17,8 @@
 
 #include <uthash.h>
 
+#include "store/status.h"
+
 #define HUB_IDLE_MS 5000 /* a topic without subscribers keeps its subscription that long */
 #define HUB_CHANNEL_MAX 128 /* bytes of a channel's name, without the prefix */
 
@@ -41,6 +43,9 @@ struct topic {
 	enum topic_state state;
 	int64_t idle_ms;
 	struct hub_edges subscribers;
+	struct status status; /* of the user it is about, as Redis said when it was asked */
+	int64_t asked_ms; /* when; 0: `status` holds nothing, or no longer */
+	int64_t changed_ms; /* when the last message came */
 	TAILQ_ENTRY(topic) link; /* in hub->wanted or hub->idle */
 	UT_hash_handle hh;
 	char channel[]; /* without the prefix */

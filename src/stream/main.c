@@ -145,8 +145,9 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
-	/* What the directory's threads allocate, the loop frees: one arena keeps it together. */
-	mallopt(M_ARENA_MAX, 1);
+	/* The loop's arena and one for the directory's threads: in a common one they would wait for
+	 * each other, with one each the memory of many a burst would stay. */
+	mallopt(M_ARENA_MAX, 2);
 	log_setup("presence-streamd", (enum log_level)config->log.level, config->log.target == 1);
 	keys = token_keys_open(config, err, sizeof err);
 	if (keys != NULL)

@@ -13,8 +13,9 @@
 #include "stream/stream.h"
 
 #define TOUCHES_ASKED_MAX 8 /* batches of STORE_BATCH_MAX sessions under way at a time */
-#define SNAPSHOTS_ASKED_MAX 64 /* MGETs under way at a time */
+#define SNAPSHOTS_ASKED_MAX 64 /* MGETs under way at a time; snapshots in a turn of the loop */
 #define SNAPSHOT_USERS 333 /* in one MGET: about 1,000 keys */
+#define STATUS_KNOWN_MS 1000 /* for so long an answer serves further streams */
 #define CLOSINGS_MAX 100000 /* kept for a Redis that is away; older ones end by stream_ttl */
 #define MESSAGE_MAX 16384 /* bytes of a status_change */
 
@@ -371,13 +372,14 @@ void presence_renew(struct stream *stream)
 
 /* --- snapshots ------------------------------------------------------------------------------- */
 
-/* A piece of a stream's snapshot: the users from edge `first` on. */
+/* A piece of a stream's snapshot: users that Redis is asked about. */
 struct snapshot_part {
 	struct server *server;
 	struct handle stream;
 	uint32_t serial;
-	uint32_t first, end; /* places in the subscriber's list of topics */
-	bool last;
+	uint32_t count;
+	int64_t asked_ms;
+	uint32_t places[SNAPSHOT_USERS]; /* in the subscriber's list of topics */
 };
 
 static bool is_ready(const struct stream *stream)
@@ -418,28 +420,45 @@ static void finish_snapshot(struct stream *stream)
 	stream->degraded = false;
 }
 
+/*
+ * What is known of a topic is as good as asking again: a change since would have
+ * come as a message. Only the time of the last activity moves without one, hence
+ * the age.
+ */
+static bool is_known(const struct server *server, const struct topic *topic, int64_t now_ms)
+{
+	return topic->asked_ms > server->gap_ms && now_ms - topic->asked_ms <= STATUS_KNOWN_MS;
+}
+
+static void add_user(struct stream *stream, const char *id, const struct status *status)
+{
+	struct printbuf *out = stream->initial;
+	struct userid user;
+
+	memcpy(user.text, id, strlen(id) + 1);
+	buf_puts(out, buf_len(out) > 1 ? ",\"" : "\"");
+	buf_puts(out, id);
+	buf_puts(out, "\":");
+	status_put_json(out, &user, status, NULL);
+}
+
 /* Appends the users of one part; false when the reply is not what was asked for. */
 static bool add_part(struct stream *stream, const struct snapshot_part *part,
 		     const redisReply *reply)
 {
-	struct printbuf *out = stream->initial;
-	size_t index = 0;
-
-	for (uint32_t place = part->first; place < part->end; place++) {
-		const char *id = watched_id(
-			hub_topic_at(&stream->server->hub, &stream->subscriber, place));
-		struct userid user;
+	for (uint32_t i = 0; i < part->count; i++) {
+		struct topic *topic = hub_topic_at(&stream->server->hub, &stream->subscriber,
+						   part->places[i]);
 		struct status status;
 
-		if (id == NULL)
-			continue;
-		if (!status_read(reply, index++, &status))
+		if (!status_read(reply, i, &status))
 			return false;
-		memcpy(user.text, id, strlen(id) + 1);
-		buf_puts(out, buf_len(out) > 1 ? ",\"" : "\"");
-		buf_puts(out, id);
-		buf_puts(out, "\":");
-		status_put_json(out, &user, &status, NULL);
+		add_user(stream, watched_id(topic), &status);
+		/* A message since may be about a later change, and one before the asking is in it. */
+		if (part->asked_ms > topic->changed_ms) {
+			topic->status = status;
+			topic->asked_ms = part->asked_ms;
+		}
 	}
 	return true;
 }
@@ -454,73 +473,94 @@ static void on_snapshot(void *arg, const redisReply *reply)
 	if (reply != NULL && stream != NULL && stream->snapshot_serial == part->serial) {
 		if (!add_part(stream, part, reply))
 			link_lost(server->link, "a snapshot failed");
-		else if (part->last)
+		else if (--stream->parts_asked == 0)
 			finish_snapshot(stream);
 	}
 	free(part);
 	server_want_turn(server);
 }
 
-static void ask_part(struct stream *stream, uint32_t first, uint32_t end, unsigned users)
+static struct snapshot_part *part_new(const struct stream *stream, int64_t now_ms)
+{
+	struct snapshot_part *part = xmalloc(sizeof *part);
+
+	part->server = stream->server;
+	part->stream = handle_of(stream);
+	part->serial = stream->snapshot_serial;
+	part->count = 0;
+	part->asked_ms = now_ms;
+	return part;
+}
+
+static void ask_part(struct stream *stream, struct snapshot_part *part)
 {
 	struct server *server = stream->server;
-	struct snapshot_part *part = xmalloc(sizeof *part);
 	struct userid user;
 
-	*part = (struct snapshot_part){.server = server,
-				       .stream = handle_of(stream),
-				       .serial = stream->snapshot_serial,
-				       .first = first,
-				       .end = end,
-				       .last = end == stream->subscriber.topics.count};
 	buf_reset(server->scratch);
-	status_put_mget(server->scratch, users);
-	for (uint32_t place = first; place < end; place++) {
-		const char *id = watched_id(hub_topic_at(&server->hub, &stream->subscriber, place));
+	status_put_mget(server->scratch, part->count);
+	for (uint32_t i = 0; i < part->count; i++) {
+		const char *id = watched_id(
+			hub_topic_at(&server->hub, &stream->subscriber, part->places[i]));
 
-		if (id == NULL)
-			continue;
 		memcpy(user.text, id, strlen(id) + 1);
 		status_put_keys(server->scratch, server->config->redis.prefix, &user);
 	}
+	stream->parts_asked++;
 	server->snapshots_asked++;
 	link_command(server->link, server->scratch, on_snapshot, part);
 }
 
-static void ask_snapshot(struct stream *stream)
+/* Many streams watch the same users: Redis is asked only about those it was not asked just now. */
+static void ask_snapshot(struct stream *stream, int64_t now_ms)
 {
-	const struct hub *hub = &stream->server->hub;
-	uint32_t end = 0, first = 0;
-	unsigned users = 0;
+	const struct server *server = stream->server;
+	struct snapshot_part *part = NULL;
 
 	stream->snapshot = SNAPSHOT_ASKED;
 	stream->snapshot_serial++;
+	stream->parts_asked = 0;
 	stream->initial = buf_new();
 	buf_puts(stream->initial, "{");
-	while (end < stream->subscriber.topics.count) {
-		users += watched_id(hub_topic_at(hub, &stream->subscriber, end++)) != NULL;
-		if (users == SNAPSHOT_USERS) {
-			ask_part(stream, first, end, users);
-			first = end;
-			users = 0;
+	for (uint32_t place = 0; place < stream->subscriber.topics.count; place++) {
+		const struct topic *topic = hub_topic_at(&server->hub, &stream->subscriber, place);
+		const char *id = watched_id(topic);
+
+		if (id == NULL)
+			continue;
+		if (is_known(server, topic, now_ms)) {
+			add_user(stream, id, &topic->status);
+			continue;
+		}
+		if (part == NULL)
+			part = part_new(stream, now_ms);
+		part->places[part->count++] = place;
+		if (part->count == SNAPSHOT_USERS) {
+			ask_part(stream, part);
+			part = NULL;
 		}
 	}
-	if (users > 0)
-		ask_part(stream, first, end, users);
-	else if (first == 0) /* nobody to ask for */
+	if (part != NULL)
+		ask_part(stream, part);
+	if (stream->parts_asked == 0)
 		finish_snapshot(stream);
 }
 
 static void flush_snapshots(struct server *server)
 {
+	int64_t now_ms = times_mono_ms();
 	struct stream *stream;
 
 	/* Behind a wipe, the others' sessions first: they would look offline. */
-	while (server->recovering == 0 && server->snapshots_asked < SNAPSHOTS_ASKED_MAX &&
-	       (stream = TAILQ_FIRST(&server->to_snapshot)) != NULL) {
+	for (unsigned i = 0; i < SNAPSHOTS_ASKED_MAX; i++) {
+		stream = TAILQ_FIRST(&server->to_snapshot);
+		if (stream == NULL || server->recovering > 0 ||
+		    server->snapshots_asked >= SNAPSHOTS_ASKED_MAX)
+			return; /* an answer is what brings the next turn */
 		TAILQ_REMOVE(&server->to_snapshot, stream, snapshot_link);
-		ask_snapshot(stream);
+		ask_snapshot(stream, now_ms);
 	}
+	server_want_turn(server);
 }
 
 /* --- subscriptions --------------------------------------------------------------------------- */
@@ -642,10 +682,12 @@ static void on_inbox_message(struct server *server, const struct topic *topic, c
 static void on_message(void *arg, const char *channel, const char *text, size_t len)
 {
 	struct server *server = arg;
-	const struct topic *topic = hub_find(&server->hub, channel);
+	struct topic *topic = hub_find(&server->hub, channel);
 
 	if (topic == NULL)
 		return;
+	topic->changed_ms = times_mono_ms();
+	topic->asked_ms = 0;
 	if (watched_id(topic) != NULL)
 		on_status_message(server, topic, text, len);
 	else
@@ -672,6 +714,7 @@ static void recover(struct server *server)
 {
 	struct stream *stream;
 
+	server->gap_ms = times_mono_ms();
 	TAILQ_FOREACH(stream, &server->connections, connection) {
 		if (stream->phase != PHASE_OPENING && stream->phase != PHASE_OPEN)
 			continue;
@@ -742,6 +785,7 @@ static void on_down(void *arg)
 	struct stream *stream;
 
 	hub_unsubscribed(&server->hub);
+	server->gap_ms = times_mono_ms();
 	server->sweeping = false;
 	TAILQ_FOREACH(stream, &server->connections, connection) {
 		if (stream->phase != PHASE_OPENING && stream->phase != PHASE_OPEN)

@@ -56,6 +56,7 @@ struct server {
 
 	char *epoch; /* presence:epoch as seen last; NULL before */
 	char epoch_word[RANDOM_WORD_LEN + 1]; /* what it becomes when Redis has none */
+	int64_t gap_ms; /* what Redis said until then is not known any more */
 	unsigned recovering; /* streams to be registered anew before the next snapshot or sweep */
 	int64_t swept_ms; /* when the last sweep was asked for */
 	bool sweeping;

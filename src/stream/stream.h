@@ -60,6 +60,7 @@ struct stream {
 	struct outbox outbox;
 	struct outbox held; /* changes while the snapshot is asked for */
 	struct printbuf *initial; /* the snapshot so far */
+	uint32_t parts_asked; /* MGETs of this snapshot without an answer */
 	uint32_t snapshot_serial; /* answers to an older one are ignored */
 	uint64_t subscribe_serial;
 

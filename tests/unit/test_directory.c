@@ -143,7 +143,7 @@ static char *describe(const struct friends *friends)
 	for (size_t i = 0; i < friends->count && len < sizeof text; i++)
 		len += (size_t)snprintf(text + len, sizeof text - len, "%s%s=%s",
 					i > 0 ? " " : "", friends->list[i].user.text,
-					friends->list[i].name);
+					friends_name(friends, &friends->list[i]));
 	return text;
 }
 
