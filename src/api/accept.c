@@ -24,6 +24,7 @@
 #define LISTENER 0 /* FCGI_LISTENSOCK_FILENO, FastCGI section 2.2 */
 #define PEER_TIMEOUT 5 /* seconds that a web server may be silent in a request */
 #define STOP_LIMIT 500 /* ms in which those are served who wait already when we are to stop */
+#define LOOK_EVERY 8 /* requests between two looks for a pending signal */
 #define OUT_OF_DESCRIPTORS_WAIT 100 /* ms */
 
 static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -60,9 +61,10 @@ static void install_signals(void)
 /* Where requests follow each other so closely that we never wait, a signal stays pending. */
 static bool is_stopping(void)
 {
+	static unsigned calls;
 	sigset_t pending;
 
-	if (sigpending(&pending) != 0)
+	if (calls++ % LOOK_EVERY != 0 || sigpending(&pending) != 0)
 		return stopped;
 	for (size_t i = 0; i < STOP_SIGNALS; i++) {
 		if (sigismember(&pending, stop_signals[i]))

@@ -1,5 +1,6 @@
 #include "base/random.h"
 
+#include <pthread.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,12 +32,23 @@ unsigned random_below(unsigned limit)
 	return (unsigned)(((uint64_t)bits * limit) >> 32);
 }
 
+static EVP_MD *sha256;
+
+/* Looking an algorithm up by its name costs more than hashing a line with it. */
+static void fetch_sha256(void)
+{
+	sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 void hash_name(const char *label, const void *data, size_t len, char name[HASH_NAME_LEN + 1])
 {
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	static const char hex[] = "0123456789abcdef";
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 
-	if (context == NULL || EVP_DigestInit_ex(context, EVP_sha256(), NULL) != 1 ||
+	pthread_once(&once, fetch_sha256);
+	if (context == NULL || EVP_DigestInit_ex(context, sha256, NULL) != 1 ||
 	    EVP_DigestUpdate(context, label, strlen(label)) != 1 ||
 	    EVP_DigestUpdate(context, data, len) != 1 ||
 	    EVP_DigestFinal_ex(context, digest, NULL) != 1) {
@@ -44,6 +56,9 @@ void hash_name(const char *label, const void *data, size_t len, char name[HASH_N
 		abort();
 	}
 	EVP_MD_CTX_free(context);
-	for (size_t i = 0; i < HASH_NAME_LEN / 2; i++)
-		snprintf(name + 2 * i, 3, "%02x", digest[i]);
+	for (size_t i = 0; i < HASH_NAME_LEN / 2; i++) {
+		name[2 * i] = hex[digest[i] >> 4];
+		name[2 * i + 1] = hex[digest[i] & 15];
+	}
+	name[HASH_NAME_LEN] = '\0';
 }
