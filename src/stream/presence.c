@@ -840,7 +840,8 @@ static void ask_sweep(struct server *server)
 
 void presence_tick(struct server *server, int64_t now_ms)
 {
-	int64_t every = (int64_t)server->config->presence.sweep * 1000;
+	/* The tick that is due may come a little early or late: it is the one that counts. */
+	int64_t every = (int64_t)server->config->presence.sweep * 1000 - SERVER_TICK_MS / 2;
 
 	if (!link_is_up(server->link))
 		return;

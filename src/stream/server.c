@@ -15,7 +15,6 @@
 #include "stream/presence.h"
 #include "stream/stream.h"
 
-#define TICK_MS 200
 #define ACCEPT_PAUSE_MS 200 /* after the system had no descriptor for us */
 #define SPARE_DESCRIPTORS 64 /* for all that is no stream */
 #define SPARE_CONNECTIONS 32 /* beyond max_streams, to refuse with an answer */
@@ -227,12 +226,14 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct server *server = arg;
+	int64_t now = times_mono_ms();
 
 	(void)fd;
 	(void)what;
-	presence_tick(server, times_mono_ms());
+	presence_tick(server, now);
 	server_want_turn(server);
-	set_timer(server->tick, TICK_MS);
+	/* On the grid, so that heartbeats and this are one wake-up. */
+	set_timer(server->tick, SERVER_TICK_MS - now % SERVER_TICK_MS);
 }
 
 static void on_directory(evutil_socket_t fd, short what, void *arg)
@@ -302,7 +303,7 @@ void server_run(struct server *server)
 {
 	notify_manager("READY=1");
 	link_start(server->link);
-	set_timer(server->tick, TICK_MS);
+	set_timer(server->tick, SERVER_TICK_MS);
 	/* The first clients wait in the socket until Redis answers, but no longer than for any command. */
 	set_timer(server->accept_again, server->config->redis.timeout_ms);
 	event_base_dispatch(server->base);

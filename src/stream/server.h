@@ -23,6 +23,7 @@
 #include "stream/link.h"
 
 #define SERVER_SIGNALS 3
+#define SERVER_TICK_MS 500 /* between two looks at what time alone makes due */
 
 struct stream;
 TAILQ_HEAD(stream_list, stream);

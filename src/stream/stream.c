@@ -17,7 +17,7 @@
 
 #define REQUEST_TIMEOUT_MS 10000 /* for a request's records to arrive */
 #define ENDING_TIMEOUT_MS 5000 /* for the last bytes to be taken */
-#define HEARTBEAT_SLOT_MS 250 /* heartbeats of one slot are one turn of the loop */
+#define HEARTBEAT_SLOTS 60 /* in one heartbeat; those of a slot are one turn of the loop */
 #define READ_SIZE 16384
 #define PATH_MAX_LEN 2048
 #define STREAM_PATH "/presence/stream"
@@ -466,6 +466,7 @@ void stream_open(struct stream *stream)
 {
 	const struct config *config = stream->server->config;
 	struct printbuf *text = stream->server->scratch;
+	int64_t heartbeat = (int64_t)config->presence.heartbeat * 1000;
 	static const char degraded[] = "{\"reason\":\"redis_unavailable\"}";
 
 	buf_reset(text);
@@ -480,8 +481,8 @@ void stream_open(struct stream *stream)
 	send_text(stream, text);
 	stream->phase = PHASE_OPEN;
 	/* A little early rather than alone: what is due together is one call of the script. */
-	stream->heartbeat_ms = times_mono_ms() + (int64_t)config->presence.heartbeat * 1000;
-	stream->heartbeat_ms -= stream->heartbeat_ms % HEARTBEAT_SLOT_MS;
+	stream->heartbeat_ms = times_mono_ms() + heartbeat;
+	stream->heartbeat_ms -= stream->heartbeat_ms % (heartbeat / HEARTBEAT_SLOTS);
 	stream->deadline_ms = 0;
 	if (config->stream.max_lifetime > 0)
 		stream->deadline_ms = times_mono_ms() + lifetime_ms(config);
