@@ -15,7 +15,11 @@ PRESENCE_STREAM_MAX_STREAMS=1
 PRESENCE_STREAM_MAX_LIFETIME=200
 # mod_fcgid sends SIGTERM and one second later SIGKILL: no time to spread goodbyes.
 PRESENCE_STREAM_DRAIN=0
-export PRESENCE_STREAM_MAX_STREAMS PRESENCE_STREAM_MAX_LIFETIME PRESENCE_STREAM_DRAIN
+# mod_fcgid passes nothing on before it has 64 kB (FcgidOutputBufferSize, which no .htaccess can
+# change): so many bytes behind each event push it out. 0 where the host has set that to 0.
+PRESENCE_STREAM_PADDING=66000
+export PRESENCE_STREAM_MAX_STREAMS PRESENCE_STREAM_MAX_LIFETIME PRESENCE_STREAM_DRAIN \
+	PRESENCE_STREAM_PADDING
 
 # exec: mod_fcgid's signals must reach the program itself.
 exec "$presence/sbin/presence-streamd"

@@ -89,6 +89,7 @@ static const struct option options[] = {
 	INT(stream, max_streams, 10000, 1, 1000000),
 	INT(stream, max_streams_per_user, 10, 1, 10000),
 	INT(stream, queue_limit, 65536, 4096, 67108864),
+	INT(stream, padding, 0, 0, 262144),
 	INT(stream, max_lifetime, 600, 0, YEAR),
 	INT(stream, retry_ms, 2000, 1, 3600000),
 	INT(stream, drain, 10, 0, 3600),

@@ -60,6 +60,7 @@ struct config {
 		int max_streams;
 		int max_streams_per_user;
 		int queue_limit; /* bytes */
+		int padding; /* bytes */
 		int max_lifetime; /* seconds */
 		int retry_ms;
 		int drain; /* seconds */

@@ -27,8 +27,8 @@ static const char pass_authorization[] =
 	"Apache: CGIPassAuth On, and for mod_fcgid FcgidPassHeader Authorization; else look for a "
 	"proxy in front that drops the field";
 static const char no_buffering[] =
-	"Apache: flushpackets=on (mod_fcgid: FcgidOutputBufferSize 0); nginx: fastcgi_buffering "
-	"off; lighttpd: server.stream-response-body = 2";
+	"Apache: flushpackets=on (mod_fcgid: FcgidOutputBufferSize 0, or [stream] padding = 66000); "
+	"nginx: fastcgi_buffering off; lighttpd: server.stream-response-body = 2";
 static const char no_compression[] =
 	"leave text/event-stream out: Apache: SetEnv no-gzip 1; nginx: gzip_types; lighttpd: "
 	"deflate.mimetypes";

@@ -66,6 +66,17 @@ struct frame *sse_frame(const char *event, const void *data, size_t len)
 	return frame;
 }
 
+struct frame *sse_padding(size_t len)
+{
+	struct printbuf *text = buf_new();
+	struct frame *frame;
+
+	buf_putf(text, ":%*s\n\n", len > 3 ? (int)len - 3 : 0, "");
+	frame = frame_new(text->buf, buf_len(text));
+	printbuf_free(text);
+	return frame;
+}
+
 /* --- the outbox: a ring of frames ------------------------------------------------------------ */
 
 static struct frame **slot(struct outbox *outbox, unsigned index)
@@ -126,6 +137,15 @@ void outbox_drop_unsent(struct outbox *outbox)
 	}
 	if (outbox->count == 0)
 		release_memory(outbox);
+}
+
+size_t outbox_left_of_first(const struct outbox *outbox, const struct frame *frame)
+{
+	struct frame *const *frames = outbox->many != NULL ? outbox->many : outbox->few;
+
+	if (outbox->count == 0 || frames[outbox->first] != frame)
+		return 0;
+	return frame->len - outbox->sent;
 }
 
 void outbox_move(struct outbox *to, struct outbox *from)

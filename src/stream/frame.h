@@ -34,6 +34,8 @@ void frame_unref(struct frame *frame);
 void sse_put(struct printbuf *out, const char *event, const void *data, size_t len);
 /* An event as a frame. */
 struct frame *sse_frame(const char *event, const void *data, size_t len);
+/* A comment of len bytes (3 at least), which readers skip. */
+struct frame *sse_padding(size_t len);
 
 #define OUTBOX_INLINE 2
 
@@ -51,6 +53,9 @@ void outbox_clear(struct outbox *outbox);
 
 /* Forgets the frames of which nothing is sent yet. */
 void outbox_drop_unsent(struct outbox *outbox);
+
+/* Bytes still to send of this frame, when it is the first one; else 0. */
+size_t outbox_left_of_first(const struct outbox *outbox, const struct frame *frame);
 
 /* Moves all frames of `from` behind those of `to`. */
 void outbox_move(struct outbox *to, struct outbox *from);

@@ -165,6 +165,14 @@ static void on_stop_now(evutil_socket_t fd, short what, void *arg)
 	event_base_loopexit(server->base, NULL);
 }
 
+static void set_padding(struct server *server)
+{
+	size_t len = (size_t)server->config->stream.padding;
+
+	frame_unref(server->padding);
+	server->padding = len > 0 ? sse_padding(len) : NULL;
+}
+
 /* --- reloading ------------------------------------------------------------------------------- */
 
 /* SIGHUP: reads the file again; what is wrong with it is logged and changes nothing. */
@@ -191,6 +199,7 @@ static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 	server->keys = keys;
 	store_free(server->store);
 	server->store = store_new(server->config);
+	set_padding(server);
 	server->max_streams = fit_streams((unsigned)server->config->stream.max_streams);
 	log_setup("presence-streamd", (enum log_level)server->config->log.level,
 		  server->config->log.target == 1);
@@ -267,6 +276,7 @@ struct server *server_new(struct config *config, const char *file, struct token_
 	server->directory = directory;
 	server->store = store_new(config);
 	server->scratch = buf_new();
+	set_padding(server);
 	hub_init(&server->hub);
 	TAILQ_INIT(&server->connections);
 	TAILQ_INIT(&server->dirty);
@@ -328,6 +338,7 @@ void server_free(struct server *server)
 		event_free(server->signals[i]);
 	event_base_free(server->base);
 	frame_unref(server->heartbeat);
+	frame_unref(server->padding);
 	printbuf_free(server->scratch);
 	store_free(server->store);
 	token_keys_free(server->keys);

@@ -64,6 +64,7 @@ struct server {
 
 	struct frame *heartbeat; /* this second's */
 	int64_t heartbeat_second;
+	struct frame *padding; /* [stream] padding; NULL = none */
 	struct printbuf *scratch; /* for commands and texts; free for use in every callback */
 	uint64_t resynced, dropped_messages; /* counted for the log */
 };

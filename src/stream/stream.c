@@ -144,6 +144,7 @@ void stream_send(struct stream *stream, struct frame *frame)
 	if (!stream->blocked && stream->outbox.count == 0)
 		stream->progress_ms = times_mono_ms();
 	outbox_push(&stream->outbox, frame);
+	stream->unpadded = true;
 	make_dirty(stream);
 }
 
@@ -159,6 +160,8 @@ static bool fits(const struct stream *stream, size_t len)
 {
 	size_t waiting = stream->outbox.bytes + stream->held.bytes;
 
+	if (stream->server->padding != NULL)
+		waiting -= outbox_left_of_first(&stream->outbox, stream->server->padding);
 	return waiting == 0 || waiting + len <= (size_t)stream->server->config->stream.queue_limit;
 }
 
@@ -208,6 +211,19 @@ static void set_blocked(struct stream *stream, bool blocked)
 	event_add(&stream->io, NULL);
 }
 
+/*
+ * The outbox is empty: pushes what was sent out of a web server that collects some
+ * bytes first. Only now, so that no more than one padding ever waits, as the first frame.
+ */
+static enum outbox_result send_padding(struct stream *stream)
+{
+	bool progress;
+
+	stream->unpadded = false;
+	outbox_push(&stream->outbox, stream->server->padding);
+	return outbox_send(&stream->outbox, stream->fd, stream->fcgi.request_id, &progress);
+}
+
 void stream_flush(struct stream *stream)
 {
 	enum outbox_result result;
@@ -217,6 +233,9 @@ void stream_flush(struct stream *stream)
 		TAILQ_REMOVE(&stream->server->dirty, stream, dirty);
 	stream->is_dirty = false;
 	result = outbox_send(&stream->outbox, stream->fd, stream->fcgi.request_id, &progress);
+	if (result == OUTBOX_EMPTY && stream->server->padding != NULL && stream->unpadded &&
+	    stream->phase == PHASE_OPEN)
+		result = send_padding(stream);
 	if (result == OUTBOX_ERROR) {
 		stream_destroy(stream);
 		return;

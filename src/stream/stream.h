@@ -48,6 +48,7 @@ struct stream {
 	bool is_dirty, in_touch, in_join; /* in the list of that name */
 	bool blocked; /* waits until the socket is writable */
 	bool resync; /* was too slow: nothing more until the outbox is empty, then `initial` */
+	bool unpadded; /* something was sent since the last padding */
 	bool degraded; /* was told so, and no `initial` since */
 	bool touching; /* a touch is sent, its answer not here */
 	bool touch_again; /* and another one is wanted after it */

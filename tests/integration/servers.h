@@ -19,6 +19,7 @@ struct site {
 	int silence;  /* seconds without a byte that the web server tolerates on a stream */
 	int slots;    /* on a shared host: the most processes of one program */
 	int lifetime; /* on a shared host: [stream] max_lifetime, seconds */
+	int padding;  /* on a shared host: [stream] padding, bytes */
 	pid_t api;    /* presence-api where the web server does not start it, else 0 */
 	pid_t front;  /* what speaks HTTP/2 to the web server for us, else 0 */
 	int api_socket, stream_socket; /* with HOLDS_SOCKETS; else -1 */
@@ -35,7 +36,7 @@ struct server {
 extern const struct server servers[];
 extern const int server_count;
 
-/* Starts nothing yet; slots and lifetime can be set. */
+/* Starts nothing yet; slots, lifetime and padding can be set. */
 struct site *site_new(const struct server *server, const char *conf, int silence);
 /* Redis, one streamd unless the web server starts it, presence-api and the web server. */
 void site_run(struct site *site);

@@ -139,10 +139,11 @@ static const char *host_conf(struct site *site)
 		       base_conf(site), site->stack->dir);
 }
 
+/* FcgidOutputBufferSize stays what it is, 64 kB: no .htaccess can change it. */
 static void write_shared_host(struct site *site)
 {
 	stack_write(site->stack, "apache.conf",
-		    text_of("%s%sFcgidOutputBufferSize 0\nFcgidIOTimeout %d\n"
+		    text_of("%s%sFcgidIOTimeout %d\n"
 			    "FcgidMaxProcessesPerClass %d\nFcgidSpawnScoreUpLimit 100\n",
 			    host_conf(site), fcgid_places(site), site->silence, site->slots));
 }
@@ -160,6 +161,7 @@ static void put_script(struct site *site, const char *name)
 	const struct change changes[] = {
 	    {"/home/USER/presence", stack_path(site->stack, "home")},
 	    {streams ? "MAX_LIFETIME=200" : NULL, text_of("MAX_LIFETIME=%d", site->lifetime)},
+	    {"PADDING=66000", text_of("PADDING=%d", site->padding)},
 	    {NULL, NULL},
 	};
 	const char *path = text_of("site/api/%s", name);

@@ -272,6 +272,7 @@ struct site *site_new(const struct server *server, const char *conf, int silence
 	site->silence = silence;
 	site->slots = 20;
 	site->lifetime = 200;
+	site->padding = 66000;
 	site->api_socket = site->stream_socket = -1;
 	give(site->stack, "");
 	give(site->stack, "key");

@@ -354,6 +354,53 @@ START_TEST(a_client_waits_in_the_socket_while_streamd_is_restarted)
 }
 END_TEST
 
+/* --- a host that buffers ------------------------------------------------------------------ */
+
+START_TEST(padding_takes_events_out_of_the_hosts_buffer)
+{
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	struct stack *stack = site->stack;
+	int64_t start = now_ms();
+	struct sse *sse = sse_open(stack, token_for(stack, "1"));
+
+	sse_ready(sse);
+	ck_assert_msg(now_ms() - start < patience(PROMPT), "the first events took %lld ms",
+		      (long long)(now_ms() - start));
+	for (int i = 0; i < 3; i++) {
+		const char *token = token_for(stack, "2");
+
+		touch(stack, token);
+		sse_wait_change(sse, "2", true, PROMPT);
+		http_ok(stack, "/api/auth/logout", token, "");
+		sse_wait_change(sse, "2", false, PROMPT);
+	}
+	sse_close(sse);
+	site_stop(site);
+}
+END_TEST
+
+/* What the test above is worth, and how docs/shared-host.md tells such a host. */
+START_TEST(without_padding_events_stay_in_the_hosts_buffer)
+{
+	struct site *site = site_new(&servers[_i], RARE, SILENT);
+	struct stack *stack = site->stack;
+	struct sse *sse;
+
+	site->padding = 0;
+	site_run(site);
+	sse = sse_open(stack, token_for(stack, "1"));
+	WAIT_UNTIL(open_streams(stack, "1") == 1, 5000);
+	touch(stack, token_for(stack, "2"));
+	ck_assert_msg(sse_next(sse, PROMPT) == NULL, "an event came: the host does not buffer");
+	stop_streamds(site);
+	sse_wait(sse, "connected", 3000);
+	sse_wait_change(sse, "2", true, 3000);
+	sse_wait(sse, "bye", 3000);
+	sse_close(sse);
+	site_stop(site);
+}
+END_TEST
+
 /* --- a process for each stream ------------------------------------------------------------ */
 
 START_TEST(who_waits_gets_the_process_of_a_stream_that_ends)
@@ -539,6 +586,10 @@ int main(void)
 				    i + 1);
 		tcase_add_loop_test(tcase, a_stopping_streamd_says_goodbye, i, i + 1);
 		if (servers[i].traits & STARTS_STREAMD) {
+			tcase_add_loop_test(tcase, padding_takes_events_out_of_the_hosts_buffer, i,
+					    i + 1);
+			tcase_add_loop_test(
+			    tcase, without_padding_events_stay_in_the_hosts_buffer, i, i + 1);
 			tcase_add_loop_test(tcase, who_waits_gets_the_process_of_a_stream_that_ends,
 					    i, i + 1);
 			tcase_add_loop_test(tcase, who_gets_no_process_is_told_to_come_again, i,

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 
 #define COUNT "/api/online-status/count"
 #define LOGOUT "/api/auth/logout"
@@ -692,6 +693,33 @@ START_TEST(a_reader_that_reads_nothing_for_two_heartbeats_is_closed)
 }
 END_TEST
 
+static int unread(struct sse *sse)
+{
+	int bytes = 0;
+
+	ck_assert_int_eq(ioctl(sse_fd(sse), FIONREAD, &bytes), 0);
+	return bytes;
+}
+
+START_TEST(padding_follows_what_is_sent_and_counts_in_no_queue)
+{
+	struct stack *stack = stack_start("stream { padding = 262144 queue_limit = 4096 }");
+	struct sse *sse = sse_open_direct(stack, 0, token_for(stack, "1"));
+
+	sse_ready(sse);
+	touch(stack, token_for(stack, "2"));
+	/* More than the socket holds: what comes now waits behind the padding. */
+	WAIT_UNTIL(unread(sse) > 50000, 5000);
+	touch(stack, token_for(stack, "3"));
+	touch(stack, token_for(stack, "4"));
+	ck_assert_str_eq(json_text(next_named(sse, "status_change", 5000)->json, "user_id"), "2");
+	ck_assert_str_eq(json_text(next_named(sse, "status_change", 5000)->json, "user_id"), "3");
+	ck_assert_str_eq(json_text(next_named(sse, "status_change", 5000)->json, "user_id"), "4");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
 /* --- refusals ----------------------------------------------------------------------------- */
 
 START_TEST(a_stream_without_a_valid_token_is_refused)
@@ -840,6 +868,7 @@ int main(void)
 	tcase_add_test(tcase, a_slow_reader_is_resynchronised_and_delays_nobody);
 	tcase_add_test(tcase, a_slow_reader_behind_the_web_server_is_resynchronised);
 	tcase_add_test(tcase, a_reader_that_reads_nothing_for_two_heartbeats_is_closed);
+	tcase_add_test(tcase, padding_follows_what_is_sent_and_counts_in_no_queue);
 
 	tcase = harness_case(suite, "refusals", 30);
 	tcase_add_test(tcase, a_stream_without_a_valid_token_is_refused);

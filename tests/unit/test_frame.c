@@ -67,6 +67,37 @@ START_TEST(an_event_is_one_name_one_data_line_and_a_blank_one)
 }
 END_TEST
 
+START_TEST(padding_is_a_comment_of_its_length)
+{
+	static const size_t lengths[] = {3, 4, 65535, 65536, 262144};
+
+	for (size_t i = 0; i < UNIT_COUNT(lengths); i++) {
+		struct frame *frame = sse_padding(lengths[i]);
+		struct outbox outbox = {0};
+		struct printbuf *bytes = buf_new(), *text;
+		bool progress;
+
+		outbox_push(&outbox, frame);
+		ck_assert_uint_eq(outbox_left_of_first(&outbox, frame), frame->len);
+		ck_assert_uint_eq(outbox_left_of_first(&outbox, NULL), 0);
+		while (outbox_send(&outbox, sockets[0], 1, &progress) == OUTBOX_BLOCKED) {
+			drain(bytes);
+			ck_assert_uint_eq(outbox_left_of_first(&outbox, frame), outbox.bytes);
+		}
+		ck_assert_uint_eq(outbox_left_of_first(&outbox, frame), 0);
+		drain(bytes);
+		text = contents(bytes, 1);
+		ck_assert_uint_eq(buf_len(text), lengths[i]);
+		ck_assert_int_eq(text->buf[0], ':');
+		ck_assert_uint_eq(strspn(text->buf + 1, " "), lengths[i] - 3);
+		ck_assert_str_eq(text->buf + lengths[i] - 2, "\n\n");
+		printbuf_free(text);
+		printbuf_free(bytes);
+		frame_unref(frame);
+	}
+}
+END_TEST
+
 START_TEST(a_shared_frame_carries_each_streams_id)
 {
 	static const uint16_t ids[] = {1, 513, 65535};
@@ -215,6 +246,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, an_event_is_one_name_one_data_line_and_a_blank_one);
+	tcase_add_test(tcase, padding_is_a_comment_of_its_length);
 	tcase_add_test(tcase, a_shared_frame_carries_each_streams_id);
 	tcase_add_test(tcase, made_records_are_sent_as_they_are);
 	tcase_add_test(tcase, what_a_slow_socket_gets_is_whole_and_in_order);
