@@ -87,6 +87,7 @@ static const struct option options[] = {
 	TEXT(stream, listen, "unix:/run/presence/stream.sock", check_listen),
 	{{"stream", "mode", "0660"}, OPTION_MODE, AT(stream.mode), 0, 0, NULL, NULL},
 	INT(stream, max_streams, 10000, 1, 1000000),
+	TEXT(stream, slots_file, "", NULL),
 	INT(stream, max_streams_per_user, 10, 1, 10000),
 	INT(stream, queue_limit, 65536, 4096, 67108864),
 	INT(stream, padding, 0, 0, 262144),

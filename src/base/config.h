@@ -58,6 +58,7 @@ struct config {
 		char *listen;
 		int mode; /* file mode of a Unix socket */
 		int max_streams;
+		char *slots_file;
 		int max_streams_per_user;
 		int queue_limit; /* bytes */
 		int padding; /* bytes */

@@ -179,8 +179,8 @@ static void set_padding(struct server *server)
 static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 {
 	/* What connections, subscriptions and threads stand on. */
-	static const char *const fixed[] = {"redis.", "directory.", "stream.listen", "stream.mode",
-					    NULL};
+	static const char *const fixed[] = {"redis.",	   "directory.",	"stream.listen",
+					    "stream.mode", "stream.slots_file", NULL};
 	struct server *server = arg;
 	char err[1024];
 	struct config *fresh = config_load(server->file, err, sizeof err);
@@ -265,8 +265,18 @@ struct server *server_new(struct config *config, const char *file, struct token_
 	} signals[SERVER_SIGNALS] = {{SIGTERM, on_stop}, {SIGINT, on_stop}, {SIGHUP, on_reload}};
 	struct server *server = xcalloc(1, sizeof *server);
 
+	if (config->stream.slots_file[0] != '\0') {
+		server->slots = slots_open(config->stream.slots_file);
+		if (server->slots == NULL) {
+			log_error("stream.slots_file: %s: %s", config->stream.slots_file,
+				  strerror(errno));
+			free(server);
+			return NULL;
+		}
+	}
 	server->base = event_base_new();
 	if (server->base == NULL) {
+		slots_close(server->slots);
 		free(server);
 		return NULL;
 	}
@@ -339,6 +349,7 @@ void server_free(struct server *server)
 	event_base_free(server->base);
 	frame_unref(server->heartbeat);
 	frame_unref(server->padding);
+	slots_close(server->slots);
 	printbuf_free(server->scratch);
 	store_free(server->store);
 	token_keys_free(server->keys);

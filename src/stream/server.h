@@ -21,6 +21,7 @@
 #include "stream/frame.h"
 #include "stream/hub.h"
 #include "stream/link.h"
+#include "stream/slots.h"
 
 #define SERVER_SIGNALS 3
 #define SERVER_TICK_MS 500 /* between two looks at what time alone makes due */
@@ -49,6 +50,7 @@ struct server {
 	struct stream_list joining; /* wait for their subscriptions, in the order of their serials */
 	struct stream_list to_snapshot; /* ready to be asked for */
 	unsigned connection_count, stream_count, max_streams;
+	struct slots *slots; /* that streams of all processes share; NULL = our own count is all */
 	unsigned touches_asked, snapshots_asked; /* commands without an answer */
 	uint32_t next_generation;
 
@@ -73,7 +75,8 @@ struct server {
  * Makes a server on a listening socket. The socket and the keys are its own
  * from then on. The configuration, whose values a SIGHUP changes, its file's
  * name and the directory stay the caller's and must outlive it. NULL: the
- * system has no event loop for us, and nothing was taken over.
+ * system has no event loop for us or slots_file cannot be used, which is
+ * logged, and nothing was taken over.
  */
 struct server *server_new(struct config *config, const char *file, struct token_keys *keys,
 			  struct directory *directory, int listen_fd);

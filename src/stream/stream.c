@@ -95,11 +95,36 @@ struct stream *stream_new(struct server *server, int fd)
 	return stream;
 }
 
+/* Counts the stream, here and among all processes; false when there is no place. */
+static bool take_place(struct stream *stream)
+{
+	struct server *server = stream->server;
+
+	if (server->stream_count >= server->max_streams)
+		return false;
+	if (server->slots != NULL) {
+		stream->slot = slots_take(server->slots,
+					  (unsigned)server->config->stream.max_streams);
+		if (stream->slot < 0)
+			return false;
+	}
+	server->stream_count++;
+	stream->phase = PHASE_TICKET;
+	return true;
+}
+
+static void give_place(struct stream *stream)
+{
+	if (stream->server->slots != NULL)
+		slots_give(stream->server->slots, stream->slot);
+	stream->server->stream_count--;
+}
+
 /* Leaves Redis, the hub and the directory; the connection stays. */
 static void leave(struct stream *stream)
 {
 	if (stream->phase > PHASE_REQUEST && stream->phase < PHASE_ENDING)
-		stream->server->stream_count--;
+		give_place(stream);
 	if (stream->call != NULL)
 		directory_cancel(stream->call);
 	stream->call = NULL;
@@ -345,7 +370,7 @@ void stream_ask_friends(struct stream *stream)
 					     stream);
 }
 
-/* Path, method and limits; the first thing that is wrong, or PROBLEM_NONE. */
+/* Path and method; the first thing that is wrong, or PROBLEM_NONE. */
 static enum problem_kind check_request(const struct server *server, char *const *env,
 				       const char **why)
 {
@@ -362,8 +387,6 @@ static enum problem_kind check_request(const struct server *server, char *const 
 		return PROBLEM_METHOD_NOT_ALLOWED;
 	if (server->draining)
 		return PROBLEM_SHUTTING_DOWN;
-	if (server->stream_count >= server->max_streams)
-		return PROBLEM_SERVER_FULL;
 	return PROBLEM_NONE;
 }
 
@@ -396,8 +419,6 @@ static void authenticate(struct stream *stream, char *const *env)
 	enum problem_kind wrong =
 		credentials_verify(server->keys, env, times_wall_ms() / 1000, &token, &why);
 
-	server->stream_count++;
-	stream->phase = PHASE_TICKET;
 	if (wrong == PROBLEM_NONE)
 		stream_admit(stream, &token);
 	else if (wrong != PROBLEM_TOKEN_MISSING ||
@@ -448,6 +469,8 @@ static void on_request(struct stream *stream)
 		answer_options(stream, origin);
 	else if (wrong != PROBLEM_NONE)
 		stream_refuse(stream, wrong, why);
+	else if (!take_place(stream))
+		stream_refuse(stream, PROBLEM_SERVER_FULL, NULL);
 	else
 		authenticate(stream, env);
 	free(env);

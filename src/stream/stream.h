@@ -40,6 +40,7 @@ struct stream {
 	struct subscriber subscriber;
 	struct event io, timer;
 	int fd;
+	int slot; /* of server->slots, from TICKET to OPEN */
 	uint32_t generation; /* tells this stream from an earlier one of the same number */
 	struct fcgi_conn fcgi;
 	enum stream_phase phase;

@@ -18,6 +18,7 @@ struct site {
 	const struct server *server;
 	int silence;  /* seconds without a byte that the web server tolerates on a stream */
 	int slots;    /* on a shared host: the most processes of one program */
+	int streams;  /* on a shared host: [stream] max_streams, over all processes */
 	int lifetime; /* on a shared host: [stream] max_lifetime, seconds */
 	int padding;  /* on a shared host: [stream] padding, bytes */
 	pid_t api;    /* presence-api where the web server does not start it, else 0 */
@@ -36,7 +37,7 @@ struct server {
 extern const struct server servers[];
 extern const int server_count;
 
-/* Starts nothing yet; slots, lifetime and padding can be set. */
+/* Starts nothing yet; slots, streams, lifetime and padding can be set. */
 struct site *site_new(const struct server *server, const char *conf, int silence);
 /* Redis, one streamd unless the web server starts it, presence-api and the web server. */
 void site_run(struct site *site);

@@ -161,6 +161,7 @@ static void put_script(struct site *site, const char *name)
 	const struct change changes[] = {
 	    {"/home/USER/presence", stack_path(site->stack, "home")},
 	    {streams ? "MAX_LIFETIME=200" : NULL, text_of("MAX_LIFETIME=%d", site->lifetime)},
+	    {"MAX_STREAMS=50", text_of("MAX_STREAMS=%d", site->streams)},
 	    {"PADDING=66000", text_of("PADDING=%d", site->padding)},
 	    {NULL, NULL},
 	};
@@ -179,6 +180,7 @@ static void fill_folder(struct site *site, const struct change *htaccess)
 	mkdir(stack_path(stack, "site"), 0755);
 	mkdir(stack_path(stack, "site/api"), 0755);
 	mkdir(stack_path(stack, "home"), 0755);
+	give(stack, "home");
 	mkdir(stack_path(stack, "home/sbin"), 0755);
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
 		ck_assert_int_eq(symlink(site_program(site, names[i]),

@@ -271,6 +271,7 @@ struct site *site_new(const struct server *server, const char *conf, int silence
 	site->server = server;
 	site->silence = silence;
 	site->slots = 20;
+	site->streams = 50;
 	site->lifetime = 200;
 	site->padding = 66000;
 	site->api_socket = site->stream_socket = -1;

@@ -424,6 +424,48 @@ START_TEST(who_waits_gets_the_process_of_a_stream_that_ends)
 }
 END_TEST
 
+START_TEST(one_stream_too_many_is_refused_at_once)
+{
+	struct site *site = site_new(&servers[_i], RARE, SILENT);
+	struct stack *stack = site->stack;
+	struct sse *first, *second, *third;
+	struct response *refusal;
+	pid_t list[16];
+
+	site->slots = 3;
+	site->streams = 2;
+	site_run(site);
+	first = sse_open(stack, token_for(stack, "1"));
+	sse_ready(first);
+	second = sse_open(stack, token_for(stack, "2"));
+	sse_ready(second);
+	for (int i = 0; i < 3; i++) {
+		refusal = HTTP(stack, .path = STREAM, .token = token_for(stack, "3"));
+		check_problem(refusal, 503, "server_full");
+		ck_assert_int_gt(atoi(header_of(refusal->head, "Retry-After") ?: "0"), 0);
+		/* The first one has its process started, for which mod_fcgid takes a second. */
+		ck_assert_msg(refusal->ms < patience(PROMPT + (i == 0 ? 1000 : 0)),
+			      "the refusal took %d ms", refusal->ms);
+	}
+	/* A place comes free when a stream ends, and when its process is killed. */
+	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "1"), "");
+	sse_wait(first, "bye", 3000);
+	third = open_again(stack, token_for(stack, "3"));
+	sse_ready(third);
+	check_problem(HTTP(stack, .path = STREAM, .token = token_for(stack, "4")), 503,
+		      "server_full");
+	for (int i = site_streamds(site, list, 16) - 1; i >= 0; i--)
+		kill(list[i], SIGKILL);
+	sse_close(first);
+	first = open_again(stack, token_for(stack, "4"));
+	sse_ready(first);
+	sse_close(first);
+	sse_close(second);
+	sse_close(third);
+	site_stop(site);
+}
+END_TEST
+
 START_TEST(who_gets_no_process_is_told_to_come_again)
 {
 	struct site *site = site_new(&servers[_i], RARE, 2 * SILENT);
@@ -592,6 +634,8 @@ int main(void)
 			    tcase, without_padding_events_stay_in_the_hosts_buffer, i, i + 1);
 			tcase_add_loop_test(tcase, who_waits_gets_the_process_of_a_stream_that_ends,
 					    i, i + 1);
+			tcase_add_loop_test(tcase, one_stream_too_many_is_refused_at_once, i,
+					    i + 1);
 			tcase_add_loop_test(tcase, who_gets_no_process_is_told_to_come_again, i,
 					    i + 1);
 		}

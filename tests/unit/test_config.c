@@ -109,6 +109,7 @@ static const struct default_row {
 	{"stream", "listen", "unix:/run/presence/stream.sock"},
 	{"stream", "mode", "0660"},
 	{"stream", "max_streams", "10000"},
+	{"stream", "slots_file", ""},
 	{"stream", "max_streams_per_user", "10"},
 	{"stream", "queue_limit", "65536"},
 	{"stream", "padding", "0"},
