@@ -6,6 +6,8 @@ const BASE = "/api";
 const STORE = "presence-demo"; // in sessionStorage: each window can be another user
 const REFRESH_MS = 10000; // of "5 minutes ago"
 const COUNT_EVERY_MS = 30000;
+/** ?poll=MS in the page's URL: how often to ask where the site has no streams. */
+const POLL_MS = Number(new URLSearchParams(location.search).get("poll")) || undefined;
 
 const $ = (id) => document.getElementById(id);
 
@@ -114,7 +116,7 @@ async function start() {
   document.title = `${session.user.name} – Presence`;
   $("friends").replaceChildren();
 
-  client = new PresenceClient({ base: BASE, token: session.token });
+  client = new PresenceClient({ base: BASE, token: session.token, pollMs: POLL_MS });
   client.addEventListener("state", (event) => showState(event.detail.state));
   client.addEventListener("change", (event) => onChange(event.target, event.detail));
   client.addEventListener("bye", (event) => {
@@ -155,7 +157,7 @@ const STATES = {
 };
 
 function showState(state) {
-  $("connection").textContent = STATES[state];
+  $("connection").textContent = state === "live" && client.polling ? "Polling" : STATES[state];
   $("connection").dataset.state = state;
   $("app").dataset.stale = String(state !== "live");
 }

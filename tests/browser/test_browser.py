@@ -1,10 +1,11 @@
 """The demo page in a real browser: two windows, two users, one stack.
 
 test_browser.sh starts the stack (without presence-streamd, which is ours to kill) and sets
-DEMO_URL, DEMO_DIR and DEMO_BUILDDIR. SCREENSHOTS=DIR keeps pictures of the page.
+DEMO_URL, DEMO_DIR, DEMO_SRCDIR and DEMO_BUILDDIR; and PLAIN_PORT, free for a site without streams. SCREENSHOTS=DIR keeps pictures of the page.
 """
 
 import glob
+import itertools
 import json
 import os
 import re
@@ -23,11 +24,14 @@ from selenium.webdriver.chrome.service import Service
 
 URL = os.environ["DEMO_URL"]
 DIR = os.environ["DEMO_DIR"]
+SOURCE = os.environ["DEMO_SRCDIR"]
 BUILD = os.environ["DEMO_BUILDDIR"]
+PLAIN_PORT = os.environ["PLAIN_PORT"]
 CONFIG = os.path.join(DIR, "presence.conf")
 DEADLINE = 30  # seconds that anything may take
 GRACE = int(os.environ["PRESENCE_PRESENCE_GRACE"])
 SWEEP = 1
+POLL_MS = 1000  # for the page where there are no streams
 
 
 def wait_until(what, seen, deadline=DEADLINE):
@@ -72,6 +76,58 @@ class Streamd:
             self.log.close()
 
 
+PLAIN_CONF = '''
+server.document-root = "{source}/src/web"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.errorlog = "{dir}/plain-error.log"
+server.modules = ( "mod_setenv", "mod_alias", "mod_cgi" )
+server.feature-flags += ( "server.graceful-shutdown-timeout" => 1 )
+index-file.names = ( "index.html" )
+mimetype.assign = ( ".html" => "text/html; charset=utf-8", ".js" => "text/javascript",
+                    ".css" => "text/css", ".svg" => "image/svg+xml" )
+alias.url = ( "/api" => "{build}/src/presence-api" )
+$HTTP["url"] =^ "/api" {{
+    cgi.assign = ( "" => "" )
+    setenv.add-environment = ( "PRESENCE_CONFIG" => "{dir}/presence.conf" )
+}}
+'''
+
+
+class PlainCgi:
+    """A site that starts presence-api for each request and has no streams."""
+
+    URL = f"http://localhost:{PLAIN_PORT}"
+
+    def __init__(self):
+        self.conf = os.path.join(DIR, "plain.conf")
+        with open(self.conf, "w", encoding="utf-8") as conf:
+            conf.write(PLAIN_CONF.format(source=SOURCE, build=BUILD, dir=DIR, port=PLAIN_PORT))
+        self.process = None
+
+    def answers(self):
+        try:
+            with urllib.request.urlopen(self.URL + "/api/health", timeout=DEADLINE) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def start(self):
+        with open(os.path.join(DIR, "plain.log"), "ab") as log:
+            self.process = subprocess.Popen(["/usr/sbin/lighttpd", "-D", "-f", self.conf],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until("the site without streams answers", self.answers)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
 def start_browser(profile):
     options = Options()
     options.binary_location = shutil.which("chromium")
@@ -100,12 +156,12 @@ def version_of(user):
 class Window:
     """One browser window with the demo page: one user."""
 
-    def __init__(self, driver, first=False):
+    def __init__(self, driver, first=False, url=URL + "/"):
         self.driver = driver
         if not first:
             driver.switch_to.new_window("window")
         self.handle = driver.current_window_handle
-        driver.get(URL + "/")
+        driver.get(url)
 
     def run(self, script, *args):
         self.driver.switch_to.window(self.handle)
@@ -340,6 +396,70 @@ class DemoPage(unittest.TestCase):
         self.shoot(self.alice, "phone-dark")
         self.assertLessEqual(
             self.alice.run("return document.documentElement.scrollWidth"), 360)
+
+
+class Polling(unittest.TestCase):
+    """Where there are no streams the page shows the same, some seconds later."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.profile = tempfile.mkdtemp(prefix="chromium.", dir=os.path.dirname(DIR))
+        cls.addClassCleanup(shutil.rmtree, cls.profile, ignore_errors=True)
+        cls.site = PlainCgi()
+        cls.site.start()
+        cls.url = f"{cls.site.URL}/?poll={POLL_MS}"
+        cls.addClassCleanup(cls.site.stop)
+        cls.driver = start_browser(cls.profile)
+        cls.addClassCleanup(cls.driver.quit)
+
+    def polls(self, window):
+        """[status, when asked, when answered (ms)] of each time the page asked for the states."""
+        return window.run("""
+            return performance.getEntriesByType("resource")
+              .filter((entry) => entry.name.endsWith("/api/online-status/friends"))
+              .map((entry) => [entry.responseStatus, entry.startTime, entry.responseEnd]);""")
+
+    def test_friends_are_seen_without_streams(self):
+        alice = Window(self.driver, first=True, url=self.url)
+        alice.log_in("alice")
+        self.assertEqual(alice.text("#connection"), "Polling")
+        self.assertEqual(alice.friend("Bob")[0], False)
+        self.assertTrue(any(re.search(r"/api/presence/stream.*501", entry["message"])
+                            for entry in self.driver.get_log("browser")),
+                        "the stream was answered otherwise than by 501")
+
+        bob = Window(self.driver, url=self.url)
+        bob.log_in("bob")
+        wait_until("Bob is shown online", lambda: alice.friend("Bob") == [True, "Online"])
+        self.assertIn("Bob is online",
+                      alice.run("return document.getElementById('news').textContent"))
+        bob.click("#logout")
+        wait_until("Bob is shown offline", lambda: not alice.friend("Bob")[0])
+
+        self.site.stop()
+        wait_until("the page notices", lambda: alice.state() == "connecting")
+        self.site.start()
+        wait_until("the page is live again", lambda: alice.state() == "live")
+        gaps = [later[1] - earlier[1]
+                for earlier, later in itertools.pairwise(self.polls(alice))]
+        self.assertGreater(min(gaps), 0.75 * POLL_MS, "asked more often than it may")
+
+        presencectl("kick", "2")
+        wait_until("Alice is told", lambda: "ended elsewhere" in (alice.text("#notice") or ""))
+
+    def test_retry_after_is_respected(self):
+        alice = Window(self.driver, first=True, url=self.url)
+        alice.log_in("alice")
+        subprocess.run(["redis-cli", "-s", os.path.join(DIR, "redis.sock"),
+                        "client", "pause", "3000", "all"], check=True, capture_output=True)
+        wait_until("the page notices", lambda: alice.state() == "degraded")
+        wait_until("the page is live again", lambda: alice.state() == "live")
+        polls = self.polls(alice)
+        after_503 = [later[1] - earlier[2] for earlier, later in itertools.pairwise(polls)
+                     if earlier[0] == 503]
+        self.assertTrue(after_503, f"there was no 503: {polls}")
+        self.assertGreaterEqual(min(after_503), 1900, "Retry-After: 2 was not waited for")
+        alice.run("sessionStorage.clear()")
 
 
 if __name__ == "__main__":

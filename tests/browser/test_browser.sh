@@ -44,10 +44,18 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 1' HUP INT TERM
 
-port=$(/usr/bin/python3 -c 'import socket
-s = socket.socket()
-s.bind(("127.0.0.1", 0))
-print(s.getsockname()[1])')
+# Below those that the system gives to connections.
+free_port() {
+	local port
+
+	while port=$((10000 + RANDOM % 20000)); do
+		if ! (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null; then
+			echo "$port"
+			return
+		fi
+	done
+}
+port=$(free_port)
 
 # Short times, so that what they bound is seen soon.
 export PRESENCE_PRESENCE_HEARTBEAT=2 PRESENCE_PRESENCE_STREAM_TTL=6 PRESENCE_PRESENCE_GRACE=3
@@ -65,7 +73,8 @@ until [ -e "$work/demo/ready" ]; do
 	sleep 0.1
 done
 
-DEMO_URL=http://localhost:$port DEMO_DIR=$work/demo DEMO_BUILDDIR=$builddir \
-	timeout --foreground 600 /usr/bin/python3 "$srcdir/tests/browser/test_browser.py" -v &
+DEMO_URL=http://localhost:$port PLAIN_PORT=$(free_port) \
+	DEMO_DIR=$work/demo DEMO_SRCDIR=$srcdir DEMO_BUILDDIR=$builddir \
+	timeout --foreground 600 /usr/bin/python3 "$srcdir/tests/browser/test_browser.py" -v ${BROWSER_TESTS:-} &
 tests=$!
 wait "$tests"
