@@ -268,12 +268,13 @@ if [ ! -e "$dir/presence.db" ]; then
 	}
 fi
 
+start lighttpd lighttpd -D -f "$dir/lighttpd.conf"
+wait_for 15 "http://localhost:$port/api/health" api_answers
+# Last, so that it is the first to end: lighttpd still passes its goodbyes on.
 if [ "$with_streamd" != no ]; then
 	start streamd "$builddir/src/presence-streamd" -c "$config"
 	wait_for 10 presence-streamd stream_answers
 fi
-start lighttpd lighttpd -D -f "$dir/lighttpd.conf"
-wait_for 15 "http://localhost:$port/api/health" api_answers
 touch "$dir/ready"
 
 cat <<END

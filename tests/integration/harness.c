@@ -1,7 +1,6 @@
 /* The stand: its configuration, its servers, and the program that runs a suite. */
 #include "harness.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -238,31 +237,6 @@ void streamd_start(struct stack *stack, int index)
 int streamd_end(struct stack *stack, int index, int signal)
 {
 	return process_end(&stack->streamd[index], signal, "presence-streamd", 15000);
-}
-
-static int free_port(void)
-{
-	struct sockaddr_in name = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	socklen_t len = sizeof name;
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof name), 0);
-	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&name, &len), 0);
-	close(fd);
-	return ntohs(name.sin_port);
-}
-
-static bool port_answers(int port)
-{
-	struct sockaddr_in name = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-				   .sin_port = htons((uint16_t)port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool answers = connect(fd, (struct sockaddr *)&name, sizeof name) == 0;
-
-	close(fd);
-	return answers;
 }
 
 /* The configuration that a site uses, with this stack's places. */

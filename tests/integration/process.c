@@ -2,6 +2,7 @@
 #include "harness.h"
 #include "process.h"
 
+#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +13,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -347,4 +350,33 @@ void signal_and_wait_stopped(pid_t pid)
 	kill(pid, SIGSTOP);
 	ck_assert_int_eq(waitpid(pid, &status, WUNTRACED), pid);
 	ck_assert(WIFSTOPPED(status));
+}
+
+/* --- ports -------------------------------------------------------------------------------- */
+
+int free_port(void)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	uint16_t random;
+
+	do {
+		ck_assert_int_eq(getrandom(&random, sizeof random, 0), sizeof random);
+		name.sin_port = htons((uint16_t)(10000 + random % 20000));
+	} while (bind(fd, (struct sockaddr *)&name, sizeof name) != 0);
+	close(fd);
+	return ntohs(name.sin_port);
+}
+
+bool port_answers(int port)
+{
+	struct sockaddr_in name = {.sin_family = AF_INET,
+				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+				   .sin_port = htons((uint16_t)port)};
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	bool answers = connect(fd, (struct sockaddr *)&name, sizeof name) == 0;
+
+	close(fd);
+	return answers;
 }

@@ -16,4 +16,9 @@ pid_t process_start(struct stack *stack, const char *log, const char *const argv
 int process_end(pid_t *pid, int signal, const char *name, int ms);
 bool process_lives(pid_t pid);
 
+/* Free on 127.0.0.1 just now; below those that the system gives to connections, and to those who ask
+ * for any. */
+int free_port(void);
+bool port_answers(int port);
+
 #endif

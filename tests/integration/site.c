@@ -1,7 +1,6 @@
 /* What all ways of serving have in common: the site, its sockets, its programs. */
 #include "servers.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12,7 +11,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -205,34 +203,6 @@ void api_listen(struct site *site)
 }
 
 /* --- the web server ----------------------------------------------------------------------- */
-
-/* Below those that the system gives to connections and to other tests that ask for any. */
-static int free_port(void)
-{
-	struct sockaddr_in name = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	uint16_t random;
-
-	do {
-		ck_assert_int_eq(getrandom(&random, sizeof random, 0), sizeof random);
-		name.sin_port = htons((uint16_t)(10000 + random % 20000));
-	} while (bind(fd, (struct sockaddr *)&name, sizeof name) != 0);
-	close(fd);
-	return ntohs(name.sin_port);
-}
-
-static bool port_answers(int port)
-{
-	struct sockaddr_in name = {.sin_family = AF_INET,
-				   .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
-				   .sin_port = htons((uint16_t)port)};
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	bool answers = connect(fd, (struct sockaddr *)&name, sizeof name) == 0;
-
-	close(fd);
-	return answers;
-}
 
 /* Another process may take the port between our look and the web server's bind. */
 pid_t web_on_port(struct site *site, void (*write)(struct site *site), const char *const argv[])
