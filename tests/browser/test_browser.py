@@ -447,6 +447,22 @@ class Polling(unittest.TestCase):
         presencectl("kick", "2")
         wait_until("Alice is told", lambda: "ended elsewhere" in (alice.text("#notice") or ""))
 
+    def test_a_hidden_page_asks_less_often(self):
+        alice = Window(self.driver, first=True, url=self.url)
+        alice.log_in("alice")
+        self.driver.minimize_window()
+        wait_until("the page is hidden", lambda: alice.run("return document.hidden"))
+        seen = len(self.polls(alice))
+        wait_until("two more polls", lambda: len(self.polls(alice)) >= seen + 2)
+        (_, first, _), (_, second, _) = self.polls(alice)[seen:seen + 2]
+        self.assertGreater(second - first, 3 * POLL_MS, "as often as a page that is seen")
+        shown = time.monotonic()
+        self.driver.set_window_rect(0, 0, 900, 800)
+        wait_until("the page is seen", lambda: not alice.run("return document.hidden"))
+        wait_until("a poll", lambda: len(self.polls(alice)) > seen + 2)
+        self.assertLess(time.monotonic() - shown, 3 * POLL_MS / 1000)
+        alice.run("sessionStorage.clear()")
+
     def test_retry_after_is_respected(self):
         alice = Window(self.driver, first=True, url=self.url)
         alice.log_in("alice")
