@@ -112,6 +112,8 @@ static int serve(struct config *config, const char *file, struct token_keys *key
 
 	if (server == NULL) {
 		token_keys_free(keys);
+		if (path != NULL)
+			unlink(path);
 		free(path);
 		return 1;
 	}
