@@ -93,7 +93,8 @@ START_TEST(death_gives_the_places_back)
 	pid = fork();
 	ck_assert_int_ge(pid, 0);
 	if (pid == 0) {
-		/* Of its own: what it has of ours by the fork is one description with two owners. */
+		/* Of its own: what it has of ours by the fork is one description with two owners.
+		 */
 		struct slots *own = slots_open(path);
 		bool got;
 
