@@ -4,8 +4,9 @@
  * who have the user as a friend; no web server, no tokens, no directory, no
  * slow readers, no sessions.
  *
- *     floor_fanout PORT REDIS_SOCKET FRIENDS
+ *     floor_fanout ADDRESS REDIS_SOCKET FRIENDS PREFIX
  *
+ * PREFIX is Redis' for its channels, so that it does not hear of others' changes.
  * A client asks for /ID, and has the users ID + 1 .. ID + FRIENDS as friends.
  */
 #include <errno.h>
@@ -21,7 +22,7 @@
 #include "bench.h"
 
 #define USERS_MAX 20000
-#define PATTERN "user:status:*"
+#define CHANNEL "user:status:"
 
 static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n"
 			   "Cache-Control: no-cache\r\n\r\nevent: initial\ndata: {}\n\n";
@@ -29,6 +30,7 @@ static const char head[] = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r
 struct floor {
 	int epoll, listener;
 	long friends;
+	const char *prefix;
 	redisContext *redis;
 	int client_of[USERS_MAX]; /* by user id; 0 = none */
 };
@@ -78,6 +80,7 @@ static void fan_out(const struct floor *floor, long id, const char *text)
 
 static void read_redis(const struct floor *floor)
 {
+	size_t id_at = strlen(floor->prefix) + sizeof CHANNEL - 1;
 	void *next;
 
 	if (redisBufferRead(floor->redis) != REDIS_OK)
@@ -86,8 +89,7 @@ static void read_redis(const struct floor *floor)
 		redisReply *reply = next;
 
 		if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 4)
-			fan_out(floor,
-				strtol(reply->element[2]->str + sizeof PATTERN - 2, NULL, 10),
+			fan_out(floor, strtol(reply->element[2]->str + id_at, NULL, 10),
 				reply->element[3]->str);
 		freeReplyObject(reply);
 	}
@@ -103,7 +105,8 @@ static void start(struct floor *floor, char **argv)
 	floor->redis = redisConnectUnix(argv[2]);
 	if (floor->redis == NULL || floor->redis->err != 0)
 		bench_die("redis: %s: cannot connect", argv[2]);
-	freeReplyObject(redisCommand(floor->redis, "PSUBSCRIBE " PATTERN));
+	floor->prefix = argv[4];
+	freeReplyObject(redisCommand(floor->redis, "PSUBSCRIBE %s" CHANNEL "*", floor->prefix));
 	watch(floor, floor->redis->fd);
 }
 
@@ -113,8 +116,8 @@ int main(int argc, char **argv)
 	struct epoll_event events[512];
 	int fd;
 
-	if (argc != 4)
-		bench_die("usage: floor_fanout PORT REDIS_SOCKET FRIENDS");
+	if (argc != 5)
+		bench_die("usage: floor_fanout ADDRESS REDIS_SOCKET FRIENDS PREFIX");
 	start(&floor, argv);
 	for (;;) {
 		int count = epoll_wait(floor.epoll, events, 512, -1);

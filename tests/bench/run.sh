@@ -69,7 +69,8 @@ for program in redis-server redis-cli lighttpd sqlite3 openssl setpriv awk; do
 	command -v $program >/dev/null || die "$program is missing"
 done
 for program in src/presence-api src/presence-streamd tests/bench/streams tests/bench/store \
-	tests/bench/floor_send tests/bench/floor_fanout tests/bench/floor_rest; do
+	tests/bench/floor_send tests/bench/floor_fanout tests/bench/floor_relay \
+	tests/bench/floor_rest; do
 	[ -x "$builddir/$program" ] || die "$builddir/$program is missing: run make bench"
 done
 if ldd "$builddir/src/presence-streamd" | grep -q libasan; then
@@ -177,11 +178,25 @@ friends_round() {
 	ask floor change 100 $seconds 51 $streams
 	floor_cpu+=("$(per_delivery floor)")
 	floor_p99+=("${got[p99_us]}")
+	ask relay change 100 $seconds 51 $streams
+	relay_cpu+=("$(per_delivery relay floor)")
 	[ -n "$(nchan_module)" ] || return 0
 	ask nchan change 100 $seconds 51 $streams
 	nchan_cpu+=("$(per_delivery nginx)")
 	nchan_p50+=("${got[p50_us]}")
 	nchan_p99+=("${got[p99_us]}")
+}
+
+# The same floor once more, on a Unix socket, and in front of it what a web server must do at least.
+start_relay() {
+	local port
+
+	port=$(free_port)
+	start fanout_behind "$bindir/floor_fanout" "unix:$dir/fanout.sock" "$dir/redis.sock" 50 relay:
+	wait_for fanout_behind [ -S "$dir/fanout.sock" ]
+	start relay "$bindir/floor_relay" "$port" "unix:$dir/fanout.sock"
+	wait_for relay port_answers "$port"
+	PRESENCE_REDIS_PREFIX=relay: load relay -m floor -t "$port" -f 50 -w "relay=${pid_of[relay]}" -w "floor=${pid_of[fanout_behind]}"
 }
 
 # kB per stream of the named processes since before_…
@@ -209,7 +224,7 @@ remember_memory() {
 
 section_friends() {
 	local i floor_port ours_cpu=() streamd_cpu=() redis_cpu=() ours_p50=() ours_p99=()
-	local floor_cpu=() floor_p99=() nchan_cpu=() nchan_p50=() nchan_p99=()
+	local floor_cpu=() floor_p99=() relay_cpu=() nchan_cpu=() nchan_p50=() nchan_p99=()
 	local -A before=()
 	local x y r
 
@@ -220,13 +235,16 @@ section_friends() {
 	load ours -m http -t "$http_port" -f 50 -w "streamd=${pid_of[streamd1]}" \
 		-w "lighttpd=${pid_of[lighttpd]}" -w "redis=${pid_of[redis]}"
 	floor_port=$(free_port)
-	start fanout "$bindir/floor_fanout" "$floor_port" "$dir/redis.sock" 50
+	start fanout "$bindir/floor_fanout" "$floor_port" "$dir/redis.sock" 50 floor:
 	wait_for fanout port_answers "$floor_port"
-	load floor -m floor -t "$floor_port" -f 50 -w "floor=${pid_of[fanout]}"
+	# Each hears of its own changes only, for all of them stand ready at once.
+	PRESENCE_REDIS_PREFIX=floor: load floor -m floor -t "$floor_port" -f 50 -w "floor=${pid_of[fanout]}"
+	start_relay
 	ask ours touch $((streams + 50))
 	remember_memory ours streamd lighttpd
 	ask ours open $streams
 	ask floor open $streams
+	ask relay open $streams
 	if [ -n "$(nchan_module)" ]; then
 		start_nchan
 		load nchan -m nchan -t "$nchan_port" -p "$nchan_port" -f 50 \
@@ -236,7 +254,7 @@ section_friends() {
 	fi
 	friends_round # to warm up
 	ours_cpu=() streamd_cpu=() redis_cpu=() ours_p50=() ours_p99=()
-	floor_cpu=() floor_p99=() nchan_cpu=() nchan_p50=() nchan_p99=()
+	floor_cpu=() floor_p99=() relay_cpu=() nchan_cpu=() nchan_p50=() nchan_p99=()
 	for ((i = 0; i < rounds; i++)); do
 		friends_round
 	done
@@ -246,8 +264,12 @@ section_friends() {
 	row "CPU per delivery, streamd + lighttpd; $load" \
 		"$(calc "$x" %.2f) µs (streamd $(median "${streamd_cpu[@]}" | calc_in %.2f); Redis besides $(median "${redis_cpu[@]}" | calc_in %.2f))" \
 		"straight to TCP clients: $(calc "$y" %.2f) µs" "$r" "≤ 2.0" "$(verdict "$r" '<=' 2.0)"
-	printf '"floor" %s\n"streamd + lighttpd" %s\n"of that, streamd" %s\n' \
-		"$y" "$x" "$(median "${streamd_cpu[@]}")" >"$out/delivery.dat"
+	local relay
+	relay=$(median "${relay_cpu[@]}")
+	row "the same" "$(calc "$x" %.2f) µs" "the floor behind a bare relay: $(calc "$relay" %.2f) µs" \
+		"$(calc "$x / $relay" %.2f)" "reported" ""
+	printf '"floor" %s\n"floor behind a relay" %s\n"streamd + lighttpd" %s\n"of that, streamd" %s\n' \
+		"$y" "$relay" "$x" "$(median "${streamd_cpu[@]}")" >"$out/delivery.dat"
 	local streamd_memory all_memory
 	streamd_memory=$(memory_of ours streamd)
 	all_memory=$(memory_of ours streamd lighttpd)
