@@ -23,6 +23,7 @@
 
 #define LISTENER 0 /* FCGI_LISTENSOCK_FILENO, FastCGI section 2.2 */
 #define PEER_TIMEOUT 5 /* seconds that a web server may be silent in a request */
+#define SMALL_ANSWER 8192 /* bytes: a new connection takes them without waiting for the peer */
 #define STOP_LIMIT 500 /* ms in which those are served who wait already when we are to stop */
 #define LOOK_EVERY 8 /* requests between two looks for a pending signal */
 #define OUT_OF_DESCRIPTORS_WAIT 100 /* ms */
@@ -136,12 +137,17 @@ static int accept_connection(void)
 	}
 }
 
-static void set_limits(int fd)
+static void limit_wait(int fd, int option)
 {
 	static const struct timeval limit = {.tv_sec = PEER_TIMEOUT};
 
-	setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+	setsockopt(fd, SOL_SOCKET, option, &limit, sizeof limit);
+}
+
+void accept_expect_answer(const FCGX_Request *fcgx, size_t len)
+{
+	if (len > SMALL_ANSWER || fcgx->keepConnection)
+		limit_wait(fcgx->ipcFd, SO_SNDTIMEO);
 }
 
 /*
@@ -170,7 +176,7 @@ bool accept_next(FCGX_Request *fcgx)
 			fcgx->ipcFd = accept_connection();
 			if (fcgx->ipcFd < 0)
 				return false;
-			set_limits(fcgx->ipcFd);
+			limit_wait(fcgx->ipcFd, SO_RCVTIMEO);
 			/* So that FCGX_Accept_r reads from this connection rather than close it. */
 			fcgx->keepConnection = 1;
 		}

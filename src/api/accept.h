@@ -6,6 +6,7 @@
 #define PRESENCE_API_ACCEPT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include <fcgiapp.h>
 
@@ -21,6 +22,12 @@ bool accept_init(FCGX_Request *fcgx);
  * False: a signal came, or the socket is gone.
  */
 bool accept_next(FCGX_Request *fcgx);
+
+/*
+ * Before len bytes are written: a peer that does not read them must not hold the
+ * process for ever. A small answer on a new connection needs no system call.
+ */
+void accept_expect_answer(const FCGX_Request *fcgx, size_t len);
 
 /* Finishes the last request and frees what *fcgx holds. */
 void accept_end(FCGX_Request *fcgx);

@@ -145,6 +145,7 @@ static void write_fcgi(void *arg, const char *data, size_t len)
 {
 	FCGX_Request *fcgx = arg;
 
+	accept_expect_answer(fcgx, len);
 	FCGX_PutStr(data, (int)len, fcgx->out);
 }
 

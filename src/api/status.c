@@ -76,7 +76,7 @@ struct problem status_answer(struct request *request, const struct watched *list
 		return problem;
 	buf_puts(request->answer, "{");
 	for (size_t i = 0; i < count; i++) {
-		buf_putf(request->answer, "%s\"%s\":", i == 0 ? "" : ",", list[i].id->text);
+		status_put_name(request->answer, list[i].id);
 		if (!put_status(request, &list[i], &visible))
 			return request_bad_reply(request);
 	}

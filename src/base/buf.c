@@ -61,6 +61,14 @@ void buf_putf(struct printbuf *buf, const char *format, ...)
 	free(large);
 }
 
+char *buf_digits(char *end, uint64_t number)
+{
+	do
+		*--end = (char)('0' + number % 10);
+	while ((number /= 10) > 0);
+	return end;
+}
+
 char *buf_take(struct printbuf *buf, size_t *len)
 {
 	char *bytes = buf->buf;

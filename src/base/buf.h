@@ -3,6 +3,7 @@
 #define PRESENCE_BASE_BUF_H
 
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 #include <json-c/printbuf.h>
@@ -34,6 +35,9 @@ static inline size_t buf_len(const struct printbuf *buf)
 {
 	return (size_t)buf->bpos;
 }
+
+/* Writes a number's decimal digits, 20 at most, right before `end`; returns where they start. */
+char *buf_digits(char *end, uint64_t number);
 
 /* Frees the buffer and returns its bytes, NUL-terminated; the caller frees them. */
 char *buf_take(struct printbuf *buf, size_t *len);

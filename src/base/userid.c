@@ -1,8 +1,6 @@
 #include "base/userid.h"
 
-#include <inttypes.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
 
 #define USERID_INTEGER_MAX INT64_C(9007199254740991) /* 2^53 - 1: exact in a JSON number */
@@ -55,10 +53,12 @@ bool userid_from_subject(struct json_object *value, struct userid *id)
 	if (json_object_is_type(value, json_type_int)) {
 		/* json-c saturates: a larger number reads as INT64_MAX and is refused here. */
 		int64_t number = json_object_get_int64(value);
+		char digits[20], *end = digits + sizeof digits, *at;
 
 		if (number < 1 || number > USERID_INTEGER_MAX)
 			return false;
-		snprintf(id->text, sizeof id->text, "%" PRId64, number);
+		at = buf_digits(end, (uint64_t)number);
+		*(char *)mempcpy(id->text, at, (size_t)(end - at)) = '\0';
 		return true;
 	}
 	return false;

@@ -13,10 +13,7 @@ static char *write_size(char line[SIZE_LINE], char mark, size_t size)
 
 	*--at = '\n';
 	*--at = '\r';
-	do {
-		*--at = (char)('0' + size % 10);
-		size /= 10;
-	} while (size > 0);
+	at = buf_digits(at, size);
 	*--at = mark;
 	return at;
 }

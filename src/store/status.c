@@ -61,8 +61,7 @@ bool status_read(const redisReply *reply, size_t index, struct status *status)
 static size_t write_json(char *text, const struct userid *id, const struct status *status)
 {
 	bool quoted = !userid_is_integer(id);
-	char digits[24], *digit = digits + sizeof digits;
-	uint64_t version = status->version;
+	char digits[24], *end = digits + sizeof digits, *digit = buf_digits(end, status->version);
 	char *at = ADD(text, "{\"user_id\":");
 
 	if (quoted)
@@ -81,11 +80,20 @@ static size_t write_json(char *text, const struct userid *id, const struct statu
 		at = ADD(at, "null");
 	}
 	at = ADD(at, ",\"version\":");
-	do
-		*--digit = (char)('0' + version % 10);
-	while ((version /= 10) > 0);
-	at = mempcpy(at, digit, (size_t)(digits + sizeof digits - digit));
+	at = mempcpy(at, digit, (size_t)(end - digit));
 	return (size_t)(at - text);
+}
+
+void status_put_name(struct printbuf *object, const struct userid *id)
+{
+	char text[USERID_MAX + 4], *at = text;
+
+	if (object->buf[object->bpos - 1] != '{')
+		*at++ = ',';
+	*at++ = '"';
+	at = mempcpy(at, id->text, strlen(id->text));
+	at = ADD(at, "\":");
+	buf_put(object, text, (size_t)(at - text));
 }
 
 void status_put_json(struct printbuf *out, const struct userid *id, const struct status *status,

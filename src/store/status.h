@@ -30,6 +30,9 @@ void status_put_keys(struct printbuf *out, const char *prefix, const struct user
  */
 bool status_read(const redisReply *reply, size_t index, struct status *status);
 
+/* Appends a user's name to an object that maps ids to STATUS, which begins with its '{'. */
+void status_put_name(struct printbuf *object, const struct userid *id);
+
 /* Appends the STATUS object; session_id is the caller's own, or NULL. */
 void status_put_json(struct printbuf *out, const struct userid *id, const struct status *status,
 		     const char *session_id);

@@ -432,14 +432,11 @@ static bool is_known(const struct server *server, const struct topic *topic, int
 
 static void add_user(struct stream *stream, const char *id, const struct status *status)
 {
-	struct printbuf *out = stream->initial;
 	struct userid user;
 
 	memcpy(user.text, id, strlen(id) + 1);
-	buf_puts(out, buf_len(out) > 1 ? ",\"" : "\"");
-	buf_puts(out, id);
-	buf_puts(out, "\":");
-	status_put_json(out, &user, status, NULL);
+	status_put_name(stream->initial, &user);
+	status_put_json(stream->initial, &user, status, NULL);
 }
 
 /* Appends the users of one part; false when the reply is not what was asked for. */
