@@ -118,10 +118,26 @@ static void await_subscriptions(struct stream *stream)
 	server_want_turn(server);
 }
 
-static void join_all(struct stream *stream, const struct friends *friends)
+void presence_listen(struct stream *stream)
+{
+	struct server *server = stream->server;
+
+	stream->phase = PHASE_INBOX;
+	stream->deadline_ms = 0; /* the link watches over the time */
+	event_del(&stream->timer);
+	if (stream->subscriber.number == 0)
+		hub_add(&server->hub, &stream->subscriber);
+	join(stream, CHANNEL_INBOX, stream->user.text);
+	await_subscriptions(stream);
+	if (link_is_up(server->link))
+		return;
+	stream->deaf = true;
+	stream_ask_friends(stream);
+}
+
+static void join_friends(struct stream *stream, const struct friends *friends)
 {
 	hub_reserve(&stream->subscriber, (uint32_t)friends->count + 1);
-	join(stream, CHANNEL_INBOX, stream->user.text);
 	for (size_t i = 0; i < friends->count; i++)
 		join(stream, CHANNEL_STATUS, friends->list[i].user.text);
 	await_subscriptions(stream);
@@ -140,14 +156,16 @@ static void want_touch(struct stream *stream)
 	server_want_turn(server);
 }
 
-static unsigned streams_of_user(const struct server *server, const struct userid *user)
+/* Those of the same user that are further than this one, whose inbox is its first topic. */
+static unsigned streams_before(const struct stream *stream)
 {
-	char channel[HUB_CHANNEL_MAX];
-	const struct topic *inbox;
+	const struct hub *hub = &stream->server->hub;
+	const struct topic *inbox = hub_topic_at(hub, &stream->subscriber, 0);
+	unsigned count = 0;
 
-	snprintf(channel, sizeof channel, CHANNEL_INBOX "%s", user->text);
-	inbox = hub_find(&server->hub, channel);
-	return inbox != NULL ? inbox->subscribers.count : 0;
+	for (uint32_t place = 0; place < inbox->subscribers.count; place++)
+		count += stream_of(hub_subscriber_at(hub, inbox, place))->phase >= PHASE_OPENING;
+	return count;
 }
 
 void presence_open(struct stream *stream, const struct friends *friends)
@@ -155,14 +173,11 @@ void presence_open(struct stream *stream, const struct friends *friends)
 	struct server *server = stream->server;
 	const struct config *config = server->config;
 
-	if (streams_of_user(server, &stream->user) >=
-	    (unsigned)config->stream.max_streams_per_user) {
+	if (streams_before(stream) >= (unsigned)config->stream.max_streams_per_user) {
 		stream_refuse(stream, PROBLEM_TOO_MANY_STREAMS, NULL);
 		return;
 	}
-	if (stream->subscriber.number == 0)
-		hub_add(&server->hub, &stream->subscriber);
-	join_all(stream, friends);
+	join_friends(stream, friends);
 	stream->phase = PHASE_OPENING;
 	stream->snapshot = SNAPSHOT_WAITING;
 	stream->deadline_ms = 0; /* from here on the link watches over the time */
@@ -173,15 +188,37 @@ void presence_open(struct stream *stream, const struct friends *friends)
 		stream_open(stream);
 }
 
+/* Whether the topics behind the inbox are those of these friends, in their order. */
+static bool has_friends(const struct stream *stream, const struct friends *friends)
+{
+	const struct hub *hub = &stream->server->hub;
+
+	if (stream->subscriber.topics.count != friends->count + 1)
+		return false;
+	for (size_t i = 0; i < friends->count; i++) {
+		const struct topic *topic =
+			hub_topic_at(hub, &stream->subscriber, (uint32_t)i + 1);
+
+		if (strcmp(watched_id(topic), friends->list[i].user.text) != 0)
+			return false;
+	}
+	return true;
+}
+
 void presence_update_friends(struct stream *stream, const struct friends *friends)
 {
 	struct hub *hub = &stream->server->hub;
 	int64_t now = times_mono_ms();
+	bool was_deaf = stream->deaf;
 
+	stream->deaf = false;
+	if (was_deaf && has_friends(stream, friends))
+		return;
 	/* Topics that are joined again at once stay subscribed: see HUB_IDLE_MS. */
 	while (stream->subscriber.topics.count > 0)
 		hub_leave(hub, &stream->subscriber, stream->subscriber.topics.count - 1, now);
-	join_all(stream, friends);
+	join(stream, CHANNEL_INBOX, stream->user.text);
+	join_friends(stream, friends);
 	presence_want_snapshot(stream);
 }
 
@@ -241,7 +278,7 @@ void presence_close(struct stream *stream)
 	stream->in_touch = stream->in_join = false;
 	stream->touching = stream->touch_again = false;
 	stream->admitted = stream->was_admitted = stream->subscribed = false;
-	stream->degraded = stream->resync = false;
+	stream->degraded = stream->resync = stream->deaf = false;
 	hub_remove(&server->hub, &stream->subscriber, times_mono_ms());
 }
 
@@ -601,6 +638,8 @@ static void release_joined(struct server *server)
 		TAILQ_REMOVE(&server->joining, stream, join);
 		stream->in_join = false;
 		stream->subscribed = true;
+		if (stream->phase == PHASE_INBOX)
+			stream_ask_friends(stream);
 		if (stream->snapshot == SNAPSHOT_WAITING)
 			presence_want_snapshot(stream);
 	}
@@ -667,11 +706,14 @@ static void on_inbox_message(struct server *server, const struct topic *topic, c
 	for (uint32_t place = 0; place < topic->subscribers.count; place++) {
 		struct stream *stream = stream_of(hub_subscriber_at(&server->hub, topic, place));
 
-		if (strcmp(type, "friends_changed") == 0)
+
+		if (strcmp(type, "friends_changed") == 0 && stream->phase > PHASE_INBOX) {
+			stream->deaf = false;
 			stream_ask_friends(stream);
-		else if (strcmp(type, "revoked") == 0 &&
-			 (tok == NULL || strcmp(tok, stream->tok) == 0))
+		} else if (strcmp(type, "revoked") == 0 && stream->phase >= PHASE_OPENING &&
+			   (tok == NULL || strcmp(tok, stream->tok) == 0)) {
 			want_touch(stream);
+		}
 	}
 	json_object_put(message);
 }
@@ -766,7 +808,7 @@ static void on_up(void *arg)
 	/* Before the first touch, so that a Redis that is wiped behind it shows. */
 	ask_epoch(server);
 	TAILQ_FOREACH(stream, &server->connections, connection) {
-		if (stream->phase == PHASE_OPENING || stream->phase == PHASE_OPEN)
+		if (stream->phase >= PHASE_DIRECTORY && stream->phase <= PHASE_OPEN)
 			await_subscriptions(stream);
 	}
 	recover(server);
@@ -785,7 +827,12 @@ static void on_down(void *arg)
 	server->gap_ms = times_mono_ms();
 	server->sweeping = false;
 	TAILQ_FOREACH(stream, &server->connections, connection) {
-		if (stream->phase != PHASE_OPENING && stream->phase != PHASE_OPEN)
+		if (stream->phase < PHASE_INBOX || stream->phase > PHASE_OPEN)
+			continue;
+		stream->deaf = true;
+		if (stream->phase == PHASE_INBOX)
+			stream_ask_friends(stream);
+		if (stream->phase < PHASE_OPENING || stream->phase == PHASE_ENDING)
 			continue;
 		end_recovery(stream);
 		forget_snapshot(stream);

@@ -13,7 +13,13 @@ extern const struct link_events presence_link_events;
 /* Asks Redis what a ticket stands for; stream_admit() or a refusal follows. Link up. */
 void presence_take_ticket(struct stream *stream, const char *ticket);
 
-/* The friends are known: joins the hub, asks for the session (PHASE_OPENING). */
+/*
+ * The user is known: joins the inbox (PHASE_INBOX), so that no change of friends
+ * goes unheard from before they are asked for; stream_ask_friends() follows.
+ */
+void presence_listen(struct stream *stream);
+
+/* The friends are known: joins their topics, asks for the session (PHASE_OPENING). */
 void presence_open(struct stream *stream, const struct friends *friends);
 
 /* The friends may be others: joins and leaves topics, then a new snapshot. */

@@ -364,10 +364,18 @@ static void on_friends(void *arg, enum directory_result result, struct friends *
 
 void stream_ask_friends(struct stream *stream)
 {
+	struct server *server = stream->server;
+
 	if (stream->call != NULL)
 		directory_cancel(stream->call);
-	stream->call = directory_ask_friends(stream->server->directory, &stream->user, on_friends,
-					     stream);
+	stream->call =
+		directory_ask_friends(server->directory, &stream->user, on_friends, stream);
+	if (stream->phase != PHASE_INBOX)
+		return;
+	stream->phase = PHASE_DIRECTORY;
+	set_deadline(stream, server->config->directory.timeout_ms);
+	if (stream->call == NULL)
+		stream_refuse(stream, PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
 }
 
 /* Path and method; the first thing that is wrong, or PROBLEM_NONE. */
@@ -398,15 +406,10 @@ void stream_admit(struct stream *stream, const struct token *token)
 	stream->iat = token->iat;
 	stream->exp = token->exp;
 	random_word(stream->word);
-	stream->phase = PHASE_DIRECTORY;
-	if (ms_to_expiry(stream) <= 0) { /* of a ticket: a token was checked just now */
+	if (ms_to_expiry(stream) <= 0) /* of a ticket: a token was checked just now */
 		stream_refuse(stream, PROBLEM_TOKEN_EXPIRED, NULL);
-		return;
-	}
-	set_deadline(stream, stream->server->config->directory.timeout_ms);
-	stream_ask_friends(stream);
-	if (stream->call == NULL)
-		stream_refuse(stream, PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
+	else
+		presence_listen(stream);
 }
 
 /* Who it is: a token, or a ticket that Redis is asked about. */
@@ -562,6 +565,9 @@ static bool beat(struct stream *stream, int64_t now)
 	if (has_room(stream, frame->len))
 		stream_send(stream, frame);
 	presence_renew(stream);
+	/* Behind a gap, all streams ask again, but not all at once. */
+	if (stream->deaf && stream->subscribed)
+		stream_ask_friends(stream);
 	/* Not from now: the rhythm stays even when the timer was late. */
 	stream->heartbeat_ms += heartbeat;
 	if (stream->heartbeat_ms <= now)
@@ -602,6 +608,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 			      NULL);
 		return;
 	case PHASE_TICKET:
+	case PHASE_INBOX:
 	case PHASE_OPENING:
 		stream_refuse(stream, stream->server->draining ? PROBLEM_SHUTTING_DOWN
 							       : PROBLEM_REDIS_UNAVAILABLE,

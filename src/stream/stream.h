@@ -3,8 +3,9 @@
  *
  *   REQUEST    records come in until the parameters are complete
  *   TICKET     came with a ticket: Redis is asked what it stands for
- *   DIRECTORY  token verified, friends asked for
- *   OPENING    in the hub, session asked for; nothing is sent yet
+ *   INBOX      token verified; waits until it hears when its friends change
+ *   DIRECTORY  friends asked for
+ *   OPENING    in all its topics, session asked for; nothing is sent yet
  *   OPEN       header and `connected` are sent; initial, changes, heartbeats
  *   ENDING     the last frames are in the outbox; ends when it is empty
  */
@@ -21,6 +22,7 @@
 enum stream_phase {
 	PHASE_REQUEST,
 	PHASE_TICKET,
+	PHASE_INBOX,
 	PHASE_DIRECTORY,
 	PHASE_OPENING,
 	PHASE_OPEN,
@@ -57,6 +59,7 @@ struct stream {
 	bool was_admitted; /* once at least: from then on its touches only renew */
 	bool recovering; /* counted in server->recovering */
 	bool subscribed; /* all its topics are */
+	bool deaf; /* the friends may have changed unheard since they were asked for */
 	bool has_session; /* Redis may hold the session: tell it when the stream closes */
 
 	struct outbox outbox;

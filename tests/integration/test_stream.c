@@ -1,6 +1,9 @@
 /* Event streams of presence-streamd, mostly behind a web server: docs/api.md. */
 #include "harness.h"
 
+#include "base/config.h"
+#include "directory/directory.h"
+
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -28,6 +31,24 @@ static struct event *next_named(struct sse *sse, const char *name, int ms)
 	ck_assert_msg(strcmp(event->name, name) == 0, "%s instead of %s: %s", event->name, name,
 		      event->data);
 	return event;
+}
+
+/* Ends the friendship of 1 and 2 in the tables, and tells nobody. */
+static void remove_friend_silently(struct stack *stack)
+{
+	static const struct userid one = {"1"}, two = {"2"};
+	char err[512];
+	struct config *config = config_load(stack_path(stack, "presence.conf"), err, sizeof err);
+	struct directory *directory;
+	const char *why;
+
+	ck_assert_msg(config != NULL, "%s", err);
+	directory = directory_open(config, 1, err, sizeof err);
+	ck_assert_msg(directory != NULL, "%s", err);
+	why = directory_remove_friend(directory, &one, &two);
+	ck_assert_msg(why == NULL, "%s", why);
+	directory_close(directory);
+	config_free(config);
 }
 
 /* --- shapes and order --------------------------------------------------------------------- */
@@ -371,6 +392,43 @@ START_TEST(a_change_of_friends_brings_a_new_initial)
 		   "{" OFFLINE(2) "," OFFLINE(3) "," OFFLINE(4) "," OFFLINE(5) "," OFFLINE(6) "}");
 	touch(stack, token_for(stack, "2"));
 	sse_wait_change(sse, "2", true, 3000);
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(friends_that_changed_behind_a_gap_are_noticed)
+{
+	struct stack *stack = stack_start(FAST);
+	struct sse *sse = sse_open(stack, token_for(stack, "1"));
+	struct event *event;
+
+	sse_ready(sse);
+	redis_kill(stack);
+	check_degraded(sse);
+	remove_friend_silently(stack);
+	redis_start(stack, NULL);
+	do
+		event = sse_wait(sse, "initial", 15000);
+	while (json_object_object_get(event->json, "2") != NULL); /* the old list comes first */
+	CHECK_JSON(event->json, "{" OFFLINE(3) "," OFFLINE(4) "," OFFLINE(5) "," OFFLINE(6) "}");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(friends_are_asked_for_when_their_changes_can_be_heard)
+{
+	struct stack *stack = stack_start("");
+	struct sse *sse;
+
+	/* Redis says nothing, so no subscription is confirmed. */
+	signal_and_wait_stopped(stack->redis);
+	sse = sse_open(stack, token_for(stack, "1"));
+	remove_friend_silently(stack);
+	kill(stack->redis, SIGCONT);
+	CHECK_JSON(sse_wait(sse, "initial", 15000)->json,
+		   "{" OFFLINE(3) "," OFFLINE(4) "," OFFLINE(5) "," OFFLINE(6) "}");
 	sse_close(sse);
 	stack_stop(stack);
 }
@@ -851,6 +909,8 @@ int main(void)
 	tcase_add_test(tcase, a_stream_opened_while_redis_is_down_waits_for_it);
 	tcase_add_test(tcase, a_cut_subscription_brings_a_new_initial);
 	tcase_add_test(tcase, a_change_of_friends_brings_a_new_initial);
+	tcase_add_test(tcase, friends_that_changed_behind_a_gap_are_noticed);
+	tcase_add_test(tcase, friends_are_asked_for_when_their_changes_can_be_heard);
 
 	tcase = harness_case(suite, "goodbyes", 40);
 	tcase_add_test(tcase, logout_closes_the_tokens_streams);
