@@ -21,6 +21,8 @@
 #include "directory/sql.h"
 
 #define CLOSE_WAIT_MS 200 /* what a running query gets when the directory is closed */
+#define LEAVE_WAIT_MS 5000 /* for threads without one, which only need to be given the CPU */
+#define HELD_MAX 16 /* calls in one transaction */
 
 enum call_state {
 	CALL_QUEUED, /* in `queue`: its owner may take it out */
@@ -33,6 +35,7 @@ struct directory_call {
 	TAILQ_ENTRY(directory_call) entry;
 	struct directory *directory;
 	enum call_state state;
+	uint64_t number; /* in the order of asking */
 	enum sql_query query; /* SQL_ACCOUNT or SQL_FRIENDS */
 	char *value; /* e-mail or user id */
 	enum directory_result result;
@@ -48,7 +51,8 @@ struct worker {
 	pthread_t thread;
 	struct directory *directory;
 	struct lookup_source source;
-	bool is_started, has_left;
+	uint64_t held_to; /* calls below it share a transaction; 0: none is open */
+	bool is_started, has_left, is_busy;
 };
 
 /*
@@ -61,6 +65,7 @@ struct directory {
 	pthread_cond_t answered; /* a blocking call was answered, or a thread left */
 	struct calls queue, answers;
 	unsigned queued;
+	uint64_t next_number;
 	unsigned living; /* threads */
 	bool closing, orphaned;
 	int event_fd; /* readable while `answers` is not empty */
@@ -111,6 +116,31 @@ static void call_free(struct directory_call *call)
 
 /* --- what the threads do ------------------------------------------------- */
 
+/*
+ * A call must see the database as it is when the call is made, or later: so
+ * only calls that wait already share a transaction. `next_number` is the next
+ * call's to be made.
+ */
+static void hold(struct worker *worker, const struct directory_call *call, uint64_t next_number)
+{
+	struct sql *sql = worker->source.sql;
+
+	if (sql == NULL || call->number < worker->held_to)
+		return;
+	sql_release(sql);
+	worker->held_to = next_number < call->number + HELD_MAX ? next_number
+								: call->number + HELD_MAX;
+	if (worker->held_to > call->number + 1)
+		sql_hold(sql);
+}
+
+static void let_go(struct worker *worker)
+{
+	if (worker->source.sql != NULL)
+		sql_release(worker->source.sql);
+	worker->held_to = 0;
+}
+
 static void run_call(struct worker *worker, struct directory_call *call)
 {
 	struct lookup *lookup = &worker->directory->lookup;
@@ -157,11 +187,18 @@ static void *work(void *arg)
 	struct worker *worker = arg;
 	struct directory *directory = worker->directory;
 	struct directory_call *call;
+	uint64_t next_number;
 	bool is_last;
 
 	pthread_mutex_lock(&directory->lock);
 	while (!directory->closing) {
 		call = TAILQ_FIRST(&directory->queue);
+		if (call == NULL && worker->held_to != 0) {
+			pthread_mutex_unlock(&directory->lock);
+			let_go(worker);
+			pthread_mutex_lock(&directory->lock);
+			continue;
+		}
 		if (call == NULL) {
 			pthread_cond_wait(&directory->work, &directory->lock);
 			continue;
@@ -169,9 +206,13 @@ static void *work(void *arg)
 		TAILQ_REMOVE(&directory->queue, call, entry);
 		directory->queued--;
 		call->state = CALL_RUNNING;
+		worker->is_busy = true;
+		next_number = directory->next_number;
 		pthread_mutex_unlock(&directory->lock);
+		hold(worker, call, next_number);
 		run_call(worker, call);
 		pthread_mutex_lock(&directory->lock);
+		worker->is_busy = false;
 		give_back(directory, call);
 	}
 	worker->has_left = true;
@@ -221,6 +262,7 @@ static struct directory *directory_new(const struct config *config, unsigned thr
 	directory->timeout_ms = config->directory.timeout_ms;
 	directory->lookup.max_friends = (size_t)config->directory.max_friends;
 	directory->lookup.prefix = xstrdup(config->redis.prefix);
+	directory->next_number = 1;
 	directory->worker_count = threads;
 	directory->workers = xcalloc(threads, sizeof *directory->workers);
 	return directory;
@@ -316,9 +358,21 @@ static void release_threads(struct directory *directory)
 	}
 }
 
+/* Whether a thread is there that is about to leave. Under the lock. */
+static bool is_one_leaving(const struct directory *directory)
+{
+	for (unsigned i = 0; i < directory->worker_count; i++) {
+		const struct worker *worker = &directory->workers[i];
+
+		if (worker->is_started && !worker->has_left && !worker->is_busy)
+			return true;
+	}
+	return false;
+}
+
 void directory_close(struct directory *directory)
 {
-	struct timespec deadline = deadline_in(CLOSE_WAIT_MS);
+	struct timespec soon = deadline_in(CLOSE_WAIT_MS), late = deadline_in(LEAVE_WAIT_MS);
 	bool is_last;
 
 	if (directory == NULL)
@@ -329,7 +383,8 @@ void directory_close(struct directory *directory)
 	free_calls(&directory->queue);
 	free_calls(&directory->answers);
 	while (directory->living > 0 &&
-	       pthread_cond_timedwait(&directory->answered, &directory->lock, &deadline) == 0)
+	       pthread_cond_timedwait(&directory->answered, &directory->lock,
+				      is_one_leaving(directory) ? &late : &soon) == 0)
 		continue;
 	release_threads(directory);
 	is_last = directory->living == 0;
@@ -349,6 +404,7 @@ static bool enqueue(struct directory *directory, struct directory_call *call)
 	pthread_mutex_lock(&directory->lock);
 	ok = directory->queued < DIRECTORY_QUEUE_MAX;
 	if (ok) {
+		call->number = directory->next_number++;
 		TAILQ_INSERT_TAIL(&directory->queue, call, entry);
 		directory->queued++;
 		pthread_cond_signal(&directory->work);

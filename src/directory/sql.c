@@ -53,6 +53,7 @@ struct sql {
 	apr_pool_t *pool; /* of the connection; NULL: not connected */
 	apr_dbd_t *handle;
 	apr_dbd_prepared_t *prepared[SQL_QUERY_COUNT]; /* NULL: not yet on this connection */
+	bool holding; /* in a transaction of sql_hold() */
 	struct stat file; /* what was at `path` when it was opened */
 	char error[256];
 };
@@ -181,6 +182,7 @@ static void disconnect(struct sql *sql)
 	if (sql->pool != NULL)
 		apr_pool_destroy(sql->pool);
 	sql->pool = NULL;
+	sql->holding = false;
 	memset(sql->prepared, 0, sizeof sql->prepared);
 }
 
@@ -262,7 +264,7 @@ static bool is_replaced(const struct sql *sql)
 
 static bool ensure_connected(struct sql *sql)
 {
-	if (sql->handle != NULL && is_replaced(sql))
+	if (sql->handle != NULL && !sql->holding && is_replaced(sql))
 		disconnect(sql);
 	return sql->handle != NULL || connect_now(sql, false);
 }
@@ -387,14 +389,34 @@ bool sql_execute(struct sql *sql, enum sql_query query, const char *const *value
 	return false;
 }
 
+/* apr_dbd's own transactions begin with a lock against every writer. */
+static bool run_plain(struct sql *sql, const char *statement)
+{
+	int changed, status = apr_dbd_query(sql->driver, sql->handle, &changed, statement);
+
+	return status == 0 || fail_sql(sql, status);
+}
+
+void sql_hold(struct sql *sql)
+{
+	if (sql->is_sqlite && !sql->holding && ensure_connected(sql))
+		sql->holding = run_plain(sql, "BEGIN");
+}
+
+void sql_release(struct sql *sql)
+{
+	if (sql->holding && !run_plain(sql, "COMMIT"))
+		disconnect(sql);
+	sql->holding = false;
+}
+
 static bool run_statement(struct sql *sql, const char *text, size_t len)
 {
 	char *statement = xstrndup(text, len);
-	int changed, status;
+	bool ok = run_plain(sql, statement);
 
-	status = apr_dbd_query(sql->driver, sql->handle, &changed, statement);
 	free(statement);
-	return status == 0 || fail_sql(sql, status);
+	return ok;
 }
 
 bool sql_create(struct sql *sql, const char *statements)

@@ -46,6 +46,14 @@ typedef void sql_row(void *arg, const char *const columns[SQL_COLUMNS_MAX]);
 bool sql_select(struct sql *sql, enum sql_query query, const char *const *values, size_t count,
 		sql_row *row, void *arg);
 
+/*
+ * Between these two SQLite sees one state of its file, and looks for it and
+ * locks it once, not for each query. Other drivers take no notice. An error ends
+ * it by itself.
+ */
+void sql_hold(struct sql *sql);
+void sql_release(struct sql *sql);
+
 /* Runs a query that changes rows, once; *changed is how many. */
 bool sql_execute(struct sql *sql, enum sql_query query, const char *const *values, size_t count,
 		 int *changed);

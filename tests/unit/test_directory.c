@@ -100,6 +100,16 @@ static void site_run(struct site *site, const char *statement)
 		      apr_dbd_error(site->driver, site->handle, status));
 }
 
+/* apr_dbd_query() takes the row of an answer for an error. */
+static void site_set(struct site *site, const char *pragma)
+{
+	apr_dbd_results_t *results = NULL;
+	int status = apr_dbd_select(site->driver, site->pool, site->handle, &results, pragma, 1);
+
+	ck_assert_msg(status == 0, "%s: %s", pragma,
+		      apr_dbd_error(site->driver, site->handle, status));
+}
+
 static struct site site_open(const char *path)
 {
 	struct site site;
@@ -676,6 +686,34 @@ START_TEST(asked_without_waiting)
 }
 END_TEST
 
+START_TEST(a_change_is_seen_by_every_call_made_after_it)
+{
+	struct directory *directory = open_directory(1);
+	struct heard before = {0}, after = {0};
+	struct userid alice = id_of("1"), bob = id_of("2");
+	struct site site;
+
+	fill(directory);
+	/* Here a writer need not wait until the readers' transaction is over. */
+	site = site_open(database);
+	site_set(&site, "PRAGMA journal_mode = WAL");
+	site_close(&site);
+	for (int i = 0; i < 20; i++) {
+		/* They share a transaction, which the next call must not get into. */
+		for (int k = 0; k < 50; k++)
+			ck_assert_ptr_nonnull(ask(directory, "1", &before));
+		assert_done(directory_remove_friend(directory, &alice, &bob), "removed");
+		ck_assert_ptr_nonnull(ask(directory, "1", &after));
+		await_calls(directory, &after, i + 1);
+		ck_assert_str_eq(after.text, "3=Carol \"C\"");
+		assert_done(directory_add_friend(directory, &alice, &bob), "added");
+	}
+	ck_assert_int_eq(before.calls, 20 * 50);
+	ck_assert_int_eq(before.result, DIRECTORY_OK);
+	directory_close(directory);
+}
+END_TEST
+
 START_TEST(cancelled_calls)
 {
 	struct directory *directory = open_directory(1);
@@ -827,6 +865,7 @@ int main(void)
 	tcase_add_checked_fixture(loop, setup, teardown);
 	tcase_set_timeout(loop, 60);
 	tcase_add_test(loop, asked_without_waiting);
+	tcase_add_test(loop, a_change_is_seen_by_every_call_made_after_it);
 	tcase_add_test(loop, cancelled_calls);
 	tcase_add_test(loop, cancelled_by_a_callback);
 	tcase_add_test(loop, the_queue_is_bounded);
