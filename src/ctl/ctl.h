@@ -22,7 +22,8 @@ struct ctl {
 	const char *email, *name; /* --email, --name; NULL = not given */
 	int lifetime; /* --lifetime, seconds; 0 = not given */
 	const char *url, *user; /* --url, --user; NULL = not given */
-	bool wait; /* --wait */
+	int streams; /* --streams; -1 = not given */
+	bool quick; /* --quick */
 };
 
 /* A command: its arguments, as many as the table in main.c allows. Returns the exit status. */

@@ -183,8 +183,8 @@ enum ctl_exit ctl_doctor(struct ctl *ctl, char **args, int count)
 	(void)args, (void)count;
 	if (ctl->user != NULL && !ctl_read_id(ctl->user, &user))
 		return CTL_USAGE;
-	if (ctl->url == NULL && (ctl->user != NULL || ctl->wait))
-		return ctl_refuse("--user and --wait go with --url");
+	if (ctl->url == NULL && (ctl->user != NULL || ctl->quick || ctl->streams >= 0))
+		return ctl_refuse("--user, --streams and --quick go with --url");
 	doctor_say(&doctor, FINDING_OK, NULL, "configuration: %s", ctl->file);
 	check_keys(&doctor);
 	check_directory(&doctor);

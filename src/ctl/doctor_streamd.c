@@ -72,16 +72,8 @@ static int ask_limit(int fd)
 {
 	static const char name[] = FCGI_MAX_CONNS;
 	const struct timeval limit = {.tv_sec = TIMEOUT_S};
-	unsigned char record[64] = {FCGI_VERSION_1,
-				    FCGI_GET_VALUES,
-				    0,
-				    0,
-				    0,
-				    sizeof name + 1,
-				    0,
-				    0,
-				    sizeof name - 1,
-				    0};
+	unsigned char record[64] = {
+	    FCGI_VERSION_1, FCGI_GET_VALUES, 0, 0, 0, sizeof name + 1, 0, 0, sizeof name - 1, 0};
 	unsigned char reply[128];
 	char number[16];
 	size_t got = 0, len, name_len = sizeof name - 1;
@@ -106,41 +98,6 @@ static int ask_limit(int fd)
 	return atoi(number);
 }
 
-/* "Max open files            1024                 20000                files" */
-static long long limit_of(pid_t pid)
-{
-	static const char head[] = "Max open files";
-	char path[64], line[256];
-	long long soft, hard = -1;
-	FILE *file;
-
-	snprintf(path, sizeof path, "/proc/%d/limits", (int)pid);
-	file = fopen(path, "re");
-	while (file != NULL && fgets(line, sizeof line, file) != NULL) {
-		if (strncmp(line, head, sizeof head - 1) == 0 &&
-		    sscanf(line + sizeof head - 1, "%lld %lld", &soft, &hard) != 2)
-			hard = -1;
-	}
-	if (file != NULL)
-		fclose(file);
-	return hard;
-}
-
-static bool is_streamd(pid_t pid)
-{
-	char path[64], name[32] = "";
-	FILE *file;
-
-	snprintf(path, sizeof path, "/proc/%d/comm", (int)pid);
-	file = fopen(path, "re");
-	if (file == NULL)
-		return false;
-	if (fgets(name, sizeof name, file) == NULL)
-		name[0] = '\0';
-	fclose(file);
-	return strncmp(name, "presence-stream", 15) == 0;
-}
-
 /* Of the running process where it can be told, else what a process gets here. */
 static void check_descriptors(struct doctor *doctor, int fd)
 {
@@ -148,12 +105,17 @@ static void check_descriptors(struct doctor *doctor, int fd)
 	const char *whose = "presence-streamd";
 	struct ucred peer = {.pid = 0};
 	socklen_t len = sizeof peer;
+	struct web_process process;
 	struct rlimit own;
-	long long limit = -1;
+	char name[32] = "";
+	long long soft, limit = -1;
 
+	/* Behind a socket of systemd's the peer is systemd. */
 	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0 &&
-	    is_streamd(peer.pid))
-		limit = limit_of(peer.pid);
+	    doctor_read_process(peer.pid, &process, name) &&
+	    strncmp(name, "presence-stream", 15) == 0 &&
+	    !doctor_read_limits(peer.pid, &soft, &limit))
+		limit = -1;
 	if (limit < 0 && getrlimit(RLIMIT_NOFILE, &own) == 0) {
 		limit = (long long)own.rlim_max;
 		whose = "a process of this shell";

@@ -1,230 +1,56 @@
 /* doctor: the web server in front, as a browser meets it. */
-#include "ctl/doctor.h"
-
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include <curl/curl.h>
-
-#include "base/alloc.h"
-#include "base/json.h"
 #include "base/times.h"
+#include "ctl/doctor_probe.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
-#define ANSWER_MS 5000 /* for an answer that is complete */
-#define EVENT_MS 1000 /* for an event: later, and something holds it back */
-#define SETTLE_MS 2000 /* for one that the directory is asked for first */
+#define EVENT_MS 1000	   /* for an event: later, and something holds it back */
+#define SETTLE_MS 2000	   /* for one that the directory is asked for first */
 #define TOKEN_LIFETIME 300 /* seconds */
-#define BODY_MAX (4 << 20) /* bytes that are kept of an answer */
+#define SENTENCE_SIZE 1024
 
 #define EVENT(name) "event: " name "\n"
-
-static const char pass_authorization[] =
-	"Apache: CGIPassAuth On, and for mod_fcgid FcgidPassHeader Authorization; else look for a "
-	"proxy in front that drops the field";
-static const char no_buffering[] =
-	"Apache: flushpackets=on (mod_fcgid: FcgidOutputBufferSize 0, or [stream] padding = 66000); "
-	"nginx: fastcgi_buffering off; lighttpd: server.stream-response-body = 2";
-static const char no_compression[] =
-	"leave text/event-stream out: Apache: SetEnv no-gzip 1; nginx: gzip_types; lighttpd: "
-	"deflate.mimetypes";
-
-/* One request and what came of it so far. */
-struct probe {
-	CURL *easy;
-	CURLM *multi;
-	struct curl_slist *fields;
-	struct printbuf *head, *body;
-	bool is_over;
-	CURLcode result; /* once it is over */
-};
-
-/* --- one request --- */
-
-static size_t on_bytes(char *data, size_t size, size_t count, void *arg)
-{
-	struct printbuf *buf = arg;
-
-	if (buf_len(buf) + size * count > BODY_MAX)
-		return 0; /* ends the transfer */
-	buf_put(buf, data, size * count);
-	return size * count;
-}
-
-static void add_field(struct probe *probe, const char *name, const char *value)
-{
-	struct printbuf *field = buf_new();
-
-	buf_putf(field, "%s: %s", name, value);
-	probe->fields = curl_slist_append(probe->fields, field->buf);
-	printbuf_free(field);
-}
-
-/* The URL of a call: --url, http.base and the path. */
-static char *url_of(const struct doctor *doctor, const char *path)
-{
-	const char *site = doctor->ctl->url;
-	struct printbuf *url = buf_new();
-	size_t len = strlen(site);
-
-	while (len > 0 && site[len - 1] == '/')
-		len--;
-	if (strstr(site, "://") == NULL)
-		buf_puts(url, "http://");
-	buf_put(url, site, len);
-	buf_puts(url, doctor->ctl->config->http.base);
-	buf_puts(url, path);
-	return buf_take(url, NULL);
-}
-
-static void probe_open(struct probe *probe, const struct doctor *doctor, const char *method,
-		       const char *path, const char *token)
-{
-	char *url = url_of(doctor, path), *bearer;
-
-	*probe = (struct probe){.easy = curl_easy_init(), .multi = curl_multi_init()};
-	if (probe->easy == NULL || probe->multi == NULL)
-		abort(); /* out of memory */
-	probe->head = buf_new();
-	probe->body = buf_new();
-	if (token != NULL) {
-		bearer = xmalloc(strlen(token) + 8);
-		sprintf(bearer, "Bearer %s", token);
-		add_field(probe, "Authorization", bearer);
-		free(bearer);
-	}
-	add_field(probe, "Accept-Encoding", "gzip, deflate, br"); /* as browsers do */
-	curl_easy_setopt(probe->easy, CURLOPT_URL, url);
-	curl_easy_setopt(probe->easy, CURLOPT_PROTOCOLS_STR, "http,https");
-	curl_easy_setopt(probe->easy, CURLOPT_NOSIGNAL, 1L);
-	curl_easy_setopt(probe->easy, CURLOPT_HTTPHEADER, probe->fields);
-	curl_easy_setopt(probe->easy, CURLOPT_HEADERFUNCTION, on_bytes);
-	curl_easy_setopt(probe->easy, CURLOPT_HEADERDATA, probe->head);
-	curl_easy_setopt(probe->easy, CURLOPT_WRITEFUNCTION, on_bytes);
-	curl_easy_setopt(probe->easy, CURLOPT_WRITEDATA, probe->body);
-	if (strcmp(method, "POST") == 0)
-		curl_easy_setopt(probe->easy, CURLOPT_COPYPOSTFIELDS, "");
-	curl_multi_add_handle(probe->multi, probe->easy);
-	free(url);
-}
-
-static void probe_close(struct probe *probe)
-{
-	curl_multi_remove_handle(probe->multi, probe->easy);
-	curl_easy_cleanup(probe->easy);
-	curl_multi_cleanup(probe->multi);
-	curl_slist_free_all(probe->fields);
-	printbuf_free(probe->head);
-	printbuf_free(probe->body);
-}
-
-static size_t count_of(const char *text, const char *word)
-{
-	size_t count = 0;
-
-	while ((text = strstr(text, word)) != NULL) {
-		count++;
-		text += strlen(word);
-	}
-	return count;
-}
-
-/* Goes on until the text came `count` times (NULL: until the end), at most `ms`; whether it did. */
-static bool probe_until(struct probe *probe, const struct printbuf *where, const char *word,
-			size_t count, int64_t ms)
-{
-	int64_t end = times_mono_ms() + ms, left;
-	int running = 1, queued;
-	CURLMsg *message;
-
-	for (;;) {
-		curl_multi_perform(probe->multi, &running);
-		if (word != NULL && count_of(where->buf, word) >= count)
-			return true;
-		while ((message = curl_multi_info_read(probe->multi, &queued)) != NULL) {
-			probe->is_over = true;
-			probe->result = message->data.result;
-		}
-		left = end - times_mono_ms();
-		if (probe->is_over || left <= 0)
-			return word == NULL && probe->is_over && probe->result == CURLE_OK;
-		curl_multi_poll(probe->multi, NULL, 0, (int)left, NULL);
-	}
-}
-
-static int probe_status(const struct probe *probe)
-{
-	long status = 0;
-
-	curl_easy_getinfo(probe->easy, CURLINFO_RESPONSE_CODE, &status);
-	return (int)status;
-}
-
-/* The value of a header field; "" when there is none. */
-static void probe_field(const struct probe *probe, const char *name, char value[128])
-{
-	size_t len = strlen(name);
-
-	*value = '\0';
-	for (const char *line = probe->head->buf; line != NULL; line = strchr(line, '\n')) {
-		line += *line == '\n';
-		if (strncasecmp(line, name, len) != 0 || line[len] != ':')
-			continue;
-		line += len + 1;
-		line += strspn(line, " \t");
-		snprintf(value, 128, "%.*s", (int)strcspn(line, "\r\n"), line);
-	}
-}
-
-/* The code of a problem (RFC 9457); "" when the answer is none of ours. */
-static void probe_code(const struct probe *probe, char code[64])
-{
-	const char *why, *text;
-	struct json_object *problem =
-		json_parse_object(probe->body->buf, buf_len(probe->body), &why);
-
-	*code = '\0';
-	if (problem != NULL && json_is_text(json_member(problem, "code"), 63, &text))
-		snprintf(code, 64, "%s", text);
-	json_object_put(problem);
-}
 
 /* --- the checks --- */
 
 /* What to change after an answer of a call that should be 200. */
-static const char *advice(const char *code, int status)
+static const char *advice(const struct doctor *doctor, const char *code, int status)
 {
 	static const struct {
 		const char *code, *change;
 	} table[] = {
-		{"token_missing", pass_authorization},
-		{"token_invalid", "let the web server's programs read this same configuration"},
-		{"not_found", "let http.base and the web server's paths be the same"},
-		{"streams_unavailable", "hand http.base + /presence/stream to presence-streamd, "
-					"before what stands for all of http.base"},
-		{"redis_unavailable", "see what is said of redis above, and the programs' log"},
-		{"directory_unavailable", "see what is said of the directory above"},
-		{"too_many_streams", "another --user, or stream.max_streams_per_user"},
-		{"server_full", "see what is said of descriptors above"},
+	    {"token_invalid", "let the web server's programs read this same configuration"},
+	    {"not_found", "let http.base and the web server's paths be the same"},
+	    {"streams_unavailable", "hand http.base + /presence/stream to presence-streamd, "
+				    "before what stands for all of http.base"},
+	    {"redis_unavailable", "see what is said of redis above, and the programs' log"},
+	    {"directory_unavailable", "see what is said of the directory above"},
+	    {"too_many_streams", "another --user, or stream.max_streams_per_user"},
+	    {"server_full", "see what is said of descriptors above"},
 	};
 
+	if (strcmp(code, "token_missing") == 0)
+		return doctor_change(doctor->server, MISTAKE_AUTHORIZATION);
 	for (size_t i = 0; i < sizeof table / sizeof table[0]; i++) {
 		if (strcmp(code, table[i].code) == 0)
 			return table[i].change;
 	}
 	if (status >= 500)
-		return "see whether the programs run, and the web server's error log";
+		return "see whether the programs run, whether the web server's user is in the "
+		       "group of their sockets, and its error log";
 	return "see the web server's configuration: another part of it answers";
 }
 
 /* Says what is wrong with an answer that is not 200. */
 static void say_answer(struct doctor *doctor, const struct probe *probe, const char *what)
 {
-	char code[64];
+	char code[64], change[SENTENCE_SIZE];
 
 	if (probe->is_over && probe->result != CURLE_OK) {
 		doctor_say(doctor, FINDING_FAIL, "correct --url, or start the web server",
@@ -232,12 +58,17 @@ static void say_answer(struct doctor *doctor, const struct probe *probe, const c
 		return;
 	}
 	if (probe_status(probe) == 0) {
-		doctor_say(doctor, FINDING_FAIL, "see whether the programs run, and the logs",
-			   "web: %s is not answered in time", what);
+		snprintf(change, sizeof change,
+			 "see whether the programs run; is every place of the web server taken by "
+			 "a stream: %s",
+			 doctor_change(doctor->server, MISTAKE_CAPACITY));
+		doctor_say(doctor, FINDING_FAIL, change, "web: %s is not answered in time", what);
 		return;
 	}
 	probe_code(probe, code);
-	doctor_say(doctor, FINDING_FAIL, advice(code, probe_status(probe)),
+	if (probe_status(probe) >= 500 && *code == '\0' && !doctor_check_rights(doctor))
+		return;
+	doctor_say(doctor, FINDING_FAIL, advice(doctor, code, probe_status(probe)),
 		   "web: %s is answered %d%s%s", what, probe_status(probe),
 		   *code != '\0' ? " " : "", code);
 }
@@ -249,7 +80,7 @@ static bool check_call(struct doctor *doctor, const char *path, const char *toke
 	bool ok;
 
 	probe_open(&probe, doctor, "GET", path, token);
-	ok = probe_until(&probe, NULL, NULL, 0, ANSWER_MS) && probe_status(&probe) == 200;
+	ok = probe_until(&probe, NULL, NULL, 0, PROBE_ANSWER_MS) && probe_status(&probe) == 200;
 	if (ok)
 		doctor_say(doctor, FINDING_OK, NULL, "web: %s", good);
 	else
@@ -258,21 +89,25 @@ static bool check_call(struct doctor *doctor, const char *path, const char *toke
 	return ok;
 }
 
-static void check_head(struct doctor *doctor, const struct probe *probe)
+static void check_type(struct doctor *doctor, const struct probe *probe)
 {
-	char type[128], encoding[128];
+	char type[128];
 
 	probe_field(probe, "Content-Type", type);
-	probe_field(probe, "Content-Encoding", encoding);
 	if (*type != '\0' && strncasecmp(type, "text/event-stream", 17) != 0)
 		doctor_say(doctor, FINDING_FAIL, "see what in the web server rewrites it",
 			   "web: the stream's Content-Type is '%s'", type);
-	if (*encoding != '\0')
-		doctor_say(doctor, FINDING_FAIL, no_compression,
-			   "web: the stream is compressed (%s), which holds events back", encoding);
 }
 
-static bool publish_friends_changed(struct doctor *doctor)
+static const char *probed_user(const struct doctor *doctor)
+{
+	static char nobody[16];
+
+	snprintf(nobody, sizeof nobody, "%d", DOCTOR_NOBODY);
+	return doctor->ctl->user != NULL ? doctor->ctl->user : nobody;
+}
+
+static bool publish_friends_changed(struct doctor *doctor, const char *user)
 {
 	struct printbuf *command = buf_new();
 	redisReply *reply;
@@ -280,7 +115,7 @@ static bool publish_friends_changed(struct doctor *doctor)
 
 	resp_begin(command, 3);
 	resp_text(command, "PUBLISH");
-	resp_key(command, doctor->ctl->config->redis.prefix, CHANNEL_INBOX, doctor->ctl->user);
+	resp_key(command, doctor->ctl->config->redis.prefix, CHANNEL_INBOX, user);
 	resp_text(command, "{\"type\":\"friends_changed\"}");
 	ok = blocking_run(doctor->ctl->redis, command, 1, &reply);
 	printbuf_free(command);
@@ -290,66 +125,112 @@ static bool publish_friends_changed(struct doctor *doctor)
 }
 
 /* A message from Redis to the reader: what presence is about. */
-static void check_event(struct doctor *doctor, struct probe *probe)
+static bool check_event(struct doctor *doctor, struct probe *probe)
 {
 	int64_t start = times_mono_ms();
+	bool arrived;
 
-	if (!publish_friends_changed(doctor))
-		return; /* said above, of Redis */
-	if (probe_until(probe, probe->body, EVENT("initial"), 2, SETTLE_MS))
+	if (!publish_friends_changed(doctor, probed_user(doctor)))
+		return false; /* said above, of Redis */
+	arrived = probe_until(probe, probe->body, EVENT("initial"), 2, SETTLE_MS);
+	if (arrived)
 		doctor_say(doctor, FINDING_OK, NULL,
 			   "web: what is published arrives after %" PRId64 " ms",
 			   times_mono_ms() - start);
 	else
-		doctor_say(doctor, FINDING_FAIL, no_buffering,
+		doctor_say(doctor, FINDING_FAIL, doctor_change(doctor->server, MISTAKE_BUFFERING),
 			   "web: what is published does not arrive within %d ms", SETTLE_MS);
+	return arrived;
 }
 
+/*
+ * Published events did arrive, so what stops a heartbeat is the silence before it. The client need
+ * not see the end: Apache keeps the connection open for some seconds more.
+ */
 static void check_heartbeat(struct doctor *doctor, struct probe *probe)
 {
 	int heartbeat = doctor->ctl->config->presence.heartbeat;
+	int64_t start = times_mono_ms();
+	char change[SENTENCE_SIZE];
 
-	if (probe_until(probe, probe->body, EVENT("heartbeat"), 1, heartbeat * 1000 + EVENT_MS))
+	if (probe_until(probe, probe->body, EVENT("heartbeat"), 1, heartbeat * 1000 + EVENT_MS)) {
 		doctor_say(doctor, FINDING_OK, NULL, "web: a heartbeat came");
-	else
-		doctor_say(doctor, FINDING_FAIL,
-			   "a time-out of the web server, or of a proxy in front, must be longer "
-			   "than presence.heartbeat",
-			   "web: no heartbeat within %d s%s", heartbeat + 1,
-			   probe->is_over ? ", for the stream was ended" : "");
-}
-
-/* The answer is a stream: whether its events come, and come at once. */
-static void check_events(struct doctor *doctor, struct probe *probe, bool arrived, int64_t ms)
-{
-	check_head(doctor, probe);
-	if (!arrived) {
-		doctor_say(doctor, FINDING_FAIL, no_buffering,
-			   "web: the stream's first events do not arrive within %d ms", EVENT_MS);
 		return;
 	}
-	doctor_say(doctor, FINDING_OK, NULL, "web: the stream starts within %" PRId64 " ms", ms);
-	check_event(doctor, probe);
-	if (doctor->ctl->wait)
-		check_heartbeat(doctor, probe);
+	snprintf(change, sizeof change,
+		 "longer than presence.heartbeat = %d, better twice as long: %s", heartbeat,
+		 doctor_change(doctor->server, MISTAKE_TIMEOUT));
+	doctor_say(doctor, FINDING_FAIL, change,
+		   "web: no heartbeat, the stream %s %" PRId64 " ms of silence: a time-out is too "
+		   "short",
+		   probe->is_over ? "was cut off after" : "gives nothing after",
+		   times_mono_ms() - start);
 }
 
-static void check_stream(struct doctor *doctor, const char *token)
+/* The events came too late or not at all: whether they do to a client that takes nothing
+ * compressed. */
+static bool arrives_plain(struct doctor *doctor, const char *token)
 {
-	int64_t start = times_mono_ms();
 	struct probe probe;
 	bool arrived;
 
 	probe_open(&probe, doctor, "GET", "/presence/stream", token);
 	arrived = probe_until(&probe, probe.body, EVENT("initial"), 1, EVENT_MS);
+	probe_close(&probe);
+	return arrived;
+}
+
+/* Whether the stream comes as it was sent; else why not is said. */
+static bool check_encoding(struct doctor *doctor, const struct probe *probe, bool arrived,
+			   const char *token)
+{
+	char encoding[128];
+
+	probe_field(probe, "Content-Encoding", encoding);
+	if (*encoding == '\0' && (arrived || !arrives_plain(doctor, token)))
+		return true;
+	doctor_say(doctor, FINDING_FAIL, doctor_change(doctor->server, MISTAKE_COMPRESSION),
+		   "web: the stream is compressed%s%s%s, which holds events back",
+		   *encoding != '\0' ? " (" : "", encoding, *encoding != '\0' ? ")" : "");
+	return false;
+}
+
+/* The answer is a stream: whether its events come, and come at once. */
+static void check_events(struct doctor *doctor, struct probe *probe, bool arrived, int64_t ms)
+{
+	if (!arrived) {
+		doctor_say(doctor, FINDING_FAIL, doctor_change(doctor->server, MISTAKE_BUFFERING),
+			   "web: the stream's first events do not arrive within %d ms", EVENT_MS);
+		return;
+	}
+	doctor_say(doctor, FINDING_OK, NULL, "web: the stream starts within %" PRId64 " ms", ms);
+	if (check_event(doctor, probe) && !doctor->ctl->quick)
+		check_heartbeat(doctor, probe);
+}
+
+/* False: the answer is no stream. */
+static bool check_stream(struct doctor *doctor, const char *token)
+{
+	int64_t start = times_mono_ms();
+	struct probe probe;
+	bool arrived, is_stream;
+
+	probe_open(&probe, doctor, "GET", "/presence/stream", token);
+	curl_easy_setopt(probe.easy, CURLOPT_ACCEPT_ENCODING, ""); /* as browsers do */
+	arrived = probe_until(&probe, probe.body, EVENT("initial"), 1, EVENT_MS);
 	/* Not even a head may be the work of a server that holds everything back. */
-	if (probe_status(&probe) == 200 || (probe_status(&probe) == 0 && !probe.is_over)) {
-		check_events(doctor, &probe, arrived, times_mono_ms() - start);
+	is_stream = probe_status(&probe) == 200 || (probe_status(&probe) == 0 && !probe.is_over);
+	if (is_stream) {
+		check_type(doctor, &probe);
+		start = times_mono_ms() - start;
+		if (check_encoding(doctor, &probe, arrived, token))
+			check_events(doctor, &probe, arrived, start);
 	} else {
-		probe_until(&probe, NULL, NULL, 0, ANSWER_MS); /* for the whole of the problem */
+		probe_until(&probe, NULL, NULL, 0, PROBE_ANSWER_MS); /* the whole of the problem */
 		say_answer(doctor, &probe, "/presence/stream");
 	}
 	probe_close(&probe);
+	return is_stream && arrived;
 }
 
 /* So that the user is not online for online_ttl because of us. */
@@ -358,18 +239,18 @@ static void log_out(struct doctor *doctor, const char *token)
 	struct probe probe;
 
 	probe_open(&probe, doctor, "POST", "/auth/logout", token);
-	probe_until(&probe, NULL, NULL, 0, ANSWER_MS);
+	probe_until(&probe, NULL, NULL, 0, PROBE_ANSWER_MS);
 	probe_close(&probe);
 }
 
 static void check_as_user(struct doctor *doctor)
 {
+	const char *name = probed_user(doctor);
 	struct userid user;
 	struct token token;
 	char *text = NULL;
 
-	if (doctor->keys == NULL ||
-	    !userid_parse(doctor->ctl->user, strlen(doctor->ctl->user), &user))
+	if (doctor->keys == NULL || !userid_parse(name, strlen(name), &user))
 		return; /* said above, of the keys */
 	text = token_issue(doctor->keys, &user, NULL, NULL, times_wall_ms() / 1000, TOKEN_LIFETIME,
 			   &token);
@@ -379,21 +260,42 @@ static void check_as_user(struct doctor *doctor)
 			   "with");
 		return;
 	}
-	if (check_call(doctor, "/online-status/count", text, "the Authorization field arrives"))
-		check_stream(doctor, text);
+	if (check_call(doctor, "/online-status/count", text, "the Authorization field arrives") &&
+	    check_stream(doctor, text) && !doctor->ctl->quick)
+		doctor_check_load(doctor);
 	log_out(doctor, text);
 	free(text);
+}
+
+/* Who answers at --url, and with what processes. */
+static void find_server(struct doctor *doctor)
+{
+	const char *address = NULL, *own = NULL;
+	char name[128];
+	struct probe probe;
+	long port = 0;
+
+	probe_open(&probe, doctor, "GET", "/health", NULL);
+	probe_until(&probe, NULL, NULL, 0, PROBE_ANSWER_MS);
+	probe_field(&probe, "Server", name);
+	doctor->server = doctor_server_named(name);
+	curl_easy_getinfo(probe.easy, CURLINFO_PRIMARY_IP, &address);
+	curl_easy_getinfo(probe.easy, CURLINFO_LOCAL_IP, &own);
+	curl_easy_getinfo(probe.easy, CURLINFO_PRIMARY_PORT, &port);
+	/* A machine that talks to itself does it from the same address. */
+	if (address != NULL && *address != '\0' && own != NULL && strcmp(address, own) == 0)
+		doctor_find_server(doctor, address, (int)port);
+	probe_close(&probe);
 }
 
 void doctor_check_web(struct doctor *doctor)
 {
 	if (doctor->ctl->url == NULL)
 		return;
-	if (!check_call(doctor, "/health", NULL, "http.base is routed to presence-api"))
-		return;
-	if (doctor->ctl->user != NULL)
+	find_server(doctor);
+	if (check_call(doctor, "/health", NULL, "http.base is routed to presence-api")) {
+		doctor_check_descriptors(doctor);
 		check_as_user(doctor);
-	else
-		doctor_say(doctor, FINDING_WARN, "add --user ID, of any user",
-			   "web: calls with a token and the stream are not tried");
+	}
+	free(doctor->processes);
 }

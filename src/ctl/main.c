@@ -17,6 +17,7 @@
 #include "base/log.h"
 
 #define YEAR 31536000
+#define STREAMS_MAX 100000
 #define MANY INT_MAX
 
 enum flag {
@@ -26,9 +27,10 @@ enum flag {
 	FLAG_LIFETIME = 8,
 	FLAG_URL = 16,
 	FLAG_USER = 32,
-	FLAG_WAIT = 64,
+	FLAG_STREAMS = 64,
+	FLAG_QUICK = 128,
 };
-#define DOCTOR_FLAGS (FLAG_URL | FLAG_USER | FLAG_WAIT)
+#define DOCTOR_FLAGS (FLAG_URL | FLAG_USER | FLAG_STREAMS | FLAG_QUICK)
 
 static const struct command {
 	const char *name; /* one word or two */
@@ -76,12 +78,13 @@ static const struct command {
 	 "site with tables of its own; user and friend are for these tables only."},
 	{"doctor", "", 0, 0, FLAG_JSON | DOCTOR_FLAGS, ctl_doctor,
 	 "Checks the configuration, the keys, Redis, the directory, presence-streamd and, with\n"
-	 "--url, the web server in front. A line for each check begins with ok, warn or FAIL\n"
-	 "and ends with what to change; exit status 1 when one failed. --url is the site\n"
-	 "without [http] base, as in https://www.example.com. With --user ID too it calls and\n"
-	 "opens a stream in that user's name, who is online for that moment, and sees whether\n"
-	 "events arrive at once.\n"
-	 "--wait waits for a heartbeat as well."},
+	 "--url, the web server in front. A line for each check begins with ok, warn or FAIL and\n"
+	 "ends with what to change; exit status 1 when one failed. --url is the site without\n"
+	 "[http] base, as in https://www.example.com. It calls and opens a stream, in the name of\n"
+	 "user 2147483647 or --user's, who is online for that moment; sees whether events\n"
+	 "arrive at once and waits for a heartbeat; then opens 200 streams at a time (at most\n"
+	 "max_streams), in the names of the users below 2147483647, and sees whether calls are\n"
+	 "still answered. As root and on the web server's own machine it finds more."},
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
@@ -194,7 +197,7 @@ static void print_help(void)
 		printf("\n  %s%s%s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
 		       command->synopsis,
 		       command->options & FLAG_LIFETIME ? " [--lifetime S]" : "",
-		       command->options & FLAG_URL ? " [--url URL [--user ID] [--wait]]" : "",
+		       command->options & FLAG_URL ? " [--url URL [--user ID] [--streams N] [--quick]]" : "",
 		       command->options & FLAG_JSON ? " [--json]" : "");
 		print_indented(command->help);
 	}
@@ -209,7 +212,8 @@ static void print_help(void)
 	       "      --name N        the name that friends see\n"
 	       "      --url URL       where the web server serves the site, for doctor\n"
 	       "      --user ID       in whose name doctor asks there\n"
-	       "      --wait          doctor waits for a heartbeat on the stream\n"
+	       "      --streams N     how many streams doctor opens at a time\n"
+	       "      --quick         doctor waits for no heartbeat and opens one stream only\n"
 	       "      --help          this text\n"
 	       "      --version       the version\n"
 	       "  --                  ends the options, for an id that starts with '-'\n"
@@ -228,7 +232,7 @@ static void print_help(void)
 	       "  " PROGRAM " friend add 1 2\n"
 	       "  " PROGRAM " status 1 2 3\n"
 	       "  " PROGRAM " watch --json | jq .user_id\n"
-	       "  " PROGRAM " doctor --url http://localhost:8000 --user 1\n"
+	       "  " PROGRAM " doctor --url http://localhost:8000\n"
 	       "  curl -N \"http://localhost:8000/api/presence/stream?token=$(" PROGRAM
 	       " token 1)\"\n",
 	       config_default_file());
@@ -275,7 +279,8 @@ static bool check_usage(const struct command *command, int count, int given)
 		     {FLAG_LIFETIME, "--lifetime"},
 		     {FLAG_URL, "--url"},
 		     {FLAG_USER, "--user"},
-		     {FLAG_WAIT, "--wait"}};
+		     {FLAG_STREAMS, "--streams"},
+		     {FLAG_QUICK, "--quick"}};
 	int needed = command->options & (FLAG_EMAIL | FLAG_NAME);
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -295,18 +300,19 @@ static bool check_usage(const struct command *command, int count, int given)
 	return true;
 }
 
-static bool read_lifetime(const char *text, int *lifetime)
+static bool read_number(const char *option, const char *text, long least, long most, int *number)
 {
 	char *end;
-	long seconds;
+	long value;
 
 	errno = 0;
-	seconds = strtol(text, &end, 10);
-	if (errno != 0 || end == text || *end != '\0' || seconds < 1 || seconds > YEAR) {
-		ctl_refuse("--lifetime: '%s' is not a whole number from 1 to %d", text, YEAR);
+	value = strtol(text, &end, 10);
+	if (errno != 0 || end == text || *end != '\0' || value < least || value > most) {
+		ctl_refuse("%s: '%s' is not a whole number from %ld to %ld", option, text, least,
+			   most);
 		return false;
 	}
-	*lifetime = (int)seconds;
+	*number = (int)value;
 	return true;
 }
 
@@ -328,7 +334,8 @@ static int read_options(int argc, char **argv, struct ctl *ctl, struct settings 
 		{"lifetime", required_argument, NULL, FLAG_LIFETIME},
 		{"url", required_argument, NULL, FLAG_URL},
 		{"user", required_argument, NULL, FLAG_USER},
-		{"wait", no_argument, NULL, FLAG_WAIT},
+		{"streams", required_argument, NULL, FLAG_STREAMS},
+		{"quick", no_argument, NULL, FLAG_QUICK},
 		{"help", no_argument, NULL, HELP},
 		{"version", no_argument, NULL, VERSION_OPTION},
 		{NULL, 0, NULL, 0},
@@ -350,7 +357,7 @@ static int read_options(int argc, char **argv, struct ctl *ctl, struct settings 
 			ctl->name = optarg;
 			break;
 		case FLAG_LIFETIME:
-			if (!read_lifetime(optarg, &ctl->lifetime))
+			if (!read_number("--lifetime", optarg, 1, YEAR, &ctl->lifetime))
 				return CTL_USAGE;
 			break;
 		case FLAG_URL:
@@ -359,8 +366,12 @@ static int read_options(int argc, char **argv, struct ctl *ctl, struct settings 
 		case FLAG_USER:
 			ctl->user = optarg;
 			break;
-		case FLAG_WAIT:
-			ctl->wait = true;
+		case FLAG_STREAMS:
+			if (!read_number("--streams", optarg, 0, STREAMS_MAX, &ctl->streams))
+				return CTL_USAGE;
+			break;
+		case FLAG_QUICK:
+			ctl->quick = true;
 			break;
 		case HELP:
 			print_help();
@@ -405,7 +416,7 @@ static enum ctl_exit run(const struct command *command, struct ctl *ctl, const c
 int main(int argc, char **argv)
 {
 	struct settings settings = {.file = config_default_file()};
-	struct ctl ctl = {.config = NULL};
+	struct ctl ctl = {.streams = -1};
 	const struct command *command;
 	int status = read_options(argc, argv, &ctl, &settings), words;
 

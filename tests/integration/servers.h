@@ -24,6 +24,8 @@ struct site {
 	pid_t api;    /* presence-api where the web server does not start it, else 0 */
 	pid_t front;  /* what speaks HTTP/2 to the web server for us, else 0 */
 	int api_socket, stream_socket; /* with HOLDS_SOCKETS; else -1 */
+	const char *web[12]; /* the web server's command */
+	int nofile; /* its limit of descriptors when it starts again; 0: as it is */
 };
 
 struct server {
@@ -43,6 +45,11 @@ struct site *site_new(const struct server *server, const char *conf, int silence
 void site_run(struct site *site);
 struct site *site_start(const struct server *server, const char *conf, int silence); /* both */
 void site_stop(struct site *site);
+/*
+ * The web server again, with the first `from` in a file of its configuration replaced by `to`; or
+ * (NULL) as it is.
+ */
+void site_change(struct site *site, const char *file, const char *from, const char *to);
 /* streamd, or presence-api with HOLDS_SOCKETS, again after its end. */
 void site_start_streamd(struct site *site);
 void site_start_api(struct site *site);

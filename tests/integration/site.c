@@ -223,7 +223,29 @@ pid_t web_on_port(struct site *site, void (*write)(struct site *site), const cha
 
 void web_start(struct site *site, void (*write)(struct site *site), const char *const argv[])
 {
+	for (size_t i = 0; argv[i] != NULL; i++) {
+		ck_assert_uint_lt(i + 1, sizeof site->web / sizeof site->web[0]);
+		site->web[i] = argv[i];
+	}
 	site->stack->lighttpd = web_on_port(site, write, argv);
+}
+
+void site_change(struct site *site, const char *file, const char *from, const char *to)
+{
+	struct stack *stack = site->stack;
+	const char *text = from != NULL ? stack_file(stack, file) : NULL;
+	const char *at = from != NULL ? strstr(text, from) : NULL;
+
+	ck_assert_msg(from == NULL || at != NULL, "no '%s' in %s:\n%s", from, file, text);
+	if (from != NULL)
+		stack_write(stack, file,
+			    text_of("%.*s%s%s", (int)(at - text), text, to, at + strlen(from)));
+	process_end(&stack->lighttpd, SIGTERM, site->web[0], 10000);
+	WAIT_UNTIL(!port_answers(stack->port), 5000);
+	stack->lighttpd = process_start(stack, site->web[0], site->web, NULL, site->nofile);
+	WAIT_UNTIL(port_answers(stack->port) || !process_lives(stack->lighttpd), 10000);
+	ck_assert_msg(process_lives(stack->lighttpd), "%s did not start:\n%s", site->web[0],
+		      stack_file(stack, text_of("%s.log", site->web[0])));
 }
 
 /* --- the site ----------------------------------------------------------------------------- */

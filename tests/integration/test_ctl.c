@@ -1,4 +1,4 @@
-/* presencectl: what each command prints, and its exit status; explain; doctor against mistakes. */
+/* presencectl: what each command prints, and its exit status; explain. */
 #include "harness.h"
 
 #include <signal.h>
@@ -342,7 +342,9 @@ START_TEST(wrong_usage_is_exit_status_2)
 		{"kick"},
 		{"watch", "*"},
 		{"doctor", "--user", "1"},
-		{"doctor", "--wait"},
+		{"doctor", "--quick"},
+		{"doctor", "--streams", "10"},
+		{"doctor", "--url", "x", "--streams", "-1"},
 		{"doctor", "--url"},
 		{"count", "--url", "x"},
 		{"doctor", "--url", "x", "--user"},
@@ -483,185 +485,6 @@ START_TEST(explain_knows_visibility)
 }
 END_TEST
 
-/* --- doctor ------------------------------------------------------------------------------- */
-
-/* Runs doctor, with a variable of the environment (or NULL) and --url (or not); the output. */
-static char *doctor(struct stack *stack, const char *variable, bool web, int expected)
-{
-	const char *argv[ARGS_MAX] = {
-		"env", variable != NULL ? variable : "UNUSED=", program("presencectl"),
-		"-c",  stack_path(stack, "presence.conf"),	"doctor"};
-	char *out, *url;
-	int status;
-
-	ck_assert(asprintf(&url, "http://127.0.0.1:%d/", stack->port) > 0);
-	if (web) {
-		argv[6] = "--url";
-		argv[7] = url;
-		argv[8] = "--user";
-		argv[9] = "1";
-	}
-	status = run(stack, &out, NULL, argv);
-	ck_assert_msg(status == expected, "exit status %d instead of %d:\n%s%s", status, expected,
-		      out, stack_file(stack, "run.log"));
-	return out;
-}
-
-START_TEST(doctor_finds_nothing_wrong_with_a_site_that_works)
-{
-	struct stack *stack = stack_start(FAST);
-	char *out, *url;
-	struct json_object *list;
-
-	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
-	ck_assert(asprintf(&url, "http://127.0.0.1:%d", stack->port) > 0);
-	out = CTL(stack, "doctor", "--url", url, "--user", "1", "--wait");
-	check_has_not(out, "FAIL");
-	check_has(out, "ok    keys: a token was signed and verified\n");
-	check_has(out, "ok    directory: account_query is answered\n");
-	check_has(out, "ok    directory: friends_query is answered\n");
-	check_has(out, "ok    streamd: answers at unix:");
-	check_has(out, "ok    redis: answers, version ");
-	check_has(out, "ok    redis: keys can be written\n");
-	check_has(out, "ok    redis: takes the scripts\n");
-	check_has(out, "ok    sweeper: ");
-	check_has(out, "ok    web: the Authorization field arrives\n");
-	check_has(out, "ok    web: the stream starts within ");
-	check_has(out, "ok    web: what is published arrives after ");
-	check_has(out, "ok    web: a heartbeat came\n");
-	/* Whoever it asked as is not left online. */
-	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 0);
-
-	list = parse(CTL(stack, "doctor", "--json", "--url", url));
-	ck_assert_int_gt(json_object_array_length(list), 8);
-	CHECK_JSON(json_object_array_get_idx(list, 0),
-		   "{'state':'ok','what':'<string>','change':null}");
-	check_has(CTL(stack, "doctor", "--url", url), "not tried - add --user ID");
-	stack_stop(stack);
-}
-END_TEST
-
-START_TEST(doctor_finds_programs_that_do_not_run)
-{
-	struct stack *stack = stack_new("");
-	char *out = doctor(stack, NULL, false, 1);
-
-	check_has(out, "FAIL  redis: ");
-	check_has(out, "FAIL  streamd: nobody answers at unix:");
-	redis_start(stack, NULL);
-	stack->port = 1;
-	out = doctor(stack, NULL, true, 1);
-	check_has(out, "ok    redis: answers");
-	check_has(out, "warn  sweeper: no presence-streamd sweeps");
-	check_has(out, "FAIL  web: /health: ");
-	stack_stop(stack);
-}
-END_TEST
-
-START_TEST(doctor_finds_mistakes_in_the_configuration)
-{
-	struct stack *stack = stack_start("");
-	char *conf, *variable;
-
-	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
-	check_has(doctor(stack, "PRESENCE_AUTH_KEY_FILE=/nonexistent", false, 1), "FAIL  keys: ");
-	stack_write(stack, "short", "too short");
-	ck_assert(asprintf(&variable, "PRESENCE_AUTH_KEY_FILE=%s/short", stack->dir) > 0);
-	check_has(doctor(stack, variable, false, 1), "FAIL  keys: ");
-	check_has(doctor(stack, "PRESENCE_DIRECTORY_PARAMS=/nonexistent/x.db", false, 1),
-		  "FAIL  directory.params: ");
-	check_has(doctor(stack,
-			 "PRESENCE_DIRECTORY_FRIENDS_QUERY=SELECT x FROM nowhere WHERE y = %s",
-			 false, 1),
-		  "FAIL  directory: friends_query is not answered");
-	check_has(doctor(stack,
-			 "PRESENCE_DIRECTORY_ACCOUNT_QUERY=SELECT id FROM users WHERE id = %s",
-			 false, 1),
-		  "FAIL  directory: account_query is not answered");
-	check_has(doctor(stack, "PRESENCE_REDIS_PREFIX=other:", false, 1),
-		  "FAIL  sweeper: presence-streamd runs, but does not sweep here");
-	check_has(doctor(stack, "PRESENCE_STREAM_MAX_STREAMS=1000000", false, 0),
-		  "warn  descriptors: presence-streamd may open ");
-	check_has(doctor(stack, "PRESENCE_HTTP_BASE=/elsewhere", true, 1),
-		  "FAIL  web: /health is answered 404");
-
-	/* A key of another site: the programs refuse the token. */
-	stack_write(stack, "other", "another secret of at least 32 bytes");
-	ck_assert(asprintf(&variable, "PRESENCE_AUTH_KEY_FILE=%s/other", stack->dir) > 0);
-	check_has(doctor(stack, variable, true, 1),
-		  "FAIL  web: /online-status/count is answered 401 token_invalid - let the web");
-
-	/* Keys of two pairs. */
-	make_key_pair(stack, "rsa", "a");
-	make_key_pair(stack, "rsa", "b");
-	ck_assert(asprintf(&conf,
-			   "auth { algorithm = RS256 key_file = \"%s/a.pub\" signing_key_file = "
-			   "\"%s/b.pem\" }",
-			   stack->dir, stack->dir) > 0);
-	stack_write_conf(stack, conf);
-	check_has(doctor(stack, NULL, false, 1), "does not belong to the public key");
-	stack_stop(stack);
-}
-END_TEST
-
-START_TEST(doctor_finds_a_redis_that_forgets_or_refuses)
-{
-	struct stack *stack = stack_new("");
-	char *out;
-
-	redis_start(stack, "--maxmemory 100mb --maxmemory-policy allkeys-lru");
-	streamd_start(stack, 0);
-	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
-	out = doctor(stack, NULL, false, 0);
-	check_has(out, "warn  redis: when full it drops keys (allkeys-lru)");
-	ck_assert(redis_cmd(stack, "CONFIG SET client-output-buffer-limit %s", "pubsub 1000 1000 1")
-			  ->type == REDIS_REPLY_STATUS);
-	check_has(doctor(stack, NULL, false, 0), "warn  redis: a subscriber that is 1000 bytes");
-	redis_cmd(stack, "CONFIG SET min-replicas-to-write 1");
-	check_has(doctor(stack, NULL, false, 1), "FAIL  redis: keys cannot be written: NOREPLICAS");
-	redis_cmd(stack, "CONFIG SET min-replicas-to-write 0");
-	redis_cmd(stack, "REPLICAOF 127.0.0.1 1");
-	check_has(doctor(stack, NULL, false, 1), "FAIL  redis: this one is a replica");
-	redis_cmd(stack, "REPLICAOF NO ONE");
-	stack_stop(stack);
-}
-END_TEST
-
-START_TEST(doctor_finds_what_a_web_server_does_to_the_stream)
-{
-	struct stack *stack = stack_start("");
-	char *out;
-
-	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
-	lighttpd_change(stack, "server.stream-response-body = 2",
-			"server.stream-response-body = 0");
-	check_has(doctor(stack, NULL, true, 1), "lighttpd: server.stream-response-body = 2");
-	lighttpd_change(stack, "server.stream-response-body = 0",
-			"server.stream-response-body = 2");
-	check_has_not(doctor(stack, NULL, true, 0), "FAIL");
-
-	lighttpd_change(stack, "var.presence_base + \"presence/stream\" => (",
-			"var.presence_base + \"nowhere/stream\" => (");
-	check_has(
-		doctor(stack, NULL, true, 1),
-		"FAIL  web: /presence/stream is answered 501 streams_unavailable - hand http.base");
-	lighttpd_change(stack, "var.presence_base + \"nowhere/stream\" => (",
-			"var.presence_base + \"presence/stream\" => (");
-
-	lighttpd_change(stack, "server.modules += (",
-			"server.modules += (\"mod_setenv\")\n"
-			"setenv.set-request-header = (\"Authorization\" => \"\")\n"
-			"server.modules += (");
-	out = doctor(stack, NULL, true, 1);
-	check_has(out, "FAIL  web: /online-status/count is answered 401 token_missing - Apache: "
-		       "CGIPassAuth On");
-	lighttpd_change(stack, "setenv.set-request-header = (\"Authorization\" => \"\")\n",
-			"setenv.set-response-header = (\"Content-Encoding\" => \"gzip\")\n");
-	check_has(doctor(stack, NULL, true, 1), "FAIL  web: the stream is compressed (gzip)");
-	stack_stop(stack);
-}
-END_TEST
-
 int main(void)
 {
 	Suite *suite = suite_create("presencectl");
@@ -686,12 +509,5 @@ int main(void)
 	tcase_add_test(tcase, explain_tells_why_a_user_is_online);
 	tcase_add_test(tcase, explain_tells_why_a_user_is_offline);
 	tcase_add_test(tcase, explain_knows_visibility);
-
-	tcase = harness_case(suite, "doctor", 60);
-	tcase_add_test(tcase, doctor_finds_nothing_wrong_with_a_site_that_works);
-	tcase_add_test(tcase, doctor_finds_programs_that_do_not_run);
-	tcase_add_test(tcase, doctor_finds_mistakes_in_the_configuration);
-	tcase_add_test(tcase, doctor_finds_a_redis_that_forgets_or_refuses);
-	tcase_add_test(tcase, doctor_finds_what_a_web_server_does_to_the_stream);
 	return harness_main(suite);
 }
