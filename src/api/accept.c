@@ -24,6 +24,7 @@
 #define LISTENER 0 /* FCGI_LISTENSOCK_FILENO, FastCGI section 2.2 */
 #define PEER_TIMEOUT 5 /* seconds that a web server may be silent in a request */
 #define SMALL_ANSWER 8192 /* bytes: a new connection takes them without waiting for the peer */
+#define ACCEPT_LIMIT 10 /* ms */
 #define STOP_LIMIT 500 /* ms in which those are served who wait already when we are to stop */
 #define LOOK_EVERY 8 /* requests between two looks for a pending signal */
 #define OUT_OF_DESCRIPTORS_WAIT 100 /* ms */
@@ -78,11 +79,17 @@ bool accept_init(FCGX_Request *fcgx)
 {
 	/* Of many workers that wait only one is woken for a connection. */
 	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
+	/*
+	 * O_NONBLOCK belongs to all who share the socket: systemd takes it away whenever it runs
+	 * ExecReload=. Then this bounds an accept() that lost the race for a connection.
+	 */
+	const struct timeval limit = {.tv_usec = ACCEPT_LIMIT * 1000};
 	int flags = fcntl(LISTENER, F_GETFL), on = 1;
 
 	install_signals();
 	/* Connections get it from the listener; a Unix socket has no such option. */
 	setsockopt(LISTENER, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	setsockopt(LISTENER, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
 	listener_epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (flags < 0 || fcntl(LISTENER, F_SETFL, flags | O_NONBLOCK) != 0 || listener_epoll < 0 ||
 	    epoll_ctl(listener_epoll, EPOLL_CTL_ADD, LISTENER, &event) != 0)

@@ -16,7 +16,7 @@ static const struct {
 
 #define BUFFERING_LIGHTTPD "lighttpd: server.stream-response-body = 2 for the stream's path"
 #define BUFFERING_APACHE                                                                           \
-	"Apache: flushpackets=on at the stream's ProxyPass (mod_fcgid: FcgidOutputBufferSize 0, "
+	"Apache: flushpackets=on at the stream's ProxyPass (mod_fcgid: FcgidOutputBufferSize 0, "  \
 	"or [stream] padding = 66000)"
 #define BUFFERING_NGINX                                                                            \
 	"nginx: fastcgi_buffering off in the stream's location, and no fastcgi_ignore_headers "    \

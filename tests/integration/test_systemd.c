@@ -2,6 +2,7 @@
 #include "harness.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -136,6 +137,29 @@ START_TEST(streamd_reports_when_it_serves_and_when_it_stops)
 }
 END_TEST
 
+/* systemd makes the sockets it gives to ExecReload= blocking ones, for all who share them. */
+START_TEST(api_stops_though_its_socket_was_made_blocking)
+{
+	struct site *site = NULL;
+	int flags;
+
+	for (int i = 0; i < server_count && site == NULL; i++) {
+		if (servers[i].traits & HOLDS_SOCKETS)
+			site = site_start(&servers[i], "", 75);
+	}
+	ck_assert_ptr_nonnull(site);
+	http_ok(site->stack, "/api/health", NULL, NULL); /* a worker waits, and has set it */
+	flags = fcntl(site->api_socket, F_GETFL);
+	ck_assert_msg((flags & O_NONBLOCK) != 0, "the workers do not need what is tried here");
+	ck_assert_int_eq(fcntl(site->api_socket, F_SETFL, flags & ~O_NONBLOCK), 0);
+	for (int i = 0; i < 8; i++)
+		http_ok(site->stack, "/api/health", NULL, NULL);
+	ck_assert_int_eq(process_end(&site->api, SIGTERM, "presence-api", 5000), 0);
+	ck_assert_ptr_null(strstr(stack_file(site->stack, "api.log"), "does not end"));
+	site_stop(site);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("systemd");
@@ -144,5 +168,6 @@ int main(void)
 	tcase_add_test(tcase, the_units_are_valid_and_confine_the_programs);
 	tcase_add_test(tcase, a_first_connection_starts_streamd);
 	tcase_add_test(tcase, streamd_reports_when_it_serves_and_when_it_stops);
+	tcase_add_test(tcase, api_stops_though_its_socket_was_made_blocking);
 	return harness_main(suite);
 }
