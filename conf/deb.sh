@@ -34,8 +34,12 @@ install -d "$stage/etc/presence" "$stage/etc/lighttpd/conf-available" \
 sed 's|"unix:///run/redis/redis-server.sock"|"redis://127.0.0.1:6379/0"|' \
 	"$examples/presence.conf" > "$stage/etc/presence/presence.conf"
 cp "$examples/lighttpd.conf" "$stage/etc/lighttpd/conf-available/50-presence.conf"
-cat "$examples/apache-fcgid.conf" "$examples/apache-proxy-fcgi.conf" \
-	> "$stage/etc/apache2/conf-available/presence.conf"
+# Streams and calls by mod_proxy_fcgi, which comes with Apache; mod_fcgid is another package.
+{
+	cat conf/debian/apache-modules.conf
+	sed 's|^#Define presence_api_socket|Define presence_api_socket|' \
+		"$examples/apache-proxy-fcgi.conf"
+} > "$stage/etc/apache2/conf-available/presence.conf"
 echo 'd /run/presence 0755 presence presence -' > "$stage/usr/lib/tmpfiles.d/presence.conf"
 install -m 644 LICENSE "$stage/usr/share/doc/presence/copyright"
 install -m 644 README.md docs/*.md "$stage/usr/share/doc/presence/"

@@ -1,5 +1,7 @@
 #!/bin/sh
-# make deb makes a package that installs into a throw-away root with every file in its place.
+# make deb makes a package that installs into a throw-away root with every file in its place; and on a
+# machine with Debian's lighttpd, Apache and Redis (this one's files, booted in namespaces of its own)
+# `lighty-enable-mod presence` or `a2enconf presence` and one `systemctl start` give a service that works.
 set -eu
 
 builddir=${ABS_BUILDDIR:-$(pwd)}
@@ -13,7 +15,16 @@ command -v dpkg-shlibdeps >/dev/null || {
 }
 
 dir=$(mktemp -d /tmp/presence-deb-XXXXXX)
-trap 'rm -rf "$dir"' EXIT
+machine=
+end() {
+	# The machine's own init dies with it, and all that runs there.
+	if [ -n "$machine" ]; then
+		kill -9 "$machine" 2> /dev/null || :
+		wait "$machine" 2> /dev/null || :
+	fi
+	rm -rf "$dir"
+}
+trap end EXIT
 trap 'exit 1' HUP INT TERM
 
 fail() {
@@ -36,7 +47,7 @@ dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless \
 for file in usr/sbin/presence-api usr/sbin/presence-streamd usr/bin/presencectl \
 	etc/presence/presence.conf etc/presence/secret.key \
 	etc/lighttpd/conf-available/50-presence.conf etc/apache2/conf-available/presence.conf \
-	usr/lib/systemd/system/presence-streamd.service usr/lib/systemd/system/presence-streamd.socket \
+	usr/lib/systemd/system/presence.service usr/lib/systemd/system/presence-streamd.service usr/lib/systemd/system/presence-streamd.socket \
 	usr/share/presence/web/presence.js usr/share/presence/schema.sql \
 	usr/share/doc/presence/copyright usr/share/man/man8/presence-streamd.8.gz \
 	usr/share/doc/presence/examples/presence-api.fcgi; do
@@ -61,3 +72,36 @@ dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless \
 dpkg --root="$root" --force-not-root --force-script-chrootless --log="$dir/dpkg.log" \
 	--purge presence > "$dir/purge.log" 2>&1 || { cat "$dir/purge.log"; fail "the purge failed"; }
 [ ! -e "$root/etc/presence/secret.key" ] || fail "the purge left the key"
+
+# --- the service ---
+
+skip() {
+	echo "the files are in their places; whether the service starts was not tried: $*"
+	exit 77
+}
+
+here=$(dirname "$0")
+for program in lighttpd apache2 redis-server lighty-enable-mod /lib/systemd/systemd nsenter curl jq; do
+	command -v $program > /dev/null || skip "$program is not installed (./bootstrap --tests)"
+done
+[ "$(id -u)" -eq 0 ] || skip "only root may boot a machine in namespaces"
+unshare -mpfnC true 2> /dev/null || skip "unshare -mpfnC is not permitted here"
+
+mkdir "$dir/machine"
+unshare -mpfnC --kill-child=KILL bash "$here/deb_boot.sh" "$dir/machine" "$package" \
+	> "$dir/boot.log" 2>&1 &
+machine=$!
+init=
+tries=0
+until [ -n "$init" ] && nsenter -t "$init" -a -r -w systemctl is-system-running > /dev/null 2>&1; do
+	tries=$((tries + 1))
+	kill -0 $machine 2> /dev/null && [ $tries -lt 150 ] ||
+		skip "systemd does not boot in namespaces here: $(tail -3 "$dir/boot.log")"
+	sleep 0.1
+	init=$(pgrep -P $machine) || init=
+done
+nsenter -t "$init" -a -r -w env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
+	TEST_SLOW="${TEST_SLOW:-1}" bash /root/deb_service.sh > "$dir/service.log" 2>&1 || {
+	cat "$dir/service.log"
+	fail "the package gives no running service"
+}
