@@ -12,6 +12,7 @@
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 
+#include "auth/verified.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/random.h"
@@ -50,6 +51,7 @@ struct token_keys {
 	const struct algorithm *algorithm;
 	struct key verifying;
 	struct key signing; /* RS/ES only; HMAC signs with the verifying key */
+	struct verified_set *verified; /* with these keys */
 };
 
 /* --- keys --------------------------------------------------------------------------------------*/
@@ -182,6 +184,7 @@ struct token_keys *token_keys_open(const struct config *config, char *err, size_
 
 	keys->config = config;
 	keys->algorithm = &algorithms[config->auth.algorithm];
+	keys->verified = xcalloc(1, sizeof *keys->verified);
 	if (keys_load(keys, err, errsize))
 		return keys;
 	token_keys_free(keys);
@@ -199,6 +202,8 @@ void token_keys_free(struct token_keys *keys)
 		return;
 	key_clear(&keys->verifying);
 	key_clear(&keys->signing);
+	verified_clear(keys->verified);
+	free(keys->verified);
 	free(keys);
 }
 
@@ -342,35 +347,39 @@ static const char *read_identity(struct json_object *payload, const char *text, 
 	return NULL;
 }
 
-/* Expiry comes last: PROBLEM_TOKEN_EXPIRED means that nothing else is wrong. */
-static enum problem_kind check_claims(const struct token_keys *keys, struct json_object *payload,
-				      const char *text, size_t len, int64_t now,
-				      struct token *token, const char **why)
+/* Everything but the times against the clock. NULL or a sentence. */
+static const char *read_claims(const struct config *config, struct json_object *payload,
+			       const char *text, size_t len, struct token *token,
+			       int64_t *not_before)
 {
-	const struct config *config = keys->config;
-	int64_t not_before = 0;
-
-	token->iat = 0;
+	token->iat = *not_before = 0;
 	if (claim_seconds(payload, "exp", &token->exp) != CLAIM_FOUND)
-		*why = "the token's exp is missing or no integer";
-	else if (claim_seconds(payload, "nbf", &not_before) == CLAIM_BAD ||
-		 claim_seconds(payload, "iat", &token->iat) == CLAIM_BAD)
-		*why = "the token's nbf or iat is no integer";
-	else if (not_before > now + config->auth.leeway)
+		return "the token's exp is missing or no integer";
+	if (claim_seconds(payload, "nbf", not_before) == CLAIM_BAD ||
+	    claim_seconds(payload, "iat", &token->iat) == CLAIM_BAD)
+		return "the token's nbf or iat is no integer";
+	if (config->auth.issuer[0] != '\0' &&
+	    !equals(json_member(payload, "iss"), config->auth.issuer))
+		return "the token is from another issuer";
+	if (config->auth.audience[0] != '\0' &&
+	    !is_for(json_member(payload, "aud"), config->auth.audience))
+		return "the token is for another audience";
+	return read_identity(payload, text, len, token);
+}
+
+/* Comes last: PROBLEM_TOKEN_EXPIRED means that nothing else is wrong. */
+static enum problem_kind check_times(const struct config *config, const struct token *token,
+				     int64_t not_before, int64_t now, const char **why)
+{
+	if (not_before > now + config->auth.leeway) {
 		*why = "the token is not valid yet";
-	else if (config->auth.issuer[0] != '\0' &&
-		 !equals(json_member(payload, "iss"), config->auth.issuer))
-		*why = "the token is from another issuer";
-	else if (config->auth.audience[0] != '\0' &&
-		 !is_for(json_member(payload, "aud"), config->auth.audience))
-		*why = "the token is for another audience";
-	else if ((*why = read_identity(payload, text, len, token)) == NULL) {
-		if (token->exp > now - config->auth.leeway)
-			return PROBLEM_NONE;
+		return PROBLEM_TOKEN_INVALID;
+	}
+	if (token->exp <= now - config->auth.leeway) {
 		*why = "the token has expired";
 		return PROBLEM_TOKEN_EXPIRED;
 	}
-	return PROBLEM_TOKEN_INVALID;
+	return PROBLEM_NONE;
 }
 
 /*
@@ -446,10 +455,16 @@ static struct json_object *decode(const struct token_keys *keys, const char *tex
 enum problem_kind token_verify(const struct token_keys *keys, const char *text, size_t len,
 			       int64_t now, struct token *token, const char **why)
 {
+	const struct verified *known = verified_find(keys->verified, text, len);
 	char copy[TOKEN_MAX + 1];
 	struct json_object *payload;
 	enum problem_kind kind;
+	int64_t not_before;
 
+	if (known != NULL) {
+		*token = known->token;
+		return check_times(keys->config, token, known->not_before, now, why);
+	}
 	if (len > TOKEN_MAX || !is_compact(text, len)) {
 		*why = len > TOKEN_MAX ? "the token is too long"
 				       : "the token is not of the form header.payload.signature";
@@ -460,8 +475,13 @@ enum problem_kind token_verify(const struct token_keys *keys, const char *text, 
 	payload = decode(keys, copy, why);
 	if (payload == NULL)
 		return PROBLEM_TOKEN_INVALID;
-	kind = check_claims(keys, payload, text, len, now, token, why);
+	*why = read_claims(keys->config, payload, text, len, token, &not_before);
 	json_object_put(payload);
+	if (*why != NULL)
+		return PROBLEM_TOKEN_INVALID;
+	kind = check_times(keys->config, token, not_before, now, why);
+	if (kind == PROBLEM_NONE)
+		verified_add(keys->verified, text, len, token, not_before);
 	return kind;
 }
 

@@ -48,7 +48,8 @@ void token_keys_use(struct token_keys *keys, const struct config *config);
  * (RFC 7515 section 4.1.11), payload an object, `exp` required and an integer,
  * `nbf` and `iat` integers when present, leeway, iss and aud (a string or an
  * array of them) when configured, `sub` a user id, `sid` and `jti` strings of
- * 1..TOKEN_NAME_MAX printable ASCII characters when present.
+ * 1..TOKEN_NAME_MAX printable ASCII characters when present. Of a text that was
+ * verified a moment ago only the times are checked again (verified.h).
  */
 enum problem_kind token_verify(const struct token_keys *keys, const char *text, size_t len,
 			       int64_t now, struct token *token, const char **why);

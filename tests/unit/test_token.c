@@ -9,6 +9,8 @@
 #include <openssl/pem.h>
 
 #include "auth/token.h"
+#include "auth/verified.h"
+#include "base/alloc.h"
 #include "base/buf.h"
 #include "base/random.h"
 
@@ -861,6 +863,77 @@ START_TEST(test_issue_refused)
 }
 END_TEST
 
+/* --- the same text again -----------------------------------------------------------------------*/
+
+START_TEST(test_known_text_is_judged_by_the_clock)
+{
+	static const char payload[] = "{\"sub\":\"7\",\"sid\":\"s\",\"name\":\"Zo\",\"iat\":1699999990,"
+				      "\"nbf\":1699999995,\"exp\":1700000100}";
+	struct config config = make_config(AUTH_HS256, secret_file, NULL);
+	struct token_keys *keys = open_keys(&config);
+	char *text = hs256_token(HS256_HEADER, payload);
+	struct token first = expect(keys, xstrdup(text), NOW, OK, "first");
+	struct token again = expect(keys, xstrdup(text), NOW + 1, OK, "again");
+
+	ck_assert_str_eq(again.user.text, "7");
+	ck_assert_str_eq(again.name, "s");
+	ck_assert_str_eq(again.user_name, "Zo");
+	ck_assert_str_eq(again.session_id, first.session_id);
+	ck_assert_int_eq(again.iat, 1699999990);
+	ck_assert_int_eq(again.exp, 1700000100);
+	expect(keys, xstrdup(text), 1700000129, OK, "in the leeway");
+	expect(keys, xstrdup(text), 1700000130, EXPIRED, "behind the leeway");
+	expect(keys, xstrdup(text), 1699999964, INVALID, "before nbf");
+	expect(keys, text, NOW, OK, "the clock is right again");
+	token_keys_free(keys);
+}
+END_TEST
+
+START_TEST(test_known_text_vouches_for_no_other)
+{
+	struct config config = make_config(AUTH_HS256, secret_file, NULL);
+	struct token_keys *keys = open_keys(&config), *others;
+	char *text = hs256_token(HS256_HEADER, GOOD), *other;
+	size_t len = strlen(text);
+
+	expect(keys, xstrdup(text), NOW, OK, "the text itself");
+	for (size_t i = 0; i < len; i++) {
+		other = xstrdup(text);
+		other[i] = other[i] == 'A' ? 'B' : 'A';
+		expect(keys, other, NOW, INVALID, "one character is another");
+	}
+	expect(keys, xstrndup(text, len - 1), NOW, INVALID, "shorter");
+	ck_assert(asprintf(&other, "%sA", text) > 0);
+	expect(keys, other, NOW, INVALID, "longer");
+
+	config.auth.issuer = (char *)"somebody";
+	others = open_keys(&config);
+	expect(others, text, NOW, INVALID, "other keys know nothing of it");
+	token_keys_free(others);
+	token_keys_free(keys);
+}
+END_TEST
+
+START_TEST(test_more_tokens_than_are_kept)
+{
+	struct config config = make_config(AUTH_HS256, secret_file, NULL);
+	struct token_keys *keys = open_keys(&config);
+	char payload[64], id[8];
+
+	for (int round = 0; round < 2; round++) {
+		for (int i = 1; i <= 2 * VERIFIED_MAX; i++) {
+			snprintf(id, sizeof id, "%d", i);
+			snprintf(payload, sizeof payload, "{\"sub\":\"%d\",\"exp\":1700000100}", i);
+			ck_assert_str_eq(expect(keys, hs256_token(HS256_HEADER, payload), NOW, OK,
+						payload)
+						 .user.text,
+					 id);
+		}
+	}
+	token_keys_free(keys);
+}
+END_TEST
+
 static Suite *token_suite(void)
 {
 	Suite *suite = suite_create("token");
@@ -871,6 +944,9 @@ static Suite *token_suite(void)
 	tcase_add_loop_test(tcase, test_claims, 0, UNIT_COUNT(claims_rows));
 	tcase_add_loop_test(tcase, test_issuer_and_audience, 0, UNIT_COUNT(party_rows));
 	tcase_add_test(tcase, test_fields);
+	tcase_add_test(tcase, test_known_text_is_judged_by_the_clock);
+	tcase_add_test(tcase, test_known_text_vouches_for_no_other);
+	tcase_add_test(tcase, test_more_tokens_than_are_kept);
 	tcase_add_loop_test(tcase, test_header, 0, UNIT_COUNT(header_rows));
 	tcase_add_test(tcase, test_form);
 	tcase_add_test(tcase, test_length_cap);

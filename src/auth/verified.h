@@ -1,0 +1,38 @@
+/*
+ * Tokens that were verified a moment ago. A page asks several things in a row
+ * with the same token: the very same text needs no second look at its
+ * signature and claims, only at the clock. What the set forgets is verified anew.
+ */
+#ifndef PRESENCE_AUTH_VERIFIED_H
+#define PRESENCE_AUTH_VERIFIED_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "auth/token.h"
+
+#define VERIFIED_MAX 1024 /* tokens in a set: about 1 MB at most */
+#define VERIFIED_LEN_MAX 512 /* bytes; longer ones are not kept */
+
+struct verified {
+	struct token token;
+	int64_t not_before; /* `nbf`, seconds; 0 when the token has none */
+	size_t len;
+	char text[];
+};
+
+/* Belongs to one set of keys, and to one thread; zeroed memory is an empty set. */
+struct verified_set {
+	struct verified *places[VERIFIED_MAX];
+};
+
+void verified_clear(struct verified_set *set);
+
+/* What is known of this text, valid until the next call; NULL: nothing. */
+const struct verified *verified_find(const struct verified_set *set, const char *text, size_t len);
+
+/* Keeps a token that was verified, in place of another one perhaps. */
+void verified_add(struct verified_set *set, const char *text, size_t len,
+		  const struct token *token, int64_t not_before);
+
+#endif
