@@ -52,3 +52,10 @@ int64_t times_mono_ms(void)
 {
 	return read_clock(CLOCK_MONOTONIC);
 }
+
+int64_t times_to_grid_ms(int64_t now_ms, int64_t period_ms)
+{
+	int64_t left = period_ms - now_ms % period_ms;
+
+	return left < period_ms / 2 ? left + period_ms : left;
+}

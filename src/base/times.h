@@ -17,4 +17,11 @@ bool times_is_valid(const char *text, size_t len);
 int64_t times_wall_ms(void); /* this host's clock, ms since 1970 */
 int64_t times_mono_ms(void); /* a clock that only runs forward, ms */
 
+/*
+ * How long to wait from now_ms (of times_mono_ms) for the next multiple of the
+ * period, ms: timers of one period are then one wake-up. A multiple less than half
+ * a period away is left out: the timer that has just run may be a little early.
+ */
+int64_t times_to_grid_ms(int64_t now_ms, int64_t period_ms);
+
 #endif

@@ -15,6 +15,7 @@
 #include "store/resp.h"
 #include "store/store.h"
 
+#define WATCHDOG_EARLY_MS 5 /* its timer may come so much before its time */
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 5000 /* or half a heartbeat, if that is less: see backoff_max() */
 
@@ -141,11 +142,6 @@ void link_free(struct link *link)
 bool link_is_up(const struct link *link)
 {
 	return link->up;
-}
-
-size_t link_pending(const struct link *link)
-{
-	return link->count;
 }
 
 /* --- losing it ------------------------------------------------------------------------------- */
@@ -353,7 +349,7 @@ void link_start(struct link *link)
 {
 	/* Until it is up, the whole way there is what the watchdog waits for. */
 	link->watchdog_ms = link->echo_asked_ms = times_mono_ms();
-	set_timer(link->watchdog, link->config->redis.timeout_ms / 2 + 1);
+	set_timer(link->watchdog, link->config->redis.timeout_ms / 2);
 	if (wire_open(&link->commands))
 		wire_open(&link->subscriber);
 }
@@ -511,18 +507,19 @@ static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 	int64_t now = times_mono_ms(), timeout = link->config->redis.timeout_ms;
 	/* When this process itself stood still, the answers may be here, unread. */
 	bool late = now - link->watchdog_ms > timeout;
+	int64_t due = now - timeout + WATCHDOG_EARLY_MS; /* what was asked until then */
 
 	(void)fd;
 	(void)what;
 	if (link->failing)
 		return;
 	link->watchdog_ms = now;
-	if (!late && ((link->count > 0 && now - link->ring[link->first].asked_ms > timeout) ||
-		      (link->echo_asked_ms != 0 && now - link->echo_asked_ms > timeout))) {
+	if (!late && ((link->count > 0 && link->ring[link->first].asked_ms <= due) ||
+		      (link->echo_asked_ms != 0 && link->echo_asked_ms <= due))) {
 		link_lost(link, "no answer in time");
 		return;
 	}
 	if (link->up && link->echo_asked_ms == 0)
 		ask_for_echo(link, now);
-	set_timer(link->watchdog, timeout / 2 + 1);
+	set_timer(link->watchdog, times_to_grid_ms(now, timeout / 2));
 }

@@ -53,7 +53,6 @@ void link_free(struct link *link); /* pending callbacks are called with NULL */
 void link_start(struct link *link);
 
 bool link_is_up(const struct link *link);
-size_t link_pending(const struct link *link); /* commands without an answer */
 
 /*
  * The answer to a command, borrowed; NULL when the link was lost before it

@@ -282,6 +282,15 @@ void presence_close(struct stream *stream)
 	hub_remove(&server->hub, &stream->subscriber, times_mono_ms());
 }
 
+static void on_closed(void *arg, const redisReply *reply)
+{
+	struct server *server = arg;
+
+	(void)reply;
+	server->closings_asked--;
+	server_want_turn(server);
+}
+
 /* The oldest first, a batch at a time; all go out in this turn. */
 static void flush_closings(struct server *server)
 {
@@ -299,7 +308,8 @@ static void flush_closings(struct server *server)
 		}
 		buf_reset(server->scratch);
 		store_put_close(server->scratch, server->store, items, count);
-		link_command(server->link, server->scratch, NULL, NULL);
+		server->closings_asked++;
+		link_command(server->link, server->scratch, on_closed, server);
 		done += (unsigned)count;
 	}
 	for (unsigned i = 0; i < server->closing_count; i++)
@@ -911,7 +921,7 @@ void presence_flush(struct server *server)
 bool presence_is_settled(const struct server *server)
 {
 	return !link_is_up(server->link) ||
-	       (server->closing_count == 0 && link_pending(server->link) == 0);
+	       (server->closing_count == 0 && server->closings_asked == 0);
 }
 
 void presence_free(struct server *server)

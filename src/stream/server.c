@@ -242,7 +242,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	presence_tick(server, now);
 	server_want_turn(server);
 	/* On the grid, so that heartbeats and this are one wake-up. */
-	set_timer(server->tick, SERVER_TICK_MS - now % SERVER_TICK_MS);
+	set_timer(server->tick, times_to_grid_ms(now, SERVER_TICK_MS));
 }
 
 static void on_directory(evutil_socket_t fd, short what, void *arg)

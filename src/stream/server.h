@@ -51,7 +51,7 @@ struct server {
 	struct stream_list to_snapshot; /* ready to be asked for */
 	unsigned connection_count, stream_count, max_streams;
 	struct slots *slots; /* that streams of all processes share; NULL = our own count is all */
-	unsigned touches_asked, snapshots_asked; /* commands without an answer */
+	unsigned touches_asked, closings_asked, snapshots_asked; /* commands without an answer */
 	uint32_t next_generation;
 
 	struct closing *closings; /* sessions whose streams are gone, to be told to Redis */

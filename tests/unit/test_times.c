@@ -78,6 +78,20 @@ START_TEST(test_is_valid)
 }
 END_TEST
 
+START_TEST(test_grid)
+{
+	static const struct {
+		int64_t now, period, wait;
+	} rows[] = {
+		{0, 500, 500},	 {1, 500, 499}, {250, 500, 250}, {251, 500, 749},
+		{499, 500, 501}, {500, 500, 500}, {123456789, 1000, 1211}, {7, 5, 3},
+	};
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++)
+		ck_assert_int_eq(times_to_grid_ms(rows[i].now, rows[i].period), rows[i].wait);
+}
+END_TEST
+
 START_TEST(test_clocks)
 {
 	int64_t wall = times_wall_ms(), mono = times_mono_ms();
@@ -100,6 +114,7 @@ static Suite *times_suite(void)
 
 	tcase_add_test(tcase, test_format);
 	tcase_add_test(tcase, test_is_valid);
+	tcase_add_test(tcase, test_grid);
 	tcase_add_test(tcase, test_clocks);
 	suite_add_tcase(suite, tcase);
 	return suite;
