@@ -328,6 +328,11 @@ struct touch_batch {
 static void on_verdict(struct stream *stream, enum store_verdict verdict)
 {
 	stream->touching = false;
+	/* A touch from before the wipe has registered nothing. */
+	if (verdict == STORE_DONE && stream->recovering && stream->touch_again) {
+		want_touch(stream);
+		return;
+	}
 	end_recovery(stream);
 	switch (verdict) {
 	case STORE_DONE:

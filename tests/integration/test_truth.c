@@ -1,15 +1,20 @@
 /* Who is online: what Redis holds and announces is what is true. docs/redis-keys.md. */
 #include "harness.h"
 
+#include "wire.h"
+
+#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
 #define COUNT "/api/online-status/count"
 #define LOGOUT "/api/auth/logout"
+#define STREAM "/api/presence/stream"
 
 /* FAST's times in ms. */
 #define ONLINE_TTL 2000
@@ -647,6 +652,48 @@ START_TEST(a_wiped_redis_is_rebuilt_from_the_live_streams)
 }
 END_TEST
 
+/* Opens a stream on streamd's socket and leaves what comes in it. */
+static int open_unread(struct stack *stack, const char *id)
+{
+	struct printbuf *request = buf_new();
+	int fd = wire_connect(streamd_socket(stack, 0));
+
+	ck_assert_msg(fd >= 0, "cannot connect: %s", strerror(errno));
+	wire_stream_request(request, STREAM, token_for(stack, id));
+	ck_assert_int_eq(send(fd, request->buf, buf_len(request), MSG_NOSIGNAL), buf_len(request));
+	printbuf_free(request);
+	return fd;
+}
+
+START_TEST(behind_a_wipe_no_snapshot_comes_before_the_last_session)
+{
+	enum { STREAMS = 900 }; /* more than are registered at a time */
+	struct stack *stack = stack_start(FAST "stream { max_streams_per_user = 2000 }\n"
+					       "presence { max_sessions = 2000 }\n");
+	struct sse *first = sse_open_direct(stack, 0, token_for(stack, "1"));
+	static int fds[STREAMS + USERS];
+	struct event *event;
+	int count = 0;
+
+	sse_ready(first);
+	while (count < STREAMS)
+		fds[count++] = open_unread(stack, "1");
+	WAIT_UNTIL(redis_int(stack, "ZCARD user:sessions:1") > STREAMS, 15000);
+	for (char id[2] = "2"; id[0] <= '0' + USERS; id[0]++)
+		fds[count++] = open_unread(stack, id);
+	WAIT_UNTIL(redis_int(stack, "SCARD online_users") == USERS, 5000);
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	event = sse_wait(first, "initial", 10000);
+	for (char id[2] = "2"; id[0] <= '0' + USERS; id[0]++)
+		ck_assert_msg(json_object_get_boolean(json_at(json_at(event->json, id), "is_online")),
+			      "user %s was not registered yet: %s", id, event->data);
+	while (count > 0)
+		close(fds[--count]);
+	sse_close(first);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_wipe_right_after_the_start_is_noticed)
 {
 	struct stack *stack = stack_new(FAST);
@@ -737,6 +784,7 @@ int main(void)
 
 	tcase = harness_case(suite, "accidents of redis", 60);
 	tcase_add_test(tcase, a_wiped_redis_is_rebuilt_from_the_live_streams);
+	tcase_add_test(tcase, behind_a_wipe_no_snapshot_comes_before_the_last_session);
 	tcase_add_test(tcase, a_wipe_right_after_the_start_is_noticed);
 	tcase_add_test(tcase, a_pause_of_redis_expires_nobody_who_has_a_stream);
 	return harness_main(suite);
