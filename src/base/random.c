@@ -1,6 +1,7 @@
 #include "base/random.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,11 +26,13 @@ void random_word(char word[RANDOM_WORD_LEN + 1])
 
 unsigned random_below(unsigned limit)
 {
-	uint32_t bits = 0;
+	static unsigned short state[3]; /* a torn one is as random as any */
+	static bool is_seeded;
 
-	if (RAND_bytes((unsigned char *)&bits, sizeof bits) != 1)
-		return 0;
-	return (unsigned)(((uint64_t)bits * limit) >> 32);
+	/* OpenSSL's generator asks for the process' id at each call, in case it was forked. */
+	if (!is_seeded)
+		is_seeded = RAND_bytes((unsigned char *)state, sizeof state) == 1;
+	return (unsigned)(((uint64_t)nrand48(state) * limit) >> 31);
 }
 
 static EVP_MD *sha256;

@@ -226,9 +226,10 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	server->turn_asked = false;
+	/* First what may have an `initial` ready: it goes out together with `connected`. */
+	presence_flush(server);
 	while ((stream = TAILQ_FIRST(&server->dirty)) != NULL)
 		stream_flush(stream);
-	presence_flush(server);
 	stop_when_done(server);
 }
 

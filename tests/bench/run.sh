@@ -446,7 +446,7 @@ growth_streams() {
 	start_lighttpd
 	: >"$out/streams.dat"
 	# All sizes in each round: a machine that becomes slower meanwhile does so for all of them.
-	for ((i = 0; i < 3; i++)); do
+	for ((i = 0; i < (rounds + 1) / 2; i++)); do
 		for n in "${sizes[@]}"; do
 			load ours -m http -t "$http_port" -f 50 -w "streamd=${pid_of[streamd1]}" \
 				-w "lighttpd=${pid_of[lighttpd]}"
