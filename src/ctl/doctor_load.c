@@ -25,13 +25,18 @@ struct load {
 	char *url;
 	int wanted, users, of_user;
 	int asked, held; /* streams; held: answered 200 */
-	int refused;	 /* by presence-streamd: 503 and a time to come again, as it should be */
+	int refused;	 /* by presence-streamd, with a problem */
+	int full;	 /* of these, because it is full, as it should be */
 	int broken;	 /* by the web server */
 };
 
-static size_t on_event(char *data, size_t size, size_t count, void *arg)
+/* A problem is short: it comes in one piece. */
+static size_t on_body(char *data, size_t size, size_t count, void *arg)
 {
-	(void)data, (void)arg;
+	static const char code[] = "\"server_full\"";
+	struct load *load = arg;
+
+	load->full += memmem(data, size * count, code, sizeof code - 1) != NULL;
 	return size * count;
 }
 
@@ -80,7 +85,8 @@ static void ask_for_stream(struct load *load)
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, load->fields[index / load->of_user]);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_head);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, load);
-	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_event);
+	curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+	curl_easy_setopt(easy, CURLOPT_WRITEDATA, load);
 	curl_multi_add_handle(load->multi, easy);
 	load->streams[index] = easy;
 }
@@ -160,6 +166,11 @@ static void say_load(struct load *load)
 			   "stream.max_streams = %d",
 			   load->held, load->broken > 0 ? "cuts off" : "does not answer",
 			   doctor->ctl->config->stream.max_streams);
+	else if (load->refused > load->full)
+		doctor_say(doctor, FINDING_FAIL, "presence-streamd's log says why",
+			   "web: of %d streams opened at once %d are refused, and not because it is "
+			   "full",
+			   load->asked, load->refused - load->full);
 	else if (load->refused > 0)
 		doctor_say(doctor, FINDING_OK, NULL,
 			   "web: with %d streams open the next one is refused, and calls are "

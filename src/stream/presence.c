@@ -330,6 +330,9 @@ static void on_verdict(struct stream *stream, enum store_verdict verdict)
 	stream->touching = false;
 	/* A touch from before the wipe has registered nothing. */
 	if (verdict == STORE_DONE && stream->recovering && stream->touch_again) {
+		/* Or it has, and a second opening would count the first as another stream. */
+		if (stream->phase == PHASE_OPENING)
+			stream_open(stream);
 		want_touch(stream);
 		return;
 	}
@@ -444,7 +447,11 @@ void presence_want_snapshot(struct stream *stream)
 {
 	struct server *server = stream->server;
 
-	if (stream->snapshot != SNAPSHOT_QUEUED)
+	/* What a slow reader had to catch up with is in the snapshot. */
+	if (stream->outbox.count == 0)
+		stream->resync = false;
+	/* One that is queued waits no longer when a new topic is not subscribed yet. */
+	if (stream->snapshot != SNAPSHOT_QUEUED || !is_ready(stream))
 		forget_snapshot(stream);
 	if (stream->snapshot == SNAPSHOT_QUEUED || !is_ready(stream))
 		return;
@@ -849,6 +856,10 @@ static void on_down(void *arg)
 			stream_ask_friends(stream);
 		if (stream->phase < PHASE_OPENING || stream->phase == PHASE_ENDING)
 			continue;
+		/* Its answer would be older than what goes unheard from now on. */
+		if (stream->call != NULL)
+			directory_cancel(stream->call);
+		stream->call = NULL;
 		end_recovery(stream);
 		forget_snapshot(stream);
 		if (stream->in_touch)

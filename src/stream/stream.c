@@ -351,9 +351,11 @@ static void on_friends(void *arg, enum directory_result result, struct friends *
 
 	stream->call = NULL;
 	if (stream->phase != PHASE_DIRECTORY) {
-		/* What is known stays when the directory does not answer. */
+		/* What is known stays until the directory answers, to the next heartbeat. */
 		if (result == DIRECTORY_OK)
 			presence_update_friends(stream, friends);
+		else
+			stream->deaf = true;
 	} else if (result == DIRECTORY_OK) {
 		presence_open(stream, friends);
 	} else {
@@ -370,6 +372,8 @@ void stream_ask_friends(struct stream *stream)
 		directory_cancel(stream->call);
 	stream->call =
 		directory_ask_friends(server->directory, &stream->user, on_friends, stream);
+	if (stream->call == NULL && stream->phase >= PHASE_OPENING)
+		stream->deaf = true;
 	if (stream->phase != PHASE_INBOX)
 		return;
 	stream->phase = PHASE_DIRECTORY;
@@ -531,6 +535,9 @@ void stream_open(struct stream *stream)
 	stream->deadline_ms = 0;
 	if (config->stream.max_lifetime > 0)
 		stream->deadline_ms = times_mono_ms() + lifetime_ms(config);
+	/* Its share of `drain` is over or was never told: the goodbye comes next. */
+	if (stream->server->draining)
+		stream->deadline_ms = times_mono_ms();
 	arm(stream);
 }
 

@@ -84,13 +84,13 @@ struct stream {
 
 struct stream *stream_new(struct server *server, int fd);
 
-/* Asks the directory for the friends (again); on failure to ask stream->call is NULL. */
+/* Asks the directory for the friends, for the first time (PHASE_INBOX) or again. */
 void stream_ask_friends(struct stream *stream);
 
 /* Closes and frees it at once. Only from its own events or the end of a turn. */
 void stream_destroy(struct stream *stream);
 
-/* The token is known, from the request itself or by its ticket: asks for the friends. */
+/* The token is known, from the request itself or by its ticket: PHASE_INBOX begins. */
 void stream_admit(struct stream *stream, const struct token *token);
 
 /* Queues a frame; it is sent at the end of the turn. */

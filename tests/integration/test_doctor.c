@@ -297,7 +297,7 @@ START_TEST(doctor_names_the_line_of_lighttpd)
 {
 	static const struct mistake list[] = {
 	    {"server.stream-response-body = 2", "server.stream-response-body = 0", 1,
-	     "do not arrive within 1000 ms - lighttpd: server.stream-response-body = 2", false},
+	     "do not arrive within 2000 ms - lighttpd: server.stream-response-body = 2", false},
 	    {"server.modules += (",
 	     "server.modules += (\"mod_setenv\")\n"
 	     "setenv.set-request-header = (\"Authorization\" => \"\")\nserver.modules += (",

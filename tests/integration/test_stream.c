@@ -417,6 +417,29 @@ START_TEST(friends_that_changed_behind_a_gap_are_noticed)
 }
 END_TEST
 
+START_TEST(friends_that_the_directory_did_not_tell_are_asked_for_again)
+{
+	struct stack *stack = stack_start(FAST);
+	struct sse *sse = sse_open(stack, token_for(stack, "1"));
+	char *database = strdup(stack_path(stack, "users.db"));
+	char *aside = strdup(stack_path(stack, "users.aside"));
+
+	sse_ready(sse);
+	ck_assert_int_eq(rename(database, aside), 0);
+	freeReplyObject(
+		redis_cmd(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}"));
+	WAIT_UNTIL(strstr(stack_file(stack, "streamd0.log"), "directory: friends:") != NULL, 5000);
+	ck_assert_int_eq(rename(aside, database), 0);
+	remove_friend_silently(stack);
+	CHECK_JSON(sse_wait(sse, "initial", 5000)->json,
+		   "{" OFFLINE(3) "," OFFLINE(4) "," OFFLINE(5) "," OFFLINE(6) "}");
+	free(database);
+	free(aside);
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(friends_are_asked_for_when_their_changes_can_be_heard)
 {
 	struct stack *stack = stack_start("");
@@ -910,6 +933,7 @@ int main(void)
 	tcase_add_test(tcase, a_cut_subscription_brings_a_new_initial);
 	tcase_add_test(tcase, a_change_of_friends_brings_a_new_initial);
 	tcase_add_test(tcase, friends_that_changed_behind_a_gap_are_noticed);
+	tcase_add_test(tcase, friends_that_the_directory_did_not_tell_are_asked_for_again);
 	tcase_add_test(tcase, friends_are_asked_for_when_their_changes_can_be_heard);
 
 	tcase = harness_case(suite, "goodbyes", 40);
