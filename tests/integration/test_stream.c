@@ -3,12 +3,17 @@
 
 #include "base/config.h"
 #include "directory/directory.h"
+#include "wire.h"
 
+#include <linux/sockios.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #define COUNT "/api/online-status/count"
 #define LOGOUT "/api/auth/logout"
@@ -624,6 +629,53 @@ START_TEST(a_stopping_streamd_says_goodbye_over_its_drain_and_exits_well)
 }
 END_TEST
 
+static bool is_read(int fd)
+{
+	int unread = -1;
+
+	return ioctl(fd, SIOCOUTQ, &unread) == 0 && unread == 0;
+}
+
+static bool has(const struct printbuf *records, const char *text)
+{
+	return memmem(records->buf, buf_len(records), text, strlen(text)) != NULL;
+}
+
+START_TEST(a_stream_that_opens_while_streamd_stops_is_told)
+{
+	struct stack *stack = stack_start("stream { drain = 300 }\n");
+	struct printbuf *request = buf_new(), *answer = buf_new();
+	int fd = wire_connect(streamd_socket(stack, 0));
+
+	/* Redis says nothing, so it stays on its way. */
+	signal_and_wait_stopped(stack->redis);
+	wire_stream_request(request, STREAM, token_for(stack, "1"));
+	ck_assert_int_eq(send(fd, request->buf, buf_len(request), MSG_NOSIGNAL), buf_len(request));
+	WAIT_UNTIL(is_read(fd), 5000);
+	kill(stack->streamd[0], SIGTERM);
+	WAIT_UNTIL(strstr(stack_file(stack, "streamd0.log"), "1 streams end within") != NULL, 5000);
+	kill(stack->redis, SIGCONT);
+	for (int64_t end = now_ms() + patience(5000); now_ms() < end;) {
+		struct pollfd readable = {.fd = fd, .events = POLLIN};
+		char piece[4096];
+		ssize_t len = poll(&readable, 1, 100) == 1 ? recv(fd, piece, sizeof piece, 0) : -1;
+
+		if (len == 0)
+			break;
+		if (len > 0)
+			buf_put(answer, piece, (size_t)len);
+	}
+	ck_assert_msg(has(answer, "event: connected"), "no stream was opened");
+	ck_assert_msg(has(answer, "{\"reason\":\"shutdown\"}"),
+		      "the stream was opened and not told of the end");
+	close(fd);
+	ck_assert_int_eq(streamd_end(stack, 0, 0), 0);
+	printbuf_free(request);
+	printbuf_free(answer);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_stream_has_a_lifetime)
 {
 	struct stack *stack = stack_start("stream { max_lifetime = 2 }");
@@ -944,6 +996,7 @@ int main(void)
 	tcase_add_test(tcase, a_kick_reaches_a_stream_that_opened_before_redis_was_there);
 	tcase_add_test(tcase, a_stream_ends_with_its_token);
 	tcase_add_test(tcase, a_stopping_streamd_says_goodbye_over_its_drain_and_exits_well);
+	tcase_add_test(tcase, a_stream_that_opens_while_streamd_stops_is_told);
 	tcase_add_test(tcase, a_stream_has_a_lifetime);
 	tcase_add_test(tcase, a_client_that_closes_ends_its_session);
 	tcase_add_test(tcase, streamd_starts_again_on_its_socket);
