@@ -325,7 +325,8 @@ section_open() {
 	stop_all
 }
 
-# --- 9,000 streams on which nothing happens -----------------------------------------------------
+# --- 8,900 streams on which nothing happens -----------------------------------------------------
+# With 20,000 descriptors lighttpd accepts no more when 18,000 are in use, two for each stream.
 
 section_idle() {
 	local share name
@@ -337,14 +338,14 @@ section_idle() {
 	load ours -m http -t "$http_port" -f 50 -w "streamd=${pid_of[streamd1]}" \
 		-w "lighttpd=${pid_of[lighttpd]}" -w "redis=${pid_of[redis]}"
 	ask ours touch 9050
-	ask ours open 9000
+	ask ours open 8900
 	ask ours idle 30 # each stream's heartbeat comes once
 	local percent=()
 	for name in streamd lighttpd redis; do
 		percent+=("$(calc "${got[cpu.$name]} / 1e7 / ${got[seconds]}" %.2f)")
 	done
 	share=$(calc "${percent[0]} + ${percent[1]} + ${percent[2]}" %.2f)
-	row "idle cost of 9000 streams, a heartbeat and a renewal every 30 s" \
+	row "idle cost of 8900 streams, a heartbeat and a renewal every 30 s" \
 		"$share % of a core (streamd ${percent[0]}, lighttpd ${percent[1]}, Redis ${percent[2]})" \
 		"" "" "≤ 2 %" "$(verdict "$share" '<=' 2)"
 	stop_all
