@@ -34,7 +34,7 @@ void presence_renew(struct stream *stream);
 /* Asks for a snapshot as soon as the stream is ready for one. */
 void presence_want_snapshot(struct stream *stream);
 
-/* Once a second at most: sweep, watch the epoch, unsubscribe idle topics. */
+/* At each tick of the server: sweep when it is due, unsubscribe idle topics. */
 void presence_tick(struct server *server, int64_t now_ms);
 
 /* At the end of a turn: subscriptions, touches, closings and snapshots go out. */
