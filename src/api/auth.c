@@ -94,8 +94,8 @@ static void put_login(struct printbuf *out, const struct token *token, const cha
 {
 	buf_puts(out, "{\"access_token\":");
 	json_put_string(out, text, strlen(text));
-	buf_putf(out, ",\"token_type\":\"bearer\",\"expires_in\":%d,\"user\":{\"user_id\":",
-		 lifetime);
+	buf_putf(out,
+		 ",\"token_type\":\"bearer\",\"expires_in\":%d,\"user\":{\"user_id\":", lifetime);
 	userid_put_json(out, &token->user);
 	buf_puts(out, ",\"name\":");
 	json_put_string(out, token->user_name, strlen(token->user_name));

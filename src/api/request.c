@@ -60,7 +60,7 @@ static struct problem read_body(struct request *request, const struct transport 
 
 	if (length == NULL || *length == '\0')
 		return read_bytes(request, transport, limit + 1) ? too_large(request)
-								  : request_done();
+								 : request_done();
 	if (strspn(length, "0123456789") != strlen(length))
 		return request_refuse(PROBLEM_BAD_REQUEST, "Content-Length is not a number.");
 	errno = 0;

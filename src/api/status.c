@@ -126,8 +126,8 @@ static struct problem take_ids(struct request *request, struct userid **ids, siz
 		return request_refuse(PROBLEM_BAD_JSON, "\"user_ids\" must be an array.");
 	*count = json_object_array_length(list);
 	if (*count > max) {
-		snprintf(request->detail, sizeof request->detail,
-			 "At most %zu ids in one request.", max);
+		snprintf(request->detail, sizeof request->detail, "At most %zu ids in one request.",
+			 max);
 		return request_refuse(PROBLEM_TOO_MANY_IDS, request->detail);
 	}
 	*ids = xcalloc(*count, sizeof **ids);

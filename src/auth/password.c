@@ -35,7 +35,7 @@ static char *crypt_text(const char *password, const char *setting)
 /* Whether the hash is of a method of crypt(5) that still resists guessing: not DES, MD5, NT, ... */
 static bool is_supported(const char *hash)
 {
-	static const char *const prefixes[] = {PREFIX, "$gy$", "$7$",  "$2b$",
+	static const char *const prefixes[] = {PREFIX, "$gy$", "$7$", "$2b$",
 					       "$2y$", "$2a$", "$6$", "$5$"};
 
 	for (size_t i = 0; i < sizeof prefixes / sizeof prefixes[0]; i++) {

@@ -286,7 +286,7 @@ static enum claim claim_name(struct json_object *payload, const char *name, cons
 	if (!json_object_object_get_ex(payload, name, &value))
 		return CLAIM_ABSENT;
 	return json_is_text(value, TOKEN_NAME_MAX, text) && is_name(*text) ? CLAIM_FOUND
-									     : CLAIM_BAD;
+									   : CLAIM_BAD;
 }
 
 static bool equals(struct json_object *value, const char *expected)
@@ -429,8 +429,7 @@ static struct json_object *parse_payload(const char *text, const char **why)
 }
 
 /* The verified payload, or NULL with a sentence. libjwt believes the header's alg: checked here. */
-static struct json_object *decode(const struct token_keys *keys, const char *text,
-				  const char **why)
+static struct json_object *decode(const struct token_keys *keys, const char *text, const char **why)
 {
 	struct json_object *payload = NULL;
 	jwt_t *jwt = NULL;
@@ -493,8 +492,7 @@ static bool add_claims(jwt_t *jwt, const struct config *config, const struct tok
 
 	random_word(jti);
 	return jwt_add_grant(jwt, "sub", token->user.text) == 0 &&
-	       jwt_add_grant(jwt, "sid", token->name) == 0 &&
-	       jwt_add_grant(jwt, "jti", jti) == 0 &&
+	       jwt_add_grant(jwt, "sid", token->name) == 0 && jwt_add_grant(jwt, "jti", jti) == 0 &&
 	       jwt_add_grant_int(jwt, "iat", token->iat) == 0 &&
 	       jwt_add_grant_int(jwt, "exp", token->exp) == 0 &&
 	       (config->auth.issuer[0] == '\0' ||
@@ -503,12 +501,11 @@ static bool add_claims(jwt_t *jwt, const struct config *config, const struct tok
 		jwt_add_grant(jwt, "aud", config->auth.audience) == 0);
 }
 
-char *token_issue(const struct token_keys *keys, const struct userid *user,
-		  const char *user_name, const char *sid, int64_t now, int64_t lifetime,
-		  struct token *token)
+char *token_issue(const struct token_keys *keys, const struct userid *user, const char *user_name,
+		  const char *sid, int64_t now, int64_t lifetime, struct token *token)
 {
-	const struct key *key = keys->algorithm->kind == KEY_HMAC ? &keys->verifying
-								   : &keys->signing;
+	const struct key *key =
+		keys->algorithm->kind == KEY_HMAC ? &keys->verifying : &keys->signing;
 	char word[RANDOM_WORD_LEN + 1], *text = NULL;
 	jwt_t *jwt = NULL;
 

@@ -61,9 +61,8 @@ enum problem_kind token_verify(const struct token_keys *keys, const char *text, 
  * frees the result; *token tells what it says. NULL when there is no key to
  * sign with (algorithm RS/ES without signing_key_file), or signing failed.
  */
-char *token_issue(const struct token_keys *keys, const struct userid *user,
-		  const char *user_name, const char *sid, int64_t now, int64_t lifetime,
-		  struct token *token);
+char *token_issue(const struct token_keys *keys, const struct userid *user, const char *user_name,
+		  const char *sid, int64_t now, int64_t lifetime, struct token *token);
 
 /* Sets the name (1..TOKEN_NAME_MAX bytes) and the session_id that goes with it. */
 void token_set_name(struct token *token, const char *name);

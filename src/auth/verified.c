@@ -43,8 +43,8 @@ const struct verified *verified_find(const struct verified_set *set, const char 
 	return known;
 }
 
-void verified_add(struct verified_set *set, const char *text, size_t len,
-		  const struct token *token, int64_t not_before)
+void verified_add(struct verified_set *set, const char *text, size_t len, const struct token *token,
+		  int64_t not_before)
 {
 	struct verified **place = &set->places[place_of(text, len)];
 

@@ -32,7 +32,7 @@ void verified_clear(struct verified_set *set);
 const struct verified *verified_find(const struct verified_set *set, const char *text, size_t len);
 
 /* Keeps a token that was verified, in place of another one perhaps. */
-void verified_add(struct verified_set *set, const char *text, size_t len,
-		  const struct token *token, int64_t not_before);
+void verified_add(struct verified_set *set, const char *text, size_t len, const struct token *token,
+		  int64_t not_before);
 
 #endif

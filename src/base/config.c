@@ -41,17 +41,23 @@ static text_check check_redis_url, check_prefix, check_base, check_required, che
 
 #define YEAR 31536000
 #define AT(field) offsetof(struct config, field)
-#define TEXT(section, key, fallback, check)                                                        \
-	{{#section, #key, fallback}, OPTION_TEXT, AT(section.key), 0, 0, NULL, check}
-#define INT(section, key, fallback, min, max)                                                      \
-	{{#section, #key, #fallback}, OPTION_INT, AT(section.key), min, max, NULL, NULL}
-#define CHOICE(section, key, fallback, choices)                                                    \
-	{{#section, #key, fallback}, OPTION_CHOICE, AT(section.key), 0, 0, choices, NULL}
+#define TEXT(section, key, fallback, check)                                                 \
+	{                                                                                   \
+		{#section, #key, fallback}, OPTION_TEXT, AT(section.key), 0, 0, NULL, check \
+	}
+#define INT(section, key, fallback, min, max)                                                  \
+	{                                                                                      \
+		{#section, #key, #fallback}, OPTION_INT, AT(section.key), min, max, NULL, NULL \
+	}
+#define CHOICE(section, key, fallback, choices)                                                 \
+	{                                                                                       \
+		{#section, #key, fallback}, OPTION_CHOICE, AT(section.key), 0, 0, choices, NULL \
+	}
 
 #define ALGORITHMS "HS256 HS384 HS512 RS256 RS384 RS512 ES256 ES384 ES512"
 #define ACCOUNT_QUERY "SELECT id, password_hash, name FROM users WHERE email = %s"
-#define FRIENDS_QUERY                                                                              \
-	"SELECT u.id, u.name FROM friends f JOIN users u ON u.id = f.friend_id "                   \
+#define FRIENDS_QUERY                                                            \
+	"SELECT u.id, u.name FROM friends f JOIN users u ON u.id = f.friend_id " \
 	"WHERE f.user_id = %s ORDER BY u.id"
 
 static const struct option options[] = {
@@ -492,8 +498,8 @@ static void swap_option(const struct option *option, struct config *live, struct
 	void *old = (char *)live + option->offset, *new = (char *)fresh + option->offset;
 	bool is_text = option->type == OPTION_TEXT;
 	size_t size = is_text ? sizeof(char *) : sizeof(int);
-	bool changed = is_text ? strcmp(*(char **)old, *(char **)new) != 0
-			       : *(int *)old != *(int *)new;
+	bool changed =
+		is_text ? strcmp(*(char **)old, *(char **)new) != 0 : *(int *)old != *(int *)new;
 	char kept[sizeof(char *)];
 
 	if (fixed) {

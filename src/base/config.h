@@ -7,8 +7,17 @@
 
 #include "base/log.h"
 
-enum auth_algorithm { AUTH_HS256, AUTH_HS384, AUTH_HS512, AUTH_RS256, AUTH_RS384, AUTH_RS512,
-		      AUTH_ES256, AUTH_ES384, AUTH_ES512 };
+enum auth_algorithm {
+	AUTH_HS256,
+	AUTH_HS384,
+	AUTH_HS512,
+	AUTH_RS256,
+	AUTH_RS384,
+	AUTH_RS512,
+	AUTH_ES256,
+	AUTH_ES384,
+	AUTH_ES512
+};
 enum auth_login { LOGIN_LOCAL, LOGIN_EXTERNAL };
 enum directory_backend { DIRECTORY_SQL, DIRECTORY_REDIS, DIRECTORY_NONE };
 enum visibility { VISIBLE_TO_EVERYONE, VISIBLE_TO_FRIENDS };

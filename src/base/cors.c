@@ -49,7 +49,8 @@ void cors_put_fields(struct printbuf *out, const char *allowed, const char *orig
 void cors_put_options(struct printbuf *out, const char *allowed, const char *origin,
 		      const char *methods)
 {
-	buf_putf(out, "Status: 204 No Content\r\nAllow: %s\r\nCache-Control: no-store\r\n", methods);
+	buf_putf(out, "Status: 204 No Content\r\nAllow: %s\r\nCache-Control: no-store\r\n",
+		 methods);
 	cors_put_fields(out, allowed, origin);
 	if (match_origin(allowed, origin) != MATCH_NONE)
 		buf_putf(out,

@@ -51,8 +51,7 @@ bool ctl_read_id(const char *text, struct userid *id);
 struct userid *ctl_read_ids(char **args, int count);
 
 /* Runs a pipeline as blocking_run() does; says so when Redis does not. */
-bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count,
-	     redisReply **replies);
+bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count, redisReply **replies);
 
 /* Writes the buffer to standard output and empties it. */
 void ctl_print(struct printbuf *out);

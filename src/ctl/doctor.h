@@ -40,11 +40,11 @@ struct web_process {
 
 struct doctor {
 	struct ctl *ctl;
-	struct token_keys *keys;       /* NULL: they do not work, which was said */
-	bool failed;		       /* something is FINDING_FAIL */
-	bool is_first;		       /* nothing was said yet */
-	bool streamd_answers;	       /* on its own socket */
-	enum web_server server;	       /* that answers at --url */
+	struct token_keys *keys; /* NULL: they do not work, which was said */
+	bool failed; /* something is FINDING_FAIL */
+	bool is_first; /* nothing was said yet */
+	bool streamd_answers; /* on its own socket */
+	enum web_server server; /* that answers at --url */
 	struct web_process *processes; /* its own on this machine, as far as we may look at them */
 	int process_count;
 };

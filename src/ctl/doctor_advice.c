@@ -8,36 +8,36 @@
 static const struct {
 	const char *name, *process; /* as its Server field begins, as its processes are called */
 } servers[WEB_COUNT] = {
-    [WEB_LIGHTTPD] = {"lighttpd", "lighttpd"},
-    [WEB_APACHE] = {"Apache", "apache2"},
-    [WEB_NGINX] = {"nginx", "nginx"},
-    [WEB_HAPROXY] = {"HAProxy", "haproxy"},
+	[WEB_LIGHTTPD] = {"lighttpd", "lighttpd"},
+	[WEB_APACHE] = {"Apache", "apache2"},
+	[WEB_NGINX] = {"nginx", "nginx"},
+	[WEB_HAPROXY] = {"HAProxy", "haproxy"},
 };
 
 #define BUFFERING_LIGHTTPD "lighttpd: server.stream-response-body = 2 for the stream's path"
-#define BUFFERING_APACHE                                                                           \
-	"Apache: flushpackets=on at the stream's ProxyPass (mod_fcgid: FcgidOutputBufferSize 0, "  \
+#define BUFFERING_APACHE                                                                          \
+	"Apache: flushpackets=on at the stream's ProxyPass (mod_fcgid: FcgidOutputBufferSize 0, " \
 	"or [stream] padding = 66000)"
-#define BUFFERING_NGINX                                                                            \
-	"nginx: fastcgi_buffering off in the stream's location, and no fastcgi_ignore_headers "    \
+#define BUFFERING_NGINX                                                                         \
+	"nginx: fastcgi_buffering off in the stream's location, and no fastcgi_ignore_headers " \
 	"X-Accel-Buffering"
 #define BUFFERING_HAPROXY "HAProxy: option http-no-delay in the stream's backend"
 
 #define AUTHORIZATION_LIGHTTPD "lighttpd: no Authorization in setenv.set-request-header"
 #define AUTHORIZATION_APACHE "Apache: CGIPassAuth On in the <Location> of this path"
-#define AUTHORIZATION_NGINX                                                                        \
+#define AUTHORIZATION_NGINX \
 	"nginx: fastcgi_pass_request_headers on, and no fastcgi_param HTTP_AUTHORIZATION"
 #define AUTHORIZATION_HAPROXY "HAProxy: pass-header Authorization in the fcgi-app"
 
 /* lighttpd compresses complete answers only, so it must be a field that it was told to set. */
-#define COMPRESSION_LIGHTTPD                                                                       \
-	"lighttpd: no Content-Encoding in setenv.set-response-header; else the server behind "     \
+#define COMPRESSION_LIGHTTPD                                                                   \
+	"lighttpd: no Content-Encoding in setenv.set-response-header; else the server behind " \
 	"proxy.server"
 #define COMPRESSION_APACHE "Apache: SetEnv no-gzip 1 in the <Location> of the stream"
 #define COMPRESSION_NGINX "nginx: gzip off in the stream's location"
 /* HAProxy heeds the stream's Cache-Control: no-transform, if nothing takes it away. */
-#define COMPRESSION_HAPROXY                                                                        \
-	"HAProxy: compression type without text/event-stream, and no http-response set-header "    \
+#define COMPRESSION_HAPROXY                                                                     \
+	"HAProxy: compression type without text/event-stream, and no http-response set-header " \
 	"Cache-Control"
 
 #define TIMEOUT_LIGHTTPD "lighttpd: server.max-write-idle"
@@ -46,8 +46,8 @@ static const struct {
 #define TIMEOUT_HAPROXY "HAProxy: timeout server and timeout client"
 
 #define CAPACITY_LIGHTTPD "lighttpd: server.max-connections, and server.max-fds of twice that"
-#define CAPACITY_APACHE                                                                            \
-	"Apache: MaxRequestWorkers (with ServerLimit) in mpm_event.conf (mod_fcgid: "              \
+#define CAPACITY_APACHE                                                               \
+	"Apache: MaxRequestWorkers (with ServerLimit) in mpm_event.conf (mod_fcgid: " \
 	"FcgidMaxProcessesPerClass)"
 #define CAPACITY_NGINX "nginx: worker_connections, two for each stream"
 #define CAPACITY_HAPROXY "HAProxy: maxconn"
@@ -57,18 +57,18 @@ static const struct {
 #define DESCRIPTORS_NGINX "nginx: worker_rlimit_nofile"
 #define DESCRIPTORS_HAPROXY "HAProxy: LimitNOFILE= of its unit, and maxconn"
 
-#define LINES(mistake)                                                                             \
-	{                                                                                          \
-		[WEB_UNKNOWN] = mistake##_LIGHTTPD "; " mistake##_APACHE "; " mistake##_NGINX      \
-		    "; " mistake##_HAPROXY,                                                        \
-		[WEB_LIGHTTPD] = mistake##_LIGHTTPD, [WEB_APACHE] = mistake##_APACHE,              \
-		[WEB_NGINX] = mistake##_NGINX, [WEB_HAPROXY] = mistake##_HAPROXY,                  \
+#define LINES(mistake)                                                                        \
+	{                                                                                     \
+		[WEB_UNKNOWN] = mistake##_LIGHTTPD "; " mistake##_APACHE "; " mistake##_NGINX \
+			"; " mistake##_HAPROXY,                                               \
+		[WEB_LIGHTTPD] = mistake##_LIGHTTPD, [WEB_APACHE] = mistake##_APACHE,         \
+		[WEB_NGINX] = mistake##_NGINX, [WEB_HAPROXY] = mistake##_HAPROXY,             \
 	}
 
 static const char *const lines[MISTAKE_COUNT][WEB_COUNT] = {
-    [MISTAKE_BUFFERING] = LINES(BUFFERING),	[MISTAKE_AUTHORIZATION] = LINES(AUTHORIZATION),
-    [MISTAKE_COMPRESSION] = LINES(COMPRESSION), [MISTAKE_TIMEOUT] = LINES(TIMEOUT),
-    [MISTAKE_CAPACITY] = LINES(CAPACITY),	[MISTAKE_DESCRIPTORS] = LINES(DESCRIPTORS),
+	[MISTAKE_BUFFERING] = LINES(BUFFERING),	    [MISTAKE_AUTHORIZATION] = LINES(AUTHORIZATION),
+	[MISTAKE_COMPRESSION] = LINES(COMPRESSION), [MISTAKE_TIMEOUT] = LINES(TIMEOUT),
+	[MISTAKE_CAPACITY] = LINES(CAPACITY),	    [MISTAKE_DESCRIPTORS] = LINES(DESCRIPTORS),
 };
 
 const char *doctor_change(enum web_server server, enum mistake mistake)

@@ -24,7 +24,7 @@ void doctor_find_server(struct doctor *doctor, const char *address, int port)
 		return;
 	/* One in front of another: whose line it is cannot be told. */
 	doctor->server =
-	    doctor->server == WEB_UNKNOWN || doctor->server == found ? found : WEB_UNKNOWN;
+		doctor->server == WEB_UNKNOWN || doctor->server == found ? found : WEB_UNKNOWN;
 }
 
 /* --- may its user connect --- */
@@ -174,8 +174,8 @@ void doctor_check_descriptors(struct doctor *doctor)
 
 	if (doctor->process_count == 0)
 		return;
-	streams =
-	    doctor->server == WEB_APACHE ? streams_of_threads(doctor, wanted) : streams_of(doctor);
+	streams = doctor->server == WEB_APACHE ? streams_of_threads(doctor, wanted)
+					       : streams_of(doctor);
 	if (streams < wanted)
 		doctor_say(doctor, FINDING_WARN, doctor_change(doctor->server, MISTAKE_DESCRIPTORS),
 			   "descriptors: %s's process %d may open %lld, two for each stream, so at "

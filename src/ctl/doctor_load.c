@@ -11,8 +11,8 @@
 
 #define STREAMS_DEFAULT 200 /* more than a web server that was never thought of for streams has */
 #define STREAMS_OF_USER 10
-#define OPENING_MAX 100	   /* streams that are asked for at a time */
-#define PATIENCE_MS 3000   /* without one more answer */
+#define OPENING_MAX 100 /* streams that are asked for at a time */
+#define PATIENCE_MS 3000 /* without one more answer */
 #define TOKEN_LIFETIME 300 /* seconds */
 #define SPARE_DESCRIPTORS 64
 
@@ -25,9 +25,9 @@ struct load {
 	char *url;
 	int wanted, users, of_user;
 	int asked, held; /* streams; held: answered 200 */
-	int refused;	 /* by presence-streamd, with a problem */
-	int full;	 /* of these, because it is full, as it should be */
-	int broken;	 /* by the web server */
+	int refused; /* by presence-streamd, with a problem */
+	int full; /* of these, because it is full, as it should be */
+	int broken; /* by the web server */
 };
 
 /* A problem is short: it comes in one piece. */
@@ -60,7 +60,7 @@ static void load_user(struct load *load, int index)
 
 	snprintf(user.text, sizeof user.text, "%d", DOCTOR_NOBODY - 1 - index);
 	load->tokens[index] =
-	    token_issue(load->doctor->keys, &user, NULL, NULL, now, TOKEN_LIFETIME, &token);
+		token_issue(load->doctor->keys, &user, NULL, NULL, now, TOKEN_LIFETIME, &token);
 	snprintf(field, sizeof field, "Authorization: Bearer %s",
 		 load->tokens[index] != NULL ? load->tokens[index] : "");
 	load->fields[index] = curl_slist_append(NULL, field);
@@ -156,10 +156,10 @@ static void say_load(struct load *load)
 
 	if (!answered)
 		doctor_say(
-		    doctor, FINDING_FAIL, change,
-		    "web: with %d streams open a call is not answered: the web server has no "
-		    "more room than streams take, and stream.max_streams = %d",
-		    load->held, doctor->ctl->config->stream.max_streams);
+			doctor, FINDING_FAIL, change,
+			"web: with %d streams open a call is not answered: the web server has no "
+			"more room than streams take, and stream.max_streams = %d",
+			load->held, doctor->ctl->config->stream.max_streams);
 	else if (opening(load) > 0 || load->broken > 0)
 		doctor_say(doctor, FINDING_FAIL, change,
 			   "web: with %d streams open the web server %s the next one, and "
@@ -167,10 +167,11 @@ static void say_load(struct load *load)
 			   load->held, load->broken > 0 ? "cuts off" : "does not answer",
 			   doctor->ctl->config->stream.max_streams);
 	else if (load->refused > load->full)
-		doctor_say(doctor, FINDING_FAIL, "presence-streamd's log says why",
-			   "web: of %d streams opened at once %d are refused, and not because it is "
-			   "full",
-			   load->asked, load->refused - load->full);
+		doctor_say(
+			doctor, FINDING_FAIL, "presence-streamd's log says why",
+			"web: of %d streams opened at once %d are refused, and not because it is "
+			"full",
+			load->asked, load->refused - load->full);
 	else if (load->refused > 0)
 		doctor_say(doctor, FINDING_OK, NULL,
 			   "web: with %d streams open the next one is refused, and calls are "

@@ -147,7 +147,7 @@ void probe_code(const struct probe *probe, char code[64])
 {
 	const char *why, *text;
 	struct json_object *problem =
-	    json_parse_object(probe->body->buf, buf_len(probe->body), &why);
+		json_parse_object(probe->body->buf, buf_len(probe->body), &why);
 
 	*code = '\0';
 	if (problem != NULL && json_is_text(json_member(problem, "code"), 63, &text))

@@ -72,8 +72,16 @@ static int ask_limit(int fd)
 {
 	static const char name[] = FCGI_MAX_CONNS;
 	const struct timeval limit = {.tv_sec = TIMEOUT_S};
-	unsigned char record[64] = {
-	    FCGI_VERSION_1, FCGI_GET_VALUES, 0, 0, 0, sizeof name + 1, 0, 0, sizeof name - 1, 0};
+	unsigned char record[64] = {FCGI_VERSION_1,
+				    FCGI_GET_VALUES,
+				    0,
+				    0,
+				    0,
+				    sizeof name + 1,
+				    0,
+				    0,
+				    sizeof name - 1,
+				    0};
 	unsigned char reply[128];
 	char number[16];
 	size_t got = 0, len, name_len = sizeof name - 1;

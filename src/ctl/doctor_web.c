@@ -10,8 +10,8 @@
 #include "store/keys.h"
 #include "store/resp.h"
 
-#define EVENT_MS 1000	   /* for an event: later, and something holds it back */
-#define SETTLE_MS 2000	   /* for one that the directory is asked for first */
+#define EVENT_MS 1000 /* for an event: later, and something holds it back */
+#define SETTLE_MS 2000 /* for one that the directory is asked for first */
 #define TOKEN_LIFETIME 300 /* seconds */
 #define SENTENCE_SIZE 1024
 
@@ -25,14 +25,14 @@ static const char *advice(const struct doctor *doctor, const char *code, int sta
 	static const struct {
 		const char *code, *change;
 	} table[] = {
-	    {"token_invalid", "let the web server's programs read this same configuration"},
-	    {"not_found", "let http.base and the web server's paths be the same"},
-	    {"streams_unavailable", "hand http.base + /presence/stream to presence-streamd, "
-				    "before what stands for all of http.base"},
-	    {"redis_unavailable", "see what is said of redis above, and the programs' log"},
-	    {"directory_unavailable", "see what is said of the directory above"},
-	    {"too_many_streams", "another --user, or stream.max_streams_per_user"},
-	    {"server_full", "see what is said of descriptors above"},
+		{"token_invalid", "let the web server's programs read this same configuration"},
+		{"not_found", "let http.base and the web server's paths be the same"},
+		{"streams_unavailable", "hand http.base + /presence/stream to presence-streamd, "
+					"before what stands for all of http.base"},
+		{"redis_unavailable", "see what is said of redis above, and the programs' log"},
+		{"directory_unavailable", "see what is said of the directory above"},
+		{"too_many_streams", "another --user, or stream.max_streams_per_user"},
+		{"server_full", "see what is said of descriptors above"},
 	};
 
 	if (strcmp(code, "token_missing") == 0)

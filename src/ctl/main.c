@@ -66,8 +66,7 @@ static const struct command {
 	{"token", "ID", 1, 1, FLAG_JSON | FLAG_LIFETIME, ctl_token,
 	 "A token for the user, on standard output, for trying things out or for a service\n"
 	 "that acts in the user's name."},
-	{"user add", "--email E --name N", 0, 0, FLAG_JSON | FLAG_EMAIL | FLAG_NAME,
-	 ctl_user_add,
+	{"user add", "--email E --name N", 0, 0, FLAG_JSON | FLAG_EMAIL | FLAG_NAME, ctl_user_add,
 	 "An account; its password is the first line of standard input. Prints the new id."},
 	{"user list", "", 0, 0, FLAG_JSON, ctl_user_list, "Every account."},
 	{"friend add", "A B", 2, 2, 0, ctl_friend_add,
@@ -121,7 +120,8 @@ bool ctl_read_id(const char *text, struct userid *id)
 	if (userid_parse(text, strlen(text), id))
 		return true;
 	ctl_refuse("'%s' is no user id: a whole number from 1 to 2^53-1, or 1 to 64 of the "
-		   "characters A-Z a-z 0-9 _ . - that are not all digits", text);
+		   "characters A-Z a-z 0-9 _ . - that are not all digits",
+		   text);
 	return false;
 }
 
@@ -153,8 +153,7 @@ static void put_place(char *place, size_t size, const char *url)
 	redis_address_free(&address);
 }
 
-bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count,
-	     redisReply **replies)
+bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count, redisReply **replies)
 {
 	char place[256];
 
@@ -195,9 +194,10 @@ static void print_help(void)
 		const struct command *command = &commands[i];
 
 		printf("\n  %s%s%s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
-		       command->synopsis,
-		       command->options & FLAG_LIFETIME ? " [--lifetime S]" : "",
-		       command->options & FLAG_URL ? " [--url URL [--user ID] [--streams N] [--quick]]" : "",
+		       command->synopsis, command->options & FLAG_LIFETIME ? " [--lifetime S]" : "",
+		       command->options & FLAG_URL
+			       ? " [--url URL [--user ID] [--streams N] [--quick]]"
+			       : "",
 		       command->options & FLAG_JSON ? " [--json]" : "");
 		print_indented(command->help);
 	}
@@ -207,7 +207,8 @@ static void print_help(void)
 	       "  -c, --config FILE   the configuration; default $PRESENCE_CONFIG, else\n"
 	       "                      %s\n"
 	       "      --json          answers in JSON; those not marked above say {\"ok\":true}\n"
-	       "      --lifetime S    seconds that the token is valid; default auth.token_lifetime\n"
+	       "      --lifetime S    seconds that the token is valid; default "
+	       "auth.token_lifetime\n"
 	       "      --email E       the new account's e-mail address, with which it logs in\n"
 	       "      --name N        the name that friends see\n"
 	       "      --url URL       where the web server serves the site, for doctor\n"
@@ -274,12 +275,8 @@ static bool check_usage(const struct command *command, int count, int given)
 	static const struct {
 		int option;
 		const char *name;
-	} names[] = {{FLAG_EMAIL, "--email"},
-		     {FLAG_NAME, "--name"},
-		     {FLAG_LIFETIME, "--lifetime"},
-		     {FLAG_URL, "--url"},
-		     {FLAG_USER, "--user"},
-		     {FLAG_STREAMS, "--streams"},
+	} names[] = {{FLAG_EMAIL, "--email"}, {FLAG_NAME, "--name"}, {FLAG_LIFETIME, "--lifetime"},
+		     {FLAG_URL, "--url"},     {FLAG_USER, "--user"}, {FLAG_STREAMS, "--streams"},
 		     {FLAG_QUICK, "--quick"}};
 	int needed = command->options & (FLAG_EMAIL | FLAG_NAME);
 

@@ -128,8 +128,8 @@ static void hold(struct worker *worker, const struct directory_call *call, uint6
 	if (sql == NULL || call->number < worker->held_to)
 		return;
 	sql_release(sql);
-	worker->held_to = next_number < call->number + HELD_MAX ? next_number
-								: call->number + HELD_MAX;
+	worker->held_to =
+		next_number < call->number + HELD_MAX ? next_number : call->number + HELD_MAX;
 	if (worker->held_to > call->number + 1)
 		sql_hold(sql);
 }

@@ -52,7 +52,8 @@ struct account {
 	char *name;
 };
 
-struct friend {
+struct friend
+{
 	struct userid user;
 	size_t name; /* where in `names` it is */
 };

@@ -82,7 +82,7 @@ const char *directory_list_users(struct directory *directory, directory_each_use
 	if (sql == NULL)
 		return NO_SQL;
 	return sql_select(sql, SQL_LIST_USERS, NULL, 0, on_user_row, &listing) ? NULL
-									      : sql_error(sql);
+									       : sql_error(sql);
 }
 
 static const char *check_user(struct sql *sql, const struct userid *id, const char *unknown)

@@ -31,15 +31,18 @@ static const struct {
 	[SQL_LIST_USERS] = {"SELECT id, email, name FROM users ORDER BY id", 3},
 	/* SQLite would number the rows by itself, PostgreSQL's plain INTEGER does not. */
 	[SQL_ADD_USER] = {"INSERT INTO users (id, email, name, password_hash) "
-			  "SELECT COALESCE(MAX(id), 0) + 1, %s, %s, %s FROM users", 0},
+			  "SELECT COALESCE(MAX(id), 0) + 1, %s, %s, %s FROM users",
+			  0},
 	/* Both directions in one statement: all or nothing without a transaction. */
 	[SQL_ADD_FRIEND] = {"INSERT INTO friends (user_id, friend_id) "
 			    "SELECT a.id, b.id FROM users a, users b "
 			    "WHERE ((a.id = %s AND b.id = %s) OR (a.id = %s AND b.id = %s)) "
 			    "AND NOT EXISTS (SELECT 1 FROM friends f "
-			    "WHERE f.user_id = a.id AND f.friend_id = b.id)", 0},
+			    "WHERE f.user_id = a.id AND f.friend_id = b.id)",
+			    0},
 	[SQL_REMOVE_FRIEND] = {"DELETE FROM friends WHERE (user_id = %s AND friend_id = %s) "
-			       "OR (user_id = %s AND friend_id = %s)", 0},
+			       "OR (user_id = %s AND friend_id = %s)",
+			       0},
 };
 
 struct sql {
@@ -257,9 +260,8 @@ static bool is_replaced(const struct sql *sql)
 {
 	struct stat now;
 
-	return sql->path != NULL &&
-	       (stat(sql->path, &now) != 0 || now.st_dev != sql->file.st_dev ||
-		now.st_ino != sql->file.st_ino);
+	return sql->path != NULL && (stat(sql->path, &now) != 0 || now.st_dev != sql->file.st_dev ||
+				     now.st_ino != sql->file.st_ino);
 }
 
 static bool ensure_connected(struct sql *sql)

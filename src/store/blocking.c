@@ -64,8 +64,7 @@ static bool exchange(struct blocking *link, const char *bytes, size_t len, size_
 	size_t done = 0;
 
 	if (redisAppendFormattedCommand(context, bytes, len) == REDIS_OK) {
-		while (done < count &&
-		       redisGetReply(context, (void **)&replies[done]) == REDIS_OK)
+		while (done < count && redisGetReply(context, (void **)&replies[done]) == REDIS_OK)
 			done++;
 	}
 	if (done == count)
@@ -103,14 +102,13 @@ static bool connect_now(struct blocking *link)
 {
 	const struct redis_address *address = &link->address;
 
-	link->context = address->path != NULL
-				? redisConnectUnixWithTimeout(address->path, link->timeout)
-				: redisConnectWithTimeout(address->host, address->port,
-							  link->timeout);
+	link->context =
+		address->path != NULL
+			? redisConnectUnixWithTimeout(address->path, link->timeout)
+			: redisConnectWithTimeout(address->host, address->port, link->timeout);
 	if (link->context == NULL)
 		return fail(link, "out of memory");
-	if (link->context->err != 0 ||
-	    redisSetTimeout(link->context, link->timeout) != REDIS_OK) {
+	if (link->context->err != 0 || redisSetTimeout(link->context, link->timeout) != REDIS_OK) {
 		fail(link, link->context->errstr);
 		drop(link);
 		return false;

@@ -286,8 +286,8 @@ const char *store_read_epoch(const redisReply *reply, const char *word)
 	return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
 }
 
-void store_put_websocket(struct printbuf *out, const struct store *store,
-			 const struct userid *user, const char *tok, const char *session)
+void store_put_websocket(struct printbuf *out, const struct store *store, const struct userid *user,
+			 const char *tok, const char *session)
 {
 	put_script(out, store, SCRIPT_WEBSOCKET, 3);
 	resp_text(out, user->text);

@@ -50,7 +50,8 @@ struct store_touch {
 	int64_t iat; /* seconds; 0 when the token has none */
 	const char *stream; /* a stream's random word, or NULL */
 	bool token; /* renew the token's own session */
-	const char *reason; /* login, activity or stream_open: published if it brings the user online */
+	/* login, activity or stream_open: published if it brings the user online */
+	const char *reason;
 };
 
 /*
@@ -98,8 +99,8 @@ const char *store_read_epoch(const redisReply *reply, const char *word);
 bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
 
 /* Notes a WebSocket session of the site's own for online_ttl, if the token's session lives. */
-void store_put_websocket(struct printbuf *out, const struct store *store,
-			 const struct userid *user, const char *tok, const char *session);
+void store_put_websocket(struct printbuf *out, const struct store *store, const struct userid *user,
+			 const char *tok, const char *session);
 
 /*
  * Throttling of failed logins, by names for an account and for an address

@@ -166,8 +166,8 @@ static void take_sent(struct outbox *outbox, size_t bytes)
 			break;
 		bytes -= frame->len;
 		frame_unref(frame);
-		outbox->first = (outbox->first + 1) %
-				(outbox->many == NULL ? OUTBOX_INLINE : outbox->room);
+		outbox->first =
+			(outbox->first + 1) % (outbox->many == NULL ? OUTBOX_INLINE : outbox->room);
 		outbox->count--;
 	}
 	outbox->sent = bytes;

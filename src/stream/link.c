@@ -189,8 +189,8 @@ static void on_failed(evutil_socket_t fd, short what, void *arg)
 	if (was_up)
 		link->events.down(link->arg);
 	wait = link->backoff_ms / 2 + random_below((unsigned)link->backoff_ms);
-	link->backoff_ms = link->backoff_ms * 2 < backoff_max(link) ? link->backoff_ms * 2
-								    : backoff_max(link);
+	link->backoff_ms =
+		link->backoff_ms * 2 < backoff_max(link) ? link->backoff_ms * 2 : backoff_max(link);
 	set_timer(link->retry, wait);
 }
 
@@ -329,17 +329,16 @@ static bool wire_open(struct wire *wire)
 	struct link *link = wire->link;
 	const struct redis_address *address = &link->address;
 
-	wire->context = address->path != NULL
-				? redisConnectUnixNonBlock(address->path)
-				: redisConnectNonBlock(address->host, address->port);
+	wire->context = address->path != NULL ? redisConnectUnixNonBlock(address->path)
+					      : redisConnectNonBlock(address->host, address->port);
 	if (wire->context == NULL || wire->context->err != 0) {
 		link_lost(link, wire->context != NULL ? wire->context->errstr : "out of memory");
 		return false;
 	}
 	if (address->host != NULL)
 		redisEnableKeepAlive(wire->context);
-	wire->readable = event_new(link->base, wire->context->fd, EV_READ | EV_PERSIST,
-				   on_readable, wire);
+	wire->readable =
+		event_new(link->base, wire->context->fd, EV_READ | EV_PERSIST, on_readable, wire);
 	wire->writable = event_new(link->base, wire->context->fd, EV_WRITE, on_writable, wire);
 	event_add(wire->writable, NULL);
 	return true;
@@ -390,8 +389,8 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 /* Errors that are about Redis, not about the command. */
 static bool is_outage(const redisReply *reply)
 {
-	static const char *const codes[] = {"LOADING", "READONLY", "OOM",     "NOSCRIPT",
-					    "MISCONF", "NOAUTH",   "NOPERM",  "MASTERDOWN",
+	static const char *const codes[] = {"LOADING", "READONLY",   "OOM",	  "NOSCRIPT",
+					    "MISCONF", "NOAUTH",     "NOPERM",	  "MASTERDOWN",
 					    "BUSY",    "NOREPLICAS", "UNKILLABLE"};
 
 	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {

@@ -107,8 +107,7 @@ static int serve(struct config *config, const char *file, struct token_keys *key
 {
 	char *path;
 	int fd = open_socket(config, &path);
-	struct server *server =
-		fd >= 0 ? server_new(config, file, keys, directory, fd) : NULL;
+	struct server *server = fd >= 0 ? server_new(config, file, keys, directory, fd) : NULL;
 
 	if (server == NULL) {
 		token_keys_free(keys);

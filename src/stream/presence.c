@@ -196,8 +196,7 @@ static bool has_friends(const struct stream *stream, const struct friends *frien
 	if (stream->subscriber.topics.count != friends->count + 1)
 		return false;
 	for (size_t i = 0; i < friends->count; i++) {
-		const struct topic *topic =
-			hub_topic_at(hub, &stream->subscriber, (uint32_t)i + 1);
+		const struct topic *topic = hub_topic_at(hub, &stream->subscriber, (uint32_t)i + 1);
 
 		if (strcmp(watched_id(topic), friends->list[i].user.text) != 0)
 			return false;
@@ -303,8 +302,8 @@ static void flush_closings(struct server *server)
 		while (count < STORE_BATCH_MAX && done + count < server->closing_count) {
 			const struct closing *closing = &server->closings[done + count];
 
-			items[count++] = (struct store_close){&closing->user, closing->tok,
-							      closing->word};
+			items[count++] =
+				(struct store_close){&closing->user, closing->tok, closing->word};
 		}
 		buf_reset(server->scratch);
 		store_put_close(server->scratch, server->store, items, count);
@@ -503,8 +502,8 @@ static bool add_part(struct stream *stream, const struct snapshot_part *part,
 		     const redisReply *reply)
 {
 	for (uint32_t i = 0; i < part->count; i++) {
-		struct topic *topic = hub_topic_at(&stream->server->hub, &stream->subscriber,
-						   part->places[i]);
+		struct topic *topic =
+			hub_topic_at(&stream->server->hub, &stream->subscriber, part->places[i]);
 		struct status status;
 
 		if (!status_read(reply, i, &status))
@@ -631,7 +630,7 @@ static void flush_subscriptions(struct server *server)
 	while (!TAILQ_EMPTY(&server->hub.wanted)) {
 		size_t count = 0;
 
-		TAILQ_FOREACH(topic, &server->hub.wanted, link) {
+		TAILQ_FOREACH (topic, &server->hub.wanted, link) {
 			if (count == LINK_SUBSCRIBE_MAX)
 				break;
 			channels[count++] = topic->channel;
@@ -642,7 +641,7 @@ static void flush_subscriptions(struct server *server)
 	}
 	serial = link_serial(server->link);
 	/* The newest are at the end; those that were there before have their serial. */
-	TAILQ_FOREACH_REVERSE(stream, &server->joining, stream_list, join) {
+	TAILQ_FOREACH_REVERSE (stream, &server->joining, stream_list, join) {
 		if (stream->subscribe_serial != 0)
 			break;
 		stream->subscribe_serial = serial;
@@ -654,8 +653,7 @@ static void release_joined(struct server *server)
 {
 	struct stream *stream;
 
-	while ((stream = TAILQ_FIRST(&server->joining)) != NULL &&
-	       stream->subscribe_serial != 0 &&
+	while ((stream = TAILQ_FIRST(&server->joining)) != NULL && stream->subscribe_serial != 0 &&
 	       stream->subscribe_serial <= link_acked(server->link)) {
 		TAILQ_REMOVE(&server->joining, stream, join);
 		stream->in_join = false;
@@ -728,7 +726,6 @@ static void on_inbox_message(struct server *server, const struct topic *topic, c
 	for (uint32_t place = 0; place < topic->subscribers.count; place++) {
 		struct stream *stream = stream_of(hub_subscriber_at(&server->hub, topic, place));
 
-
 		if (strcmp(type, "friends_changed") == 0 && stream->phase > PHASE_INBOX) {
 			stream->deaf = false;
 			stream_ask_friends(stream);
@@ -776,7 +773,7 @@ static void recover(struct server *server)
 	struct stream *stream;
 
 	server->gap_ms = times_mono_ms();
-	TAILQ_FOREACH(stream, &server->connections, connection) {
+	TAILQ_FOREACH (stream, &server->connections, connection) {
 		if (stream->phase != PHASE_OPENING && stream->phase != PHASE_OPEN)
 			continue;
 		stream->admitted = false;
@@ -829,7 +826,7 @@ static void on_up(void *arg)
 	server->sweeping = false;
 	/* Before the first touch, so that a Redis that is wiped behind it shows. */
 	ask_epoch(server);
-	TAILQ_FOREACH(stream, &server->connections, connection) {
+	TAILQ_FOREACH (stream, &server->connections, connection) {
 		if (stream->phase >= PHASE_DIRECTORY && stream->phase <= PHASE_OPEN)
 			await_subscriptions(stream);
 	}
@@ -848,7 +845,7 @@ static void on_down(void *arg)
 	hub_unsubscribed(&server->hub);
 	server->gap_ms = times_mono_ms();
 	server->sweeping = false;
-	TAILQ_FOREACH(stream, &server->connections, connection) {
+	TAILQ_FOREACH (stream, &server->connections, connection) {
 		if (stream->phase < PHASE_INBOX || stream->phase > PHASE_OPEN)
 			continue;
 		stream->deaf = true;

@@ -90,7 +90,8 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 
 void server_connection_closed(struct server *server)
 {
-	if (!server->draining && !is_full(server) && !event_pending(server->accept_again, EV_TIMEOUT, NULL))
+	if (!server->draining && !is_full(server) &&
+	    !event_pending(server->accept_again, EV_TIMEOUT, NULL))
 		set_accepting(server, true);
 }
 
@@ -149,7 +150,7 @@ static void on_stop(evutil_socket_t signal_number, short what, void *arg)
 	notify_manager("STOPPING=1");
 	server->draining = true;
 	set_accepting(server, false);
-	TAILQ_FOREACH(stream, &server->connections, connection)
+	TAILQ_FOREACH (stream, &server->connections, connection)
 		stream_end_later(stream, drain > 0 ? random_below((unsigned)drain) : 0);
 	set_timer(server->stop_now, drain + STOP_MARGIN_MS);
 	server_want_turn(server);
@@ -302,8 +303,8 @@ struct server *server_new(struct config *config, const char *file, struct token_
 	server->accept_again = evtimer_new(server->base, on_accept_again, server);
 	server->stop_now = evtimer_new(server->base, on_stop_now, server);
 	for (size_t i = 0; i < SERVER_SIGNALS; i++) {
-		server->signals[i] = evsignal_new(server->base, signals[i].number,
-						  signals[i].callback, server);
+		server->signals[i] =
+			evsignal_new(server->base, signals[i].number, signals[i].callback, server);
 		event_add(server->signals[i], NULL);
 	}
 	server->directory_ready = event_new(server->base, directory_fd(directory),
@@ -311,11 +312,9 @@ struct server *server_new(struct config *config, const char *file, struct token_
 	event_add(server->directory_ready, NULL);
 
 	evutil_make_socket_nonblocking(listen_fd);
-	server->listener = evconnlistener_new(server->base, on_accept, server,
-					      LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_CLOSE_ON_FREE |
-						      LEV_OPT_DISABLED,
-					      0,
-					      listen_fd);
+	server->listener = evconnlistener_new(
+		server->base, on_accept, server,
+		LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_CLOSE_ON_FREE | LEV_OPT_DISABLED, 0, listen_fd);
 	evconnlistener_set_error_cb(server->listener, on_accept_error);
 	return server;
 }

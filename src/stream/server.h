@@ -47,7 +47,8 @@ struct server {
 	struct stream_list connections; /* every one */
 	struct stream_list dirty; /* their outboxes wait for this turn's end */
 	struct stream_list to_touch; /* sessions to create or renew */
-	struct stream_list joining; /* wait for their subscriptions, in the order of their serials */
+	struct stream_list
+		joining; /* wait for their subscriptions, in the order of their serials */
 	struct stream_list to_snapshot; /* ready to be asked for */
 	unsigned connection_count, stream_count, max_streams;
 	struct slots *slots; /* that streams of all processes share; NULL = our own count is all */

@@ -10,14 +10,14 @@
 
 struct slots {
 	int fd;
-	bool *mine;    /* by slot: locks of one description do not exclude each other */
+	bool *mine; /* by slot: locks of one description do not exclude each other */
 	unsigned room; /* slots that `mine` tells of; the rest are not ours */
 };
 
 static int lock(const struct slots *slots, int command, short type, unsigned slot)
 {
 	struct flock range = {
-	    .l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)slot, .l_len = 1};
+		.l_type = type, .l_whence = SEEK_SET, .l_start = (off_t)slot, .l_len = 1};
 
 	return fcntl(slots->fd, command, &range);
 }

@@ -103,8 +103,8 @@ static bool take_place(struct stream *stream)
 	if (server->stream_count >= server->max_streams)
 		return false;
 	if (server->slots != NULL) {
-		stream->slot = slots_take(server->slots,
-					  (unsigned)server->config->stream.max_streams);
+		stream->slot =
+			slots_take(server->slots, (unsigned)server->config->stream.max_streams);
 		if (stream->slot < 0)
 			return false;
 	}
@@ -370,8 +370,7 @@ void stream_ask_friends(struct stream *stream)
 
 	if (stream->call != NULL)
 		directory_cancel(stream->call);
-	stream->call =
-		directory_ask_friends(server->directory, &stream->user, on_friends, stream);
+	stream->call = directory_ask_friends(server->directory, &stream->user, on_friends, stream);
 	if (stream->call == NULL && stream->phase >= PHASE_OPENING)
 		stream->deaf = true;
 	if (stream->phase != PHASE_INBOX)
@@ -490,8 +489,9 @@ static int64_t lifetime_ms(const struct config *config)
 {
 	int64_t seconds = config->stream.max_lifetime;
 
-	return seconds * 800 + random_below((unsigned)(seconds * 400 < UINT32_MAX ? seconds * 400 + 1
-										 : UINT32_MAX));
+	return seconds * 800 +
+	       random_below(
+		       (unsigned)(seconds * 400 < UINT32_MAX ? seconds * 400 + 1 : UINT32_MAX));
 }
 
 static void put_connected(struct printbuf *text, const struct stream *stream)
@@ -506,7 +506,8 @@ static void put_connected(struct printbuf *text, const struct stream *stream)
 	buf_putf(data, ",\"session_id\":\"%s\",\"heartbeat\":%d,\"server_time\":\"%s\"}",
 		 stream->session_id, config->presence.heartbeat, now);
 	buf_putf(text, "retry: %d\n",
-		 config->stream.retry_ms / 2 + (int)random_below((unsigned)config->stream.retry_ms + 1));
+		 config->stream.retry_ms / 2 +
+			 (int)random_below((unsigned)config->stream.retry_ms + 1));
 	sse_put(text, "connected", data->buf, buf_len(data));
 	printbuf_free(data);
 }
@@ -610,15 +611,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 		stream_destroy(stream);
 		return;
 	case PHASE_DIRECTORY:
-		stream_refuse(stream, stream->server->draining ? PROBLEM_SHUTTING_DOWN
-							       : PROBLEM_DIRECTORY_UNAVAILABLE,
+		stream_refuse(stream,
+			      stream->server->draining ? PROBLEM_SHUTTING_DOWN
+						       : PROBLEM_DIRECTORY_UNAVAILABLE,
 			      NULL);
 		return;
 	case PHASE_TICKET:
 	case PHASE_INBOX:
 	case PHASE_OPENING:
-		stream_refuse(stream, stream->server->draining ? PROBLEM_SHUTTING_DOWN
-							       : PROBLEM_REDIS_UNAVAILABLE,
+		stream_refuse(stream,
+			      stream->server->draining ? PROBLEM_SHUTTING_DOWN
+						       : PROBLEM_REDIS_UNAVAILABLE,
 			      NULL);
 		return;
 	case PHASE_OPEN:

@@ -118,7 +118,8 @@ static void put_fcgi(struct printbuf *out, const char *token)
 
 struct printbuf *request_make(const struct load *load, unsigned user)
 {
-	static const char end[] = " HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
+	static const char end[] =
+		" HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n";
 	struct printbuf *out = buf_new();
 
 	if (load->mode == MODE_HTTP) {

@@ -84,10 +84,10 @@ static size_t take_chunked(struct reader *reader, const char *data, size_t len,
 {
 	if (reader->in_size) {
 		if (isxdigit((unsigned char)*data))
-			reader->left = reader->left * 16 +
-				       (uint32_t)(isdigit((unsigned char)*data)
-							  ? *data - '0'
-							  : (*data | 32) - 'a' + 10);
+			reader->left =
+				reader->left * 16 + (uint32_t)(isdigit((unsigned char)*data)
+								       ? *data - '0'
+								       : (*data | 32) - 'a' + 10);
 		else if (*data == '\n')
 			reader->in_size = false;
 		return 1;

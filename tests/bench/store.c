@@ -51,7 +51,8 @@ static const char fill_script[] =
 static const char expire_script[] =
 	"for id = tonumber(ARGV[2]), tonumber(ARGV[3]) do "
 	"  redis.call('ZADD', ARGV[1] .. '" KEY_DEADLINES "', 1000, id) "
-	"  redis.call('ZADD', ARGV[1] .. '" KEY_SESSIONS "' .. id, 1000, 't:0123456789abcdef' .. id) "
+	"  redis.call('ZADD', ARGV[1] .. '" KEY_SESSIONS
+	"' .. id, 1000, 't:0123456789abcdef' .. id) "
 	"end";
 
 struct stand {
@@ -104,7 +105,8 @@ static void settle(struct stand *stand)
 	bool is_moving;
 
 	do {
-		redisReply *reply = command(stand, 3, (const char *const[]){"DEBUG", "HTSTATS", "0"});
+		redisReply *reply =
+			command(stand, 3, (const char *const[]){"DEBUG", "HTSTATS", "0"});
 
 		is_moving = strstr(reply->str, "rehashing") != NULL;
 		freeReplyObject(reply);

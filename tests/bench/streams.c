@@ -115,8 +115,8 @@ static void on_delivery(struct load *load, int64_t sent_ns)
 {
 	if (load->delivered == load->sample_room) {
 		load->sample_room = load->sample_room > 0 ? load->sample_room * 2 : 65536;
-		load->samples = xrealloc(load->samples,
-					 load->sample_room * sizeof load->samples[0]);
+		load->samples =
+			xrealloc(load->samples, load->sample_room * sizeof load->samples[0]);
 	}
 	load->samples[load->delivered++] = (uint32_t)((load->turn_ns - sent_ns) / 1000);
 }

@@ -8,12 +8,12 @@
 #include <stdlib.h>
 
 /* Ends the program when a property does not hold: the fuzzer then keeps the input. */
-#define REQUIRE(property)                                                                          \
-	do {                                                                                       \
-		if (!(property)) {                                                                 \
-			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #property);     \
-			abort();                                                                   \
-		}                                                                                  \
+#define REQUIRE(property)                                                                      \
+	do {                                                                                   \
+		if (!(property)) {                                                             \
+			fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #property); \
+			abort();                                                               \
+		}                                                                              \
 	} while (0)
 
 /* Called by the fuzzer with each input; always returns 0. */

@@ -28,8 +28,14 @@ static unsigned get16(const uint8_t *bytes)
 
 static void put_header(struct printbuf *out, uint8_t type, uint16_t id, size_t len)
 {
-	const uint8_t header[] = {FCGI_VERSION_1, type, (uint8_t)(id >> 8), (uint8_t)id,
-				  (uint8_t)(len >> 8), (uint8_t)len, 0, 0};
+	const uint8_t header[] = {FCGI_VERSION_1,
+				  type,
+				  (uint8_t)(id >> 8),
+				  (uint8_t)id,
+				  (uint8_t)(len >> 8),
+				  (uint8_t)len,
+				  0,
+				  0};
 
 	buf_put(out, header, sizeof header);
 }
@@ -113,8 +119,8 @@ static bool feed(struct fcgi_conn *conn, const uint8_t *data, size_t len, bool h
 
 	for (size_t at = 0; at < len; at += used) {
 		size_t before = buf_len(seen->reply);
-		enum fcgi_event event = fcgi_conn_feed(conn, MAX_CONNS, data + at, len - at, &used,
-						       seen->reply);
+		enum fcgi_event event =
+			fcgi_conn_feed(conn, MAX_CONNS, data + at, len - at, &used, seen->reply);
 
 		REQUIRE(used <= len - at && (event != FCGI_EVENT_MORE || used == len - at));
 		REQUIRE(buf_len(seen->reply) - before <= 2 * used + 1024);

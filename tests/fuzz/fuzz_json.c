@@ -45,7 +45,8 @@ static void check_id(struct json_object *value)
 
 	if (userid_from_json(value, &id)) {
 		REQUIRE(userid_from_subject(value, &subject) && userid_equal(&id, &subject));
-		REQUIRE(userid_parse(id.text, strlen(id.text), &again) && userid_equal(&id, &again));
+		REQUIRE(userid_parse(id.text, strlen(id.text), &again) &&
+			userid_equal(&id, &again));
 		REQUIRE(userid_is_integer(&id) == json_object_is_type(value, json_type_int));
 		buf_puts(text, "{\"id\":");
 		userid_put_json(text, &id);
@@ -101,7 +102,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (object != NULL) {
 		check_written_again(object);
-		json_object_object_foreach(object, name, value) {
+		json_object_object_foreach(object, name, value)
+		{
 			(void)name;
 			check_value(value);
 		}

@@ -148,9 +148,9 @@ void check_problem(const struct response *response, int status, const char *code
 		      "code %s instead of %s: %s", json_object_get_string(field), code,
 		      response->body);
 	if (status == 401)
-		ck_assert_msg(
-		    strncmp(header_of(response->head, "WWW-Authenticate") ?: "", "Bearer", 6) == 0,
-		    "401 without WWW-Authenticate: Bearer:\n%s", response->head);
+		ck_assert_msg(strncmp(header_of(response->head, "WWW-Authenticate") ?: "", "Bearer",
+				      6) == 0,
+			      "401 without WWW-Authenticate: Bearer:\n%s", response->head);
 	if (status == 405)
 		ck_assert_msg(header_of(response->head, "Allow") != NULL, "405 without Allow:\n%s",
 			      response->head);
@@ -244,7 +244,7 @@ struct json_object *json_at(struct json_object *value, const char *name)
 	struct json_object *member;
 
 	ck_assert_msg(json_object_is_type(value, json_type_object) &&
-			  json_object_object_get_ex(value, name, &member),
+			      json_object_object_get_ex(value, name, &member),
 		      "no member %s in %s", name,
 		      json_object_to_json_string_ext(value, JSON_C_TO_STRING_PLAIN));
 	return member;

@@ -245,11 +245,11 @@ static void put_site_conf(struct printbuf *out, struct stack *stack)
 	const struct {
 		const char *name, *value;
 	} variables[] = {
-	    {"presence_api", program("presence-api")},
-	    {"presence_conf", stack_path(stack, "presence.conf")},
-	    {"presence_api_socket", stack_path(stack, "api.sock")},
-	    {"presence_stream_socket", streamd_socket(stack, 0)},
-	    {"presence_base", stack->base},
+		{"presence_api", program("presence-api")},
+		{"presence_conf", stack_path(stack, "presence.conf")},
+		{"presence_api_socket", stack_path(stack, "api.sock")},
+		{"presence_stream_socket", streamd_socket(stack, 0)},
+		{"presence_base", stack->base},
 	};
 	char *text = read_whole(SRCDIR "/conf/lighttpd.conf"), *rest = text;
 

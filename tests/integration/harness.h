@@ -24,8 +24,8 @@
 #define STREAMD_MAX 2
 
 /* Short times, so that tests see them pass: what most tests start from. */
-#define FAST                                                                                       \
-	"presence { online_ttl = 2 heartbeat = 1 stream_ttl = 3 grace = 1 sweep = 1 }\n"           \
+#define FAST                                                                             \
+	"presence { online_ttl = 2 heartbeat = 1 stream_ttl = 3 grace = 1 sweep = 1 }\n" \
 	"stream { drain = 1 }\n"
 
 struct stack {
@@ -47,14 +47,14 @@ int patience(int ms);
 int64_t now_ms(void); /* monotonic */
 
 /* Waits until the condition holds; fails the test when it does not within ms (stretched). */
-#define WAIT_UNTIL(condition, ms)                                                                  \
-	do {                                                                                       \
-		int64_t wait_end_ = now_ms() + patience(ms);                                       \
-		while (!(condition)) {                                                             \
-			if (now_ms() > wait_end_)                                                  \
-				ck_abort_msg("within %d ms never: %s", patience(ms), #condition);  \
-			nap();                                                                     \
-		}                                                                                  \
+#define WAIT_UNTIL(condition, ms)                                                                 \
+	do {                                                                                      \
+		int64_t wait_end_ = now_ms() + patience(ms);                                      \
+		while (!(condition)) {                                                            \
+			if (now_ms() > wait_end_)                                                 \
+				ck_abort_msg("within %d ms never: %s", patience(ms), #condition); \
+			nap();                                                                    \
+		}                                                                                 \
 	} while (0)
 void nap(void); /* between two looks at a condition */
 
@@ -187,7 +187,8 @@ struct event {
 	struct json_object *json;
 };
 
-struct sse *sse_open(struct stack *stack, const char *token); /* Authorization, via the web server */
+struct sse *sse_open(struct stack *stack,
+		     const char *token); /* Authorization, via the web server */
 struct sse *sse_open_query(struct stack *stack, const char *token); /* ?token= */
 struct sse *sse_request(struct stack *stack, const char *text); /* any HTTP request */
 /* FastCGI on a streamd's own socket. */

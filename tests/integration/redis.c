@@ -38,9 +38,17 @@ static bool redis_answers(struct stack *stack)
 
 void redis_start(struct stack *stack, const char *args)
 {
-	const char *argv[ARGS_MAX] = {
-	    "redis-server", "--port", "0",     "--unixsocket", redis_socket(stack), "--save", "",
-	    "--appendonly", "no",     "--dir", stack->dir};
+	const char *argv[ARGS_MAX] = {"redis-server",
+				      "--port",
+				      "0",
+				      "--unixsocket",
+				      redis_socket(stack),
+				      "--save",
+				      "",
+				      "--appendonly",
+				      "no",
+				      "--dir",
+				      stack->dir};
 	char *more = xstrdup(args != NULL ? args : ""), *rest = more;
 	int argc = 11;
 

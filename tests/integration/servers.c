@@ -12,18 +12,18 @@ static void write_lighttpd(struct site *site, unsigned how)
 {
 	struct stack *stack = site->stack;
 	const char *const bin_path =
-	    "\"bin-path\" => var.presence_api + \" -c \" + var.presence_conf,";
+		"\"bin-path\" => var.presence_api + \" -c \" + var.presence_conf,";
 	const struct change changes[] = {
-	    {"\"/usr/local/sbin/presence-api\"", text_of("\"%s\"", program("presence-api"))},
-	    {"\"/etc/presence/presence.conf\"",
-	     text_of("\"%s\"", stack_path(stack, "presence.conf"))},
-	    {"\"/run/lighttpd/presence-api.sock\"",
-	     text_of("\"%s\"", stack_path(stack, "api.sock"))},
-	    {"\"/run/presence/stream.sock\"", text_of("\"%s\"", streamd_socket(stack, 0))},
-	    {"max-write-idle = 360", text_of("max-write-idle = %d", site->silence)},
-	    {bin_path, how & RUNNING_API ? "" : bin_path},
-	    {"\"max-procs\" => 1,", how & RUNNING_API ? "" : "\"max-procs\" => 1,"},
-	    {NULL, NULL},
+		{"\"/usr/local/sbin/presence-api\"", text_of("\"%s\"", program("presence-api"))},
+		{"\"/etc/presence/presence.conf\"",
+		 text_of("\"%s\"", stack_path(stack, "presence.conf"))},
+		{"\"/run/lighttpd/presence-api.sock\"",
+		 text_of("\"%s\"", stack_path(stack, "api.sock"))},
+		{"\"/run/presence/stream.sock\"", text_of("\"%s\"", streamd_socket(stack, 0))},
+		{"max-write-idle = 360", text_of("max-write-idle = %d", site->silence)},
+		{bin_path, how & RUNNING_API ? "" : bin_path},
+		{"\"max-procs\" => 1,", how & RUNNING_API ? "" : "\"max-procs\" => 1,"},
+		{NULL, NULL},
 	};
 
 	stack_write(stack, "lighttpd.conf",
@@ -102,8 +102,8 @@ static void start_lighttpd_http2(struct site *site)
 				     "-out",	 stack_path(site->stack, "tls.crt"),
 				     NULL};
 	const char *join[] = {
-	    "sh", "-c", text_of("cat %s/tls.crt >>%s/tls.pem", site->stack->dir, site->stack->dir),
-	    NULL};
+		"sh", "-c",
+		text_of("cat %s/tls.crt >>%s/tls.pem", site->stack->dir, site->stack->dir), NULL};
 	const char *front[] = {"haproxy", "-db", "-f", stack_path(site->stack, "front.cfg"), NULL};
 
 	ck_assert_int_eq(run(site->stack, NULL, NULL, certificate), 0);
@@ -120,16 +120,16 @@ static void write_nginx_conf(struct site *site, bool keep)
 	struct stack *stack = site->stack;
 	const char *dir = stack->dir;
 	const struct change changes[] = {
-	    {"unix:/run/presence/api.sock", text_of("unix:%s", stack_path(stack, "api.sock"))},
-	    {"unix:/run/presence/stream.sock", text_of("unix:%s", streamd_socket(stack, 0))},
-	    {"listen 80;", text_of("listen 127.0.0.1:%d;", stack->port)},
-	    {"/var/www/html", dir},
-	    {"/var/log/nginx", dir},
-	    {"fastcgi_read_timeout 75s", text_of("fastcgi_read_timeout %ds", site->silence)},
-	    {"send_timeout 75s", text_of("send_timeout %ds", site->silence)},
-	    {"#fastcgi_keep_conn on;", keep ? "fastcgi_keep_conn on;" : ""},
-	    {"#keepalive 1;", keep ? "keepalive 1;" : ""},
-	    {NULL, NULL},
+		{"unix:/run/presence/api.sock", text_of("unix:%s", stack_path(stack, "api.sock"))},
+		{"unix:/run/presence/stream.sock", text_of("unix:%s", streamd_socket(stack, 0))},
+		{"listen 80;", text_of("listen 127.0.0.1:%d;", stack->port)},
+		{"/var/www/html", dir},
+		{"/var/log/nginx", dir},
+		{"fastcgi_read_timeout 75s", text_of("fastcgi_read_timeout %ds", site->silence)},
+		{"send_timeout 75s", text_of("send_timeout %ds", site->silence)},
+		{"#fastcgi_keep_conn on;", keep ? "fastcgi_keep_conn on;" : ""},
+		{"#keepalive 1;", keep ? "keepalive 1;" : ""},
+		{NULL, NULL},
 	};
 
 	stack_write(stack, "nginx.conf",
@@ -194,15 +194,15 @@ static void write_haproxy(struct site *site)
 {
 	struct stack *stack = site->stack;
 	const struct change changes[] = {
-	    {"log /dev/log local0", "log stdout format raw local0"},
-	    {"maxconn 11000", "maxconn 1000"},
-	    {"hard-stop-after 30s", "hard-stop-after 2s"},
-	    {"bind :80", text_of("bind 127.0.0.1:%d", stack->port)},
-	    {"timeout client 75s", text_of("timeout client %ds", site->silence)},
-	    {"timeout server 75s", text_of("timeout server %ds", site->silence)},
-	    {"unix@/run/presence/api.sock", text_of("unix@%s", stack_path(stack, "api.sock"))},
-	    {"unix@/run/presence/stream.sock", text_of("unix@%s", streamd_socket(stack, 0))},
-	    {NULL, NULL},
+		{"log /dev/log local0", "log stdout format raw local0"},
+		{"maxconn 11000", "maxconn 1000"},
+		{"hard-stop-after 30s", "hard-stop-after 2s"},
+		{"bind :80", text_of("bind 127.0.0.1:%d", stack->port)},
+		{"timeout client 75s", text_of("timeout client %ds", site->silence)},
+		{"timeout server 75s", text_of("timeout server %ds", site->silence)},
+		{"unix@/run/presence/api.sock", text_of("unix@%s", stack_path(stack, "api.sock"))},
+		{"unix@/run/presence/stream.sock", text_of("unix@%s", streamd_socket(stack, 0))},
+		{NULL, NULL},
 	};
 
 	stack_write(stack, "haproxy.cfg", conf_with("haproxy.cfg", changes));
@@ -220,18 +220,18 @@ static void start_haproxy(struct site *site)
 /* --- the table ---------------------------------------------------------------------------- */
 
 const struct server servers[] = {
-    {"lighttpd, bin-path", start_lighttpd_bin, STREAMS, SIGUSR1},
-    {"lighttpd, a running socket", start_lighttpd_socket, STREAMS, SIGUSR1},
-    {"lighttpd, HTTP/2", start_lighttpd_http2, STREAMS, SIGUSR1},
-    {"Apache, mod_fcgid and mod_proxy_fcgi", start_apache_fcgid, STREAMS, SIGUSR1},
-    {"Apache, mod_proxy_fcgi alone", start_apache_proxy, STREAMS, SIGUSR1},
-    {"Apache, a shared host", start_apache_shared_host, STREAMS | STARTS_STREAMD, SIGUSR1},
-    /* Apache ends the daemon that starts the programs, whatever that is doing. */
-    {"Apache, mod_cgid", start_apache_cgid, RELOAD_DROPS, SIGUSR1},
-    {"Apache, a shared host without mod_fcgid", start_apache_shared_cgi, RELOAD_DROPS, SIGUSR1},
-    {"nginx", start_nginx, STREAMS, SIGHUP},
-    {"nginx, fastcgi_keep_conn", start_nginx_kept, STREAMS, SIGHUP},
-    {"HAProxy", start_haproxy, STREAMS, SIGUSR2},
-    {"nginx, systemd's sockets", start_activated_nginx, STREAMS | HOLDS_SOCKETS, SIGHUP},
+	{"lighttpd, bin-path", start_lighttpd_bin, STREAMS, SIGUSR1},
+	{"lighttpd, a running socket", start_lighttpd_socket, STREAMS, SIGUSR1},
+	{"lighttpd, HTTP/2", start_lighttpd_http2, STREAMS, SIGUSR1},
+	{"Apache, mod_fcgid and mod_proxy_fcgi", start_apache_fcgid, STREAMS, SIGUSR1},
+	{"Apache, mod_proxy_fcgi alone", start_apache_proxy, STREAMS, SIGUSR1},
+	{"Apache, a shared host", start_apache_shared_host, STREAMS | STARTS_STREAMD, SIGUSR1},
+	/* Apache ends the daemon that starts the programs, whatever that is doing. */
+	{"Apache, mod_cgid", start_apache_cgid, RELOAD_DROPS, SIGUSR1},
+	{"Apache, a shared host without mod_fcgid", start_apache_shared_cgi, RELOAD_DROPS, SIGUSR1},
+	{"nginx", start_nginx, STREAMS, SIGHUP},
+	{"nginx, fastcgi_keep_conn", start_nginx_kept, STREAMS, SIGHUP},
+	{"HAProxy", start_haproxy, STREAMS, SIGUSR2},
+	{"nginx, systemd's sockets", start_activated_nginx, STREAMS | HOLDS_SOCKETS, SIGHUP},
 };
 const int server_count = sizeof servers / sizeof servers[0];

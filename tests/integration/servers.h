@@ -8,21 +8,21 @@
 
 #include "harness.h"
 
-#define STREAMS 1u	  /* it serves the stream; others answer 501 */
+#define STREAMS 1u /* it serves the stream; others answer 501 */
 #define STARTS_STREAMD 2u /* a streamd for each stream, started by the web server */
-#define HOLDS_SOCKETS 4u  /* the sockets outlive streamd and presence-api, as under systemd */
-#define RELOAD_DROPS 8u	  /* what it has just begun when it is reloaded gets a 503 */
+#define HOLDS_SOCKETS 4u /* the sockets outlive streamd and presence-api, as under systemd */
+#define RELOAD_DROPS 8u /* what it has just begun when it is reloaded gets a 503 */
 
 struct site {
 	struct stack *stack;
 	const struct server *server;
-	int silence;  /* seconds without a byte that the web server tolerates on a stream */
-	int slots;    /* on a shared host: the most processes of one program */
-	int streams;  /* on a shared host: [stream] max_streams, over all processes */
+	int silence; /* seconds without a byte that the web server tolerates on a stream */
+	int slots; /* on a shared host: the most processes of one program */
+	int streams; /* on a shared host: [stream] max_streams, over all processes */
 	int lifetime; /* on a shared host: [stream] max_lifetime, seconds */
-	int padding;  /* on a shared host: [stream] padding, bytes */
-	pid_t api;    /* presence-api where the web server does not start it, else 0 */
-	pid_t front;  /* what speaks HTTP/2 to the web server for us, else 0 */
+	int padding; /* on a shared host: [stream] padding, bytes */
+	pid_t api; /* presence-api where the web server does not start it, else 0 */
+	pid_t front; /* what speaks HTTP/2 to the web server for us, else 0 */
 	int api_socket, stream_socket; /* with HOLDS_SOCKETS; else -1 */
 	const char *web[12]; /* the web server's command */
 	int nofile; /* its limit of descriptors when it starts again; 0: as it is */

@@ -49,9 +49,9 @@ static const char *fcgid_places(struct site *site)
 static const char *conf_of_api(struct site *site, const char *name)
 {
 	const struct change changes[] = {
-	    {"/usr/local/sbin/presence-api", site_program(site, "presence-api")},
-	    {"/etc/presence/presence.conf", stack_path(site->stack, "presence.conf")},
-	    {NULL, NULL},
+		{"/usr/local/sbin/presence-api", site_program(site, "presence-api")},
+		{"/etc/presence/presence.conf", stack_path(site->stack, "presence.conf")},
+		{NULL, NULL},
 	};
 
 	return conf_with(name, changes);
@@ -62,11 +62,11 @@ static const char *conf_of_streams(struct site *site, bool api_too)
 	const char *define = "#Define presence_api_socket /run/presence/api.sock";
 	const char *socket = stack_path(site->stack, "api.sock");
 	const struct change changes[] = {
-	    {define, api_too ? text_of("Define presence_api_socket %s", socket) : ""},
-	    {"/run/presence/stream.sock", streamd_socket(site->stack, 0)},
-	    {"timeout=75", text_of("timeout=%d", site->silence)},
-	    {"GracefulShutdownTimeout 10", "GracefulShutdownTimeout 1"},
-	    {NULL, NULL},
+		{define, api_too ? text_of("Define presence_api_socket %s", socket) : ""},
+		{"/run/presence/stream.sock", streamd_socket(site->stack, 0)},
+		{"timeout=75", text_of("timeout=%d", site->silence)},
+		{"GracefulShutdownTimeout 10", "GracefulShutdownTimeout 1"},
+		{NULL, NULL},
 	};
 
 	return conf_with("apache-proxy-fcgi.conf", changes);
@@ -159,11 +159,11 @@ static void put_script(struct site *site, const char *name)
 {
 	bool streams = strcmp(name, "presence-stream.fcgi") == 0;
 	const struct change changes[] = {
-	    {"/home/USER/presence", stack_path(site->stack, "home")},
-	    {streams ? "MAX_LIFETIME=200" : NULL, text_of("MAX_LIFETIME=%d", site->lifetime)},
-	    {"MAX_STREAMS=50", text_of("MAX_STREAMS=%d", site->streams)},
-	    {"PADDING=66000", text_of("PADDING=%d", site->padding)},
-	    {NULL, NULL},
+		{"/home/USER/presence", stack_path(site->stack, "home")},
+		{streams ? "MAX_LIFETIME=200" : NULL, text_of("MAX_LIFETIME=%d", site->lifetime)},
+		{"MAX_STREAMS=50", text_of("MAX_STREAMS=%d", site->streams)},
+		{"PADDING=66000", text_of("PADDING=%d", site->padding)},
+		{NULL, NULL},
 	};
 	const char *path = text_of("site/api/%s", name);
 
@@ -186,9 +186,9 @@ static void fill_folder(struct site *site, const struct change *htaccess)
 		ck_assert_int_eq(symlink(site_program(site, names[i]),
 					 stack_path(stack, text_of("home/sbin/%s", names[i]))),
 				 0);
-	ck_assert_int_eq(
-	    symlink(stack_path(stack, "presence.conf"), stack_path(stack, "home/presence.conf")),
-	    0);
+	ck_assert_int_eq(symlink(stack_path(stack, "presence.conf"),
+				 stack_path(stack, "home/presence.conf")),
+			 0);
 	stack_write(stack, "site/api/.htaccess", conf_with("htaccess.example", htaccess));
 	put_script(site, "presence-api.fcgi");
 	put_script(site, "presence-stream.fcgi");
@@ -205,9 +205,9 @@ void start_apache_shared_host(struct site *site)
 void start_apache_shared_cgi(struct site *site)
 {
 	static const struct change plain_cgi[] = {
-	    {"AddHandler fcgid-script .fcgi", "AddHandler cgi-script .fcgi"},
-	    {"RewriteRule ^presence/stream$ presence-stream.fcgi [END]", ""},
-	    {NULL, NULL},
+		{"AddHandler fcgid-script .fcgi", "AddHandler cgi-script .fcgi"},
+		{"RewriteRule ^presence/stream$ presence-stream.fcgi [END]", ""},
+		{NULL, NULL},
 	};
 
 	fill_folder(site, plain_cgi);

@@ -120,7 +120,7 @@ static pid_t start_activated(struct site *site, const char *name, int socket, in
 {
 	const char *argv[] = {program(name), "-c", stack_path(site->stack, "presence.conf"), NULL};
 	const char *log = stack_path(
-	    site->stack, strcmp(name, "presence-streamd") == 0 ? "streamd0.log" : "api.log");
+		site->stack, strcmp(name, "presence-streamd") == 0 ? "streamd0.log" : "api.log");
 	pid_t pid = fork();
 
 	ck_assert_int_ge(pid, 0);
@@ -151,7 +151,7 @@ void site_start_streamd(struct site *site)
 		streamd_start(site->stack, 0);
 	else
 		site->stack->streamd[0] =
-		    start_activated(site, "presence-streamd", site->stream_socket, 3);
+			start_activated(site, "presence-streamd", site->stream_socket, 3);
 }
 
 void site_start_api(struct site *site)
@@ -304,7 +304,7 @@ static void check_logs(struct site *site)
 		const char *text = stack_file(site->stack, names[i]);
 
 		ck_assert_msg(strstr(text, "Sanitizer") == NULL &&
-				  strstr(text, "runtime error:") == NULL,
+				      strstr(text, "runtime error:") == NULL,
 			      "a sanitizer speaks in %s:\n%s", names[i], text);
 	}
 }

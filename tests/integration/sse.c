@@ -20,14 +20,14 @@
 #define STREAM_PATH "/api/presence/stream"
 
 struct sse {
-	int fd;	     /* -1: closed */
+	int fd; /* -1: closed */
 	bool direct; /* FastCGI records instead of HTTP */
 	bool chunked;
 	bool ended;
-	char *head;		/* NULL: not here yet */
-	struct printbuf *in;	/* bytes of the socket, not yet decoded */
+	char *head; /* NULL: not here yet */
+	struct printbuf *in; /* bytes of the socket, not yet decoded */
 	struct printbuf *plain; /* head and body of the answer */
-	struct printbuf *text;	/* the body */
+	struct printbuf *text; /* the body */
 };
 
 static void drop(struct printbuf *buf, size_t len)

@@ -59,9 +59,9 @@ START_TEST(an_expired_token_is_not_refreshed)
 {
 	struct stack *stack = start("");
 
-	check_problem(
-	    HTTP(stack, .path = REFRESH, .method = "POST", .token = token_until(stack, "1", -5)),
-	    401, "token_expired");
+	check_problem(HTTP(stack, .path = REFRESH, .method = "POST",
+			   .token = token_until(stack, "1", -5)),
+		      401, "token_expired");
 	check_problem(HTTP(stack, .path = REFRESH, .method = "POST"), 401, "token_missing");
 	stack_stop(stack);
 }
@@ -72,8 +72,8 @@ START_TEST(refresh_answers_404_when_tokens_come_from_elsewhere)
 	struct stack *stack = start("auth { login = external }");
 
 	check_problem(
-	    HTTP(stack, .path = REFRESH, .method = "POST", .token = token_for(stack, "1")), 404,
-	    "not_found");
+		HTTP(stack, .path = REFRESH, .method = "POST", .token = token_for(stack, "1")), 404,
+		"not_found");
 	stack_stop(stack);
 }
 END_TEST
@@ -109,8 +109,8 @@ START_TEST(a_ticket_opens_one_stream)
 	connected = sse_wait(sse, "connected", 3000);
 	/* The stream is of the token's session. */
 	ck_assert_str_eq(
-	    json_text(connected->json, "session_id"),
-	    json_text(http_ok(stack, "/api/online-status/user/1", token, NULL), "session_id"));
+		json_text(connected->json, "session_id"),
+		json_text(http_ok(stack, "/api/online-status/user/1", token, NULL), "session_id"));
 	sse_wait(sse, "initial", 3000);
 	ck_assert(!redis_has(stack, key));
 	check_problem(HTTP(stack, .path = STREAM, .token = NULL), 401, "token_missing");
@@ -125,12 +125,12 @@ END_TEST
 START_TEST(unknown_used_and_late_tickets_are_refused)
 {
 	static const char *const bad[] = {
-	    "AAAAAAAAAAAAAAAAAAAAAA",
-	    "x",
-	    "*",
-	    "%2e%2e",
-	    "a%20b",
-	    "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
+		"AAAAAAAAAAAAAAAAAAAAAA",
+		"x",
+		"*",
+		"%2e%2e",
+		"a%20b",
+		"AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"};
 	struct stack *stack = stack_start("");
 	const char *late;
 	char path[256];
@@ -200,8 +200,8 @@ static void check_field(const struct response *response, const char *name, const
 START_TEST(listed_origins_may_call)
 {
 	static const char *const paths[] = {COUNT, STREAM, LOGIN};
-	struct stack *stack =
-	    stack_start("cors { allow_origins = \"https://a.example, https://b.example:8443\" }");
+	struct stack *stack = stack_start(
+		"cors { allow_origins = \"https://a.example, https://b.example:8443\" }");
 	const char *token = token_for(stack, "1");
 
 	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
@@ -222,16 +222,16 @@ START_TEST(listed_origins_may_call)
 		check_field(response, "Access-Control-Allow-Methods", NULL);
 	}
 	check_field(
-	    HTTP(stack, .path = COUNT, .token = token, .header = "Origin: https://a.example"),
-	    ALLOW_ORIGIN, "https://a.example");
+		HTTP(stack, .path = COUNT, .token = token, .header = "Origin: https://a.example"),
+		ALLOW_ORIGIN, "https://a.example");
 	/* Refusals carry it as well, else the page could not read them. */
 	check_field(HTTP(stack, .path = COUNT, .header = "Origin: https://a.example"), ALLOW_ORIGIN,
 		    "https://a.example");
 	check_field(HTTP(stack, .path = STREAM, .header = "Origin: https://a.example"),
 		    ALLOW_ORIGIN, "https://a.example");
-	check_field(
-	    HTTP(stack, .path = COUNT, .token = token, .header = "Origin: https://a.example.evil"),
-	    ALLOW_ORIGIN, NULL);
+	check_field(HTTP(stack, .path = COUNT, .token = token,
+			 .header = "Origin: https://a.example.evil"),
+		    ALLOW_ORIGIN, NULL);
 	check_field(HTTP(stack, .path = COUNT, .token = token, .header = "Origin: null"),
 		    ALLOW_ORIGIN, NULL);
 	stack_stop(stack);
@@ -253,8 +253,8 @@ END_TEST
 START_TEST(no_other_origin_may_call_unless_configured)
 {
 	struct stack *stack = stack_start("");
-	struct response *response =
-	    HTTP(stack, .method = "OPTIONS", .path = COUNT, .header = "Origin: https://a.example");
+	struct response *response = HTTP(stack, .method = "OPTIONS", .path = COUNT,
+					 .header = "Origin: https://a.example");
 
 	ck_assert_int_eq(response->status, 204);
 	ck_assert(header_of(response->head, "Allow") != NULL);

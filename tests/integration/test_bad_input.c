@@ -50,9 +50,9 @@ static void check_refused(struct stack *stack, const char *what, const struct re
 static const struct call {
 	const char *method, *path;
 } calls[] = {
-    {"POST", LOGOUT},	      {"GET", FRIENDS_LIST},   {"POST", STATUS_USERS},
-    {"GET", STATUS_USER "2"}, {"GET", STATUS_FRIENDS}, {"POST", HEARTBEAT},
-    {"GET", COUNT},	      {"GET", ONLINE},
+	{"POST", LOGOUT},	  {"GET", FRIENDS_LIST},   {"POST", STATUS_USERS},
+	{"GET", STATUS_USER "2"}, {"GET", STATUS_FRIENDS}, {"POST", HEARTBEAT},
+	{"GET", COUNT},		  {"GET", ONLINE},
 };
 
 static void refuse_token(struct stack *stack, const char *what, const char *token,
@@ -118,24 +118,24 @@ static void refuse_bodies(struct stack *stack, const char *path, const char *tok
 }
 
 static const char *const not_json[] = {
-    "x",
-    "{",
-    "{}}",
-    "{} {}",
-    "[",
-    "{\"user_ids\":[1,2]",
-    "{\"user_ids\":[1,]}",
-    "{'user_ids':[1]}",
-    "{user_ids:[1]}",
-    "{\"user_ids\":[NaN]}",
-    "{\"user_ids\":[0x1]}",
-    "{\"user_ids\":[1]}x",
-    "{\"user_ids\":[\"\x01\"]}",
-    "{\"user_ids\":[\"\xff\"]}",
-    "{\"a\":1 \"b\":2}",
-    "nul",
-    " ",
-    "{\"user_ids\":[[[[[[[[[[[[1]]]]]]]]]]]]}",
+	"x",
+	"{",
+	"{}}",
+	"{} {}",
+	"[",
+	"{\"user_ids\":[1,2]",
+	"{\"user_ids\":[1,]}",
+	"{'user_ids':[1]}",
+	"{user_ids:[1]}",
+	"{\"user_ids\":[NaN]}",
+	"{\"user_ids\":[0x1]}",
+	"{\"user_ids\":[1]}x",
+	"{\"user_ids\":[\"\x01\"]}",
+	"{\"user_ids\":[\"\xff\"]}",
+	"{\"a\":1 \"b\":2}",
+	"nul",
+	" ",
+	"{\"user_ids\":[[[[[[[[[[[[1]]]]]]]]]]]]}",
 };
 
 static const char *const not_an_object[] = {"null", "true", "1", "\"text\"", "[]", "[1,2]"};
@@ -163,11 +163,12 @@ START_TEST(a_body_with_a_nul_is_refused)
 	struct stack *stack = start("");
 	const char *token = token_for(stack, "1");
 
-	check_refused(
-	    stack, "NUL behind",
-	    &(struct request){
-		.path = STATUS_USERS, .token = token, .body = body, .body_len = sizeof body},
-	    400, "bad_json");
+	check_refused(stack, "NUL behind",
+		      &(struct request){.path = STATUS_USERS,
+					.token = token,
+					.body = body,
+					.body_len = sizeof body},
+		      400, "bad_json");
 	check_refused(stack, "NUL inside",
 		      &(struct request){.path = STATUS_USERS,
 					.token = token,
@@ -181,14 +182,14 @@ END_TEST
 START_TEST(user_ids_must_be_a_list)
 {
 	static const char *const bodies[] = {
-	    "{}",
-	    "{\"user_ids\":null}",
-	    "{\"user_ids\":1}",
-	    "{\"user_ids\":\"1\"}",
-	    "{\"user_ids\":{}}",
-	    "{\"user_ids\":true}",
-	    "{\"users\":[1]}",
-	    "{\"USER_IDS\":[1]}",
+		"{}",
+		"{\"user_ids\":null}",
+		"{\"user_ids\":1}",
+		"{\"user_ids\":\"1\"}",
+		"{\"user_ids\":{}}",
+		"{\"user_ids\":true}",
+		"{\"users\":[1]}",
+		"{\"USER_IDS\":[1]}",
 	};
 	struct stack *stack = start("");
 
@@ -202,33 +203,33 @@ END_TEST
 START_TEST(what_is_no_user_id_is_refused)
 {
 	static const char *const ids[] = {
-	    "1.9",
-	    "1.0",
-	    "1e3",
-	    "-1",
-	    "0",
-	    "-0",
-	    "9007199254740992",
-	    "18446744073709551617",
-	    "99999999999999999999999999",
-	    "true",
-	    "false",
-	    "null",
-	    "[]",
-	    "[1]",
-	    "{}",
-	    "\"\"",
-	    "\"1\"",
-	    "\"01\"",
-	    "\"0\"",
-	    "\"-\\u00e9\"",
-	    "\"a b\"",
-	    "\"a/b\"",
-	    "\"a*\"",
-	    "\"a:b\"",
-	    "\"a\\nb\"",
-	    "\"" ID_65 "\"",
-	    "\"\xc3\xa9\"",
+		"1.9",
+		"1.0",
+		"1e3",
+		"-1",
+		"0",
+		"-0",
+		"9007199254740992",
+		"18446744073709551617",
+		"99999999999999999999999999",
+		"true",
+		"false",
+		"null",
+		"[]",
+		"[1]",
+		"{}",
+		"\"\"",
+		"\"1\"",
+		"\"01\"",
+		"\"0\"",
+		"\"-\\u00e9\"",
+		"\"a b\"",
+		"\"a/b\"",
+		"\"a*\"",
+		"\"a:b\"",
+		"\"a\\nb\"",
+		"\"" ID_65 "\"",
+		"\"\xc3\xa9\"",
 	};
 	struct stack *stack = start("");
 	const char *token = token_for(stack, "1");
@@ -260,11 +261,11 @@ END_TEST
 START_TEST(what_is_no_user_id_in_the_path_is_refused)
 {
 	static const char *const plain[] = {
-	    "0", "01", "+1", "9007199254740992", "99999999999999999999", ID_65, "a*", "a:b",
+		"0", "01", "+1", "9007199254740992", "99999999999999999999", ID_65, "a*", "a:b",
 	};
 	/* The web server may refuse a broken escape itself, or decode it first. */
 	static const char *const escaped[] = {
-	    "a%20b", "a%00b", "1%00", "%", "%zz", "%c3%a9", "a%2fb", "%2e%2e%2f",
+		"a%20b", "a%00b", "1%00", "%", "%zz", "%c3%a9", "a%2fb", "%2e%2e%2f",
 	};
 	struct stack *stack = start("");
 	const char *token = token_for(stack, "1");
@@ -294,8 +295,9 @@ START_TEST(more_ids_than_max_batch_are_refused)
 	const char *token = token_for(stack, "1");
 
 	check_refused(stack, "four",
-		      &(struct request){
-			  .path = STATUS_USERS, .token = token, .body = "{\"user_ids\":[1,2,3,4]}"},
+		      &(struct request){.path = STATUS_USERS,
+					.token = token,
+					.body = "{\"user_ids\":[1,2,3,4]}"},
 		      400, "too_many_ids");
 	http_ok(stack, STATUS_USERS, token, "{\"user_ids\":[1,2,3]}");
 	stack_stop(stack);
@@ -344,10 +346,10 @@ START_TEST(a_wrong_method_is_refused_and_the_right_ones_are_told)
 {
 	static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH"};
 	static const struct call all[] = {
-	    {"POST", LOGIN},	    {"POST", LOGOUT},	      {"GET", FRIENDS_LIST},
-	    {"POST", STATUS_USERS}, {"GET", STATUS_USER "2"}, {"GET", STATUS_FRIENDS},
-	    {"POST", HEARTBEAT},    {"GET", COUNT},	      {"GET", ONLINE},
-	    {"GET", HEALTH},
+		{"POST", LOGIN},	{"POST", LOGOUT},	  {"GET", FRIENDS_LIST},
+		{"POST", STATUS_USERS}, {"GET", STATUS_USER "2"}, {"GET", STATUS_FRIENDS},
+		{"POST", HEARTBEAT},	{"GET", COUNT},		  {"GET", ONLINE},
+		{"GET", HEALTH},
 	};
 	struct stack *stack = start("");
 	const char *token = token_for(stack, "1");
@@ -355,7 +357,7 @@ START_TEST(a_wrong_method_is_refused_and_the_right_ones_are_told)
 	for (size_t i = 0; i < COUNT_OF(all); i++) {
 		for (size_t m = 0; m < COUNT_OF(methods); m++) {
 			struct request request = {
-			    .method = methods[m], .path = all[i].path, .token = token};
+				.method = methods[m], .path = all[i].path, .token = token};
 			struct response *response;
 
 			if (strcmp(methods[m], all[i].method) == 0)
@@ -363,8 +365,8 @@ START_TEST(a_wrong_method_is_refused_and_the_right_ones_are_told)
 			check_refused(stack, all[i].path, &request, 405, "method_not_allowed");
 			response = http_send(stack, &request);
 			ck_assert_msg(
-			    strstr(header_of(response->head, "Allow"), all[i].method) != NULL,
-			    "%s: Allow: %s", all[i].path, header_of(response->head, "Allow"));
+				strstr(header_of(response->head, "Allow"), all[i].method) != NULL,
+				"%s: Allow: %s", all[i].path, header_of(response->head, "Allow"));
 		}
 	}
 	stack_stop(stack);
@@ -374,20 +376,20 @@ END_TEST
 START_TEST(an_unknown_path_is_not_found)
 {
 	static const char *const paths[] = {
-	    "/api/",
-	    "/api/nothing",
-	    "/api/online-status",
-	    "/api/online-status/",
-	    "/api/online-status/user",
-	    STATUS_USER,
-	    STATUS_USER "2/more",
-	    COUNT "/",
-	    COUNT "x",
-	    "/api/API/health",
-	    "/api/HEALTH",
-	    "/api//health",
-	    "/api/auth",
-	    LOGIN "/x",
+		"/api/",
+		"/api/nothing",
+		"/api/online-status",
+		"/api/online-status/",
+		"/api/online-status/user",
+		STATUS_USER,
+		STATUS_USER "2/more",
+		COUNT "/",
+		COUNT "x",
+		"/api/API/health",
+		"/api/HEALTH",
+		"/api//health",
+		"/api/auth",
+		LOGIN "/x",
 	};
 	struct stack *stack = start("");
 	const char *token = token_for(stack, "1");
@@ -430,7 +432,7 @@ START_TEST(another_content_type_is_refused)
 	ck_assert_int_eq(HTTP(stack, .path = STATUS_USERS, .token = token,
 			      .body = "{\"user_ids\":[1]}",
 			      .type = "Application/JSON; charset=utf-8")
-			     ->status,
+				 ->status,
 			 200);
 	stack_stop(stack);
 }
@@ -439,25 +441,25 @@ END_TEST
 START_TEST(bad_cursors_and_limits_are_refused)
 {
 	static const char *const queries[] = {
-	    "limit=0",
-	    "limit=-1",
-	    "limit=10001",
-	    "limit=1.5",
-	    "limit=x",
-	    "limit=",
-	    "limit=99999999999999999999",
-	    "limit=+1",
-	    "limit=%201",
-	    "cursor=x",
-	    "cursor=-1",
-	    "cursor=1.5",
-	    "cursor=99999999999999999999999999",
-	    "cursor=1%20",
-	    "cursor=1x",
+		"limit=0",
+		"limit=-1",
+		"limit=10001",
+		"limit=1.5",
+		"limit=x",
+		"limit=",
+		"limit=99999999999999999999",
+		"limit=+1",
+		"limit=%201",
+		"cursor=x",
+		"cursor=-1",
+		"cursor=1.5",
+		"cursor=99999999999999999999999999",
+		"cursor=1%20",
+		"cursor=1x",
 	};
 	/* These the web server may refuse itself. */
 	static const char *const escaped[] = {
-	    "limit=%zz", "limit=1%00", "limit=%", "cursor=%00", "cursor=1%0d%0a2",
+		"limit=%zz", "limit=1%00", "limit=%", "cursor=%00", "cursor=1%0d%0a2",
 	};
 	struct stack *stack = start("");
 	const char *token = token_for(stack, "1");
@@ -482,15 +484,15 @@ START_TEST(a_bad_websocket_session_is_refused)
 {
 	char too_long[200], *body = too_long;
 	const char *bodies[] = {
-	    "{\"websocket_session\":1}",
-	    "{\"websocket_session\":true}",
-	    "{\"websocket_session\":null}",
-	    "{\"websocket_session\":[]}",
-	    "{\"websocket_session\":\"\"}",
-	    "{\"websocket_session\":\"a\\nb\"}",
-	    "{\"websocket_session\":\"a\\u0000\"}",
-	    "{\"websocket_session\":\"a\\u007f\"}",
-	    body,
+		"{\"websocket_session\":1}",
+		"{\"websocket_session\":true}",
+		"{\"websocket_session\":null}",
+		"{\"websocket_session\":[]}",
+		"{\"websocket_session\":\"\"}",
+		"{\"websocket_session\":\"a\\nb\"}",
+		"{\"websocket_session\":\"a\\u0000\"}",
+		"{\"websocket_session\":\"a\\u007f\"}",
+		body,
 	};
 	struct stack *stack = start("");
 	char session[130];
@@ -509,15 +511,15 @@ END_TEST
 START_TEST(a_login_without_email_or_password_is_refused)
 {
 	static const char *const bodies[] = {
-	    "{}",
-	    "{\"email\":\"user1@example.com\"}",
-	    "{\"password\":\"password\"}",
-	    "{\"email\":1,\"password\":\"password\"}",
-	    "{\"email\":\"user1@example.com\",\"password\":1}",
-	    "{\"email\":null,\"password\":null}",
-	    "{\"email\":[],\"password\":{}}",
-	    "{\"email\":\"user1@example.com\\u0000\",\"password\":\"password\"}",
-	    "{\"email\":\"user1@example.com\",\"password\":\"password\\u0000\"}",
+		"{}",
+		"{\"email\":\"user1@example.com\"}",
+		"{\"password\":\"password\"}",
+		"{\"email\":1,\"password\":\"password\"}",
+		"{\"email\":\"user1@example.com\",\"password\":1}",
+		"{\"email\":null,\"password\":null}",
+		"{\"email\":[],\"password\":{}}",
+		"{\"email\":\"user1@example.com\\u0000\",\"password\":\"password\"}",
+		"{\"email\":\"user1@example.com\",\"password\":\"password\\u0000\"}",
 	};
 	struct stack *stack = start("");
 
@@ -531,10 +533,10 @@ START_TEST(a_login_that_is_sql_finds_nobody)
 	struct stack *stack = start("");
 
 	check_problem(
-	    HTTP(stack, .path = LOGIN,
-		 .body =
-		     "{\"email\":\"user1@example.com' OR '1'='1\",\"password\":\"" PASSWORD "\"}"),
-	    401, "bad_credentials");
+		HTTP(stack, .path = LOGIN,
+		     .body = "{\"email\":\"user1@example.com' OR '1'='1\",\"password\":\"" PASSWORD
+			     "\"}"),
+		401, "bad_credentials");
 	check_problem(HTTP(stack, .path = LOGIN,
 			   .body = "{\"email\":\"' OR 1=1 --\",\"password\":\"" PASSWORD "\"}"),
 		      401, "bad_credentials");

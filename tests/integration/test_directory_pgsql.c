@@ -321,11 +321,11 @@ END_TEST
 /* --- a database in trouble ---------------------------------------------------------------- */
 
 /* friends_of() sleeps for those who are in `slow`; every other one of 1..6 is a friend. */
-#define SLEEPY                                                                                     \
-	"CREATE TABLE slow (id TEXT);"                                                             \
-	"CREATE FUNCTION friends_of(who TEXT) RETURNS TABLE (id INTEGER, name TEXT) AS $$ BEGIN "  \
-	"IF EXISTS (SELECT 1 FROM slow WHERE slow.id = who) THEN PERFORM pg_sleep(60); END IF; "   \
-	"RETURN QUERY SELECT n, 'User ' || n FROM generate_series(1, 6) n WHERE n::TEXT <> who; "  \
+#define SLEEPY                                                                                    \
+	"CREATE TABLE slow (id TEXT);"                                                            \
+	"CREATE FUNCTION friends_of(who TEXT) RETURNS TABLE (id INTEGER, name TEXT) AS $$ BEGIN " \
+	"IF EXISTS (SELECT 1 FROM slow WHERE slow.id = who) THEN PERFORM pg_sleep(60); END IF; "  \
+	"RETURN QUERY SELECT n, 'User ' || n FROM generate_series(1, 6) n WHERE n::TEXT <> who; " \
 	"END $$ LANGUAGE plpgsql;"
 #define SLEEPY_QUERY "directory { friends_query = \"SELECT id, name FROM friends_of(%s)\" }\n"
 

@@ -26,8 +26,8 @@ static const char *mistake_made = ""; /* told when a test fails */
 static char *doctor_of(int line, struct stack *stack, const char *variable, int expected, ...)
 {
 	const char *argv[ARGS_MAX] = {
-	    "env", variable != NULL ? variable : "UNUSED=", program("presencectl"),
-	    "-c",  stack_path(stack, "presence.conf"),	    "doctor"};
+		"env", variable != NULL ? variable : "UNUSED=", program("presencectl"),
+		"-c",  stack_path(stack, "presence.conf"),	"doctor"};
 	int count = 6, status;
 	const char *word;
 	va_list args;
@@ -122,12 +122,12 @@ START_TEST(doctor_finds_mistakes_in_the_configuration)
 	check_has(doctor(stack, variable, 1), "FAIL  keys: ");
 	check_has(doctor(stack, "PRESENCE_DIRECTORY_PARAMS=/nonexistent/x.db", 1),
 		  "FAIL  directory.params: ");
-	check_has(
-	    doctor(stack, "PRESENCE_DIRECTORY_FRIENDS_QUERY=SELECT x FROM nowhere WHERE y = %s", 1),
-	    "FAIL  directory: friends_query is not answered");
-	check_has(
-	    doctor(stack, "PRESENCE_DIRECTORY_ACCOUNT_QUERY=SELECT id FROM users WHERE id = %s", 1),
-	    "FAIL  directory: account_query is not answered");
+	check_has(doctor(stack,
+			 "PRESENCE_DIRECTORY_FRIENDS_QUERY=SELECT x FROM nowhere WHERE y = %s", 1),
+		  "FAIL  directory: friends_query is not answered");
+	check_has(doctor(stack,
+			 "PRESENCE_DIRECTORY_ACCOUNT_QUERY=SELECT id FROM users WHERE id = %s", 1),
+		  "FAIL  directory: account_query is not answered");
 	check_has(doctor(stack, "PRESENCE_REDIS_PREFIX=other:", 1),
 		  "FAIL  sweeper: presence-streamd runs, but does not sweep here");
 	check_has(doctor(stack, "PRESENCE_STREAM_MAX_STREAMS=1000000", 0),
@@ -165,7 +165,7 @@ START_TEST(doctor_finds_a_redis_that_forgets_or_refuses)
 	out = doctor(stack, NULL, 0);
 	check_has(out, "warn  redis: when full it drops keys (allkeys-lru)");
 	ck_assert(redis_cmd(stack, "CONFIG SET client-output-buffer-limit %s", "pubsub 1000 1000 1")
-		      ->type == REDIS_REPLY_STATUS);
+			  ->type == REDIS_REPLY_STATUS);
 	check_has(doctor(stack, NULL, 0), "warn  redis: a subscriber that is 1000 bytes");
 	redis_cmd(stack, "CONFIG SET min-replicas-to-write 1");
 	check_has(doctor(stack, NULL, 1), "FAIL  redis: keys cannot be written: NOREPLICAS");
@@ -186,9 +186,9 @@ START_TEST(doctor_finds_too_few_descriptors_of_streamd)
 	streamd_start(stack, 0);
 	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
 	check_has(
-	    doctor(stack, NULL, 0),
-	    "warn  descriptors: presence-streamd may open 200, so at most 104 streams instead "
-	    "of max_streams = 1000 - LimitNOFILE= higher");
+		doctor(stack, NULL, 0),
+		"warn  descriptors: presence-streamd may open 200, so at most 104 streams instead "
+		"of max_streams = 1000 - LimitNOFILE= higher");
 	ck_assert_int_eq(streamd_end(stack, 0, SIGTERM), 0);
 	stack->streamd_nofile = 2000;
 	streamd_start(stack, 0);
@@ -201,17 +201,17 @@ END_TEST
 
 /* Time-outs of 30 s are longer than the heartbeat, those of 1 s are not. */
 #define SILENCE 30
-#define CONF                                                                                       \
-	"presence { heartbeat = 4 stream_ttl = 9 grace = 1 }\n"                                    \
+#define CONF                                                    \
+	"presence { heartbeat = 4 stream_ttl = 9 grace = 1 }\n" \
 	"stream { max_streams = 60 drain = 1 }\n"
 
 #define STREAMS_TRIED "50"
 
 struct mistake {
 	const char *from, *to; /* in the web server's configuration */
-	int expected;	       /* exit status */
-	const char *found;     /* what doctor says of it */
-	bool takes_time;       /* doctor without --quick */
+	int expected; /* exit status */
+	const char *found; /* what doctor says of it */
+	bool takes_time; /* doctor without --quick */
 };
 
 static struct site *start_site(const char *name)
@@ -236,7 +236,7 @@ static void check_right(struct site *site)
 	for (char *line = strstr(out, "warn  "); line != NULL; line = strstr(line + 1, "warn  "))
 		/* Key and socket are open to all here, for the test's own sake. */
 		ck_assert_msg(strstr(line, "every user of this machine may") < strchr(line, '\n') &&
-				  strstr(line, "every user of this machine may") != NULL,
+				      strstr(line, "every user of this machine may") != NULL,
 			      "a warning without a reason:\n%s", out);
 	check_has(out, "ok    web: what is published arrives after ");
 	check_has(out, "ok    web: a heartbeat came\n");
@@ -263,7 +263,7 @@ static void make_mistakes(struct site *site, const char *file, const struct mist
 	mistake_made = "";
 	site_change(site, file, NULL, NULL);
 }
-#define MAKE_MISTAKES(site, file, list)                                                            \
+#define MAKE_MISTAKES(site, file, list) \
 	make_mistakes(site, file, list, (int)(sizeof(list) / sizeof(list)[0]))
 
 /* The socket's rights: those of the web server's user, who is another one than root. */
@@ -275,15 +275,15 @@ static void make_socket_mistakes(struct site *site, const char *server)
 		/* All are one user: then it is doctor itself that may not connect. */
 		ck_assert_int_eq(chmod(socket, 0), 0);
 		check_has(
-		    doctor(site->stack, NULL, 1, WEB, "--quick"),
-		    "Permission denied - run this as a user of its group, or set stream.mode");
+			doctor(site->stack, NULL, 1, WEB, "--quick"),
+			"Permission denied - run this as a user of its group, or set stream.mode");
 	} else {
 		ck_assert_int_eq(chmod(socket, 0600), 0);
 		check_has(
-		    doctor(site->stack, NULL, 1, WEB, "--quick"),
-		    text_of("%s's user %s may not connect to %s: %s is 0600 root:root - "
-			    "stream.mode (or SocketMode=) 0660, and a group in common with %s",
-			    server, site_user(), socket, socket, site_user()));
+			doctor(site->stack, NULL, 1, WEB, "--quick"),
+			text_of("%s's user %s may not connect to %s: %s is 0600 root:root - "
+				"stream.mode (or SocketMode=) 0660, and a group in common with %s",
+				server, site_user(), socket, socket, site_user()));
 		ck_assert_int_eq(chmod(socket, 0660), 0);
 		ck_assert_int_eq(chown(socket, 0, 1), 0);
 		check_has(doctor(site->stack, NULL, 1, WEB, "--quick"),
@@ -296,41 +296,45 @@ static void make_socket_mistakes(struct site *site, const char *server)
 START_TEST(doctor_names_the_line_of_lighttpd)
 {
 	static const struct mistake list[] = {
-	    {"server.stream-response-body = 2", "server.stream-response-body = 0", 1,
-	     "do not arrive within 2000 ms - lighttpd: server.stream-response-body = 2", false},
-	    {"server.modules += (",
-	     "server.modules += (\"mod_setenv\")\n"
-	     "setenv.set-request-header = (\"Authorization\" => \"\")\nserver.modules += (",
-	     1,
-	     "FAIL  web: /online-status/count is answered 401 token_missing - lighttpd: no "
-	     "Authorization in setenv.set-request-header",
-	     false},
-	    {"server.modules += (",
-	     "server.modules += (\"mod_setenv\")\n"
-	     "setenv.set-response-header = (\"Content-Encoding\" => \"gzip\")\nserver.modules += (",
-	     1,
-	     "FAIL  web: the stream is compressed (gzip), which holds events back - lighttpd: no "
-	     "Content-Encoding in setenv.set-response-header",
-	     false},
-	    /* No mistake: lighttpd compresses complete answers only. */
-	    {"server.modules += (",
-	     "server.modules += (\"mod_deflate\")\n"
-	     "deflate.mimetypes = (\"text/event-stream\")\nserver.modules += (",
-	     0, "ok    web: what is published arrives after ", false},
-	    {"server.max-write-idle = 30", "server.max-write-idle = 1", 1,
-	     "a time-out is too short - longer than presence.heartbeat = 4, better twice as long: "
-	     "lighttpd: server.max-write-idle",
-	     true},
-	    {"server.max-connections = 11000", "server.max-connections = 20", 1,
-	     "and stream.max_streams = 60 - lighttpd: server.max-connections", true},
-	    {"server.max-fds         = 24000", "server.max-fds = 100", 0,
-	     "may open 100, two for each stream, so at most 34 streams instead of max_streams = 60 "
-	     "- lighttpd: server.max-fds",
-	     false},
-	    {"var.presence_base + \"presence/stream\" => (",
-	     "var.presence_base + \"nowhere/stream\" => (", 1,
-	     "FAIL  web: /presence/stream is answered 501 streams_unavailable - hand http.base",
-	     false},
+		{"server.stream-response-body = 2", "server.stream-response-body = 0", 1,
+		 "do not arrive within 2000 ms - lighttpd: server.stream-response-body = 2", false},
+		{"server.modules += (",
+		 "server.modules += (\"mod_setenv\")\n"
+		 "setenv.set-request-header = (\"Authorization\" => \"\")\nserver.modules += (",
+		 1,
+		 "FAIL  web: /online-status/count is answered 401 token_missing - lighttpd: no "
+		 "Authorization in setenv.set-request-header",
+		 false},
+		{"server.modules += (",
+		 "server.modules += (\"mod_setenv\")\n"
+		 "setenv.set-response-header = (\"Content-Encoding\" => \"gzip\")\nserver.modules "
+		 "+= (",
+		 1,
+		 "FAIL  web: the stream is compressed (gzip), which holds events back - lighttpd: "
+		 "no "
+		 "Content-Encoding in setenv.set-response-header",
+		 false},
+		/* No mistake: lighttpd compresses complete answers only. */
+		{"server.modules += (",
+		 "server.modules += (\"mod_deflate\")\n"
+		 "deflate.mimetypes = (\"text/event-stream\")\nserver.modules += (",
+		 0, "ok    web: what is published arrives after ", false},
+		{"server.max-write-idle = 30", "server.max-write-idle = 1", 1,
+		 "a time-out is too short - longer than presence.heartbeat = 4, better twice as "
+		 "long: "
+		 "lighttpd: server.max-write-idle",
+		 true},
+		{"server.max-connections = 11000", "server.max-connections = 20", 1,
+		 "and stream.max_streams = 60 - lighttpd: server.max-connections", true},
+		{"server.max-fds         = 24000", "server.max-fds = 100", 0,
+		 "may open 100, two for each stream, so at most 34 streams instead of max_streams "
+		 "= 60 "
+		 "- lighttpd: server.max-fds",
+		 false},
+		{"var.presence_base + \"presence/stream\" => (",
+		 "var.presence_base + \"nowhere/stream\" => (", 1,
+		 "FAIL  web: /presence/stream is answered 501 streams_unavailable - hand http.base",
+		 false},
 	};
 	struct site *site = start_site("lighttpd, a running socket");
 
@@ -349,23 +353,26 @@ END_TEST
 START_TEST(doctor_names_the_line_of_apache)
 {
 	static const struct mistake list[] = {
-	    {"flushpackets=on timeout", "timeout", 1,
-	     " - Apache: flushpackets=on at the stream's ProxyPass", false},
-	    {"CGIPassAuth On", "", 1,
-	     "FAIL  web: /online-status/count is answered 401 token_missing - Apache: CGIPassAuth "
-	     "On in the <Location> of this path",
-	     false},
-	    {"SetEnv no-gzip 1", "", 1,
-	     "FAIL  web: the stream is compressed (gzip), which holds events back - Apache: SetEnv "
-	     "no-gzip 1",
-	     false},
-	    {"on timeout=30", "on timeout=1", 1,
-	     "a time-out is too short - longer than presence.heartbeat = 4, better twice as long: "
-	     "Apache: timeout= at the stream's ProxyPass",
-	     true},
-	    {"ThreadsPerChild 64\nMaxRequestWorkers 128",
-	     "ThreadsPerChild 20\nMaxRequestWorkers 20", 1,
-	     "and stream.max_streams = 60 - Apache: MaxRequestWorkers", true},
+		{"flushpackets=on timeout", "timeout", 1,
+		 " - Apache: flushpackets=on at the stream's ProxyPass", false},
+		{"CGIPassAuth On", "", 1,
+		 "FAIL  web: /online-status/count is answered 401 token_missing - Apache: "
+		 "CGIPassAuth "
+		 "On in the <Location> of this path",
+		 false},
+		{"SetEnv no-gzip 1", "", 1,
+		 "FAIL  web: the stream is compressed (gzip), which holds events back - Apache: "
+		 "SetEnv "
+		 "no-gzip 1",
+		 false},
+		{"on timeout=30", "on timeout=1", 1,
+		 "a time-out is too short - longer than presence.heartbeat = 4, better twice as "
+		 "long: "
+		 "Apache: timeout= at the stream's ProxyPass",
+		 true},
+		{"ThreadsPerChild 64\nMaxRequestWorkers 128",
+		 "ThreadsPerChild 20\nMaxRequestWorkers 20", 1,
+		 "and stream.max_streams = 60 - Apache: MaxRequestWorkers", true},
 	};
 	struct site *site = start_site("Apache, mod_fcgid and mod_proxy_fcgi");
 
@@ -386,32 +393,35 @@ END_TEST
 START_TEST(doctor_names_the_line_of_nginx)
 {
 	static const struct mistake list[] = {
-	    {"fastcgi_buffering off;", "fastcgi_ignore_headers X-Accel-Buffering;", 1,
-	     " - nginx: fastcgi_buffering off in the stream's location, and no "
-	     "fastcgi_ignore_headers",
-	     false},
-	    {"fastcgi_buffering off;", "fastcgi_buffering off; fastcgi_pass_request_headers off;",
-	     1,
-	     "FAIL  web: /presence/stream is answered 401 token_missing - nginx: "
-	     "fastcgi_pass_request_headers on",
-	     false},
-	    {"gzip off;", "", 1,
-	     "FAIL  web: the stream is compressed (gzip), which holds events back - nginx: gzip "
-	     "off",
-	     false},
-	    {"fastcgi_read_timeout 30s;", "fastcgi_read_timeout 1s;", 1,
-	     "a time-out is too short - longer than presence.heartbeat = 4, better twice as long: "
-	     "nginx: fastcgi_read_timeout",
-	     true},
-	    {"worker_processes 2;\n", "worker_processes 1;\n", 0, "ok    web: with 50 streams open",
-	     true},
-	    {"worker_connections 1024;", "worker_connections 32;", 1,
-	     "and stream.max_streams = 60 - nginx: worker_connections", true},
-	    {"worker_processes 2;\n", "worker_processes 2;\nworker_rlimit_nofile 50;\n", 0,
-	     "may open 50, two for each stream, so at most 18 streams instead of max_streams = 60 "
-	     "- "
-	     "nginx: worker_rlimit_nofile",
-	     false},
+		{"fastcgi_buffering off;", "fastcgi_ignore_headers X-Accel-Buffering;", 1,
+		 " - nginx: fastcgi_buffering off in the stream's location, and no "
+		 "fastcgi_ignore_headers",
+		 false},
+		{"fastcgi_buffering off;",
+		 "fastcgi_buffering off; fastcgi_pass_request_headers off;", 1,
+		 "FAIL  web: /presence/stream is answered 401 token_missing - nginx: "
+		 "fastcgi_pass_request_headers on",
+		 false},
+		{"gzip off;", "", 1,
+		 "FAIL  web: the stream is compressed (gzip), which holds events back - nginx: "
+		 "gzip "
+		 "off",
+		 false},
+		{"fastcgi_read_timeout 30s;", "fastcgi_read_timeout 1s;", 1,
+		 "a time-out is too short - longer than presence.heartbeat = 4, better twice as "
+		 "long: "
+		 "nginx: fastcgi_read_timeout",
+		 true},
+		{"worker_processes 2;\n", "worker_processes 1;\n", 0,
+		 "ok    web: with 50 streams open", true},
+		{"worker_connections 1024;", "worker_connections 32;", 1,
+		 "and stream.max_streams = 60 - nginx: worker_connections", true},
+		{"worker_processes 2;\n", "worker_processes 2;\nworker_rlimit_nofile 50;\n", 0,
+		 "may open 50, two for each stream, so at most 18 streams instead of max_streams = "
+		 "60 "
+		 "- "
+		 "nginx: worker_rlimit_nofile",
+		 false},
 	};
 	struct site *site = start_site("nginx");
 
@@ -426,15 +436,17 @@ END_TEST
 START_TEST(doctor_names_the_line_of_haproxy)
 {
 	static const struct mistake list[] = {
-	    {"\n    pass-header Authorization", "", 1,
-	     "is answered 401 token_missing - HAProxy: pass-header Authorization in the fcgi-app",
-	     false},
-	    {"timeout server 30s", "timeout server 1s", 1,
-	     "a time-out is too short - longer than presence.heartbeat = 4, better twice as long: "
-	     "HAProxy: timeout server",
-	     true},
-	    {"maxconn 1000", "maxconn 20", 1, "and stream.max_streams = 60 - HAProxy: maxconn",
-	     true},
+		{"\n    pass-header Authorization", "", 1,
+		 "is answered 401 token_missing - HAProxy: pass-header Authorization in the "
+		 "fcgi-app",
+		 false},
+		{"timeout server 30s", "timeout server 1s", 1,
+		 "a time-out is too short - longer than presence.heartbeat = 4, better twice as "
+		 "long: "
+		 "HAProxy: timeout server",
+		 true},
+		{"maxconn 1000", "maxconn 20", 1, "and stream.max_streams = 60 - HAProxy: maxconn",
+		 true},
 	};
 	struct site *site = start_site("HAProxy");
 

@@ -132,10 +132,10 @@ END_TEST
 START_TEST(huge_parameter_lengths_are_refused)
 {
 	static const unsigned char lengths[][8] = {
-	    {0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xfe},
-	    {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
-	    {0x80, 0x00, 0x00, 0x01, 0xff, 0xff, 0xff, 0xff},
-	    {0x80, 0x01, 0x00, 0x00, 0x80, 0x01, 0x00, 0x00},
+		{0xff, 0xff, 0xff, 0xfe, 0xff, 0xff, 0xff, 0xfe},
+		{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+		{0x80, 0x00, 0x00, 0x01, 0xff, 0xff, 0xff, 0xff},
+		{0x80, 0x01, 0x00, 0x00, 0x80, 0x01, 0x00, 0x00},
 	};
 	struct stack *stack = stack_start("");
 
@@ -184,11 +184,11 @@ START_TEST(management_records_are_answered)
 	send_bytes(fd, bytes->buf, buf_len(bytes));
 	ck_assert(read_bytes(fd, in, 8, 3000));
 	ck_assert_int_eq((unsigned char)in->buf[1], FCGI_GET_VALUES_RESULT);
-	ck_assert(
-	    read_bytes(fd, in,
-		       8 + (size_t)((unsigned char)in->buf[4] << 8 | (unsigned char)in->buf[5]) +
-			   (unsigned char)in->buf[6],
-		       3000));
+	ck_assert(read_bytes(
+		fd, in,
+		8 + (size_t)((unsigned char)in->buf[4] << 8 | (unsigned char)in->buf[5]) +
+			(unsigned char)in->buf[6],
+		3000));
 	ck_assert(memmem(in->buf, buf_len(in), FCGI_MAX_CONNS, strlen(FCGI_MAX_CONNS)) != NULL);
 
 	buf_reset(bytes);
@@ -419,8 +419,8 @@ START_TEST(crafted_lengths_cost_the_api_one_worker_at_most)
 	wire_begin(bytes, 1, FCGI_RESPONDER, 0);
 	wire_record(bytes, FCGI_PARAMS, 1, lengths, sizeof lengths);
 	for (int i = 0; i < 4; i++) {
-		int fd =
-		    wire_connect(stack_path(stack, "api.sock-0")); /* lighttpd adds the number */
+		int fd = wire_connect(
+			stack_path(stack, "api.sock-0")); /* lighttpd adds the number */
 
 		ck_assert_int_ge(fd, 0);
 		send_bytes(fd, bytes->buf, buf_len(bytes));
@@ -770,10 +770,10 @@ START_TEST(sighup_takes_new_values_and_fails_no_request)
 	stack_write_conf(stack, "presence { heartbeat = 20 online_ttl = 200 }");
 	kill(stack->streamd[0], SIGHUP);
 	kill(api_parent(stack), SIGHUP);
-	WAIT_UNTIL(
-	    json_object_get_int(json_at(http_ok(stack, "/api/online-status/heartbeat", token, ""),
-					"expires_in")) == 200,
-	    5000);
+	WAIT_UNTIL(json_object_get_int(
+			   json_at(http_ok(stack, "/api/online-status/heartbeat", token, ""),
+				   "expires_in")) == 200,
+		   5000);
 	for (int64_t end = now_ms() + patience(5000);;) {
 		struct event *event;
 

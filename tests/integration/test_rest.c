@@ -54,7 +54,7 @@ START_TEST(login_answers_a_token_that_works)
 	CHECK_JSON(payload, "{'sub':'1','sid':'<string>','jti':'<string>','iat':'<int>',"
 			    "'exp':'<int>','name':'User 1'}");
 	ck_assert_int_eq(json_object_get_int64(json_at(payload, "exp")) -
-			     json_object_get_int64(json_at(payload, "iat")),
+				 json_object_get_int64(json_at(payload, "iat")),
 			 120);
 	ck_assert(labs((long)(json_object_get_int64(json_at(payload, "iat")) - time(NULL))) < 60);
 	CHECK_JSON(http_ok(stack, COUNT, token, NULL), "{'count':1}");
@@ -215,7 +215,7 @@ START_TEST(as_many_ids_as_max_batch_are_answered)
 		buf_putf(body, ",%d", i);
 	buf_puts(body, "]}");
 	ck_assert_int_eq(json_object_object_length(
-			     http_ok(stack, STATUS_USERS, token_for(stack, "1"), body->buf)),
+				 http_ok(stack, STATUS_USERS, token_for(stack, "1"), body->buf)),
 			 1000);
 	stack_stop(stack);
 }
@@ -261,9 +261,9 @@ START_TEST(an_id_in_the_path_may_be_percent_encoded)
 {
 	struct stack *stack = start("");
 
-	CHECK_JSON(
-	    json_at(http_ok(stack, STATUS_USER "%61nn%61", token_for(stack, "1"), NULL), "user_id"),
-	    "'anna'");
+	CHECK_JSON(json_at(http_ok(stack, STATUS_USER "%61nn%61", token_for(stack, "1"), NULL),
+			   "user_id"),
+		   "'anna'");
 	stack_stop(stack);
 }
 END_TEST
@@ -293,14 +293,17 @@ START_TEST(every_friend_has_a_status)
 	struct stack *stack = start("");
 
 	touch(stack, token_for(stack, "2"));
-	CHECK_JSON(
-	    http_ok(stack, STATUS_FRIENDS, token_for(stack, "1"), NULL),
-	    "{'2':{'user_id':2,'is_online':true,'status':'online',"
-	    "'last_activity':'<time>','version':'<version>'},"
-	    "'3':{'user_id':3,'is_online':false,'status':'offline','last_seen':null,'version':0},"
-	    "'4':{'user_id':4,'is_online':false,'status':'offline','last_seen':null,'version':0},"
-	    "'5':{'user_id':5,'is_online':false,'status':'offline','last_seen':null,'version':0},"
-	    "'6':{'user_id':6,'is_online':false,'status':'offline','last_seen':null,'version':0}}");
+	CHECK_JSON(http_ok(stack, STATUS_FRIENDS, token_for(stack, "1"), NULL),
+		   "{'2':{'user_id':2,'is_online':true,'status':'online',"
+		   "'last_activity':'<time>','version':'<version>'},"
+		   "'3':{'user_id':3,'is_online':false,'status':'offline','last_seen':null,'"
+		   "version':0},"
+		   "'4':{'user_id':4,'is_online':false,'status':'offline','last_seen':null,'"
+		   "version':0},"
+		   "'5':{'user_id':5,'is_online':false,'status':'offline','last_seen':null,'"
+		   "version':0},"
+		   "'6':{'user_id':6,'is_online':false,'status':'offline','last_seen':null,'"
+		   "version':0}}");
 	CHECK_JSON(http_ok(stack, STATUS_FRIENDS, token_for(stack, "stranger"), NULL), "{}");
 	stack_stop(stack);
 }

@@ -67,8 +67,12 @@ static enum store_verdict touch(const char *id, const char *tok, const char *str
 {
 	struct printbuf *out = buf_new();
 	struct userid who = user(id);
-	struct store_touch item = {.user = &who, .tok = tok, .iat = 1000, .stream = stream,
-				   .token = true, .reason = reason};
+	struct store_touch item = {.user = &who,
+				   .tok = tok,
+				   .iat = 1000,
+				   .stream = stream,
+				   .token = true,
+				   .reason = reason};
 	redisReply *reply;
 	enum store_verdict verdict;
 
@@ -83,8 +87,8 @@ static enum store_verdict renew(const char *id, const char *tok, const char *str
 {
 	struct printbuf *out = buf_new();
 	struct userid who = user(id);
-	struct store_touch item = {.user = &who, .tok = tok, .iat = 1000, .stream = stream,
-				   .reason = "activity"};
+	struct store_touch item = {
+		.user = &who, .tok = tok, .iat = 1000, .stream = stream, .reason = "activity"};
 	redisReply *reply;
 	enum store_verdict verdict;
 
@@ -142,7 +146,8 @@ static void lapse(const char *id, const char *session)
 		"local key = 'user:sessions:' .. ARGV[1] "
 		"local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
 		"local old = redis.call('ZSCORE', key, ARGV[2]) "
-		"redis.call('ZADD', key, string.format('%.1f', now - 1 + tonumber(old) % 1 - 1), ARGV[2]) "
+		"redis.call('ZADD', key, string.format('%.1f', now - 1 + tonumber(old) % 1 - 1), "
+		"ARGV[2]) "
 		"local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES') "
 		"redis.call('ZADD', 'presence:deadlines', last[2], ARGV[1]) return 1",
 		id, session));
@@ -156,8 +161,7 @@ static bool is_online(const char *id)
 	return redis_has(stack, key) && redis_int(stack, "SISMEMBER online_users %s", id) == 1;
 }
 
-static void check_change(struct listener *listener, const char *id, bool online,
-			 const char *reason)
+static void check_change(struct listener *listener, const char *id, bool online, const char *reason)
 {
 	struct message *message = listener_next(listener, 2000);
 	char channel[128];
@@ -255,12 +259,14 @@ START_TEST(a_token_whose_name_begins_like_another_is_another)
 	touch("1", "a", "w1", "stream_open");
 	touch("1", "a:b", "w2", "stream_open");
 	close_stream("1", "a", "w1"); /* the last stream of "a" */
-	ck_assert_str_eq(redis_text(stack, "EVAL %s 0",
-				    "return tostring(redis.call('ZSCORE', 'user:sessions:1', 't:a') % 1)"),
-			 "0.5");
-	ck_assert_str_eq(redis_text(stack, "EVAL %s 0",
-				    "return tostring(redis.call('ZSCORE', 'user:sessions:1', 't:a:b') % 1)"),
-			 "0");
+	ck_assert_str_eq(
+		redis_text(stack, "EVAL %s 0",
+			   "return tostring(redis.call('ZSCORE', 'user:sessions:1', 't:a') % 1)"),
+		"0.5");
+	ck_assert_str_eq(
+		redis_text(stack, "EVAL %s 0",
+			   "return tostring(redis.call('ZSCORE', 'user:sessions:1', 't:a:b') % 1)"),
+		"0");
 }
 END_TEST
 
@@ -335,15 +341,19 @@ END_TEST
 START_TEST(a_kick_refuses_tokens_of_this_very_second_that_are_in_use)
 {
 	struct userid who = user("1");
-	int64_t second = redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])") + 60;
+	int64_t second =
+		redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])") + 60;
 	const char *toks[] = {"by-request", "by-stream:alone"};
 	struct printbuf *out;
 	redisReply *reply;
 
 	/* Issued in a second that not_before, when it comes to it, will not be behind. */
 	for (size_t i = 0; i < 2; i++) {
-		struct store_touch item = {.user = &who, .tok = toks[i], .iat = second,
-					   .stream = i == 1 ? "w" : NULL, .token = i == 0,
+		struct store_touch item = {.user = &who,
+					   .tok = toks[i],
+					   .iat = second,
+					   .stream = i == 1 ? "w" : NULL,
+					   .token = i == 0,
 					   .reason = "activity"};
 
 		for (int round = 0; round < 2; round++) {
@@ -446,9 +456,10 @@ END_TEST
 
 START_TEST(a_sweep_takes_200_users_and_says_that_there_are_more)
 {
-	freeReplyObject(redis_cmd(stack, "EVAL %s 0",
-				  "for i = 1, 450 do redis.call('ZADD', 'presence:deadlines', 1, i) "
-				  "redis.call('SADD', 'online_users', i) end return 1"));
+	freeReplyObject(
+		redis_cmd(stack, "EVAL %s 0",
+			  "for i = 1, 450 do redis.call('ZADD', 'presence:deadlines', 1, i) "
+			  "redis.call('SADD', 'online_users', i) end return 1"));
 	ck_assert(sweep(true));
 	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 250);
 	ck_assert(sweep(true));
@@ -471,8 +482,8 @@ static void touch_as_worker(const char *id)
 {
 	struct printbuf *out = buf_new();
 	struct userid who = user(id);
-	struct store_touch item = {.user = &who, .tok = "w", .iat = 1000, .token = true,
-				   .reason = "activity"};
+	struct store_touch item = {
+		.user = &who, .tok = "w", .iat = 1000, .token = true, .reason = "activity"};
 
 	store_put_touch(out, store, true, &item, 1);
 	freeReplyObject(run_one(out));
@@ -585,7 +596,8 @@ START_TEST(a_prefix_keeps_two_sites_apart)
 	ck_assert_int_eq(end("1", NULL, true, "kicked"), STORE_DONE);
 	check_silence(listener);
 	ck_assert(is_online("1"));
-	touch("2", "b", NULL, "login"); /* refused nothing: its iat is old, but user 2 was not kicked */
+	touch("2", "b", NULL,
+	      "login"); /* refused nothing: its iat is old, but user 2 was not kicked */
 	ck_assert(redis_has(stack, "shop:user:online:2"));
 	ck_assert(!redis_has(stack, "user:online:2"));
 }

@@ -26,15 +26,15 @@
 #define LOGIN "/api/auth/login/json"
 #define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"
 
-#define SILENT 30   /* s; longer than any test that does not look at heartbeats */
+#define SILENT 30 /* s; longer than any test that does not look at heartbeats */
 #define PROMPT 1000 /* ms in which what happens must be seen */
 
 #define GRACE_MAX 20 /* s; longer than grace and shorter than stream_ttl of these: */
 /* Heartbeats that come too late to help anything out of a buffer. */
 #define RARE "presence { heartbeat = 20 stream_ttl = 60 }\nstream { drain = 1 }\n"
 /* Frequent ones; and only a stream's end, not its time-out, can make a user offline. */
-#define OFTEN                                                                                      \
-	"presence { heartbeat = 1 stream_ttl = 60 online_ttl = 60 grace = 1 sweep = 1 }\n"         \
+#define OFTEN                                                                              \
+	"presence { heartbeat = 1 stream_ttl = 60 online_ttl = 60 grace = 1 sweep = 1 }\n" \
 	"stream { drain = 1 }\n"
 
 static bool serves_streams(const struct site *site)
@@ -49,10 +49,10 @@ static void touch(struct stack *stack, const char *token)
 
 /* --- the REST calls ----------------------------------------------------------------------- */
 
-#define ONLINE(id)                                                                                 \
-	"{'user_id':" #id ",'is_online':true,'status':'online','last_activity':'<time>',"          \
+#define ONLINE(id)                                                                        \
+	"{'user_id':" #id ",'is_online':true,'status':'online','last_activity':'<time>'," \
 	"'version':'<version>'}"
-#define UNSEEN(id)                                                                                 \
+#define UNSEEN(id) \
 	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':null,'version':0}"
 
 static void check_calls(struct stack *stack)
@@ -66,8 +66,8 @@ static void check_calls(struct stack *stack)
 		   "{'user_id':4,'name':'User 4'},{'user_id':5,'name':'User 5'},"
 		   "{'user_id':6,'name':'User 6'}]");
 	CHECK_JSON(
-	    http_ok(stack, "/api/online-status/users", token, "{\"user_ids\":[2,\"x.y-z_\"]}"),
-	    "{'2':" ONLINE(2) ",'x.y-z_':" UNSEEN("'x.y-z_'") "}");
+		http_ok(stack, "/api/online-status/users", token, "{\"user_ids\":[2,\"x.y-z_\"]}"),
+		"{'2':" ONLINE(2) ",'x.y-z_':" UNSEEN("'x.y-z_'") "}");
 	CHECK_JSON(http_ok(stack, "/api/online-status/user/2", token, NULL), ONLINE(2));
 	CHECK_JSON(http_ok(stack, "/api/online-status/user/x%2Ey-z_", token, NULL),
 		   UNSEEN("'x.y-z_'"));
@@ -75,9 +75,9 @@ static void check_calls(struct stack *stack)
 		   ONLINE(2));
 	CHECK_JSON(http_ok(stack, "/api/online-status/heartbeat", token, ""),
 		   "{'ok':true,'expires_in':'<int>'}");
-	CHECK_JSON(
-	    http_ok(stack, "/api/online-status/heartbeat", token, "{\"websocket_session\":\"w\"}"),
-	    "{'ok':true,'expires_in':'<int>'}");
+	CHECK_JSON(http_ok(stack, "/api/online-status/heartbeat", token,
+			   "{\"websocket_session\":\"w\"}"),
+		   "{'ok':true,'expires_in':'<int>'}");
 	CHECK_JSON(http_ok(stack, COUNT, token, NULL), "{'count':2}");
 	CHECK_JSON(http_ok(stack, "/api/online-status/online?limit=1000&cursor=", token, NULL),
 		   "{'user_ids':'<any>','cursor':null}");
@@ -122,10 +122,10 @@ static struct sse *open_promptly(struct site *site, const char *query, const cha
 	/* mod_fcgid takes a second before it starts one more process. */
 	int limit = PROMPT + (site->server->traits & STARTS_STREAMD ? 1000 : 0);
 	struct sse *sse = sse_request(
-	    site->stack, text_of("GET " STREAM "%s HTTP/1.1\r\nHost: localhost\r\n"
-				 "Accept-Encoding: gzip, deflate, br\r\n%s%s%s\r\n",
-				 query, token != NULL ? "Authorization: Bearer " : "",
-				 token != NULL ? token : "", token != NULL ? "\r\n" : ""));
+		site->stack, text_of("GET " STREAM "%s HTTP/1.1\r\nHost: localhost\r\n"
+				     "Accept-Encoding: gzip, deflate, br\r\n%s%s%s\r\n",
+				     query, token != NULL ? "Authorization: Bearer " : "",
+				     token != NULL ? token : "", token != NULL ? "\r\n" : ""));
 
 	if (sse_status(sse) != 200)
 		sse_ready(sse); /* says why it is none */
@@ -144,9 +144,9 @@ static void check_stream(struct site *site)
 	const char *token = token_for(stack, "3");
 	const char *ticket = json_text(http_ok(stack, "/api/presence/ticket", token, ""), "ticket");
 	struct sse *streams[] = {
-	    open_promptly(site, "", token_for(stack, "1")),
-	    open_promptly(site, text_of("?token=%s", token_for(stack, "1")), NULL),
-	    open_promptly(site, text_of("?ticket=%s", ticket), NULL)};
+		open_promptly(site, "", token_for(stack, "1")),
+		open_promptly(site, text_of("?token=%s", token_for(stack, "1")), NULL),
+		open_promptly(site, text_of("?ticket=%s", ticket), NULL)};
 
 	/* Nothing else is sent on these streams for a long time, so nothing pushes this out. */
 	touch(stack, token_for(stack, "4"));
@@ -324,8 +324,8 @@ START_TEST(a_stopping_streamd_says_goodbye)
 		ck_assert_int_eq(streamd_end(stack, 0, 0), 0);
 		if ((site->server->traits & HOLDS_SOCKETS) == 0)
 			ck_assert_int_ge(
-			    HTTP(stack, .path = STREAM, .token = token_for(stack, "1"))->status,
-			    500);
+				HTTP(stack, .path = STREAM, .token = token_for(stack, "1"))->status,
+				500);
 		site_start_streamd(site);
 	}
 	sse = open_again(stack, token_for(stack, "1"));
@@ -504,7 +504,7 @@ struct load {
 static void request_on_and_on(struct stack *stack, struct load *load, int index)
 {
 	struct curl_slist *headers =
-	    curl_slist_append(NULL, text_of("Authorization: Bearer %s", token_for(stack, "1")));
+		curl_slist_append(NULL, text_of("Authorization: Bearer %s", token_for(stack, "1")));
 	const char *url = text_of("http://127.0.0.1:%d" COUNT, stack->port);
 	FILE *nothing = fopen("/dev/null", "w");
 
@@ -542,7 +542,7 @@ static int load_done(const struct load *load)
 static struct load *load_start(struct site *site, pid_t *loaders)
 {
 	struct load *load =
-	    mmap(NULL, sizeof *load, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+		mmap(NULL, sizeof *load, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
 	ck_assert_ptr_ne(load, MAP_FAILED);
 	for (int i = 0; i < LOADERS; i++) {
@@ -630,8 +630,8 @@ int main(void)
 		if (servers[i].traits & STARTS_STREAMD) {
 			tcase_add_loop_test(tcase, padding_takes_events_out_of_the_hosts_buffer, i,
 					    i + 1);
-			tcase_add_loop_test(
-			    tcase, without_padding_events_stay_in_the_hosts_buffer, i, i + 1);
+			tcase_add_loop_test(tcase, without_padding_events_stay_in_the_hosts_buffer,
+					    i, i + 1);
 			tcase_add_loop_test(tcase, who_waits_gets_the_process_of_a_stream_that_ends,
 					    i, i + 1);
 			tcase_add_loop_test(tcase, one_stream_too_many_is_refused_at_once, i,
@@ -643,8 +643,9 @@ int main(void)
 			continue;
 		tcase_add_loop_test(tcase, a_client_waits_in_the_socket_while_streamd_is_restarted,
 				    i, i + 1);
-		tcase_add_loop_test(
-		    tcase, requests_wait_in_the_socket_while_presence_api_is_restarted, i, i + 1);
+		tcase_add_loop_test(tcase,
+				    requests_wait_in_the_socket_while_presence_api_is_restarted, i,
+				    i + 1);
 	}
 	return harness_main(suite);
 }

@@ -19,8 +19,8 @@
 #define LOGOUT "/api/auth/logout"
 #define STREAM "/api/presence/stream"
 
-#define OFFLINE(id)                                                                                \
-	"'" #id "':{'user_id':" #id ",'is_online':false,'status':'offline','last_seen':null,"      \
+#define OFFLINE(id)                                                                           \
+	"'" #id "':{'user_id':" #id ",'is_online':false,'status':'offline','last_seen':null," \
 	"'version':0}"
 
 static void touch(struct stack *stack, const char *token)
@@ -543,8 +543,12 @@ END_TEST
 START_TEST(a_kick_closes_every_stream_of_the_user)
 {
 	struct stack *stack = stack_start("");
-	const char *argv[] = {
-	    program("presencectl"), "-c", stack_path(stack, "presence.conf"), "kick", "1", NULL};
+	const char *argv[] = {program("presencectl"),
+			      "-c",
+			      stack_path(stack, "presence.conf"),
+			      "kick",
+			      "1",
+			      NULL};
 	struct sse *one = sse_open(stack, token_for(stack, "1"));
 	struct sse *friend = sse_open(stack, token_for(stack, "2"));
 	struct event *event;
@@ -563,8 +567,12 @@ END_TEST
 START_TEST(a_kick_reaches_a_stream_that_opened_before_redis_was_there)
 {
 	struct stack *stack = stack_new("");
-	const char *argv[] = {
-	    program("presencectl"), "-c", stack_path(stack, "presence.conf"), "kick", "1", NULL};
+	const char *argv[] = {program("presencectl"),
+			      "-c",
+			      stack_path(stack, "presence.conf"),
+			      "kick",
+			      "1",
+			      NULL};
 	struct sse *sse;
 
 	streamd_start(stack, 0);
@@ -878,8 +886,8 @@ START_TEST(another_method_than_get_is_refused)
 	const char *token = token_for(stack, "1");
 
 	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
-		struct response *response =
-		    HTTP(stack, .method = methods[i], .path = STREAM, .token = token, .body = "{}");
+		struct response *response = HTTP(stack, .method = methods[i], .path = STREAM,
+						 .token = token, .body = "{}");
 
 		check_problem(response, 405, "method_not_allowed");
 		ck_assert(strstr(header_of(response->head, "Allow"), "GET") != NULL);

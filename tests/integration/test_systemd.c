@@ -17,7 +17,7 @@
 #include "servers.h"
 #include "wire.h"
 
-#define EXPOSURE                                                                                   \
+#define EXPOSURE \
 	"20" /* of `systemd-analyze security`, 0 (best) to 100; a unit without options has 96 */
 
 static const char *const units[] = {"presence-streamd.socket", "presence-streamd.service",
@@ -31,10 +31,10 @@ static void write_units(struct stack *stack)
 		const char *name = text_of("systemd/%s", units[i]);
 		bool service = strstr(name, ".service") != NULL;
 		const char *target =
-		    strstr(name, "api") != NULL ? "presence-api" : "presence-streamd";
+			strstr(name, "api") != NULL ? "presence-api" : "presence-streamd";
 		const struct change changes[] = {
-		    {text_of("/usr/local/sbin/%s", target), program(target)},
-		    {NULL, NULL},
+			{text_of("/usr/local/sbin/%s", target), program(target)},
+			{NULL, NULL},
 		};
 
 		stack_write(stack, text_of("units/%s", units[i]),

@@ -52,8 +52,8 @@ static char *payload_of(const char *text)
 			*at++ = *text++;
 			continue;
 		}
-		at +=
-		    sprintf(at, "%lld", (long long)time(NULL) + 3600 * strtoll(text + 1, &end, 10));
+		at += sprintf(at, "%lld",
+			      (long long)time(NULL) + 3600 * strtoll(text + 1, &end, 10));
 		text = end;
 	}
 	*at = '\0';
@@ -68,21 +68,21 @@ static const char *hs256(struct stack *stack, const char *payload)
 START_TEST(a_token_needs_sub_and_exp_only)
 {
 	static const char *const payloads[] = {
-	    "{'sub':'1','exp':%1}",
-	    "{'sub':1,'exp':%1}",
-	    "{'sub':9007199254740991,'exp':%1}",
-	    "{'sub':'anna.b_C-9','exp':%1}",
-	    "{'sub':'1','exp':%1,'iat':%0,'nbf':%-1,'jti':'j','sid':'s','more':{'a':[1,2]}}",
-	    "{'sub':'1','exp':%1,'iss':'anybody','aud':['x','y']}",
-	    "{'sub':'1','exp':99999999999}",
+		"{'sub':'1','exp':%1}",
+		"{'sub':1,'exp':%1}",
+		"{'sub':9007199254740991,'exp':%1}",
+		"{'sub':'anna.b_C-9','exp':%1}",
+		"{'sub':'1','exp':%1,'iat':%0,'nbf':%-1,'jti':'j','sid':'s','more':{'a':[1,2]}}",
+		"{'sub':'1','exp':%1,'iss':'anybody','aud':['x','y']}",
+		"{'sub':'1','exp':99999999999}",
 	};
 	struct stack *stack = stack_start("");
 
 	for (size_t i = 0; i < COUNT_OF(payloads); i++)
 		check_taken(stack, payloads[i], hs256(stack, payloads[i]));
 	check_taken(
-	    stack, "no typ",
-	    token_make("{'alg':'HS256'}", payload_of(payloads[0]), KEY_HMAC, stack->secret));
+		stack, "no typ",
+		token_make("{'alg':'HS256'}", payload_of(payloads[0]), KEY_HMAC, stack->secret));
 	ck_assert(redis_has(stack, "user:online:9007199254740991"));
 	ck_assert(redis_has(stack, "user:online:anna.b_C-9"));
 	stack_stop(stack);
@@ -103,43 +103,44 @@ END_TEST
 START_TEST(wrong_claims_are_refused)
 {
 	static const char *const payloads[] = {
-	    "{'sub':'1'}",
-	    "{'sub':'1','exp':null}",
-	    "{'sub':'1','exp':'4102444800'}",
-	    "{'sub':'1','exp':4102444800.5}",
-	    "{'sub':'1','exp':4.1e9}",
-	    "{'sub':'1','exp':true}",
-	    "{'sub':'1','exp':[4102444800]}",
-	    "{'sub':'1','exp':%1,'nbf':%1}",
-	    "{'sub':'1','exp':%1,'nbf':'0'}",
-	    "{'sub':'1','exp':%1,'iat':'0'}",
-	    "{'exp':%1}",
-	    "{'sub':null,'exp':%1}",
-	    "{'sub':'','exp':%1}",
-	    "{'sub':0,'exp':%1}",
-	    "{'sub':-1,'exp':%1}",
-	    "{'sub':1.5,'exp':%1}",
-	    "{'sub':true,'exp':%1}",
-	    "{'sub':'01','exp':%1}",
-	    "{'sub':'0','exp':%1}",
-	    "{'sub':9007199254740992,'exp':%1}",
-	    "{'sub':'9007199254740992','exp':%1}",
-	    "{'sub':99999999999999999999,'exp':%1}",
-	    "{'sub':'a b','exp':%1}",
-	    "{'sub':'a:b','exp':%1}",
-	    "{'sub':'1\\u00002','exp':%1}",
-	    "{'sub':'1\\n','exp':%1}",
-	    "{'sub':['1'],'exp':%1}",
-	    "{'sub':'aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg','exp':%1}",
-	    "{'sub':'1','exp':%1,'sid':1}",
-	    "{'sub':'1','exp':%1,'sid':''}",
-	    "{'sub':'1','exp':%1,'sid':'a\\nb'}",
-	    "{'sub':'1','exp':%1,'jti':{}}",
-	    "[{'sub':'1','exp':%1}]",
-	    "'text'",
-	    "1",
-	    "{'sub':'1','exp':%1",
-	    "",
+		"{'sub':'1'}",
+		"{'sub':'1','exp':null}",
+		"{'sub':'1','exp':'4102444800'}",
+		"{'sub':'1','exp':4102444800.5}",
+		"{'sub':'1','exp':4.1e9}",
+		"{'sub':'1','exp':true}",
+		"{'sub':'1','exp':[4102444800]}",
+		"{'sub':'1','exp':%1,'nbf':%1}",
+		"{'sub':'1','exp':%1,'nbf':'0'}",
+		"{'sub':'1','exp':%1,'iat':'0'}",
+		"{'exp':%1}",
+		"{'sub':null,'exp':%1}",
+		"{'sub':'','exp':%1}",
+		"{'sub':0,'exp':%1}",
+		"{'sub':-1,'exp':%1}",
+		"{'sub':1.5,'exp':%1}",
+		"{'sub':true,'exp':%1}",
+		"{'sub':'01','exp':%1}",
+		"{'sub':'0','exp':%1}",
+		"{'sub':9007199254740992,'exp':%1}",
+		"{'sub':'9007199254740992','exp':%1}",
+		"{'sub':99999999999999999999,'exp':%1}",
+		"{'sub':'a b','exp':%1}",
+		"{'sub':'a:b','exp':%1}",
+		"{'sub':'1\\u00002','exp':%1}",
+		"{'sub':'1\\n','exp':%1}",
+		"{'sub':['1'],'exp':%1}",
+		"{'sub':'aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg','exp':%"
+		"1}",
+		"{'sub':'1','exp':%1,'sid':1}",
+		"{'sub':'1','exp':%1,'sid':''}",
+		"{'sub':'1','exp':%1,'sid':'a\\nb'}",
+		"{'sub':'1','exp':%1,'jti':{}}",
+		"[{'sub':'1','exp':%1}]",
+		"'text'",
+		"1",
+		"{'sub':'1','exp':%1",
+		"",
 	};
 	struct stack *stack = stack_start("");
 
@@ -171,22 +172,22 @@ END_TEST
 START_TEST(wrong_headers_and_signatures_are_refused)
 {
 	static const char *const headers[] = {
-	    "{'alg':'none'}",
-	    "{'alg':'None'}",
-	    "{'alg':'HS384'}",
-	    "{'alg':'HS512'}",
-	    "{'alg':'RS256'}",
-	    "{'alg':'ES256'}",
-	    "{'alg':''}",
-	    "{'alg':null}",
-	    "{'alg':1}",
-	    "{}",
-	    "[]",
-	    "{'alg':'HS256','crit':['exp']}",
-	    "{'alg':'HS256','crit':[]}",
-	    "{'alg':'HS256','crit':['b64'],'b64':false}",
-	    "{'alg':'HS256'",
-	    "",
+		"{'alg':'none'}",
+		"{'alg':'None'}",
+		"{'alg':'HS384'}",
+		"{'alg':'HS512'}",
+		"{'alg':'RS256'}",
+		"{'alg':'ES256'}",
+		"{'alg':''}",
+		"{'alg':null}",
+		"{'alg':1}",
+		"{}",
+		"[]",
+		"{'alg':'HS256','crit':['exp']}",
+		"{'alg':'HS256','crit':[]}",
+		"{'alg':'HS256','crit':['b64'],'b64':false}",
+		"{'alg':'HS256'",
+		"",
 	};
 	struct stack *stack = stack_start("");
 	const char *payload = payload_of("{'sub':'1','exp':%1}");
@@ -255,33 +256,33 @@ END_TEST
 START_TEST(issuer_and_audience_are_checked_when_configured)
 {
 	static const char *const good[] = {
-	    "{'sub':'1','exp':%1,'iss':'https://id.example','aud':'presence'}",
-	    "{'sub':'1','exp':%1,'iss':'https://id.example','aud':['x','presence']}",
+		"{'sub':'1','exp':%1,'iss':'https://id.example','aud':'presence'}",
+		"{'sub':'1','exp':%1,'iss':'https://id.example','aud':['x','presence']}",
 	};
 	static const char *const bad[] = {
-	    "{'sub':'1','exp':%1}",
-	    "{'sub':'1','exp':%1,'iss':'https://id.example'}",
-	    "{'sub':'1','exp':%1,'aud':'presence'}",
-	    "{'sub':'1','exp':%1,'iss':'https://id.example/','aud':'presence'}",
-	    "{'sub':'1','exp':%1,'iss':['https://id.example'],'aud':'presence'}",
-	    "{'sub':'1','exp':%1,'iss':'https://id.example','aud':'Presence'}",
-	    "{'sub':'1','exp':%1,'iss':'https://id.example','aud':['x']}",
-	    "{'sub':'1','exp':%1,'iss':'https://id.example','aud':[]}",
-	    "{'sub':'1','exp':%1,'iss':'https://id.example','aud':{'presence':1}}",
+		"{'sub':'1','exp':%1}",
+		"{'sub':'1','exp':%1,'iss':'https://id.example'}",
+		"{'sub':'1','exp':%1,'aud':'presence'}",
+		"{'sub':'1','exp':%1,'iss':'https://id.example/','aud':'presence'}",
+		"{'sub':'1','exp':%1,'iss':['https://id.example'],'aud':'presence'}",
+		"{'sub':'1','exp':%1,'iss':'https://id.example','aud':'Presence'}",
+		"{'sub':'1','exp':%1,'iss':'https://id.example','aud':['x']}",
+		"{'sub':'1','exp':%1,'iss':'https://id.example','aud':[]}",
+		"{'sub':'1','exp':%1,'iss':'https://id.example','aud':{'presence':1}}",
 	};
 	struct stack *stack =
-	    stack_start("auth { issuer = \"https://id.example\" audience = \"presence\" }");
+		stack_start("auth { issuer = \"https://id.example\" audience = \"presence\" }");
 
 	for (size_t i = 0; i < COUNT_OF(bad); i++)
 		check_refused(stack, bad[i], hs256(stack, bad[i]), "token_invalid");
 	for (size_t i = 0; i < COUNT_OF(good); i++)
 		check_taken(stack, good[i], hs256(stack, good[i]));
 	/* What login issues is taken, too. */
-	check_taken(
-	    stack, "of login",
-	    json_text(http_ok(stack, "/api/auth/login/json", NULL,
-			      "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"),
-		      "access_token"));
+	check_taken(stack, "of login",
+		    json_text(http_ok(stack, "/api/auth/login/json", NULL,
+				      "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD
+				      "\"}"),
+			      "access_token"));
 	stack_stop(stack);
 }
 END_TEST
@@ -327,11 +328,11 @@ static void check_public_keys(const char *kind, const char *algorithm, enum toke
 	check_refused(stack, "none", token_make("{'alg':'none'}", payload, KEY_NONE, NULL),
 		      "token_invalid");
 	check_taken(stack, algorithm, token_make(header, payload, type, private_key));
-	check_taken(
-	    stack, "of login",
-	    json_text(http_ok(stack, "/api/auth/login/json", NULL,
-			      "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"),
-		      "access_token"));
+	check_taken(stack, "of login",
+		    json_text(http_ok(stack, "/api/auth/login/json", NULL,
+				      "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD
+				      "\"}"),
+			      "access_token"));
 	stack_stop(stack);
 }
 
@@ -359,7 +360,7 @@ START_TEST(the_sid_then_the_jti_name_a_token)
 	ck_assert_int_eq(redis_int(stack, "ZSCORE user:sessions:2 t:J") > 0, 1);
 	ck_assert_int_eq(HTTP(stack, .method = "POST", .path = "/api/auth/logout",
 			      .token = hs256(stack, "{'sub':'1','exp':%1,'sid':'S','jti':'three'}"))
-			     ->status,
+				 ->status,
 			 200);
 	check_problem(HTTP(stack, .path = COUNT,
 			   .token = hs256(stack, "{'sub':'1','exp':%1,'sid':'S','jti':'one'}")),

@@ -39,8 +39,9 @@ static struct message *next_change(struct listener *listener, const char *id, bo
 	ck_assert_msg(message != NULL, "no change of user %s to %s (%s) within %d ms", id,
 		      online ? "online" : "offline", reason, patience(ms));
 	ck_assert_msg(strcmp(json_text(message->json, "user_id"), id) == 0 &&
-			  json_object_get_boolean(json_at(message->json, "is_online")) == online &&
-			  strcmp(json_text(message->json, "reason"), reason) == 0,
+			      json_object_get_boolean(json_at(message->json, "is_online")) ==
+				      online &&
+			      strcmp(json_text(message->json, "reason"), reason) == 0,
 		      "instead of user %s %s (%s) came %s", id, online ? "online" : "offline",
 		      reason, message->text);
 	return message;
@@ -685,8 +686,9 @@ START_TEST(behind_a_wipe_no_snapshot_comes_before_the_last_session)
 	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
 	event = sse_wait(first, "initial", 10000);
 	for (char id[2] = "2"; id[0] <= '0' + USERS; id[0]++)
-		ck_assert_msg(json_object_get_boolean(json_at(json_at(event->json, id), "is_online")),
-			      "user %s was not registered yet: %s", id, event->data);
+		ck_assert_msg(
+			json_object_get_boolean(json_at(json_at(event->json, id), "is_online")),
+			"user %s was not registered yet: %s", id, event->data);
 	while (count > 0)
 		close(fds[--count]);
 	sse_close(first);

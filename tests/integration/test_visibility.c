@@ -15,13 +15,13 @@
 #define FRIENDS "presence { visibility = friends }\n"
 #define ROUNDS 40
 
-#define UNKNOWN(id)                                                                                \
+#define UNKNOWN(id) \
 	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':null,'version':0}"
-#define ONLINE(id)                                                                                 \
-	"{'user_id':" id ",'is_online':true,'status':'online','last_activity':'<time>',"           \
+#define ONLINE(id)                                                                       \
+	"{'user_id':" id ",'is_online':true,'status':'online','last_activity':'<time>'," \
 	"'version':'<version>'}"
-#define OFFLINE(id)                                                                                \
-	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':'<time>',"             \
+#define OFFLINE(id)                                                                    \
+	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':'<time>'," \
 	"'version':'<version>'}"
 
 static void touch(struct stack *stack, const char *id)

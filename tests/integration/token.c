@@ -79,9 +79,9 @@ static size_t sign_with_key(const char *pem, const struct printbuf *input, unsig
 	size_t len = SIGNATURE_MAX;
 
 	ck_assert_int_eq(EVP_DigestSignInit(context, NULL, EVP_sha256(), NULL, key), 1);
-	ck_assert_int_eq(
-	    EVP_DigestSign(context, signature, &len, (unsigned char *)input->buf, buf_len(input)),
-	    1);
+	ck_assert_int_eq(EVP_DigestSign(context, signature, &len, (unsigned char *)input->buf,
+					buf_len(input)),
+			 1);
 	EVP_MD_CTX_free(context);
 	EVP_PKEY_free(key);
 	return len;

@@ -5,8 +5,13 @@
 
 START_TEST(test_param)
 {
-	char *env[] = {(char *)"REQUEST_METHOD=GET", (char *)"EMPTY=", (char *)"PATH=a=b",
-		       (char *)"NOEQUALS", (char *)"TWICE=1", (char *)"TWICE=2", NULL};
+	char *env[] = {(char *)"REQUEST_METHOD=GET",
+		       (char *)"EMPTY=",
+		       (char *)"PATH=a=b",
+		       (char *)"NOEQUALS",
+		       (char *)"TWICE=1",
+		       (char *)"TWICE=2",
+		       NULL};
 	char *none[] = {NULL};
 
 	ck_assert_pstr_eq(cgi_param(env, "REQUEST_METHOD"), "GET");

@@ -378,8 +378,8 @@ START_TEST(test_environment_wins)
 	setenv("PRESENCE_STREAM_MAX_STREAMS_PER_USER", "3", 1);
 	setenv("PRESENCE_STREAM_MODE", "0600", 1);
 	setenv("PRESENCE_BOGUS", "ignored", 1);
-	config =
-	    load_good("redis { url = redis://file:6379 }\nstream { max_streams_per_user = 4 }\n");
+	config = load_good(
+		"redis { url = redis://file:6379 }\nstream { max_streams_per_user = 4 }\n");
 	ck_assert_str_eq(config->redis.url, "redis://other:1/2");
 	ck_assert_str_eq(config->auth.key_file, "/from/env");
 	ck_assert_int_eq(config->stream.max_streams_per_user, 3);
@@ -494,7 +494,8 @@ static const struct cross_row {
 	{KEY "directory { backend = none }\n", "auth.login"},
 	{KEY "directory { backend = none }\nauth { login = external }\n", NULL},
 	{KEY "directory { backend = none }\nauth { login = external }\n"
-	     "presence { visibility = friends }\n", "visibility"},
+	     "presence { visibility = friends }\n",
+	 "visibility"},
 };
 
 START_TEST(test_cross_checks)
@@ -554,7 +555,8 @@ START_TEST(test_reload)
 {
 	static const char *const fixed[] = {"redis.", "stream.listen", NULL};
 	struct config *live = load_good(KEY "auth { leeway = 5\nissuer = a }\n"
-					    "redis { prefix = 'a:' }\n"), *address = live;
+					    "redis { prefix = 'a:' }\n"),
+		      *address = live;
 
 	config_reload(live,
 		      load_good("auth { key_file = /k2\nissuer = b }\n"

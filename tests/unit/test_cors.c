@@ -12,8 +12,8 @@ static char *fields(const char *allowed, const char *origin)
 }
 
 #define EXPOSE "Access-Control-Expose-Headers: Retry-After, WWW-Authenticate\r\n"
-#define EXACT(origin)                                                                              \
-	"Vary: Origin\r\nAccess-Control-Allow-Origin: " origin "\r\n"                              \
+#define EXACT(origin)                                                 \
+	"Vary: Origin\r\nAccess-Control-Allow-Origin: " origin "\r\n" \
 	"Access-Control-Allow-Credentials: true\r\n" EXPOSE
 
 static const struct {
@@ -41,9 +41,9 @@ START_TEST(only_allowed_origins_are_named)
 	char *seen = fields(rows[_i].allowed, rows[_i].origin);
 
 	ck_assert_msg(strcmp(seen, rows[_i].expected) == 0,
-		      "allow_origins '%s', origin '%s': expected '%s', seen '%s'",
-		      rows[_i].allowed, rows[_i].origin != NULL ? rows[_i].origin : "(none)",
-		      rows[_i].expected, seen);
+		      "allow_origins '%s', origin '%s': expected '%s', seen '%s'", rows[_i].allowed,
+		      rows[_i].origin != NULL ? rows[_i].origin : "(none)", rows[_i].expected,
+		      seen);
 	free(seen);
 }
 END_TEST
@@ -53,11 +53,14 @@ START_TEST(a_preflight_is_answered_with_what_is_allowed)
 	struct printbuf *out = buf_new();
 
 	cors_put_options(out, "https://a.example", "https://a.example", "GET, OPTIONS");
-	ck_assert_str_eq(out->buf, "Status: 204 No Content\r\nAllow: GET, OPTIONS\r\n"
-				   "Cache-Control: no-store\r\n" EXACT("https://a.example")
-				   "Access-Control-Allow-Methods: GET, OPTIONS\r\n"
-				   "Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
-				   "Access-Control-Max-Age: 600\r\n\r\n");
+	ck_assert_str_eq(
+		out->buf,
+		"Status: 204 No Content\r\nAllow: GET, OPTIONS\r\n"
+		"Cache-Control: no-store\r\n" EXACT(
+			"https://a.example") "Access-Control-Allow-Methods: GET, OPTIONS\r\n"
+					     "Access-Control-Allow-Headers: Authorization, "
+					     "Content-Type\r\n"
+					     "Access-Control-Max-Age: 600\r\n\r\n");
 	printbuf_free(out);
 }
 END_TEST

@@ -76,7 +76,8 @@ static const struct row {
 	{{"HTTP_AUTHORIZATION=BEARER   @  "}, PROBLEM_NONE, "1"},
 	{{"REDIRECT_HTTP_AUTHORIZATION=Bearer @"}, PROBLEM_NONE, "1"},
 	{{"HTTP_AUTHORIZATION=Bearer @", "REDIRECT_HTTP_AUTHORIZATION=Bearer #"},
-	 PROBLEM_NONE, "1"},
+	 PROBLEM_NONE,
+	 "1"},
 	{{"HTTP_AUTHORIZATION=Bearer @", "QUERY_STRING=token=#"}, PROBLEM_NONE, "1"},
 	{{"HTTP_AUTHORIZATION=Bearer x", "QUERY_STRING=token=@"}, PROBLEM_TOKEN_INVALID, NULL},
 	/* an empty token */
@@ -94,7 +95,8 @@ static const struct row {
 	{{"HTTP_AUTHORIZATION= Bearer @"}, PROBLEM_TOKEN_MISSING, NULL},
 	{{"HTTP_AUTHORIZATION=Basic dGVzdDp0ZXN0", "QUERY_STRING=token=@"}, PROBLEM_NONE, "1"},
 	{{"HTTP_AUTHORIZATION=Basic eA==", "REDIRECT_HTTP_AUTHORIZATION=Bearer #"},
-	 PROBLEM_NONE, "2"},
+	 PROBLEM_NONE,
+	 "2"},
 	{{"HTTP_AUTHORIZATION=", "REQUEST_URI=/x?token=@"}, PROBLEM_NONE, "1"},
 	/* garbage behind the token */
 	{{"HTTP_AUTHORIZATION=Bearer @ @"}, PROBLEM_TOKEN_INVALID, NULL},

@@ -30,7 +30,8 @@ static void configure(const char *keys)
 
 	len = snprintf(text, sizeof text,
 		       "auth { key_file = \"unused\" }\n"
-		       "directory {\n params = \"%s\"\n %s\n}\n", database, keys);
+		       "directory {\n params = \"%s\"\n %s\n}\n",
+		       database, keys);
 	ck_assert_int_lt(len, (int)sizeof text);
 	file = unit_write("presence.conf", text, (size_t)len);
 	config_free(config);
@@ -151,8 +152,8 @@ static char *describe(const struct friends *friends)
 
 	text[0] = '\0';
 	for (size_t i = 0; i < friends->count && len < sizeof text; i++)
-		len += (size_t)snprintf(text + len, sizeof text - len, "%s%s=%s",
-					i > 0 ? " " : "", friends->list[i].user.text,
+		len += (size_t)snprintf(text + len, sizeof text - len, "%s%s=%s", i > 0 ? " " : "",
+					friends->list[i].user.text,
 					friends_name(friends, &friends->list[i]));
 	return text;
 }
@@ -349,8 +350,16 @@ END_TEST
 START_TEST(injection_is_only_text)
 {
 	static const char *const attempts[] = {
-		"' OR '1'='1", "x' OR 1=1 --", "\"; DROP TABLE users; --",
-		"alice@example.com' --", "%s", "%", "?", "$1", "\\", "' UNION SELECT 1,2,3 --",
+		"' OR '1'='1",
+		"x' OR 1=1 --",
+		"\"; DROP TABLE users; --",
+		"alice@example.com' --",
+		"%s",
+		"%",
+		"?",
+		"$1",
+		"\\",
+		"' UNION SELECT 1,2,3 --",
 	};
 	struct directory *directory = open_directory(1);
 	struct userid id;
@@ -358,8 +367,7 @@ START_TEST(injection_is_only_text)
 	fill(directory);
 	for (size_t i = 0; i < UNIT_COUNT(attempts); i++) {
 		struct account account;
-		enum directory_result result =
-			directory_account(directory, attempts[i], &account);
+		enum directory_result result = directory_account(directory, attempts[i], &account);
 
 		ck_assert_msg(result == DIRECTORY_NOT_FOUND, "%s: expected NOT_FOUND, got %d",
 			      attempts[i], result);
@@ -370,8 +378,7 @@ START_TEST(injection_is_only_text)
 
 		assert_done(directory_add_user(directory, attempts[i], attempts[i], "h", &id),
 			    attempts[i]);
-		ck_assert_int_eq(directory_account(directory, attempts[i], &account),
-				 DIRECTORY_OK);
+		ck_assert_int_eq(directory_account(directory, attempts[i], &account), DIRECTORY_OK);
 		ck_assert_str_eq(account.user.text, id.text);
 		ck_assert_str_eq(account.name, attempts[i]);
 		account_free(&account);
@@ -439,7 +446,8 @@ START_TEST(at_most_max_friends)
 	/* Everyone of 1..300 twice. */
 	site_tables(database, "CREATE TABLE f (id INTEGER, name TEXT)",
 		    "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n "
-		    "WHERE i < 600) INSERT INTO f SELECT (i + 1) / 2, 'n' FROM n", NULL);
+		    "WHERE i < 600) INSERT INTO f SELECT (i + 1) / 2, 'n' FROM n",
+		    NULL);
 	configure("friends_query = \"SELECT id, name FROM f WHERE %s <> '' ORDER BY id\"\n"
 		  "max_friends = 299");
 	directory = open_directory(1);

@@ -13,15 +13,23 @@
 
 #define MAX_CONNS 10000
 #define TEXT(literal) (literal), sizeof(literal) - 1
-#define RECORD(type, id, literal) {(type), (id), TEXT(literal), 0}
-#define PADDED(type, id, literal, padding) {(type), (id), TEXT(literal), (padding)}
+#define RECORD(type, id, literal)              \
+	{                                      \
+		(type), (id), TEXT(literal), 0 \
+	}
+#define PADDED(type, id, literal, padding)             \
+	{                                              \
+		(type), (id), TEXT(literal), (padding) \
+	}
 #define BEGIN(id) RECORD(FCGI_BEGIN_REQUEST, id, "\0\1\0\0\0\0\0\0")
 #define BEGIN_KEEP(id) RECORD(FCGI_BEGIN_REQUEST, id, "\0\1\1\0\0\0\0\0")
 #define PARAMS(id, literal) RECORD(FCGI_PARAMS, id, literal)
 #define STDIN(id, literal) RECORD(FCGI_STDIN, id, literal)
 #define ABORT(id) RECORD(FCGI_ABORT_REQUEST, id, "")
 
-#define REFUSED(id, status) "\1\3\0" id "\0\10\0\0" "\0\0\0\0" status "\0\0\0"
+#define REFUSED(id, status)     \
+	"\1\3\0" id "\0\10\0\0" \
+	"\0\0\0\0" status "\0\0\0"
 #define CANT_MPX(id) REFUSED(id, "\1")
 #define UNKNOWN_ROLE(id) REFUSED(id, "\3")
 #define UNKNOWN_TYPE(type) "\1\13\0\0\0\10\0\0" type "\0\0\0\0\0\0\0"
@@ -241,124 +249,162 @@ struct scenario {
 static const struct scenario scenarios[] = {
 	{"a request",
 	 {BEGIN(1), PARAMS(1, "\1\1A1\2\0BB"), PARAMS(1, ""), STDIN(1, "")},
-	 {"request 1 A=1 BB=\n", NO_REPLY}, false},
+	 {"request 1 A=1 BB=\n", NO_REPLY},
+	 false},
 	{"a request without parameters",
 	 {BEGIN(1), PARAMS(1, "")},
-	 {"request 1\n", NO_REPLY}, false},
+	 {"request 1\n", NO_REPLY},
+	 false},
 	{"the largest id, all flags",
 	 {RECORD(FCGI_BEGIN_REQUEST, 65535, "\0\1\377\0\0\0\0\0"), PARAMS(65535, "")},
-	 {"request 65535 keep\n", NO_REPLY}, false},
+	 {"request 65535 keep\n", NO_REPLY},
+	 false},
 	{"padding everywhere",
 	 {PADDED(FCGI_BEGIN_REQUEST, 1, "\0\1\0\0\0\0\0\0", 3), PADDED(FCGI_PARAMS, 1, "\1\1A1", 4),
 	  PADDED(FCGI_PARAMS, 1, "", 8), PADDED(FCGI_STDIN, 1, "body", 4),
 	  PADDED(FCGI_STDIN, 1, "", 255)},
-	 {"request 1 A=1\n", NO_REPLY}, true},
+	 {"request 1 A=1\n", NO_REPLY},
+	 true},
 	{"pairs cut by records",
 	 {BEGIN(1), PARAMS(1, "\4"), PARAMS(1, "\200\0"), PARAMS(1, "\0\3NA"), PARAMS(1, "MEva"),
 	  PARAMS(1, "l"), PARAMS(1, "")},
-	 {"request 1 NAME=val\n", NO_REPLY}, false},
+	 {"request 1 NAME=val\n", NO_REPLY},
+	 false},
 	{"lengths of four bytes for short texts",
 	 {BEGIN(1), PARAMS(1, "\200\0\0\1\200\0\0\2N12"), PARAMS(1, "")},
-	 {"request 1 N=12\n", NO_REPLY}, false},
+	 {"request 1 N=12\n", NO_REPLY},
+	 false},
 	{"names with = are left out, values keep it",
 	 {BEGIN(1), PARAMS(1, "\3\1A=Bx\1\3Cd=e\1\1=f\1\0G"), PARAMS(1, "")},
-	 {"request 1 C=d=e G=\n", NO_REPLY}, false},
+	 {"request 1 C=d=e G=\n", NO_REPLY},
+	 false},
 	{"the same name twice",
 	 {BEGIN(1), PARAMS(1, "\1\1A1\1\1A2"), PARAMS(1, "")},
-	 {"request 1 A=1 A=2\n", NO_REPLY}, false},
+	 {"request 1 A=1 A=2\n", NO_REPLY},
+	 false},
 	{"a body before, between and after the parameters",
 	 {BEGIN(1), STDIN(1, "x"), PARAMS(1, "\1\1A1"), STDIN(1, ""), PARAMS(1, ""),
 	  STDIN(1, "more"), RECORD(FCGI_DATA, 1, "data")},
-	 {"request 1 A=1\n", NO_REPLY}, true},
+	 {"request 1 A=1\n", NO_REPLY},
+	 true},
 	{"a kept connection serves the next request",
 	 {BEGIN_KEEP(1), PARAMS(1, "\1\1A1"), PARAMS(1, ""), STDIN(1, "late"), STDIN(1, ""),
 	  BEGIN_KEEP(1), PARAMS(1, "\1\1B2"), PARAMS(1, ""), STDIN(1, ""), BEGIN(2), PARAMS(2, "")},
-	 {"request 1 keep A=1\nrequest 1 keep B=2\nrequest 2\n", NO_REPLY}, false},
+	 {"request 1 keep A=1\nrequest 1 keep B=2\nrequest 2\n", NO_REPLY},
+	 false},
 	{"abort of the running request",
 	 {BEGIN_KEEP(1), PARAMS(1, "\1\1A1"), PARAMS(1, ""), ABORT(1), BEGIN(1), PARAMS(1, "")},
-	 {"request 1 keep A=1\nabort 1\nrequest 1\n", NO_REPLY}, true},
+	 {"request 1 keep A=1\nabort 1\nrequest 1\n", NO_REPLY},
+	 true},
 	{"abort before the parameters are complete",
 	 {BEGIN_KEEP(1), PARAMS(1, "\1\1A1"), ABORT(1), PARAMS(1, "\1\1B2"), PARAMS(1, ""),
 	  BEGIN(2), PARAMS(2, "\1\1C3"), PARAMS(2, "")},
-	 {"abort 1\nrequest 2 C=3\n", NO_REPLY}, true},
+	 {"abort 1\nrequest 2 C=3\n", NO_REPLY},
+	 true},
 	{"abort with content and padding",
 	 {BEGIN(1), PADDED(FCGI_ABORT_REQUEST, 1, "why", 5), BEGIN(2), PARAMS(2, "")},
-	 {"abort 1\nrequest 2\n", NO_REPLY}, false},
+	 {"abort 1\nrequest 2\n", NO_REPLY},
+	 false},
 	{"abort of requests that do not run",
 	 {ABORT(1), BEGIN(1), ABORT(2), PARAMS(1, ""), ABORT(3)},
-	 {"request 1\n", NO_REPLY}, true},
+	 {"request 1\n", NO_REPLY},
+	 true},
 	{"a second request while one runs",
 	 {BEGIN_KEEP(1), PARAMS(1, "\1\1A1"), BEGIN(2), PARAMS(2, "\1\1B2"), PARAMS(1, ""),
 	  PARAMS(2, ""), STDIN(2, "x"), ABORT(2), BEGIN(513), ABORT(1)},
-	 {"request 1 keep A=1\nabort 1\n",
-	  TEXT(CANT_MPX("\2") "\1\3\2\1\0\10\0\0" "\0\0\0\0\1\0\0\0")}, true},
+	 {"request 1 keep A=1\nabort 1\n", TEXT(CANT_MPX("\2") "\1\3\2\1\0\10\0\0"
+							       "\0\0\0\0\1\0\0\0")},
+	 true},
 	{"a refused id may come again when the first is over",
 	 {BEGIN_KEEP(1), BEGIN(2), ABORT(1), PARAMS(2, "\1\0B"), BEGIN(2), PARAMS(2, "")},
-	 {"abort 1\nrequest 2\n", TEXT(CANT_MPX("\2"))}, true},
+	 {"abort 1\nrequest 2\n", TEXT(CANT_MPX("\2"))},
+	 true},
 	{"another role on a kept connection",
 	 {RECORD(FCGI_BEGIN_REQUEST, 1, "\0\2\1\0\0\0\0\0"), PARAMS(1, "\1\1A1"), PARAMS(1, ""),
 	  RECORD(FCGI_BEGIN_REQUEST, 2, "\1\1\1\0\0\0\0\0"), BEGIN(3), PARAMS(3, "")},
-	 {"request 3\n", TEXT(UNKNOWN_ROLE("\1") UNKNOWN_ROLE("\2"))}, false},
+	 {"request 3\n", TEXT(UNKNOWN_ROLE("\1") UNKNOWN_ROLE("\2"))},
+	 false},
 	{"another role ends a connection that is not kept",
 	 {RECORD(FCGI_BEGIN_REQUEST, 1, "\0\3\0\0\0\0\0\0"), BEGIN(2)},
-	 {"close\n", TEXT(UNKNOWN_ROLE("\1"))}, false},
+	 {"close\n", TEXT(UNKNOWN_ROLE("\1"))},
+	 false},
 	{"records of nobody",
 	 {PARAMS(1, "\377\377"), STDIN(9, "x"), RECORD(FCGI_STDOUT, 1, "x"),
 	  RECORD(FCGI_END_REQUEST, 1, "xxxxxxxx"), RECORD(200, 1, "x"),
 	  RECORD(FCGI_GET_VALUES, 1, "\377"), BEGIN(1), RECORD(FCGI_GET_VALUES, 1, "\377"),
 	  RECORD(77, 1, ""), PARAMS(1, "")},
-	 {"request 1\n", NO_REPLY}, false},
+	 {"request 1\n", NO_REPLY},
+	 false},
 	{"GET_VALUES of all",
 	 {RECORD(FCGI_GET_VALUES, 0, "\16\0FCGI_MAX_CONNS\15\0FCGI_MAX_REQS\17\0FCGI_MPXS_CONNS")},
-	 {"", TEXT("\1\12\0\0\0\73\0\0" "\16\5FCGI_MAX_CONNS10000" "\15\5FCGI_MAX_REQS10000"
-		  "\17\1FCGI_MPXS_CONNS0")}, false},
+	 {"", TEXT("\1\12\0\0\0\73\0\0"
+		   "\16\5FCGI_MAX_CONNS10000"
+		   "\15\5FCGI_MAX_REQS10000"
+		   "\17\1FCGI_MPXS_CONNS0")},
+	 false},
 	{"GET_VALUES of nothing, of others, with a value",
 	 {RECORD(FCGI_GET_VALUES, 0, ""),
 	  RECORD(FCGI_GET_VALUES, 0, "\0\0\10\0FCGI_MAX\13\0FCGI_OTHERS\16\0fcgi_max_conns"),
 	  PADDED(FCGI_GET_VALUES, 0, "\17\200\0\0\1FCGI_MPXS_CONNS1", 7)},
-	 {"", TEXT("\1\12\0\0\0\0\0\0" "\1\12\0\0\0\0\0\0" "\1\12\0\0\0\22\0\0"
-		  "\17\1FCGI_MPXS_CONNS0")}, false},
+	 {"", TEXT("\1\12\0\0\0\0\0\0"
+		   "\1\12\0\0\0\0\0\0"
+		   "\1\12\0\0\0\22\0\0"
+		   "\17\1FCGI_MPXS_CONNS0")},
+	 false},
 	{"management records within a request",
 	 {BEGIN(1), PARAMS(1, "\1\1A1"), RECORD(FCGI_GET_VALUES, 0, "\17\0FCGI_MPXS_CONNS"),
 	  RECORD(42, 0, "what"), PARAMS(1, "")},
-	 {"request 1 A=1\n", TEXT("\1\12\0\0\0\22\0\0" "\17\1FCGI_MPXS_CONNS0"
-				 UNKNOWN_TYPE("\52"))}, false},
+	 {"request 1 A=1\n", TEXT("\1\12\0\0\0\22\0\0"
+				  "\17\1FCGI_MPXS_CONNS0" UNKNOWN_TYPE("\52"))},
+	 false},
 	{"unknown management records",
 	 {RECORD(0, 0, ""), PADDED(255, 0, "x", 9), ABORT(0), PARAMS(0, "\1"), STDIN(0, "")},
 	 {"", TEXT(UNKNOWN_TYPE("\0") UNKNOWN_TYPE("\377") UNKNOWN_TYPE("\2") UNKNOWN_TYPE("\4")
-		  UNKNOWN_TYPE("\5"))}, false},
+			   UNKNOWN_TYPE("\5"))},
+	 false},
 	{"a second BEGIN of the running id",
 	 {BEGIN(1), PARAMS(1, ""), BEGIN(1), BEGIN(2)},
-	 {"request 1\nbroken\n", NO_REPLY}, true},
+	 {"request 1\nbroken\n", NO_REPLY},
+	 true},
 	{"BEGIN without an id", {BEGIN(0)}, {"broken\n", NO_REPLY}, false},
 	{"BEGIN without an id while a request runs",
 	 {BEGIN(1), BEGIN(0)},
-	 {"broken\n", NO_REPLY}, false},
+	 {"broken\n", NO_REPLY},
+	 false},
 	{"a short BEGIN",
 	 {RECORD(FCGI_BEGIN_REQUEST, 1, "\0\1\0\0\0\0\0"), BEGIN(1)},
-	 {"broken\n", NO_REPLY}, false},
+	 {"broken\n", NO_REPLY},
+	 false},
 	{"an empty BEGIN", {RECORD(FCGI_BEGIN_REQUEST, 1, "")}, {"broken\n", NO_REPLY}, false},
 	{"a long BEGIN",
 	 {RECORD(FCGI_BEGIN_REQUEST, 1, "\0\1\0\0\0\0\0\0\0"), BEGIN(1)},
-	 {"broken\n", NO_REPLY}, false},
+	 {"broken\n", NO_REPLY},
+	 false},
 	{"a short BEGIN of another id",
 	 {BEGIN(1), RECORD(FCGI_BEGIN_REQUEST, 2, "\0\1")},
-	 {"broken\n", NO_REPLY}, false},
+	 {"broken\n", NO_REPLY},
+	 false},
 	{"parameters after their end",
 	 {BEGIN(1), PARAMS(1, ""), PARAMS(1, "\1\1A1")},
-	 {"request 1\nbroken\n", NO_REPLY}, true},
+	 {"request 1\nbroken\n", NO_REPLY},
+	 true},
 	{"a second end of the parameters",
 	 {BEGIN(1), PARAMS(1, ""), PARAMS(1, "")},
-	 {"request 1\nbroken\n", NO_REPLY}, true},
+	 {"request 1\nbroken\n", NO_REPLY},
+	 true},
 	{"GET_VALUES cut off in a text",
 	 {RECORD(FCGI_GET_VALUES, 0, "\17\0FCGI_MPXS_CONNS\16\0FCGI_MAX_CONN"), BEGIN(1)},
-	 {"broken\n", NO_REPLY}, false},
+	 {"broken\n", NO_REPLY},
+	 false},
 	{"GET_VALUES cut off in the lengths",
 	 {RECORD(FCGI_GET_VALUES, 0, "\17\0FCGI_MPXS_CONNS\16")},
-	 {"broken\n", NO_REPLY}, false},
+	 {"broken\n", NO_REPLY},
+	 false},
 	{"answers before the break stay",
 	 {RECORD(9, 0, "\17\0FCGI_MPXS_CONNS"), BEGIN(0)},
-	 {"broken\n", TEXT("\1\12\0\0\0\22\0\0" "\17\1FCGI_MPXS_CONNS0")}, false},
+	 {"broken\n", TEXT("\1\12\0\0\0\22\0\0"
+			   "\17\1FCGI_MPXS_CONNS0")},
+	 false},
 };
 
 START_TEST(test_scenario)
@@ -481,23 +527,13 @@ static const struct {
 	size_t name_len, value_len, total;
 	bool broken;
 } lengths[] = {
-	{1, 0, 3, false},
-	{1, 1, 4, false},
-	{1, 127, 130, false},
-	{1, 128, 134, false},
-	{127, 0, 129, false},
-	{128, 0, 133, false},
-	{127, 128, 260, false},
-	{128, 127, 260, false},
-	{128, 128, 264, false},
+	{1, 0, 3, false},	  {1, 1, 4, false},	    {1, 127, 130, false},
+	{1, 128, 134, false},	  {127, 0, 129, false},	    {128, 0, 133, false},
+	{127, 128, 260, false},	  {128, 127, 260, false},   {128, 128, 264, false},
 	{1, 65529, 65535, false}, /* one full record */
 	{1, 65530, 65536, false}, /* FCGI_PARAMS_LIMIT */
-	{1, 65531, 65537, true},
-	{65528, 2, 65535, false},
-	{1, 65535, 65541, true},
-	{65535, 1, 65541, true},
-	{1, 65536, 65542, true},
-	{65536, 65536, 131080, true},
+	{1, 65531, 65537, true},  {65528, 2, 65535, false}, {1, 65535, 65541, true},
+	{65535, 1, 65541, true},  {1, 65536, 65542, true},  {65536, 65536, 131080, true},
 };
 
 START_TEST(test_lengths)
@@ -660,7 +696,8 @@ END_TEST
 /* While a stream is idle its connection holds nothing. */
 START_TEST(test_idle)
 {
-	const struct record records[] = {BEGIN(1), PARAMS(1, "\1\1A1"), PARAMS(1, ""), STDIN(1, "")};
+	const struct record records[] = {BEGIN(1), PARAMS(1, "\1\1A1"), PARAMS(1, ""),
+					 STDIN(1, "")};
 	struct printbuf *bytes = buf_new();
 	struct seen seen = {buf_new(), buf_new()};
 	struct fcgi_conn conn;
@@ -696,7 +733,8 @@ START_TEST(test_clear_anywhere)
 
 		fcgi_conn_init(&conn);
 		event = fcgi_conn_feed(&conn, 1, (const uint8_t *)bytes->buf, len, &used, reply);
-		ck_assert_int_eq(event, len < buf_len(bytes) ? FCGI_EVENT_MORE : FCGI_EVENT_REQUEST);
+		ck_assert_int_eq(event,
+				 len < buf_len(bytes) ? FCGI_EVENT_MORE : FCGI_EVENT_REQUEST);
 		ck_assert_uint_eq(used, len);
 		fcgi_conn_clear(&conn);
 	}
@@ -713,9 +751,8 @@ static const struct {
 	size_t records;
 	size_t last;
 } stdouts[] = {
-	{0, 0, 0},	   {1, 1, 1},	      {127, 1, 127},	 {128, 1, 128},
-	{65534, 1, 65534}, {65535, 1, 65535}, {65536, 2, 1},	 {131070, 2, 65535},
-	{131071, 3, 1},	   {200000, 4, 3395},
+	{0, 0, 0},	   {1, 1, 1},	  {127, 1, 127},      {128, 1, 128},  {65534, 1, 65534},
+	{65535, 1, 65535}, {65536, 2, 1}, {131070, 2, 65535}, {131071, 3, 1}, {200000, 4, 3395},
 };
 
 START_TEST(test_put_stdout)

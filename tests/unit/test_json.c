@@ -8,8 +8,14 @@ static const struct row {
 	size_t len;
 	bool good;
 } rows[] = {
-#define GOOD(text) {text, sizeof(text) - 1, true}
-#define BAD(text) {text, sizeof(text) - 1, false}
+#define GOOD(text)                           \
+	{                                    \
+		text, sizeof(text) - 1, true \
+	}
+#define BAD(text)                             \
+	{                                     \
+		text, sizeof(text) - 1, false \
+	}
 	GOOD("{}"),
 	GOOD(" \t\r\n{ } \t\r\n"),
 	GOOD("{\"a\":1}"),
@@ -115,8 +121,9 @@ static const struct row {
 	BAD("{\"a\":\"\xe2\x82"),
 	BAD("{\"a\":\"\\\xff\"}"),
 	GOOD("{\"a\":"
-	 "\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf\xbf\""
-	 "}"),
+	     "\"\xc2\x80\xdf\xbf\xe0\xa0\x80\xed\x9f\xbf\xee\x80\x80\xf0\x90\x80\x80\xf4\x8f\xbf"
+	     "\xbf\""
+	     "}"),
 	/* too deep: the ninth level */
 	BAD("{\"a\":[[[[[[[[[1]]]]]]]]]}"),
 	BAD("{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{\"a\":{}}}}}}}}}}"),
@@ -175,7 +182,7 @@ END_TEST
 START_TEST(test_every_prefix_is_an_error)
 {
 	static const char text[] =
-	    "{\"a\":[1,-2.5e3,\"x\\n\\u00e9\xc3\xa9\",true,null],\"b\":{\"c\":false}}";
+		"{\"a\":[1,-2.5e3,\"x\\n\\u00e9\xc3\xa9\",true,null],\"b\":{\"c\":false}}";
 	const char *why;
 	struct json_object *object;
 

@@ -30,9 +30,9 @@ START_TEST(the_reference_names_every_option_with_its_default)
 	for (size_t i = 0; i < count; i++) {
 		bool empty = options[i].fallback[0] == '\0';
 
-		ck_assert(asprintf(&row, "| `%s.%s` | %s%s%s |", options[i].section,
-				   options[i].key, empty ? "(empty)" : "`",
-				   options[i].fallback, empty ? "" : "`") > 0);
+		ck_assert(asprintf(&row, "| `%s.%s` | %s%s%s |", options[i].section, options[i].key,
+				   empty ? "(empty)" : "`", options[i].fallback,
+				   empty ? "" : "`") > 0);
 		ck_assert_msg(strstr(text, row) != NULL, "docs/configuration.md has no row '%s'",
 			      row);
 		free(row);

@@ -14,8 +14,9 @@ START_TEST(test_hash)
 	ck_assert_ptr_nonnull(hash);
 	ck_assert_ptr_nonnull(other);
 	ck_assert_msg(
-	    strncmp(hash, "$y$j9T$", 7) == 0,
-	    "yescrypt at the cost of password.c's DUMMY expected, seen %s: make a new DUMMY", hash);
+		strncmp(hash, "$y$j9T$", 7) == 0,
+		"yescrypt at the cost of password.c's DUMMY expected, seen %s: make a new DUMMY",
+		hash);
 	ck_assert_msg(strcmp(hash, other) != 0, "two hashes have one salt: %s", hash);
 	ck_assert(password_verify("password", hash));
 	ck_assert(password_verify("password", other));
@@ -67,10 +68,10 @@ static const struct row {
 	unsigned long count; /* the least work the method takes */
 	bool good;
 } rows[] = {
-	{"$y$", 1, true},   {"$gy$", 1, true},	{"$7$", 6, true},      {"$2b$", 4, true},
-	{"$2a$", 4, true},  {"$2y$", 4, true},	{"$6$", 1000, true},   {"$5$", 1000, true},
-	{"$1$", 0, false},  {"$md5", 0, false}, {"$sha1$", 4, false}, {"$3$", 0, false},
-	{"_", 5, false},    {"", 0, false},
+	{"$y$", 1, true},  {"$gy$", 1, true},  {"$7$", 6, true},     {"$2b$", 4, true},
+	{"$2a$", 4, true}, {"$2y$", 4, true},  {"$6$", 1000, true},  {"$5$", 1000, true},
+	{"$1$", 0, false}, {"$md5", 0, false}, {"$sha1$", 4, false}, {"$3$", 0, false},
+	{"_", 5, false},   {"", 0, false},
 };
 
 /* What crypt(3) itself makes: accepted, or refused although the password is right. */
@@ -93,9 +94,25 @@ START_TEST(test_methods)
 END_TEST
 
 static const char *const bad_hashes[] = {
-	"", "*", "*0", "*1", "!", "x", "secret", "$", "$y$", "$y$j9T", "$y$j9T$", "$y$j9T$abc",
-	"$6$", "$6$salt$", "$2b$04$short", "$2b$99$abcdefghijklmnopqrstuu", "$9$abc$def",
-	"$y$j9T$abc$tooshort", "plaintext$",
+	"",
+	"*",
+	"*0",
+	"*1",
+	"!",
+	"x",
+	"secret",
+	"$",
+	"$y$",
+	"$y$j9T",
+	"$y$j9T$",
+	"$y$j9T$abc",
+	"$6$",
+	"$6$salt$",
+	"$2b$04$short",
+	"$2b$99$abcdefghijklmnopqrstuu",
+	"$9$abc$def",
+	"$y$j9T$abc$tooshort",
+	"plaintext$",
 };
 
 START_TEST(test_bad_hashes)
@@ -123,8 +140,13 @@ static double cost(const char *password, const char *hash)
 
 START_TEST(test_unknown_accounts_cost_time)
 {
-	static const char *const unknown[] = {NULL, "", "!", "$1$salt$hash", "abJnggxhB/yWI",
-					      "$y$j9T", "$2b$99$abcdefghijklmnopqrstuu"};
+	static const char *const unknown[] = {NULL,
+					      "",
+					      "!",
+					      "$1$salt$hash",
+					      "abJnggxhB/yWI",
+					      "$y$j9T",
+					      "$2b$99$abcdefghijklmnopqrstuu"};
 	char *hash = password_hash("password");
 	double known = cost("wrong", hash);
 

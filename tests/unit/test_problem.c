@@ -31,8 +31,8 @@ static const struct row {
 	{PROBLEM_INTERNAL, 500, "500 Internal Server Error", "internal_error", NULL},
 	{PROBLEM_STREAMS_UNAVAILABLE, 501, "501 Not Implemented", "streams_unavailable", NULL},
 	{PROBLEM_REDIS_UNAVAILABLE, 503, "503 Service Unavailable", "redis_unavailable", "2"},
-	{PROBLEM_DIRECTORY_UNAVAILABLE, 503, "503 Service Unavailable",
-	 "directory_unavailable", "5"},
+	{PROBLEM_DIRECTORY_UNAVAILABLE, 503, "503 Service Unavailable", "directory_unavailable",
+	 "5"},
 	{PROBLEM_SERVER_FULL, 503, "503 Service Unavailable", "server_full", "10"},
 	{PROBLEM_SHUTTING_DOWN, 503, "503 Service Unavailable", "shutting_down", "2"},
 };
@@ -58,8 +58,8 @@ static void expect_field(const char *answer, const char *name, const char *expec
 
 	ck_assert_msg(expected == NULL ? value == NULL
 				       : value != NULL && strcmp(value, expected) == 0,
-		      "%s: expected %s, seen %s in\n%s", name,
-		      expected != NULL ? expected : "none", value != NULL ? value : "none", answer);
+		      "%s: expected %s, seen %s in\n%s", name, expected != NULL ? expected : "none",
+		      value != NULL ? value : "none", answer);
 	free(value);
 }
 
@@ -136,8 +136,8 @@ START_TEST(test_challenge)
 		enum problem_kind kind;
 		bool invalid_token;
 	} challenges[] = {
-		{PROBLEM_TOKEN_MISSING, false}, {PROBLEM_TOKEN_INVALID, true},
-		{PROBLEM_TOKEN_EXPIRED, true},	{PROBLEM_TOKEN_REVOKED, true},
+		{PROBLEM_TOKEN_MISSING, false},	 {PROBLEM_TOKEN_INVALID, true},
+		{PROBLEM_TOKEN_EXPIRED, true},	 {PROBLEM_TOKEN_REVOKED, true},
 		{PROBLEM_TICKET_INVALID, false}, {PROBLEM_BAD_CREDENTIALS, false},
 	};
 

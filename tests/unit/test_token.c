@@ -374,16 +374,16 @@ START_TEST(test_fields)
 	ck_assert_str_eq(expect(keys, text, NOW, OK, "jti").name, "j 1");
 
 	/* name is for display: anything else than a short string counts as none. */
-	text =
-	    hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":1700000100,\"name\":\"Ann \xc3\xa9\"}");
+	text = hs256_token(HS256_HEADER,
+			   "{\"sub\":7,\"exp\":1700000100,\"name\":\"Ann \xc3\xa9\"}");
 	ck_assert_str_eq(expect(keys, text, NOW, OK, "name").user_name, "Ann \xc3\xa9");
 	text = hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":1700000100,\"name\":7}");
 	ck_assert_str_eq(expect(keys, text, NOW, OK, "name 7").user_name, "");
-	text = hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":1700000100,\"name\":\"" S64 S64 S64 S64
-					 "\"}");
+	text = hs256_token(HS256_HEADER,
+			   "{\"sub\":7,\"exp\":1700000100,\"name\":\"" S64 S64 S64 S64 "\"}");
 	ck_assert_uint_eq(strlen(expect(keys, text, NOW, OK, "256 bytes").user_name), 256);
-	text = hs256_token(HS256_HEADER, "{\"sub\":7,\"exp\":1700000100,\"name\":\"" S64 S64 S64 S64
-					 "s\"}");
+	text = hs256_token(HS256_HEADER,
+			   "{\"sub\":7,\"exp\":1700000100,\"name\":\"" S64 S64 S64 S64 "s\"}");
 	ck_assert_str_eq(expect(keys, text, NOW, OK, "257 bytes").user_name, "");
 
 	/* A far exp or iat is cut to a time that fits timers and Redis. */
@@ -443,8 +443,8 @@ END_TEST
 START_TEST(test_form)
 {
 	static const char *const rows[] = {
-		"", ".", "..", "...", "a", "a.b", "a.b.c", ".b.c", "a..c", "a.b.", "a.b.c.d",
-		"====", "a b.c.d", "\xff.\xff.\xff",
+		"",	".",	"..",	"...",	   "a",	   "a.b",     "a.b.c",
+		".b.c", "a..c", "a.b.", "a.b.c.d", "====", "a b.c.d", "\xff.\xff.\xff",
 	};
 	struct config config = make_config(AUTH_HS256, secret_file, NULL);
 	struct token_keys *keys = open_keys(&config);
@@ -734,9 +734,9 @@ START_TEST(test_signing_keys)
 	expect_refused(AUTH_ES256, p256.public_file, path, "No such file");
 	free(path);
 	/* A passphrase must not be asked for at the terminal. */
-	ck_assert_int_eq(PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_128_cbc(), "pass", 4, NULL,
-						       NULL),
-			 1);
+	ck_assert_int_eq(
+		PEM_write_bio_PKCS8PrivateKey(bio, key, EVP_aes_128_cbc(), "pass", 4, NULL, NULL),
+		1);
 	path = write_pem(bio, "locked", "key");
 	expect_refused(AUTH_ES256, p256.public_file, path, "without a passphrase");
 	free(path);
@@ -766,8 +766,7 @@ START_TEST(test_issue)
 	const struct userid user = {"anna"};
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
-		struct config config =
-			make_config(rows[i].algorithm, rows[i].key, rows[i].signing);
+		struct config config = make_config(rows[i].algorithm, rows[i].key, rows[i].signing);
 		struct token issued, again, seen;
 		struct token_keys *keys;
 		char *text, *next;
@@ -867,8 +866,9 @@ END_TEST
 
 START_TEST(test_known_text_is_judged_by_the_clock)
 {
-	static const char payload[] = "{\"sub\":\"7\",\"sid\":\"s\",\"name\":\"Zo\",\"iat\":1699999990,"
-				      "\"nbf\":1699999995,\"exp\":1700000100}";
+	static const char payload[] =
+		"{\"sub\":\"7\",\"sid\":\"s\",\"name\":\"Zo\",\"iat\":1699999990,"
+		"\"nbf\":1699999995,\"exp\":1700000100}";
 	struct config config = make_config(AUTH_HS256, secret_file, NULL);
 	struct token_keys *keys = open_keys(&config);
 	char *text = hs256_token(HS256_HEADER, payload);
@@ -924,10 +924,10 @@ START_TEST(test_more_tokens_than_are_kept)
 		for (int i = 1; i <= 2 * VERIFIED_MAX; i++) {
 			snprintf(id, sizeof id, "%d", i);
 			snprintf(payload, sizeof payload, "{\"sub\":\"%d\",\"exp\":1700000100}", i);
-			ck_assert_str_eq(expect(keys, hs256_token(HS256_HEADER, payload), NOW, OK,
-						payload)
-						 .user.text,
-					 id);
+			ck_assert_str_eq(
+				expect(keys, hs256_token(HS256_HEADER, payload), NOW, OK, payload)
+					.user.text,
+				id);
 		}
 	}
 	token_keys_free(keys);

@@ -11,8 +11,14 @@ static const struct row {
 	size_t len;
 	bool good, integer;
 } rows[] = {
-#define GOOD(text, integer) {text, sizeof(text) - 1, true, integer}
-#define BAD(text) {text, sizeof(text) - 1, false, false}
+#define GOOD(text, integer)                           \
+	{                                             \
+		text, sizeof(text) - 1, true, integer \
+	}
+#define BAD(text)                                    \
+	{                                            \
+		text, sizeof(text) - 1, false, false \
+	}
 	GOOD("1", true),
 	GOOD("7", true),
 	GOOD("1234567890", true),
