@@ -13,7 +13,7 @@
 /*
  * Prepares the process and *fcgx. From now on SIGTERM, SIGINT, SIGHUP and
  * SIGUSR1 end it between two requests, never in one: they are blocked, so call
- * this before any thread is made. False with errno: fd 0 is no socket to listen on.
+ * this before any thread is made. False with errno: fd 0 is not a listening socket.
  */
 bool accept_init(FCGX_Request *fcgx);
 

@@ -15,8 +15,8 @@
 #define PASSWORD_MAX 512 /* bytes; crypt(3) takes no more */
 
 /* A member of the body that is a string of 1..max bytes; borrowed from the body. */
-static struct problem take_text(struct request *request, const char *name, size_t max,
-				const char **text)
+static struct problem parse_text(struct request *request, const char *name, size_t max,
+				 const char **text)
 {
 	struct json_object *value = json_member(request->body, name);
 
@@ -38,7 +38,7 @@ struct attempt {
 
 /*
  * Counts the attempt as failed until it succeeds. The e-mail's letters count
- * as small ones, so that AlIcE@… is no fresh account to guess at.
+ * as small ones, so that AlIcE@… is not a fresh account to guess at.
  */
 static struct problem begin_attempt(struct request *request, const char *email,
 				    struct attempt *attempt)
@@ -134,10 +134,10 @@ struct problem auth_login(struct request *request)
 	const char *email, *password;
 	struct account account;
 	struct attempt attempt;
-	struct problem problem = take_text(request, "email", EMAIL_MAX, &email);
+	struct problem problem = parse_text(request, "email", EMAIL_MAX, &email);
 
 	if (problem.kind == PROBLEM_NONE)
-		problem = take_text(request, "password", PASSWORD_MAX, &password);
+		problem = parse_text(request, "password", PASSWORD_MAX, &password);
 	if (problem.kind == PROBLEM_NONE)
 		problem = begin_attempt(request, email, &attempt);
 	if (problem.kind == PROBLEM_NONE)
@@ -187,7 +187,7 @@ struct problem auth_ticket(struct request *request)
 }
 
 /* Reads ?all=true. */
-static bool take_all(struct request *request, bool *all)
+static bool parse_all(struct request *request, bool *all)
 {
 	char value[8];
 
@@ -203,7 +203,7 @@ static bool take_all(struct request *request, bool *all)
 	}
 }
 
-/* Counts as no activity: the session ends, it is not renewed first. */
+/* Does not count as activity: the session ends, it is not renewed first. */
 struct problem auth_logout(struct request *request)
 {
 	struct store_end end = {
@@ -215,7 +215,7 @@ struct problem auth_logout(struct request *request)
 	};
 	struct problem problem;
 
-	if (!take_all(request, &end.all))
+	if (!parse_all(request, &end.all))
 		return request_refuse(PROBLEM_BAD_PARAMETER, "\"all\" is true or false.");
 	store_put_end(request_pipeline(request), request->service->store, &end);
 	problem = request_ask(request, 1);

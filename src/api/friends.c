@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/snapshot.h"
 #include "base/alloc.h"
 #include "base/json.h"
 
@@ -48,29 +49,8 @@ struct problem friends_status(struct request *request)
 	list = xcalloc(friends.count, sizeof *list);
 	for (size_t i = 0; i < friends.count; i++)
 		list[i].id = &friends.list[i].user;
-	problem = status_answer(request, list, friends.count);
+	problem = snapshot_answer(request, list, friends.count);
 	free(list);
 	friends_free(&friends);
 	return problem;
-}
-
-struct problem friends_visible(struct request *request, struct friends *sorted)
-{
-	struct problem problem = request_done();
-
-	memset(sorted, 0, sizeof *sorted);
-	if (request->service->config->presence.visibility == VISIBLE_TO_FRIENDS)
-		problem = request_friends(request, sorted);
-	if (sorted->count > 0)
-		qsort(sorted->list, sorted->count, sizeof sorted->list[0], compare_ids);
-	return problem;
-}
-
-bool friends_can_see(const struct request *request, const struct friends *sorted,
-		     const struct userid *id)
-{
-	return request->service->config->presence.visibility == VISIBLE_TO_EVERYONE ||
-	       userid_equal(id, &request->token.user) ||
-	       (sorted->count > 0 && bsearch(id, sorted->list, sorted->count,
-					     sizeof sorted->list[0], compare_ids) != NULL);
 }

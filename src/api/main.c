@@ -1,6 +1,6 @@
 /*
  * presence-api: the REST worker. Options, configuration, then one of three
- * lives: a CGI program that serves one request, a FastCGI worker that serves
+ * modes: a CGI program that serves one request, a FastCGI worker that serves
  * one at a time until it is told to end or has served max_requests, or the
  * parent of such workers.
  */
@@ -223,7 +223,7 @@ static void fill_standard_fds(void)
 		close(fd);
 }
 
-/* Chooses the life. */
+/* Chooses the mode. */
 static int run(const struct config *config, const char *file)
 {
 	bool inherited = fd_is_listening(STDIN_FILENO);
@@ -232,8 +232,9 @@ static int run(const struct config *config, const char *file)
 	if (!inherited && getenv("GATEWAY_INTERFACE") != NULL)
 		return serve_cgi(config);
 	if (!inherited && config->api.listen[0] == '\0')
-		return refuse("standard input is no listening socket, [api] listen is not set, and "
-			      "this is no CGI request");
+		return refuse(
+			"standard input is not a listening socket, [api] listen is not set, and "
+			"this is not a CGI request");
 	status = workers_check(config, check_service);
 	if (status != 0)
 		return status;

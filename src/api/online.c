@@ -5,8 +5,8 @@
  * pieces of about COUNT. Either may be more than a page may hold, so a cursor
  * says where in a piece the next page starts:
  *
- *	N        the piece behind SSCAN's cursor N, from its beginning
- *	N:LAST   the same piece, its ids sorted as text, those behind LAST
+ *	N        the piece that SSCAN's cursor N leads to, from its beginning
+ *	N:LAST   the same piece, its ids sorted as text, those after LAST
  *
  * A user who is online all the while is on some page, unless Redis shrinks the
  * Set's table between two pages of one piece.
@@ -66,7 +66,7 @@ static bool parse_cursor(char *text, struct page *page)
 	return errno == 0;
 }
 
-static bool take_page(struct request *request, struct page *page)
+static bool parse_page(struct request *request, struct page *page)
 {
 	char limit[8], cursor[CURSOR_SIZE];
 	enum cgi_query has_limit, has_cursor;
@@ -84,8 +84,8 @@ static bool take_page(struct request *request, struct page *page)
 }
 
 /*
- * Appends one page of `count` ids: sorts them and takes up to the limit behind
- * page->last. `next` is SSCAN's cursor of the piece behind this one.
+ * Appends one page of `count` ids: sorts them and takes up to the limit after
+ * page->last. `next` is SSCAN's cursor of the piece after this one.
  */
 static void put_page(struct printbuf *out, const struct page *page, struct userid *ids,
 		     size_t count, const char *next)
@@ -93,7 +93,7 @@ static void put_page(struct printbuf *out, const struct page *page, struct useri
 	const struct userid *last = &page->last;
 	size_t put = 0, i = 0;
 
-	qsort(ids, count, sizeof *ids, compare_ids);
+	qsort(ids, count, sizeof *ids, userid_compare);
 	buf_puts(out, "{\"user_ids\":[");
 	for (; i < count && put < page->limit; i++) {
 		if (strcmp(ids[i].text, last->text) <= 0)
@@ -127,7 +127,7 @@ static bool put_scanned(struct printbuf *out, const struct page *page, const red
 	for (size_t i = 0; i < members->elements; i++) {
 		const redisReply *member = members->element[i];
 
-		/* What somebody else put into the Set and is no user id is passed over. */
+		/* What somebody else put into the Set and is not a user id is passed over. */
 		if (member->type == REDIS_REPLY_STRING &&
 		    userid_parse(member->str, member->len, &ids[count]))
 			count++;
@@ -205,7 +205,7 @@ struct problem online_page(struct request *request)
 {
 	struct page page;
 
-	if (!take_page(request, &page))
+	if (!parse_page(request, &page))
 		return request_refuse(PROBLEM_BAD_PARAMETER,
 				      "\"limit\" is a number from 1 to 10000, \"cursor\" what the "
 				      "page before gave.");

@@ -73,8 +73,8 @@ static struct problem read_body(struct request *request, const struct transport 
 	return request_done();
 }
 
-static struct problem take_body(struct request *request, const struct transport *transport,
-				unsigned flags)
+static struct problem parse_body(struct request *request, const struct transport *transport,
+				 unsigned flags)
 {
 	const struct printbuf *body = request->service->body;
 	struct problem problem = read_body(request, transport);
@@ -95,7 +95,7 @@ static struct problem take_body(struct request *request, const struct transport 
 	return request_refuse(PROBLEM_BAD_JSON, request->detail);
 }
 
-static bool take_id(struct request *request, const struct route_match *match)
+static bool parse_id(struct request *request, const struct route_match *match)
 {
 	char id[3 * USERID_MAX + 1]; /* every byte may come as %XX */
 
@@ -124,11 +124,11 @@ static struct problem run_route(struct request *request, const struct route_matc
 
 	if ((route->flags & ROUTE_OPEN) == 0)
 		problem = authenticate(request);
-	if (problem.kind == PROBLEM_NONE && match->id != NULL && !take_id(request, match))
-		problem = request_refuse(PROBLEM_BAD_ID, "The path's last part is no user id.");
+	if (problem.kind == PROBLEM_NONE && match->id != NULL && !parse_id(request, match))
+		problem = request_refuse(PROBLEM_BAD_ID, "The path's last part is not a user id.");
 	if (problem.kind == PROBLEM_NONE &&
 	    (route->flags & (ROUTE_BODY | ROUTE_BODY_OPTIONAL)) != 0)
-		problem = take_body(request, transport, route->flags);
+		problem = parse_body(request, transport, route->flags);
 	return problem.kind == PROBLEM_NONE ? route->handler(request) : problem;
 }
 
@@ -227,7 +227,7 @@ struct problem request_ask(struct request *request, size_t count)
 	drop_replies(request);
 	if (!blocking_run(service->redis, service->pipeline, count, replies)) {
 		free(replies);
-		service_complain(service, blocking_error(service->redis));
+		service_log_redis_error(service, blocking_error(service->redis));
 		return request_refuse(PROBLEM_REDIS_UNAVAILABLE,
 				      "Redis did not do what this call needs; try again shortly.");
 	}
@@ -269,7 +269,7 @@ struct problem request_ask_touched(struct request *request, size_t count)
 
 struct problem request_bad_reply(struct request *request)
 {
-	service_complain(request->service, "a reply is not of the kind that was expected");
+	service_log_redis_error(request->service, "a reply is not of the kind that was expected");
 	return request_refuse(PROBLEM_REDIS_UNAVAILABLE, "Redis answered something unexpected.");
 }
 

@@ -62,7 +62,7 @@ struct problem request_ask(struct request *request, size_t count);
 
 /*
  * The same for an authenticated request, which counts as activity: the touch of
- * the token's session is replies[0], `count` the commands behind it. The
+ * the token's session is replies[0], `count` the commands after it. The
  * commands run also when the touch says that the token is revoked, so they may
  * only read, or must look for the token's session themselves.
  */

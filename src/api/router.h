@@ -20,7 +20,7 @@ enum route_flag {
 
 struct route {
 	const char *method;
-	const char *path; /* behind http.base; one segment may be "{id}" */
+	const char *path; /* after http.base; one segment may be "{id}" */
 	route_handler *handler;
 	unsigned flags; /* enum route_flag */
 };

@@ -6,14 +6,14 @@
 #include "base/log.h"
 #include "base/times.h"
 
-#define COMPLAIN_EVERY 1000 /* ms */
+#define REDIS_LOG_EVERY 1000 /* ms */
 
 struct service *service_open(const struct config *config, char *err, size_t errsize)
 {
 	struct service *service = xcalloc(1, sizeof *service);
 
 	service->config = config;
-	service->complained_ms = -COMPLAIN_EVERY;
+	service->redis_logged_ms = -REDIS_LOG_EVERY;
 	service->keys = token_keys_open(config, err, errsize);
 	if (service->keys != NULL)
 		service->directory = directory_open(config, 1, err, errsize);
@@ -46,12 +46,12 @@ void service_free(struct service *service)
 	free(service);
 }
 
-void service_complain(struct service *service, const char *why)
+void service_log_redis_error(struct service *service, const char *why)
 {
 	int64_t now = times_mono_ms();
 
-	if (now - service->complained_ms < COMPLAIN_EVERY)
+	if (now - service->redis_logged_ms < REDIS_LOG_EVERY)
 		return;
-	service->complained_ms = now;
+	service->redis_logged_ms = now;
 	log_error("Redis: %s", why);
 }

@@ -20,19 +20,19 @@ struct service {
 	struct store *store;
 	struct blocking *redis;
 	struct printbuf *body, *pipeline, *answer, *fields, *out; /* reused by every request */
-	int64_t complained_ms; /* when Redis' silence was logged last, monotonic */
+	int64_t redis_logged_ms; /* when Redis' silence was logged last, monotonic */
 	bool ending; /* the worker ends after the request it serves */
 };
 
 /*
  * Opens what the configuration names. Redis is connected with the first
  * request. NULL with a sentence in err. The configuration must outlive it.
- * Starts threads: call it in the process that serves, behind the last fork.
+ * Starts threads: call it in the process that serves, after the last fork.
  */
 struct service *service_open(const struct config *config, char *err, size_t errsize);
 void service_free(struct service *service);
 
 /* Logs why Redis failed, about one line per second whatever the number of requests. */
-void service_complain(struct service *service, const char *why);
+void service_log_redis_error(struct service *service, const char *why);
 
 #endif

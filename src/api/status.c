@@ -4,99 +4,28 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/snapshot.h"
+#include "api/visibility.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "store/keys.h"
 #include "store/resp.h"
-#include "store/status.h"
 
-#define MGET_USERS 1000 /* users in one MGET: bounds how long Redis is busy with it */
 #define WEBSOCKET_MAX 128 /* bytes of a websocket_session */
-
-/* --- snapshots ------------------------------------------------------------------------------- */
-
-/* Appends MGETs for those of the list who are not hidden; returns how many commands that are. */
-static size_t put_mgets(struct printbuf *out, const char *prefix, const struct watched *list,
-			size_t count)
-{
-	size_t visible = 0, done = 0;
-
-	for (size_t i = 0; i < count; i++)
-		visible += !list[i].hidden;
-	for (size_t i = 0; i < count; i++) {
-		if (list[i].hidden)
-			continue;
-		if (done % MGET_USERS == 0)
-			status_put_mget(out, visible - done < MGET_USERS
-						     ? (unsigned)(visible - done)
-						     : MGET_USERS);
-		status_put_keys(out, prefix, list[i].id);
-		done++;
-	}
-	return (visible + MGET_USERS - 1) / MGET_USERS;
-}
-
-/* One's own STATUS tells which session the token stands for. */
-static const char *own_session(const struct request *request, const struct userid *id)
-{
-	return userid_equal(id, &request->token.user) ? request->token.session_id : NULL;
-}
-
-/* Appends the STATUS of one user; *visible counts those that the MGETs were about. */
-static bool put_status(struct request *request, const struct watched *watched, size_t *visible)
-{
-	struct status status = {.online = false};
-
-	if (!watched->hidden) {
-		const redisReply *reply = request->replies[1 + *visible / MGET_USERS];
-
-		if (!status_read(reply, *visible % MGET_USERS, &status))
-			return false;
-		++*visible;
-	}
-	status_put_json(request->answer, watched->id, &status, own_session(request, watched->id));
-	return true;
-}
-
-static struct problem ask_snapshot(struct request *request, const struct watched *list,
-				   size_t count)
-{
-	struct printbuf *pipeline = request_touch(request, "activity");
-	size_t mgets = put_mgets(pipeline, store_prefix(request->service->store), list, count);
-
-	return request_ask_touched(request, mgets);
-}
-
-struct problem status_answer(struct request *request, const struct watched *list, size_t count)
-{
-	struct problem problem = ask_snapshot(request, list, count);
-	size_t visible = 0;
-
-	if (problem.kind != PROBLEM_NONE)
-		return problem;
-	buf_puts(request->answer, "{");
-	for (size_t i = 0; i < count; i++) {
-		status_put_name(request->answer, list[i].id);
-		if (!put_status(request, &list[i], &visible))
-			return request_bad_reply(request);
-	}
-	buf_puts(request->answer, "}");
-	return request_done();
-}
 
 struct problem status_user(struct request *request)
 {
 	struct watched watched = {.id = &request->id};
 	struct friends friends;
-	struct problem problem = friends_visible(request, &friends);
+	struct problem problem = visibility_load(request, &friends);
 	size_t visible = 0;
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	watched.hidden = !friends_can_see(request, &friends, &request->id);
+	watched.hidden = !visibility_allows(request, &friends, &request->id);
 	friends_free(&friends);
-	problem = ask_snapshot(request, &watched, 1);
-	if (problem.kind == PROBLEM_NONE && !put_status(request, &watched, &visible))
+	problem = snapshot_ask(request, &watched, 1);
+	if (problem.kind == PROBLEM_NONE && !snapshot_put_status(request, &watched, &visible))
 		return request_bad_reply(request);
 	return problem;
 }
@@ -108,7 +37,7 @@ static size_t make_distinct(struct userid *ids, size_t count)
 {
 	size_t kept = 0;
 
-	qsort(ids, count, sizeof *ids, compare_ids);
+	qsort(ids, count, sizeof *ids, userid_compare);
 	for (size_t i = 0; i < count; i++) {
 		if (kept == 0 || !userid_equal(&ids[kept - 1], &ids[i]))
 			ids[kept++] = ids[i];
@@ -117,7 +46,7 @@ static size_t make_distinct(struct userid *ids, size_t count)
 }
 
 /* Reads {"user_ids":[...]} into *ids, which the caller frees also after a refusal. */
-static struct problem take_ids(struct request *request, struct userid **ids, size_t *count)
+static struct problem parse_ids(struct request *request, struct userid **ids, size_t *count)
 {
 	struct json_object *list = json_member(request->body, "user_ids");
 	size_t max = (size_t)request->service->config->presence.max_batch;
@@ -134,7 +63,7 @@ static struct problem take_ids(struct request *request, struct userid **ids, siz
 	for (size_t i = 0; i < *count; i++) {
 		if (userid_from_json(json_object_array_get_idx(list, i), &(*ids)[i]))
 			continue;
-		snprintf(request->detail, sizeof request->detail, "user_ids[%zu] is no user id.",
+		snprintf(request->detail, sizeof request->detail, "user_ids[%zu] is not a user id.",
 			 i);
 		return request_refuse(PROBLEM_BAD_ID, request->detail);
 	}
@@ -146,16 +75,16 @@ static struct problem answer_users(struct request *request, const struct userid 
 {
 	struct watched *list;
 	struct friends friends;
-	struct problem problem = friends_visible(request, &friends);
+	struct problem problem = visibility_load(request, &friends);
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	list = xcalloc(count, sizeof *list);
 	for (size_t i = 0; i < count; i++) {
 		list[i].id = &ids[i];
-		list[i].hidden = !friends_can_see(request, &friends, &ids[i]);
+		list[i].hidden = !visibility_allows(request, &friends, &ids[i]);
 	}
-	problem = status_answer(request, list, count);
+	problem = snapshot_answer(request, list, count);
 	free(list);
 	friends_free(&friends);
 	return problem;
@@ -165,7 +94,7 @@ struct problem status_users(struct request *request)
 {
 	struct userid *ids = NULL;
 	size_t count;
-	struct problem problem = take_ids(request, &ids, &count);
+	struct problem problem = parse_ids(request, &ids, &count);
 
 	if (problem.kind == PROBLEM_NONE)
 		problem = answer_users(request, ids, count);

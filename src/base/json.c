@@ -176,7 +176,7 @@ struct json_object *json_parse_object(const char *text, size_t len, const char *
 	else if (!json_object_is_type(object, json_type_object))
 		*why = "not a JSON object";
 	else if (!is_blank(text + parsed, text + len))
-		*why = "text behind the JSON object";
+		*why = "text after the JSON object";
 	else
 		return object;
 	json_object_put(object);

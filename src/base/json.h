@@ -13,7 +13,7 @@
 
 /*
  * Parses exactly one JSON object in len bytes: valid UTF-8, at most
- * JSON_DEPTH_MAX deep, nothing behind it but white space. The caller releases
+ * JSON_DEPTH_MAX deep, nothing after it but white space. The caller releases
  * the result with json_object_put(). NULL on error, with a sentence in *why.
  * What json-c lets through and we refuse: NaN and Infinity, single quotes, raw
  * control characters in strings, \u0000, other words. Of duplicate keys the last wins.

@@ -35,6 +35,12 @@ static inline bool userid_equal(const struct userid *a, const struct userid *b)
 	return strcmp(a->text, b->text) == 0;
 }
 
+/* By text, for qsort(3) and bsearch(3) over user ids, or structs that begin with one. */
+static inline int userid_compare(const void *a, const void *b)
+{
+	return strcmp(((const struct userid *)a)->text, ((const struct userid *)b)->text);
+}
+
 /* Appends the id as a JSON value: 7 or "anna". */
 void userid_put_json(struct printbuf *buf, const struct userid *id);
 
