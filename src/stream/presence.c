@@ -467,7 +467,7 @@ static void finish_snapshot(struct stream *stream)
 
 	buf_puts(stream->initial, "}");
 	buf_reset(text);
-	sse_put(text, "initial", stream->initial->buf, buf_len(stream->initial));
+	events_put(text, "initial", stream->initial->buf, buf_len(stream->initial));
 	frame = frame_new(text->buf, buf_len(text));
 	stream_send(stream, frame);
 	frame_unref(frame);
@@ -699,7 +699,7 @@ static void on_status_message(struct server *server, const struct topic *topic, 
 			 topic->channel, MESSAGE_MAX);
 		return;
 	}
-	frame = sse_frame("status_change", text, len);
+	frame = events_frame("status_change", text, len);
 	for (uint32_t place = 0; place < topic->subscribers.count; place++)
 		stream_deliver(stream_of(hub_subscriber_at(&server->hub, topic, place)), frame);
 	frame_unref(frame);
@@ -839,7 +839,7 @@ static void on_down(void *arg)
 {
 	struct server *server = arg;
 	static const char data[] = "{\"reason\":\"redis_unavailable\"}";
-	struct frame *degraded = sse_frame("degraded", data, sizeof data - 1);
+	struct frame *degraded = events_frame("degraded", data, sizeof data - 1);
 	struct stream *stream;
 
 	hub_unsubscribed(&server->hub);

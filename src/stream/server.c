@@ -171,7 +171,7 @@ static void set_padding(struct server *server)
 	size_t len = (size_t)server->config->stream.padding;
 
 	frame_unref(server->padding);
-	server->padding = len > 0 ? sse_padding(len) : NULL;
+	server->padding = len > 0 ? events_padding(len) : NULL;
 }
 
 /* --- reloading ------------------------------------------------------------------------------- */

@@ -18,9 +18,10 @@
 #include "base/config.h"
 #include "directory/directory.h"
 #include "store/store.h"
-#include "stream/frame.h"
+#include "stream/events.h"
 #include "stream/hub.h"
 #include "stream/link.h"
+#include "stream/outbox.h"
 #include "stream/slots.h"
 
 #define SERVER_SIGNALS 3

@@ -331,7 +331,7 @@ void stream_end(struct stream *stream, const char *reason)
 		outbox_drop_unsent(&stream->outbox);
 	snprintf(data, sizeof data, "{\"reason\":\"%s\"}", reason);
 	buf_reset(text);
-	sse_put(text, "bye", data, strlen(data));
+	events_put(text, "bye", data, strlen(data));
 	send_text(stream, text);
 	finish(stream);
 }
@@ -508,7 +508,7 @@ static void put_connected(struct printbuf *text, const struct stream *stream)
 	buf_putf(text, "retry: %d\n",
 		 config->stream.retry_ms / 2 +
 			 (int)random_below((unsigned)config->stream.retry_ms + 1));
-	sse_put(text, "connected", data->buf, buf_len(data));
+	events_put(text, "connected", data->buf, buf_len(data));
 	printbuf_free(data);
 }
 
@@ -527,7 +527,7 @@ void stream_open(struct stream *stream)
 	put_connected(text, stream);
 	stream->degraded = !link_is_up(stream->server->link);
 	if (stream->degraded)
-		sse_put(text, "degraded", degraded, sizeof degraded - 1);
+		events_put(text, "degraded", degraded, sizeof degraded - 1);
 	send_text(stream, text);
 	stream->phase = PHASE_OPEN;
 	/* A little early rather than alone: what is due together is one call of the script. */
@@ -553,7 +553,7 @@ static struct frame *heartbeat_frame(struct server *server)
 	frame_unref(server->heartbeat);
 	times_format(second, when);
 	snprintf(data, sizeof data, "{\"time\":\"%s\"}", when);
-	server->heartbeat = sse_frame("heartbeat", data, strlen(data));
+	server->heartbeat = events_frame("heartbeat", data, strlen(data));
 	server->heartbeat_second = second;
 	return server->heartbeat;
 }

@@ -18,7 +18,7 @@
 #include "store/resp.h"
 #include "store/store.h"
 #include "stream/fcgi.h"
-#include "stream/frame.h"
+#include "stream/events.h"
 #include "streams.h"
 
 #define PATH "/api/presence/stream"
@@ -163,7 +163,7 @@ static void put_message(struct printbuf *out, const struct load *load, unsigned 
 			 "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n%s",
 			 user, len, text);
 	} else if (load->mode == MODE_BARE) {
-		struct frame *frame = sse_frame("status_change", text, (size_t)len);
+		struct frame *frame = events_frame("status_change", text, (size_t)len);
 
 		buf_put(out, frame->records, frame->len);
 		frame_unref(frame);

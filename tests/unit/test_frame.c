@@ -1,241 +1,56 @@
-/* Frames are shared and counted; an outbox sends them in order, whole, whatever the socket takes. */
+/* Frames are whole FastCGI records, shared and counted. */
 #include "unit.h"
-
-#include <fcntl.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "base/alloc.h"
 #include "stream/fcgi.h"
 #include "stream/frame.h"
 
-static int sockets[2];
-
-static void setup(void)
+START_TEST(a_frame_is_its_data_in_records_of_at_most_65535_bytes)
 {
-	int small = 4096;
-
-	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, sockets), 0);
-	setsockopt(sockets[0], SOL_SOCKET, SO_SNDBUF, &small, sizeof small);
-}
-
-static void teardown(void)
-{
-	close(sockets[0]);
-	close(sockets[1]);
-}
-
-/* Reads what is there; returns how many bytes that were. */
-static size_t drain(struct printbuf *into)
-{
-	char data[1 << 16];
-	ssize_t len;
-	size_t total = 0;
-
-	while ((len = read(sockets[1], data, sizeof data)) > 0) {
-		buf_put(into, data, (size_t)len);
-		total += (size_t)len;
-	}
-	return total;
-}
-
-/* The contents of the FCGI_STDOUT records in `bytes`, which all carry `id`. */
-static struct printbuf *contents(const struct printbuf *bytes, uint16_t id)
-{
-	struct printbuf *out = buf_new();
-	const uint8_t *at = (const uint8_t *)bytes->buf, *end = at + buf_len(bytes);
-
-	while (at < end) {
-		size_t len = (size_t)at[4] << 8 | at[5];
-
-		ck_assert_int_ge(end - at, 8);
-		ck_assert_uint_eq((unsigned)at[2] << 8 | at[3], id);
-		buf_put(out, at + 8, len);
-		at += 8 + len + at[6];
-	}
-	ck_assert_ptr_eq(at, end);
-	return out;
-}
-
-START_TEST(an_event_is_one_name_one_data_line_and_a_blank_one)
-{
-	struct printbuf *out = buf_new();
-
-	sse_put(out, "heartbeat", "{\"time\":1}", 10);
-	ck_assert_str_eq(out->buf, "event: heartbeat\ndata: {\"time\":1}\n\n");
-	printbuf_free(out);
-}
-END_TEST
-
-START_TEST(padding_is_a_comment_of_its_length)
-{
-	static const size_t lengths[] = {3, 4, 65535, 65536, 262144};
+	static const size_t lengths[] = {1, 127, 128, 65535, 65536, 131071};
 
 	for (size_t i = 0; i < UNIT_COUNT(lengths); i++) {
-		struct frame *frame = sse_padding(lengths[i]);
-		struct outbox outbox = {0};
-		struct printbuf *bytes = buf_new(), *text;
-		bool progress;
+		char *data = xcalloc(1, lengths[i]);
+		struct frame *frame = frame_new(data, lengths[i]);
+		struct printbuf *records = buf_new();
 
-		outbox_push(&outbox, frame);
-		ck_assert_uint_eq(outbox_left_of_first(&outbox, frame), frame->len);
-		ck_assert_uint_eq(outbox_left_of_first(&outbox, NULL), 0);
-		while (outbox_send(&outbox, sockets[0], 1, &progress) == OUTBOX_BLOCKED) {
-			drain(bytes);
-			ck_assert_uint_eq(outbox_left_of_first(&outbox, frame), outbox.bytes);
-		}
-		ck_assert_uint_eq(outbox_left_of_first(&outbox, frame), 0);
-		drain(bytes);
-		text = contents(bytes, 1);
-		ck_assert_uint_eq(buf_len(text), lengths[i]);
-		ck_assert_int_eq(text->buf[0], ':');
-		ck_assert_uint_eq(strspn(text->buf + 1, " "), lengths[i] - 3);
-		ck_assert_str_eq(text->buf + lengths[i] - 2, "\n\n");
-		printbuf_free(text);
-		printbuf_free(bytes);
+		fcgi_put_stdout(records, 0, data, lengths[i]);
+		ck_assert(frame->shared);
+		ck_assert_uint_eq(frame->len, buf_len(records));
+		ck_assert_mem_eq(frame->records, records->buf, frame->len);
 		frame_unref(frame);
+		printbuf_free(records);
+		free(data);
 	}
 }
 END_TEST
 
-START_TEST(a_shared_frame_carries_each_streams_id)
+START_TEST(made_records_stay_as_they_are)
 {
-	static const uint16_t ids[] = {1, 513, 65535};
-	struct frame *frame = sse_frame("e", "x", 1);
-
-	for (size_t i = 0; i < UNIT_COUNT(ids); i++) {
-		struct outbox outbox = {0};
-		struct printbuf *bytes = buf_new(), *text;
-		bool progress;
-
-		outbox_push(&outbox, frame);
-		ck_assert_int_eq(outbox_send(&outbox, sockets[0], ids[i], &progress), OUTBOX_EMPTY);
-		ck_assert(progress);
-		drain(bytes);
-		text = contents(bytes, ids[i]);
-		ck_assert_str_eq(text->buf, "event: e\ndata: x\n\n");
-		printbuf_free(text);
-		printbuf_free(bytes);
-	}
-	ck_assert_uint_eq(frame->references, 1);
-	frame_unref(frame);
-}
-END_TEST
-
-START_TEST(made_records_are_sent_as_they_are)
-{
-	struct printbuf *end = buf_new(), *bytes = buf_new();
-	struct outbox outbox = {0};
+	struct printbuf *end = buf_new();
 	struct frame *frame;
-	bool progress;
 
 	fcgi_put_end(end, 7);
 	frame = frame_of_records(end->buf, buf_len(end));
-	outbox_push(&outbox, frame);
+	ck_assert(!frame->shared);
+	ck_assert_uint_eq(frame->len, buf_len(end));
+	ck_assert_mem_eq(frame->records, end->buf, frame->len);
 	frame_unref(frame);
-	outbox_send(&outbox, sockets[0], 9, &progress);
-	drain(bytes);
-	ck_assert_uint_eq(buf_len(bytes), buf_len(end));
-	ck_assert_mem_eq(bytes->buf, end->buf, buf_len(end));
 	printbuf_free(end);
-	printbuf_free(bytes);
 }
 END_TEST
 
-START_TEST(what_a_slow_socket_gets_is_whole_and_in_order)
+START_TEST(a_frame_lives_as_long_as_its_last_reference)
 {
-	enum { FRAMES = 300 };
-	struct printbuf *expected = buf_new(), *bytes = buf_new(), *text;
-	struct outbox outbox = {0};
-	enum outbox_result result;
-	bool progress, was_blocked = false;
+	struct frame *frame = frame_new("x", 1);
 
-	for (int i = 0; i < FRAMES; i++) {
-		char data[400];
-		struct frame *frame;
-
-		memset(data, 'a' + i % 26, sizeof data);
-		frame = sse_frame("n", data, (size_t)(1 + i * 7 % 399));
-		sse_put(expected, "n", data, (size_t)(1 + i * 7 % 399));
-		outbox_push(&outbox, frame);
-		frame_unref(frame);
-	}
-	while ((result = outbox_send(&outbox, sockets[0], 3, &progress)) == OUTBOX_BLOCKED) {
-		was_blocked = true;
-		ck_assert_msg(drain(bytes) > 0, "blocked although the socket is empty");
-	}
-	ck_assert_int_eq(result, OUTBOX_EMPTY);
-	ck_assert_msg(was_blocked, "the socket took everything: the test shows nothing");
-	drain(bytes);
-	text = contents(bytes, 3);
-	ck_assert_uint_eq(buf_len(text), buf_len(expected));
-	ck_assert_mem_eq(text->buf, expected->buf, buf_len(expected));
-	ck_assert_uint_eq(outbox.bytes, 0);
-	ck_assert_ptr_null(outbox.many);
-	printbuf_free(text);
-	printbuf_free(bytes);
-	printbuf_free(expected);
-}
-END_TEST
-
-START_TEST(dropping_keeps_the_frame_that_has_begun)
-{
-	struct printbuf *bytes = buf_new(), *text;
-	struct outbox outbox = {0};
-	char *large = xcalloc(1, 60000);
-	struct frame *first, *second = sse_frame("second", "2", 1);
-	bool progress;
-
-	memset(large, 'x', 60000);
-	first = sse_frame("first", large, 60000);
-	outbox_push(&outbox, first);
-	outbox_push(&outbox, second);
-	ck_assert_int_eq(outbox_send(&outbox, sockets[0], 1, &progress), OUTBOX_BLOCKED);
-	outbox_drop_unsent(&outbox);
-	ck_assert_uint_eq(outbox.count, 1);
-	ck_assert_uint_eq(second->references, 1);
-	do
-		drain(bytes);
-	while (outbox_send(&outbox, sockets[0], 1, &progress) == OUTBOX_BLOCKED);
-	drain(bytes);
-	text = contents(bytes, 1);
-	ck_assert_uint_eq(buf_len(text), strlen("event: first\ndata: \n\n") + 60000);
-	printbuf_free(text);
-	printbuf_free(bytes);
-	frame_unref(first);
-	frame_unref(second);
-	free(large);
-}
-END_TEST
-
-START_TEST(dropping_before_anything_was_sent_empties_the_outbox)
-{
-	struct outbox outbox = {0};
-	struct frame *frame = sse_frame("e", "x", 1);
-
-	for (int i = 0; i < 10; i++)
-		outbox_push(&outbox, frame);
-	outbox_drop_unsent(&outbox);
-	ck_assert_uint_eq(outbox.count, 0);
-	ck_assert_uint_eq(outbox.bytes, 0);
+	ck_assert_uint_eq(frame->references, 1);
+	ck_assert_ptr_eq(frame_ref(frame), frame);
+	ck_assert_uint_eq(frame->references, 2);
+	frame_unref(frame);
 	ck_assert_uint_eq(frame->references, 1);
 	frame_unref(frame);
-}
-END_TEST
-
-START_TEST(a_closed_socket_is_an_error)
-{
-	struct outbox outbox = {0};
-	struct frame *frame = sse_frame("e", "x", 1);
-	bool progress;
-
-	close(sockets[1]);
-	outbox_push(&outbox, frame);
-	frame_unref(frame);
-	ck_assert_int_eq(outbox_send(&outbox, sockets[0], 1, &progress), OUTBOX_ERROR);
-	ck_assert(!progress);
-	outbox_clear(&outbox);
-	sockets[1] = dup(sockets[0]);
+	frame_unref(NULL);
 }
 END_TEST
 
@@ -244,15 +59,9 @@ int main(void)
 	Suite *suite = suite_create("frame");
 	TCase *tcase = tcase_create("frame");
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, an_event_is_one_name_one_data_line_and_a_blank_one);
-	tcase_add_test(tcase, padding_is_a_comment_of_its_length);
-	tcase_add_test(tcase, a_shared_frame_carries_each_streams_id);
-	tcase_add_test(tcase, made_records_are_sent_as_they_are);
-	tcase_add_test(tcase, what_a_slow_socket_gets_is_whole_and_in_order);
-	tcase_add_test(tcase, dropping_keeps_the_frame_that_has_begun);
-	tcase_add_test(tcase, dropping_before_anything_was_sent_empties_the_outbox);
-	tcase_add_test(tcase, a_closed_socket_is_an_error);
+	tcase_add_test(tcase, a_frame_is_its_data_in_records_of_at_most_65535_bytes);
+	tcase_add_test(tcase, made_records_stay_as_they_are);
+	tcase_add_test(tcase, a_frame_lives_as_long_as_its_last_reference);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
 }
