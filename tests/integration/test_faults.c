@@ -2,7 +2,6 @@
 #include "harness.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,52 +20,12 @@
 
 /* --- a peer that breaks the protocol ------------------------------------------------------ */
 
-/* Sends what goes, whatever the other side thinks of it. */
-static void send_bytes(int fd, const void *data, size_t len)
-{
-	const char *at = data;
-
-	while (len > 0) {
-		ssize_t done = send(fd, at, len, MSG_NOSIGNAL);
-
-		if (done < 0 && errno == EAGAIN) {
-			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 1000);
-			continue;
-		}
-		if (done <= 0)
-			return;
-		at += done;
-		len -= (size_t)done;
-	}
-}
-
 static int connect_streamd(struct stack *stack)
 {
 	int fd = wire_connect(streamd_socket(stack, 0));
 
 	ck_assert_msg(fd >= 0, "cannot connect to streamd: %s", strerror(errno));
 	return fd;
-}
-
-/* Reads until `want` bytes are there (0: until the end); false when they do not come. */
-static bool read_bytes(int fd, struct printbuf *in, size_t want, int ms)
-{
-	int64_t end = now_ms() + patience(ms);
-	char piece[4096];
-
-	while (want == 0 || buf_len(in) < want) {
-		int left = (int)(end - now_ms());
-		ssize_t got;
-
-		if (left < 0 || poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, left) <= 0)
-			return false;
-		got = read(fd, piece, sizeof piece);
-		if (got == 0 || (got < 0 && errno == ECONNRESET))
-			return want == 0;
-		if (got > 0)
-			buf_put(in, piece, (size_t)got);
-	}
-	return true;
 }
 
 /* The same process still serves, and at once. */
@@ -88,8 +47,8 @@ static void check_closed(struct stack *stack, const struct printbuf *bytes, cons
 	struct printbuf *in = buf_new();
 	int fd = connect_streamd(stack);
 
-	send_bytes(fd, bytes->buf, buf_len(bytes));
-	ck_assert_msg(read_bytes(fd, in, 0, 5000), "%s: the connection is not closed", what);
+	wire_send(fd, bytes->buf, buf_len(bytes));
+	ck_assert_msg(wire_read(fd, in, 0, 5000), "%s: the connection is not closed", what);
 	ck_assert_msg(strstr(in->buf, "text/event-stream") == NULL, "%s: a stream began", what);
 	close(fd);
 	printbuf_free(in);
@@ -104,7 +63,7 @@ START_TEST(a_request_cut_off_anywhere_harms_nobody)
 	for (size_t len = 0; len < buf_len(request); len++) {
 		int fd = connect_streamd(stack);
 
-		send_bytes(fd, request->buf, len);
+		wire_send(fd, request->buf, len);
 		close(fd);
 	}
 	check_serves(stack);
@@ -120,8 +79,8 @@ START_TEST(a_request_may_come_byte_by_byte)
 
 	wire_stream_request(request, STREAM, token_for(stack, "1"));
 	for (size_t i = 0; i < buf_len(request); i++)
-		send_bytes(fd, request->buf + i, 1);
-	ck_assert(read_bytes(fd, in, 200, 5000));
+		wire_send(fd, request->buf + i, 1);
+	ck_assert(wire_read(fd, in, 200, 5000));
 	ck_assert_int_eq((unsigned char)in->buf[1], FCGI_STDOUT);
 	ck_assert(memmem(in->buf, buf_len(in), "text/event-stream", 17) != NULL);
 	close(fd);
@@ -181,21 +140,21 @@ START_TEST(management_records_are_answered)
 	for (int i = 0; i < 8; i++)
 		wire_pair(names, FCGI_MAX_CONNS, "");
 	wire_record(bytes, FCGI_GET_VALUES, 0, names->buf, buf_len(names));
-	send_bytes(fd, bytes->buf, buf_len(bytes));
-	ck_assert(read_bytes(fd, in, 8, 3000));
+	wire_send(fd, bytes->buf, buf_len(bytes));
+	ck_assert(wire_read(fd, in, 8, 3000));
 	ck_assert_int_eq((unsigned char)in->buf[1], FCGI_GET_VALUES_RESULT);
-	ck_assert(read_bytes(
-		fd, in,
-		8 + (size_t)((unsigned char)in->buf[4] << 8 | (unsigned char)in->buf[5]) +
-			(unsigned char)in->buf[6],
-		3000));
+	ck_assert(
+		wire_read(fd, in,
+			  8 + (size_t)((unsigned char)in->buf[4] << 8 | (unsigned char)in->buf[5]) +
+				  (unsigned char)in->buf[6],
+			  3000));
 	ck_assert(memmem(in->buf, buf_len(in), FCGI_MAX_CONNS, strlen(FCGI_MAX_CONNS)) != NULL);
 
 	buf_reset(bytes);
 	buf_reset(in);
 	wire_record(bytes, 77, 0, "what", 4);
-	send_bytes(fd, bytes->buf, buf_len(bytes));
-	ck_assert(read_bytes(fd, in, 16, 3000));
+	wire_send(fd, bytes->buf, buf_len(bytes));
+	ck_assert(wire_read(fd, in, 16, 3000));
 	ck_assert_int_eq((unsigned char)in->buf[1], FCGI_UNKNOWN_TYPE);
 	ck_assert_int_eq((unsigned char)in->buf[8], 77);
 	close(fd);
@@ -222,7 +181,7 @@ static void check_end_request(int fd, unsigned id, unsigned status)
 {
 	struct printbuf *in = buf_new();
 
-	ck_assert(read_bytes(fd, in, 16, 3000));
+	ck_assert(wire_read(fd, in, 16, 3000));
 	ck_assert_int_eq((unsigned char)in->buf[1], FCGI_END_REQUEST);
 	ck_assert_int_eq((unsigned char)in->buf[3], id);
 	ck_assert_int_eq((unsigned char)in->buf[12], status);
@@ -236,7 +195,7 @@ START_TEST(another_role_is_refused)
 	int fd = connect_streamd(stack);
 
 	wire_begin(bytes, 1, FCGI_AUTHORIZER, FCGI_KEEP_CONN);
-	send_bytes(fd, bytes->buf, buf_len(bytes));
+	wire_send(fd, bytes->buf, buf_len(bytes));
 	check_end_request(fd, 1, FCGI_UNKNOWN_ROLE);
 	close(fd);
 	check_serves(stack);
@@ -252,7 +211,7 @@ START_TEST(a_second_request_on_a_connection_is_refused)
 
 	wire_begin(bytes, 1, FCGI_RESPONDER, 0);
 	wire_begin(bytes, 2, FCGI_RESPONDER, 0);
-	send_bytes(fd, bytes->buf, buf_len(bytes));
+	wire_send(fd, bytes->buf, buf_len(bytes));
 	check_end_request(fd, 2, FCGI_CANT_MPX_CONN);
 	close(fd);
 	buf_reset(bytes);
@@ -282,8 +241,8 @@ START_TEST(a_request_without_method_or_uri_gets_no_stream)
 			wire_record(bytes, FCGI_PARAMS, 1, params->buf, buf_len(params));
 		wire_record(bytes, FCGI_PARAMS, 1, NULL, 0);
 		wire_record(bytes, FCGI_STDIN, 1, NULL, 0);
-		send_bytes(fd, bytes->buf, buf_len(bytes));
-		ck_assert(read_bytes(fd, in, 0, 3000));
+		wire_send(fd, bytes->buf, buf_len(bytes));
+		ck_assert(wire_read(fd, in, 0, 3000));
 		ck_assert(memmem(in->buf, buf_len(in), "Status: 4", 9) != NULL || buf_len(in) == 0);
 		close(fd);
 	}
@@ -300,7 +259,7 @@ START_TEST(an_aborted_request_ends_its_session)
 
 	sse_ready(sse);
 	wire_record(bytes, FCGI_ABORT_REQUEST, 1, NULL, 0);
-	send_bytes(sse_fd(sse), bytes->buf, buf_len(bytes));
+	wire_send(sse_fd(sse), bytes->buf, buf_len(bytes));
 	ck_assert_msg(sse_wait_end(sse, 3000), "no end after FCGI_ABORT_REQUEST");
 	WAIT_UNTIL(!redis_has(stack, "user:online:1"), 3000);
 	stack_stop(stack);
@@ -323,13 +282,13 @@ START_TEST(a_kept_connection_serves_another_request)
 		int64_t end = now_ms() + patience(3000);
 
 		buf_reset(in);
-		send_bytes(fd, bytes->buf, buf_len(bytes));
+		wire_send(fd, bytes->buf, buf_len(bytes));
 		while (memmem(in->buf, buf_len(in), "\1\3\0\1", 4) == NULL) {
 			ck_assert_msg(now_ms() < end, "request %d was not ended", i + 1);
-			read_bytes(fd, in, buf_len(in) + 1, 100);
+			wire_read(fd, in, buf_len(in) + 1, 100);
 		}
 		ck_assert(memmem(in->buf, buf_len(in), "Status: 405", 11) != NULL);
-		read_bytes(fd, in, buf_len(in) + 8, 50); /* the rest of the last record */
+		wire_read(fd, in, buf_len(in) + 8, 50); /* the rest of the last record */
 	}
 	close(fd);
 	stack_stop(stack);
@@ -346,7 +305,7 @@ START_TEST(silent_peers_delay_nobody)
 	wire_stream_request(request, STREAM, token_for(stack, "1"));
 	for (int i = 0; i < SILENT; i++) {
 		fds[i] = connect_streamd(stack);
-		send_bytes(fds[i], request->buf, (size_t)i * buf_len(request) / SILENT);
+		wire_send(fds[i], request->buf, (size_t)i * buf_len(request) / SILENT);
 	}
 	for (int i = 0; i < 5; i++)
 		check_serves(stack);
@@ -398,7 +357,7 @@ START_TEST(garbage_harms_nobody)
 			for (unsigned flips = 1 + random_below(6); flips > 0; flips--)
 				bytes[random_below((unsigned)len)] = (char)random_below(256);
 		}
-		send_bytes(fd, bytes, len);
+		wire_send(fd, bytes, len);
 		close(fd);
 		if (i % 100 == 0)
 			check_serves(stack);
@@ -423,7 +382,7 @@ START_TEST(crafted_lengths_cost_the_api_one_worker_at_most)
 			stack_path(stack, "api.sock-0")); /* lighttpd adds the number */
 
 		ck_assert_int_ge(fd, 0);
-		send_bytes(fd, bytes->buf, buf_len(bytes));
+		wire_send(fd, bytes->buf, buf_len(bytes));
 		close(fd);
 	}
 	WAIT_UNTIL(HTTP(stack, .path = COUNT, .token = token)->status == 200, 5000);

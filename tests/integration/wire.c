@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -9,6 +10,8 @@
 #include <unistd.h>
 
 #include <fastcgi.h>
+
+#include "harness.h"
 
 void wire_record(struct printbuf *out, unsigned type, unsigned id, const void *content, size_t len)
 {
@@ -92,4 +95,42 @@ int wire_connect(const char *path)
 	}
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
 	return fd;
+}
+
+void wire_send(int fd, const void *data, size_t len)
+{
+	const char *at = data;
+
+	while (len > 0) {
+		ssize_t done = send(fd, at, len, MSG_NOSIGNAL);
+
+		if (done < 0 && errno == EAGAIN) {
+			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 1000);
+			continue;
+		}
+		if (done <= 0)
+			return;
+		at += done;
+		len -= (size_t)done;
+	}
+}
+
+bool wire_read(int fd, struct printbuf *in, size_t want, int ms)
+{
+	int64_t end = now_ms() + patience(ms);
+	char piece[4096];
+
+	while (want == 0 || buf_len(in) < want) {
+		int left = (int)(end - now_ms());
+		ssize_t got;
+
+		if (left < 0 || poll(&(struct pollfd){.fd = fd, .events = POLLIN}, 1, left) <= 0)
+			return false;
+		got = read(fd, piece, sizeof piece);
+		if (got == 0 || (got < 0 && errno == ECONNRESET))
+			return want == 0;
+		if (got > 0)
+			buf_put(in, piece, (size_t)got);
+	}
+	return true;
 }

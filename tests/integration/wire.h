@@ -2,6 +2,7 @@
 #ifndef PRESENCE_TESTS_WIRE_H
 #define PRESENCE_TESTS_WIRE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -15,5 +16,9 @@ void wire_pair(struct printbuf *out, const char *name, const char *value);
 void wire_stream_request(struct printbuf *out, const char *uri, const char *token);
 /* Connects to a Unix socket; -1 with errno. Not blocking afterwards. */
 int wire_connect(const char *path);
+/* Sends what goes, whatever the other side thinks of it. */
+void wire_send(int fd, const void *data, size_t len);
+/* Reads until `in` has `want` bytes (0: until the end), at most ms (stretched); false when they do not come. */
+bool wire_read(int fd, struct printbuf *in, size_t want, int ms);
 
 #endif
