@@ -125,10 +125,10 @@ void signal_and_wait_stopped(pid_t pid); /* SIGSTOP, until it stands */
 /* HS256 by the stack's secret: sub "ID", a new sid, iat now, exp in an hour. */
 const char *token_for(struct stack *stack, const char *id);
 const char *token_until(struct stack *stack, const char *id, int lifetime);
-enum token_key { KEY_HMAC, KEY_RSA, KEY_EC, KEY_NONE };
+enum token_key { KEY_HMAC, KEY_HMAC_384, KEY_HMAC_512, KEY_RSA, KEY_EC, KEY_NONE };
 /*
  * A token of any header and payload (' stands for "), signed with the key:
- * a secret for KEY_HMAC, else a PEM private key. SHA-256 in all of them.
+ * a secret for KEY_HMAC…, else a PEM private key. SHA-256 where the kind does not say otherwise.
  */
 const char *token_make(const char *header, const char *payload, enum token_key kind,
 		       const char *key);

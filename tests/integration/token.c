@@ -98,9 +98,12 @@ const char *token_make(const char *header, const char *payload, enum token_key k
 	put_part(token, header);
 	buf_puts(token, ".");
 	put_part(token, payload);
-	if (kind == KEY_HMAC) {
-		HMAC(EVP_sha256(), key, (int)strlen(key), (unsigned char *)token->buf,
-		     buf_len(token), signature, &hmac_len);
+	if (kind == KEY_HMAC || kind == KEY_HMAC_384 || kind == KEY_HMAC_512) {
+		HMAC(kind == KEY_HMAC	    ? EVP_sha256()
+		     : kind == KEY_HMAC_384 ? EVP_sha384()
+					    : EVP_sha512(),
+		     key, (int)strlen(key), (unsigned char *)token->buf, buf_len(token), signature,
+		     &hmac_len);
 		len = hmac_len;
 	} else if (kind != KEY_NONE) {
 		len = sign_with_key(key, token, signature);
