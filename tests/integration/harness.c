@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -19,6 +20,7 @@
 #include "process.h"
 #include "wire.h"
 
+#define ARGS_MAX 24
 #define SOCKET_DIR_MAX 60 /* so that DIR/stream0.sock fits into sockaddr_un */
 
 /* The programs under test are checked for leaks, their client is not. */
@@ -153,6 +155,15 @@ struct stack *stack_start(const char *conf)
 	return stack;
 }
 
+struct stack *stack_start_api(const char *conf)
+{
+	struct stack *stack = stack_new(conf);
+
+	redis_start(stack, NULL);
+	lighttpd_start(stack);
+	return stack;
+}
+
 static void check_log(struct stack *stack, const char *name)
 {
 	static const char *const bad[] = {"Sanitizer", "runtime error:", "ssertion"};
@@ -187,15 +198,6 @@ const char *streamd_socket(struct stack *stack, int index)
 	return stack_path(stack, index == 0 ? "stream0.sock" : "stream1.sock");
 }
 
-static bool unix_answers(const char *path)
-{
-	int fd = wire_connect(path);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
 /* A stream that opens before Redis has answered hears `degraded` first. */
 static void wait_for_redis(struct stack *stack, const char *log)
 {
@@ -228,7 +230,7 @@ void streamd_start(struct stack *stack, int index)
 		env[1] = address;
 	}
 	stack->streamd[index] = process_start(stack, log, argv, env, stack->streamd_nofile);
-	WAIT_UNTIL(unix_answers(socket) || !process_lives(stack->streamd[index]), 10000);
+	WAIT_UNTIL(wire_answers(socket) || !process_lives(stack->streamd[index]), 10000);
 	ck_assert_msg(process_lives(stack->streamd[index]), "presence-streamd did not start");
 	wait_for_redis(stack, log);
 	free(address);
@@ -339,19 +341,65 @@ pid_t api_parent(struct stack *stack)
 	return parent;
 }
 
-/* --- running a suite ---------------------------------------------------------------------- */
+/* --- presencectl, texts, random numbers --------------------------------------------------- */
 
-static void ctl(struct stack *stack, const char *input, const char *const argv[])
+int ctl_run(struct stack *stack, char **out, const char *input, const char *const args[])
 {
-	const char *full[12] = {program("presencectl"), "-c", stack_path(stack, "presence.conf")};
-	int status;
+	const char *argv[ARGS_MAX] = {program("presencectl"), "-c",
+				      stack_path(stack, "presence.conf")};
 
-	for (int i = 0; argv[i] != NULL; i++)
-		full[3 + i] = argv[i];
-	status = run(stack, NULL, input, full);
-	ck_assert_msg(status == 0, "presencectl %s: exit status %d\n%s", argv[0], status,
-		      stack_file(stack, "run.log"));
+	for (int i = 0; args[i] != NULL; i++) {
+		ck_assert_int_lt(i, ARGS_MAX - 4);
+		argv[3 + i] = args[i];
+	}
+	return run(stack, out, input, argv);
 }
+
+char *ctl_ok(const char *file, int line, struct stack *stack, const char *input,
+	     const char *const args[])
+{
+	char *out = NULL;
+	int status = ctl_run(stack, &out, input, args);
+
+	ck_assert_msg(status == 0, "%s:%d: presencectl %s %s: exit status %d\n%s%s", file, line,
+		      args[0], args[1] != NULL ? args[1] : "", status, out,
+		      stack_file(stack, "run.log"));
+	return out;
+}
+
+void check_part(const char *file, int line, const char *text, const char *part, bool wanted)
+{
+	if ((strstr(text, part) != NULL) != wanted)
+		ck_abort_msg("%s:%d: %s'%s' in:\n%s", file, line, wanted ? "no " : "", part, text);
+}
+
+struct json_object *parse_json(const char *text)
+{
+	struct json_object *json = json_tokener_parse(text);
+
+	ck_assert_msg(json != NULL, "not JSON: %s", text);
+	return json;
+}
+
+static uint64_t seeded_state; /* xorshift64 */
+
+void seed_from_environment(void)
+{
+	const char *seed = getenv("TEST_SEED");
+
+	seeded_state = seed != NULL ? strtoull(seed, NULL, 10) : (uint64_t)time(NULL) * 2654435761U;
+	fprintf(stderr, "TEST_SEED=%llu\n", (unsigned long long)seeded_state);
+}
+
+unsigned seeded_below(unsigned limit)
+{
+	seeded_state ^= seeded_state << 13;
+	seeded_state ^= seeded_state >> 7;
+	seeded_state ^= seeded_state << 17;
+	return (unsigned)(seeded_state >> 20) % limit;
+}
+
+/* --- running a suite ---------------------------------------------------------------------- */
 
 /* One directory for all tests: hashing passwords takes its time. Runs in the suite's own process.
  */
@@ -367,20 +415,19 @@ static void make_template(void)
 	memcpy(stack.dir, template_dir, sizeof stack.dir);
 	make_secret(&stack);
 	stack_write_conf(&stack, "");
-	ctl(&stack, NULL, (const char *[]){"directory", "init", NULL});
+	CTL(&stack, "directory", "init");
 	for (int i = 1; i <= USERS; i++) {
 		char email[32], name[32];
 
 		snprintf(email, sizeof email, "user%d@example.com", i);
 		snprintf(name, sizeof name, "User %d", i);
-		ctl(&stack, PASSWORD "\n",
-		    (const char *[]){"user", "add", "--email", email, "--name", name, NULL});
+		CTL_INPUT(&stack, PASSWORD "\n", "user", "add", "--email", email, "--name", name);
 		for (int j = 1; j < i; j++) {
 			char a[12], b[12];
 
 			snprintf(a, sizeof a, "%d", i);
 			snprintf(b, sizeof b, "%d", j);
-			ctl(&stack, NULL, (const char *[]){"friend", "add", a, b, NULL});
+			CTL(&stack, "friend", "add", a, b);
 		}
 	}
 	template_ready = true;

@@ -73,6 +73,8 @@ TCase *harness_case(Suite *suite, const char *name, int seconds);
  */
 struct stack *stack_new(const char *conf);
 struct stack *stack_start(const char *conf);
+/* Without streamd, which most calls do not need: Redis and the web server with its workers. */
+struct stack *stack_start_api(const char *conf);
 /* Ends all; fails the test when a program under test did not end well or a sanitizer spoke. */
 void stack_stop(struct stack *stack);
 
@@ -114,11 +116,33 @@ void lighttpd_change(struct stack *stack, const char *from, const char *to);
 /* Runs a program to its end; its output in *out (may be NULL); the exit status. */
 int run(struct stack *stack, char **out, const char *input, const char *const argv[]);
 const char *program(const char *name); /* path of a program under test */
+/*
+ * presencectl with these arguments on the stack's configuration: CTL() must
+ * succeed and gives its output, which CTL_INPUT() feeds with a text first;
+ * CTL_STATUS() gives the exit status.
+ */
+#define CTL(stack, ...) CTL_INPUT(stack, NULL, __VA_ARGS__)
+#define CTL_INPUT(stack, input, ...) \
+	ctl_ok(__FILE__, __LINE__, stack, input, (const char *[]){__VA_ARGS__, NULL})
+#define CTL_STATUS(stack, out, ...) ctl_run(stack, out, NULL, (const char *[]){__VA_ARGS__, NULL})
+char *ctl_ok(const char *file, int line, struct stack *stack, const char *input,
+	     const char *const args[]);
+int ctl_run(struct stack *stack, char **out, const char *input, const char *const args[]);
 /* Processes whose parent is `parent`; at most max; how many. */
 int children_of(pid_t parent, pid_t *list, int max);
 /* The parent of the API's workers. */
 pid_t api_parent(struct stack *stack);
 void signal_and_wait_stopped(pid_t pid); /* SIGSTOP, until it stands */
+
+/* The text has this part; has it not. */
+#define check_has(text, part) check_part(__FILE__, __LINE__, text, part, true)
+#define check_has_not(text, part) check_part(__FILE__, __LINE__, text, part, false)
+void check_part(const char *file, int line, const char *text, const char *part, bool wanted);
+struct json_object *parse_json(const char *text); /* fails the test when it is none */
+
+/* Random numbers that TEST_SEED=N repeats; the seed is told on standard error. */
+void seed_from_environment(void);
+unsigned seeded_below(unsigned limit);
 
 /* --- tokens (token.c) --------------------------------------------------------------------- */
 
@@ -190,22 +214,31 @@ struct event {
 struct sse *sse_open(struct stack *stack,
 		     const char *token); /* Authorization, via the web server */
 struct sse *sse_open_query(struct stack *stack, const char *token); /* ?token= */
+struct sse *sse_open_ticket(struct stack *stack, const char *ticket); /* ?ticket= */
 struct sse *sse_request(struct stack *stack, const char *text); /* any HTTP request */
 /* FastCGI on a streamd's own socket. */
 struct sse *sse_open_direct(struct stack *stack, int streamd, const char *token);
 int sse_status(struct sse *sse); /* waits for the head */
 const char *sse_header(struct sse *sse, const char *name);
 struct event *sse_next(struct sse *sse, int ms); /* NULL: none came or the stream ended */
+/* The very next event, which must be of this name. */
+struct event *sse_expect(struct sse *sse, const char *name, int ms);
 /* The next event of this name, others skipped; fails the test when none comes. */
 struct event *sse_wait(struct sse *sse, const char *name, int ms);
 /* The next status_change of this user. */
 struct event *sse_wait_change(struct sse *sse, const char *id, bool online, int ms);
 /* Waits for the first initial. */
 struct event *sse_ready(struct sse *sse);
+/* Waits for `degraded`. */
+struct event *sse_wait_degraded(struct sse *sse);
+/* Waits for `bye` with this reason, and for the end, before which nothing more comes. */
+void sse_wait_bye(struct sse *sse, const char *reason, int ms);
 bool sse_wait_end(struct sse *sse, int ms); /* reads until the peer closes */
 bool sse_ended(const struct sse *sse);
 int sse_fd(const struct sse *sse);
 void sse_close(struct sse *sse); /* FIN */
 void sse_abort(struct sse *sse); /* RST */
+/* The first streamd, still the same process, opens a stream, and at once. */
+void check_serves(struct stack *stack);
 
 #endif

@@ -161,20 +161,11 @@ void site_start_api(struct site *site)
 
 /* --- presence-api by itself --------------------------------------------------------------- */
 
-static bool socket_answers(const char *path)
-{
-	int fd = wire_connect(path);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
 static void wait_for_api(struct site *site)
 {
 	const char *path = stack_path(site->stack, "api.sock");
 
-	WAIT_UNTIL(socket_answers(path) || !process_lives(site->api), 10000);
+	WAIT_UNTIL(wire_answers(path) || !process_lives(site->api), 10000);
 	ck_assert_msg(process_lives(site->api), "presence-api did not start");
 }
 

@@ -1,10 +1,11 @@
 /* Event streams (WHATWG HTML, server-sent events) over HTTP or straight from streamd's socket. */
-#include "harness.h"
+#include "calls.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +17,6 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "wire.h"
-
-#define STREAM_PATH "/api/presence/stream"
 
 struct sse {
 	int fd; /* -1: closed */
@@ -45,22 +44,6 @@ static void move(struct printbuf *to, struct printbuf *from)
 	buf_reset(from);
 }
 
-static void send_all(int fd, const char *data, size_t len)
-{
-	while (len > 0) {
-		ssize_t done = write(fd, data, len);
-
-		if (done < 0 && errno == EAGAIN) {
-			poll(&(struct pollfd){.fd = fd, .events = POLLOUT}, 1, 1000);
-			continue;
-		}
-		if (done <= 0)
-			return; /* the answer, or its absence, will tell */
-		data += done;
-		len -= (size_t)done;
-	}
-}
-
 static struct sse *sse_new(int fd, bool direct)
 {
 	struct sse *sse = xcalloc(1, sizeof *sse);
@@ -83,7 +66,7 @@ struct sse *sse_request(struct stack *stack, const char *text)
 	ck_assert_msg(fd >= 0 && connect(fd, (struct sockaddr *)&name, sizeof name) == 0,
 		      "cannot connect to the web server: %s", strerror(errno));
 	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
-	send_all(fd, text, strlen(text));
+	wire_send(fd, text, strlen(text));
 	return sse_new(fd, false);
 }
 
@@ -105,7 +88,7 @@ struct sse *sse_open(struct stack *stack, const char *token)
 	char *header;
 
 	ck_assert(asprintf(&header, "Authorization: Bearer %s\r\n", token) > 0);
-	sse = sse_get(stack, STREAM_PATH, header);
+	sse = sse_get(stack, STREAM, header);
 	free(header);
 	return sse;
 }
@@ -115,7 +98,18 @@ struct sse *sse_open_query(struct stack *stack, const char *token)
 	struct sse *sse;
 	char *path;
 
-	ck_assert(asprintf(&path, STREAM_PATH "?token=%s", token) > 0);
+	ck_assert(asprintf(&path, STREAM "?token=%s", token) > 0);
+	sse = sse_get(stack, path, "");
+	free(path);
+	return sse;
+}
+
+struct sse *sse_open_ticket(struct stack *stack, const char *ticket)
+{
+	struct sse *sse;
+	char *path;
+
+	ck_assert(asprintf(&path, STREAM "?ticket=%s", ticket) > 0);
 	sse = sse_get(stack, path, "");
 	free(path);
 	return sse;
@@ -124,11 +118,10 @@ struct sse *sse_open_query(struct stack *stack, const char *token)
 struct sse *sse_open_direct(struct stack *stack, int streamd, const char *token)
 {
 	struct printbuf *bytes = buf_new();
-	int fd = wire_connect(streamd_socket(stack, streamd));
+	int fd = wire_connect_streamd(stack, streamd);
 
-	ck_assert_msg(fd >= 0, "cannot connect to streamd %d: %s", streamd, strerror(errno));
-	wire_stream_request(bytes, STREAM_PATH, token);
-	send_all(fd, bytes->buf, buf_len(bytes));
+	wire_stream_request(bytes, STREAM, token);
+	wire_send(fd, bytes->buf, buf_len(bytes));
 	printbuf_free(bytes);
 	return sse_new(fd, true);
 }
@@ -360,6 +353,34 @@ const char *sse_header(struct sse *sse, const char *name)
 	return header_of(sse->head, name);
 }
 
+struct event *sse_expect(struct sse *sse, const char *name, int ms)
+{
+	struct event *event = sse_next(sse, patience(ms));
+
+	ck_assert_msg(event != NULL, "no event within %d ms, but %s was due", patience(ms), name);
+	ck_assert_msg(strcmp(event->name, name) == 0, "%s instead of %s: %s", event->name, name,
+		      event->data);
+	return event;
+}
+
+struct event *sse_wait_degraded(struct sse *sse)
+{
+	struct event *event = sse_wait(sse, "degraded", 10000);
+
+	CHECK_JSON(event->json, "{'reason':'redis_unavailable'}");
+	return event;
+}
+
+void sse_wait_bye(struct sse *sse, const char *reason, int ms)
+{
+	struct event *event = sse_wait(sse, "bye", ms);
+
+	CHECK_JSON(event->json, "{'reason':'<string>'}");
+	ck_assert_str_eq(json_text(event->json, "reason"), reason);
+	ck_assert_msg(sse_next(sse, 100) == NULL, "an event after bye");
+	ck_assert_msg(sse_wait_end(sse, 5000), "the stream goes on after bye");
+}
+
 bool sse_wait_end(struct sse *sse, int ms)
 {
 	int64_t end = now_ms() + patience(ms);
@@ -391,5 +412,18 @@ void sse_abort(struct sse *sse)
 	struct linger now = {.l_onoff = 1, .l_linger = 0};
 
 	setsockopt(sse->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	sse_close(sse);
+}
+
+void check_serves(struct stack *stack)
+{
+	struct sse *sse;
+	int64_t start = now_ms();
+
+	ck_assert_int_eq(kill(stack->streamd[0], 0), 0);
+	sse = sse_open_direct(stack, 0, token_for(stack, "6"));
+	sse_ready(sse);
+	ck_assert_msg(now_ms() - start < patience(1500), "a stream took %lld ms to open",
+		      (long long)(now_ms() - start));
 	sse_close(sse);
 }

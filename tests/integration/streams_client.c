@@ -114,7 +114,7 @@ static bool read_one(struct client *client, int index)
 	return false;
 }
 
-static bool run(struct client *client, time_t end)
+static bool pump_all(struct client *client, time_t end)
 {
 	while (client->done < client->total) {
 		while (client->open < client->parallel && client->started < client->total) {
@@ -153,7 +153,7 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s: no tokens, or bad numbers\n", argv[0]);
 		return 2;
 	}
-	ok = run(&client, seconds_now() + atoi(argv[4]));
+	ok = pump_all(&client, seconds_now() + atoi(argv[4]));
 	printf("%d of %d streams had their initial\n", client.done, client.total);
 	while (client.open > 0)
 		close_one(&client, client.open - 1);

@@ -1,31 +1,15 @@
 /* Refreshed tokens, tickets, other origins, pages of friends: docs/api.md. */
-#include "harness.h"
+#include "calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGIN "/api/auth/login/json"
-#define REFRESH "/api/auth/refresh"
-#define LOGOUT "/api/auth/logout"
-#define COUNT "/api/online-status/count"
-#define TICKET "/api/presence/ticket"
-#define STREAM "/api/presence/stream"
-
-static struct stack *start(const char *conf)
-{
-	struct stack *stack = stack_new(conf);
-
-	redis_start(stack, NULL);
-	lighttpd_start(stack);
-	return stack;
-}
-
 /* --- refresh ------------------------------------------------------------------------------ */
 
 START_TEST(a_refreshed_token_is_of_the_same_session)
 {
-	struct stack *stack = start("auth { token_lifetime = 200 }");
+	struct stack *stack = stack_start_api("auth { token_lifetime = 200 }");
 	struct json_object *answer, *before, *after;
 	const char *old, *new;
 
@@ -57,7 +41,7 @@ END_TEST
 
 START_TEST(an_expired_token_is_not_refreshed)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	check_problem(HTTP(stack, .path = REFRESH, .method = "POST",
 			   .token = token_until(stack, "1", -5)),
@@ -69,7 +53,7 @@ END_TEST
 
 START_TEST(refresh_answers_404_when_tokens_come_from_elsewhere)
 {
-	struct stack *stack = start("auth { login = external }");
+	struct stack *stack = stack_start_api("auth { login = external }");
 
 	check_problem(
 		HTTP(stack, .path = REFRESH, .method = "POST", .token = token_for(stack, "1")), 404,
@@ -79,15 +63,6 @@ START_TEST(refresh_answers_404_when_tokens_come_from_elsewhere)
 END_TEST
 
 /* --- tickets ------------------------------------------------------------------------------ */
-
-static struct sse *open_with_ticket(struct stack *stack, const char *ticket)
-{
-	char text[512];
-
-	snprintf(text, sizeof text, "GET " STREAM "?ticket=%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
-		 ticket);
-	return sse_request(stack, text);
-}
 
 START_TEST(a_ticket_opens_one_stream)
 {
@@ -104,7 +79,7 @@ START_TEST(a_ticket_opens_one_stream)
 	snprintf(key, sizeof key, "presence:ticket:%s", ticket);
 	ck_assert_int_gt(redis_int(stack, "TTL %s", key), 0);
 	ck_assert_int_le(redis_int(stack, "TTL %s", key), 30);
-	sse = open_with_ticket(stack, ticket);
+	sse = sse_open_ticket(stack, ticket);
 	ck_assert_int_eq(sse_status(sse), 200);
 	connected = sse_wait(sse, "connected", 3000);
 	/* The stream is of the token's session. */
@@ -114,7 +89,7 @@ START_TEST(a_ticket_opens_one_stream)
 	sse_wait(sse, "initial", 3000);
 	ck_assert(!redis_has(stack, key));
 	check_problem(HTTP(stack, .path = STREAM, .token = NULL), 401, "token_missing");
-	ck_assert_int_eq(sse_status(open_with_ticket(stack, ticket)), 401);
+	ck_assert_int_eq(sse_status(sse_open_ticket(stack, ticket)), 401);
 	/* Logout closes it like one that came with the token. */
 	http_ok(stack, LOGOUT, token, "");
 	ck_assert_str_eq(json_text(sse_wait(sse, "bye", 3000)->json, "reason"), "revoked");
@@ -157,7 +132,7 @@ START_TEST(a_ticket_of_a_revoked_token_opens_nothing)
 	struct sse *sse;
 
 	http_ok(stack, LOGOUT, token, "");
-	sse = open_with_ticket(stack, ticket);
+	sse = sse_open_ticket(stack, ticket);
 	ck_assert_int_eq(sse_status(sse), 401);
 	ck_assert(!redis_has(stack, "user:online:1"));
 	check_problem(HTTP(stack, .path = TICKET, .method = "POST", .token = token), 401,
@@ -195,7 +170,7 @@ static void check_field(const struct response *response, const char *name, const
 }
 
 #define ALLOW_ORIGIN "Access-Control-Allow-Origin"
-#define CREDENTIALS "Access-Control-Allow-Credentials"
+#define ALLOW_CREDENTIALS "Access-Control-Allow-Credentials"
 
 START_TEST(listed_origins_may_call)
 {
@@ -210,7 +185,7 @@ START_TEST(listed_origins_may_call)
 
 		ck_assert_int_eq(response->status, 204);
 		check_field(response, ALLOW_ORIGIN, "https://b.example:8443");
-		check_field(response, CREDENTIALS, "true");
+		check_field(response, ALLOW_CREDENTIALS, "true");
 		ck_assert(strstr(header_of(response->head, "Access-Control-Allow-Methods"),
 				 i == 2 ? "POST" : "GET") != NULL);
 		ck_assert(strstr(header_of(response->head, "Access-Control-Allow-Headers"),
@@ -245,7 +220,7 @@ START_TEST(any_origin_may_call_without_credentials)
 					 .header = "Origin: https://a.example");
 
 	check_field(response, ALLOW_ORIGIN, "*");
-	check_field(response, CREDENTIALS, NULL);
+	check_field(response, ALLOW_CREDENTIALS, NULL);
 	stack_stop(stack);
 }
 END_TEST
@@ -270,7 +245,7 @@ END_TEST
 
 START_TEST(pages_of_visible_friends_miss_nobody)
 {
-	struct stack *stack = start("presence { visibility = friends }");
+	struct stack *stack = stack_start_api("presence { visibility = friends }");
 	const char *viewer = token_for(stack, "1"), *cursor = NULL;
 	bool seen[USERS + 1] = {false};
 	int pages = 0;

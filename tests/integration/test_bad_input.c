@@ -1,34 +1,11 @@
 /* What presence-api refuses, and that nothing changes then: docs/api.md. */
-#include "harness.h"
+#include "calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define LOGIN "/api/auth/login/json"
-#define LOGOUT "/api/auth/logout"
-#define FRIENDS_LIST "/api/friends/list"
-#define STATUS_USERS "/api/online-status/users"
-#define STATUS_USER "/api/online-status/user/"
-#define STATUS_FRIENDS "/api/online-status/friends"
-#define HEARTBEAT "/api/online-status/heartbeat"
-#define COUNT "/api/online-status/count"
-#define ONLINE "/api/online-status/online"
-#define HEALTH "/api/health"
-
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
-
-#define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"
-
-/* Redis and the workers: most calls need no streamd. */
-static struct stack *start(const char *conf)
-{
-	struct stack *stack = stack_new(conf);
-
-	redis_start(stack, NULL);
-	lighttpd_start(stack);
-	return stack;
-}
 
 /* Sends a request that must be refused and must change nothing in Redis. */
 static void check_refused(struct stack *stack, const char *what, const struct request *request,
@@ -52,7 +29,7 @@ static const struct call {
 } calls[] = {
 	{"POST", LOGOUT},	  {"GET", FRIENDS_LIST},   {"POST", STATUS_USERS},
 	{"GET", STATUS_USER "2"}, {"GET", STATUS_FRIENDS}, {"POST", HEARTBEAT},
-	{"GET", COUNT},		  {"GET", ONLINE},
+	{"GET", COUNT},		  {"GET", ONLINE_LIST},
 };
 
 static void refuse_token(struct stack *stack, const char *what, const char *token,
@@ -70,7 +47,7 @@ static void refuse_token(struct stack *stack, const char *what, const char *toke
 
 START_TEST(every_call_refuses_a_request_without_a_valid_token)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *good = token_for(stack, "1");
 	char *cut, *header;
 
@@ -95,7 +72,7 @@ END_TEST
 
 START_TEST(a_refused_token_is_told_by_the_challenge)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	struct response *none = HTTP(stack, .path = COUNT);
 	struct response *expired = HTTP(stack, .path = COUNT, .token = token_until(stack, "1", -1));
 
@@ -143,7 +120,7 @@ static const char *const not_an_object[] = {"null", "true", "1", "\"text\"", "[]
 START_TEST(a_body_that_is_no_json_object_is_refused)
 {
 	static const char *const paths[] = {STATUS_USERS, HEARTBEAT, LOGIN};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	for (size_t i = 0; i < COUNT_OF(paths); i++) {
 		const char *token = token_for(stack, "1");
@@ -160,7 +137,7 @@ START_TEST(a_body_with_a_nul_is_refused)
 {
 	static const char body[] = "{\"user_ids\":[1]}\0";
 	static const char inside[] = "{\"user_ids\":[\"a\0b\"]}";
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 
 	check_refused(stack, "NUL behind",
@@ -191,7 +168,7 @@ START_TEST(user_ids_must_be_a_list)
 		"{\"users\":[1]}",
 		"{\"USER_IDS\":[1]}",
 	};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	refuse_bodies(stack, STATUS_USERS, token_for(stack, "1"), bodies, COUNT_OF(bodies), NULL);
 	stack_stop(stack);
@@ -231,7 +208,7 @@ START_TEST(what_is_no_user_id_is_refused)
 		"\"" ID_65 "\"",
 		"\"\xc3\xa9\"",
 	};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 
 	for (size_t i = 0; i < COUNT_OF(ids); i++) {
@@ -267,7 +244,7 @@ START_TEST(what_is_no_user_id_in_the_path_is_refused)
 	static const char *const escaped[] = {
 		"a%20b", "a%00b", "1%00", "%", "%zz", "%c3%a9", "a%2fb", "%2e%2e%2f",
 	};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 	char *before = redis_dump(stack), path[128];
 
@@ -291,7 +268,7 @@ END_TEST
 
 START_TEST(more_ids_than_max_batch_are_refused)
 {
-	struct stack *stack = start("presence { max_batch = 3 }");
+	struct stack *stack = stack_start_api("presence { max_batch = 3 }");
 	const char *token = token_for(stack, "1");
 
 	check_refused(stack, "four",
@@ -306,7 +283,7 @@ END_TEST
 
 START_TEST(a_body_over_the_limit_is_refused)
 {
-	struct stack *stack = start("api { body_limit = 1024 }");
+	struct stack *stack = stack_start_api("api { body_limit = 1024 }");
 	const char *token = token_for(stack, "1");
 	char body[1026];
 
@@ -326,7 +303,7 @@ END_TEST
 
 START_TEST(a_huge_body_is_refused)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	size_t len = 1000 << 10; /* the web server's own limit is a little higher */
 	char *body = malloc(len);
 
@@ -348,10 +325,10 @@ START_TEST(a_wrong_method_is_refused_and_the_right_ones_are_told)
 	static const struct call all[] = {
 		{"POST", LOGIN},	{"POST", LOGOUT},	  {"GET", FRIENDS_LIST},
 		{"POST", STATUS_USERS}, {"GET", STATUS_USER "2"}, {"GET", STATUS_FRIENDS},
-		{"POST", HEARTBEAT},	{"GET", COUNT},		  {"GET", ONLINE},
+		{"POST", HEARTBEAT},	{"GET", COUNT},		  {"GET", ONLINE_LIST},
 		{"GET", HEALTH},
 	};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 
 	for (size_t i = 0; i < COUNT_OF(all); i++) {
@@ -391,7 +368,7 @@ START_TEST(an_unknown_path_is_not_found)
 		"/api/auth",
 		LOGIN "/x",
 	};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 
 	for (size_t i = 0; i < COUNT_OF(paths); i++)
@@ -403,7 +380,7 @@ END_TEST
 
 START_TEST(login_answers_404_when_tokens_come_from_elsewhere)
 {
-	struct stack *stack = start("auth { login = external }");
+	struct stack *stack = stack_start_api("auth { login = external }");
 
 	check_problem(HTTP(stack, .path = LOGIN, .body = CREDENTIALS), 404, "not_found");
 	http_ok(stack, COUNT, token_for(stack, "1"), NULL);
@@ -419,7 +396,7 @@ START_TEST(another_content_type_is_refused)
 					    "application/xml",
 					    "json",
 					    ""};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 
 	for (size_t i = 0; i < COUNT_OF(types); i++)
@@ -461,17 +438,17 @@ START_TEST(bad_cursors_and_limits_are_refused)
 	static const char *const escaped[] = {
 		"limit=%zz", "limit=1%00", "limit=%", "cursor=%00", "cursor=1%0d%0a2",
 	};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 	char path[128];
 
 	for (size_t i = 0; i < COUNT_OF(queries); i++) {
-		snprintf(path, sizeof path, ONLINE "?%s", queries[i]);
+		snprintf(path, sizeof path, ONLINE_LIST "?%s", queries[i]);
 		check_refused(stack, path, &(struct request){.path = path, .token = token}, 400,
 			      "bad_parameter");
 	}
 	for (size_t i = 0; i < COUNT_OF(escaped); i++) {
-		snprintf(path, sizeof path, ONLINE "?%s", escaped[i]);
+		snprintf(path, sizeof path, ONLINE_LIST "?%s", escaped[i]);
 		ck_assert_msg(HTTP(stack, .path = path, .token = token)->status == 400,
 			      "%s is not refused", path);
 	}
@@ -494,7 +471,7 @@ START_TEST(a_bad_websocket_session_is_refused)
 		"{\"websocket_session\":\"a\\u007f\"}",
 		body,
 	};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	char session[130];
 
 	memset(session, 'x', sizeof session - 1);
@@ -521,7 +498,7 @@ START_TEST(a_login_without_email_or_password_is_refused)
 		"{\"email\":\"user1@example.com\\u0000\",\"password\":\"password\"}",
 		"{\"email\":\"user1@example.com\",\"password\":\"password\\u0000\"}",
 	};
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	refuse_bodies(stack, LOGIN, NULL, bodies, COUNT_OF(bodies), NULL);
 	stack_stop(stack);
@@ -530,7 +507,7 @@ END_TEST
 
 START_TEST(a_login_that_is_sql_finds_nobody)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	check_problem(
 		HTTP(stack, .path = LOGIN,

@@ -1,5 +1,5 @@
 /* presencectl: what each command prints, and its exit status; explain. */
-#include "harness.h"
+#include "calls.h"
 
 #include <signal.h>
 #include <stdarg.h>
@@ -9,103 +9,30 @@
 
 #include "process.h"
 
-#define ARGS_MAX 24
-#define COUNT_PATH "/api/online-status/count"
-
-/* --- running it --------------------------------------------------------------------------- */
-
-/* presencectl with the arguments up to NULL; its output in *out. */
-static int ctl(struct stack *stack, char **out, const char *first, ...)
-{
-	const char *argv[ARGS_MAX] = {program("presencectl"), "-c",
-				      stack_path(stack, "presence.conf"), first};
-	int count = 4;
-	va_list args;
-
-	va_start(args, first);
-	while (count < ARGS_MAX - 1 && (argv[count] = va_arg(args, const char *)) != NULL)
-		count++;
-	va_end(args);
-	return run(stack, out, NULL, argv);
-}
-
-/* It must succeed; its output. */
-#define CTL(...) ctl_ok(__LINE__, __VA_ARGS__, NULL)
-static char *ctl_ok(int line, struct stack *stack, ...)
-{
-	const char *argv[ARGS_MAX] = {program("presencectl"), "-c",
-				      stack_path(stack, "presence.conf")};
-	char *out = NULL;
-	int count = 3, status;
-	va_list args;
-
-	va_start(args, stack);
-	while (count < ARGS_MAX - 1 && (argv[count] = va_arg(args, const char *)) != NULL)
-		count++;
-	va_end(args);
-	status = run(stack, &out, NULL, argv);
-	ck_assert_msg(status == 0, "line %d: presencectl %s: exit status %d instead of 0\n%s%s",
-		      line, argv[3], status, out, stack_file(stack, "run.log"));
-	return out;
-}
-
-static struct json_object *parse(const char *text)
-{
-	struct json_object *json = json_tokener_parse(text);
-
-	ck_assert_msg(json != NULL, "no JSON: %s", text);
-	return json;
-}
-
-static void check_has(const char *text, const char *part)
-{
-	ck_assert_msg(strstr(text, part) != NULL, "no '%s' in:\n%s", part, text);
-}
-
-static void check_has_not(const char *text, const char *part)
-{
-	ck_assert_msg(strstr(text, part) == NULL, "'%s' in:\n%s", part, text);
-}
-
-/* Redis and the workers. */
-static struct stack *start(const char *conf)
-{
-	struct stack *stack = stack_new(conf);
-
-	redis_start(stack, NULL);
-	lighttpd_start(stack);
-	return stack;
-}
-
-static void touch(struct stack *stack, const char *id)
-{
-	http_ok(stack, COUNT_PATH, token_for(stack, id), NULL);
-}
-
 /* --- what Redis holds --------------------------------------------------------------------- */
 
 START_TEST(status_online_and_count_tell_who_is_online)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	char *out;
 
 	ck_assert_str_eq(CTL(stack, "count"), "0\n");
 	ck_assert_str_eq(CTL(stack, "online"), "");
 	ck_assert_str_eq(CTL(stack, "online", "--json"), "[]\n");
-	touch(stack, "2");
-	touch(stack, "anna");
+	touch_user(stack, "2");
+	touch_user(stack, "anna");
 	ck_assert_str_eq(CTL(stack, "count"), "2\n");
-	CHECK_JSON(parse(CTL(stack, "count", "--json")), "{'count':2}");
+	CHECK_JSON(parse_json(CTL(stack, "count", "--json")), "{'count':2}");
 	out = CTL(stack, "online");
 	ck_assert_uint_eq(strlen(out), strlen("2\nanna\n"));
 	check_has(out, "2\n");
 	check_has(out, "anna\n");
-	ck_assert_int_eq(json_object_array_length(parse(CTL(stack, "--json", "online"))), 2);
+	ck_assert_int_eq(json_object_array_length(parse_json(CTL(stack, "--json", "online"))), 2);
 	out = CTL(stack, "status", "2", "3");
 	check_has(out, "2  online   active ");
 	check_has(out, "3  offline  never seen\n");
 	CHECK_JSON(
-		parse(CTL(stack, "status", "anna", "3", "--json")),
+		parse_json(CTL(stack, "status", "anna", "3", "--json")),
 		"[{'user_id':'anna','is_online':true,'status':'online',"
 		"'last_activity':'<time>','version':'<version>'},"
 		"{'user_id':3,'is_online':false,'status':'offline','last_seen':null,'version':0}]");
@@ -122,8 +49,8 @@ START_TEST(sessions_are_listed_with_what_is_left_of_them)
 	char *out;
 
 	ck_assert_str_eq(CTL(stack, "sessions", "1"), "");
-	CHECK_JSON(parse(CTL(stack, "sessions", "1", "--json")), "[]");
-	http_ok(stack, COUNT_PATH, token, NULL);
+	CHECK_JSON(parse_json(CTL(stack, "sessions", "1", "--json")), "[]");
+	http_ok(stack, COUNT, token, NULL);
 	sse = sse_open(stack, token);
 	sse_ready(sse);
 	out = CTL(stack, "sessions", "1");
@@ -131,7 +58,7 @@ START_TEST(sessions_are_listed_with_what_is_left_of_them)
 	check_has(out, "\ntoken   sid");
 	check_has(out, "\nstream  sid");
 	check_has(out, "5 minutes");
-	list = parse(CTL(stack, "sessions", "1", "--json"));
+	list = parse_json(CTL(stack, "sessions", "1", "--json"));
 	CHECK_JSON(list,
 		   "[{'kind':'stream','tok':'<string>','stream':'<string>','closing':false,"
 		   "'expires_in_ms':'<int>'},"
@@ -144,14 +71,14 @@ END_TEST
 
 START_TEST(kick_ends_a_user_and_sweep_the_expired)
 {
-	struct stack *stack = start(FAST);
+	struct stack *stack = stack_start_api(FAST);
 	const char *token = token_for(stack, "1");
 
-	http_ok(stack, COUNT_PATH, token, NULL);
+	http_ok(stack, COUNT, token, NULL);
 	ck_assert_str_eq(CTL(stack, "kick", "1"), "");
-	check_problem(HTTP(stack, .path = COUNT_PATH, .token = token), 401, "token_revoked");
-	CHECK_JSON(parse(CTL(stack, "kick", "1", "--json")), "{'ok':true}");
-	touch(stack, "2");
+	check_problem(HTTP(stack, .path = COUNT, .token = token), 401, "token_revoked");
+	CHECK_JSON(parse_json(CTL(stack, "kick", "1", "--json")), "{'ok':true}");
+	touch_user(stack, "2");
 	WAIT_UNTIL(redis_int(stack, "EXISTS user:online:2") == 0, 5000);
 	ck_assert_int_eq(redis_int(stack, "SISMEMBER online_users 2"), 1);
 	ck_assert_str_eq(CTL(stack, "sweep"), "");
@@ -180,7 +107,7 @@ static pid_t start_watch(struct stack *stack, const char *name, const char *cons
 
 START_TEST(watch_prints_each_change_as_it_happens)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *conf = stack_path(stack, "presence.conf"), *ctl_path = program("presencectl");
 	const char *all[] = {ctl_path, "-c", conf, "watch", NULL};
 	const char *one[] = {ctl_path, "-c", conf, "watch", "2", "--json", NULL};
@@ -188,8 +115,8 @@ START_TEST(watch_prints_each_change_as_it_happens)
 	pid_t second = start_watch(stack, "one", one, "user:status:2");
 	char *text;
 
-	touch(stack, "1");
-	touch(stack, "2");
+	touch_user(stack, "1");
+	touch_user(stack, "2");
 	redis_int(stack, "PUBLISH user:status:3 {\"status\":\"\\u001b[5m\",\"reason\":\"x\"}");
 	redis_int(stack, "PUBLISH user:status:4 rubbish");
 	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "1"), "");
@@ -201,7 +128,7 @@ START_TEST(watch_prints_each_change_as_it_happens)
 	check_has(text, "Z  1             offline  logout\n");
 	check_has_not(text, "\033");
 	WAIT_UNTIL(*stack_file(stack, "one.log") != '\0', 5000);
-	CHECK_JSON(parse(stack_file(stack, "one.log")),
+	CHECK_JSON(parse_json(stack_file(stack, "one.log")),
 		   "{'user_id':2,'is_online':true,'status':'online','last_activity':'<time>',"
 		   "'version':'<version>','reason':'activity'}");
 	ck_assert_int_eq(process_end(&first, SIGINT, "watch", 5000), 0);
@@ -214,7 +141,7 @@ END_TEST
 
 START_TEST(watch_is_in_colour_on_a_terminal_only)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	char *command;
 	const char *argv[] = {"script", "-qfec", NULL, "/dev/null", NULL};
 	pid_t pid;
@@ -224,7 +151,7 @@ START_TEST(watch_is_in_colour_on_a_terminal_only)
 	argv[2] = command;
 	unsetenv("NO_COLOR");
 	pid = start_watch(stack, "terminal", argv, "");
-	touch(stack, "1");
+	touch_user(stack, "1");
 	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "1"), "");
 	WAIT_UNTIL(strstr(stack_file(stack, "terminal.log"), "logout") != NULL, 5000);
 	check_has(stack_file(stack, "terminal.log"), "\033[32monline \033[0m");
@@ -234,7 +161,7 @@ START_TEST(watch_is_in_colour_on_a_terminal_only)
 
 	setenv("NO_COLOR", "1", 1);
 	pid = start_watch(stack, "plain", argv, "");
-	touch(stack, "2");
+	touch_user(stack, "2");
 	WAIT_UNTIL(strstr(stack_file(stack, "plain.log"), "activity") != NULL, 5000);
 	check_has_not(stack_file(stack, "plain.log"), "\033[");
 	process_end(&pid, SIGTERM, "script", 5000);
@@ -246,16 +173,16 @@ END_TEST
 
 START_TEST(a_token_is_printed_and_works)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	char *token = CTL(stack, "token", "7", "--lifetime", "100");
 	struct json_object *answer;
 
 	token[strcspn(token, "\n")] = '\0';
-	http_ok(stack, COUNT_PATH, token, NULL);
-	answer = parse(CTL(stack, "token", "anna", "--json"));
+	http_ok(stack, COUNT, token, NULL);
+	answer = parse_json(CTL(stack, "token", "anna", "--json"));
 	CHECK_JSON(answer, "{'access_token':'<string>','token_type':'bearer','expires_in':3600,"
 			   "'user_id':'anna'}");
-	http_ok(stack, COUNT_PATH, json_text(answer, "access_token"), NULL);
+	http_ok(stack, COUNT, json_text(answer, "access_token"), NULL);
 	ck_assert_str_eq(CTL(stack, "count"), "2\n");
 	stack_stop(stack);
 }
@@ -280,22 +207,22 @@ START_TEST(accounts_and_friends_are_made_and_listed)
 
 	redis_start(stack, NULL);
 	ck_assert_int_eq(run(stack, &out, "secret\n", add), 0);
-	CHECK_JSON(parse(out), "{'user_id':7}");
+	CHECK_JSON(parse_json(out), "{'user_id':7}");
 	ck_assert_int_eq(run(stack, &out, "secret\n", add), 1); /* the address is taken */
 	ck_assert_int_eq(run(stack, &out, "\n", add), 1); /* no password */
 	check_has(CTL(stack, "user", "list"), "     7  new@example.com                 N. \"Q\"\n");
-	users = parse(CTL(stack, "user", "list", "--json"));
+	users = parse_json(CTL(stack, "user", "list", "--json"));
 	ck_assert_int_eq(json_object_array_length(users), 7);
 	CHECK_JSON(json_object_array_get_idx(users, 6),
 		   "{'user_id':7,'email':'new@example.com','name':'N. \\\"Q\\\"'}");
 
 	CTL(stack, "friend", "add", "7", "1");
-	CHECK_JSON(parse(CTL(stack, "friend", "add", "7", "1", "--json")), "{'ok':true}");
+	CHECK_JSON(parse_json(CTL(stack, "friend", "add", "7", "1", "--json")), "{'ok':true}");
 	check_has(CTL(stack, "explain", "7", "1"), "1 is a friend of 7 (User 1)");
 	CTL(stack, "friend", "remove", "7", "1");
 	check_has(CTL(stack, "explain", "7", "1"), "1 is none of 7's 0 friends");
-	ck_assert_int_eq(ctl(stack, NULL, "friend", "add", "7", "99", NULL), 1);
-	ck_assert_int_eq(ctl(stack, NULL, "friend", "add", "7", "7", NULL), 1);
+	ck_assert_int_eq(CTL_STATUS(stack, NULL, "friend", "add", "7", "99"), 1);
+	ck_assert_int_eq(CTL_STATUS(stack, NULL, "friend", "add", "7", "7"), 1);
 	stack_stop(stack);
 }
 END_TEST
@@ -308,11 +235,11 @@ START_TEST(the_directorys_tables_are_made_once)
 	ck_assert(asprintf(&conf, "directory { params = \"%s\" }", stack_path(stack, "new.db")) >
 		  0);
 	stack_write_conf(stack, conf);
-	ck_assert_int_eq(ctl(stack, NULL, "user", "list", NULL), 1);
+	ck_assert_int_eq(CTL_STATUS(stack, NULL, "user", "list"), 1);
 	CTL(stack, "directory", "init");
 	CTL(stack, "directory", "init");
 	ck_assert_str_eq(CTL(stack, "user", "list"), "");
-	CHECK_JSON(parse(CTL(stack, "user", "list", "--json")), "[]");
+	CHECK_JSON(parse_json(CTL(stack, "user", "list", "--json")), "[]");
 	stack_stop(stack);
 }
 END_TEST
@@ -352,8 +279,8 @@ START_TEST(wrong_usage_is_exit_status_2)
 	struct stack *stack = stack_new("");
 
 	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
-		int status = ctl(stack, NULL, wrong[i][0], wrong[i][1], wrong[i][2], wrong[i][3],
-				 wrong[i][4], NULL);
+		int status = CTL_STATUS(stack, NULL, wrong[i][0], wrong[i][1], wrong[i][2],
+					wrong[i][3], wrong[i][4]);
 
 		ck_assert_msg(status == 2, "presencectl %s %s: exit status %d instead of 2",
 			      wrong[i][0] ?: "", wrong[i][1] ?: "", status);
@@ -361,7 +288,7 @@ START_TEST(wrong_usage_is_exit_status_2)
 	check_has(CTL(stack, "--help"), "explain VIEWER ID [--json]");
 	check_has(CTL(stack, "--version"), "presencectl ");
 	stack_write(stack, "presence.conf", "redis { url = \"nonsense\" }\n");
-	ck_assert_int_eq(ctl(stack, NULL, "count", NULL), 2);
+	ck_assert_int_eq(CTL_STATUS(stack, NULL, "count"), 2);
 	check_has(stack_file(stack, "run.log"), "presence.conf:1: ");
 	stack_stop(stack);
 }
@@ -385,7 +312,8 @@ START_TEST(without_redis_the_exit_status_is_1)
 	char *out;
 
 	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++) {
-		int status = ctl(stack, &out, commands[i][0], commands[i][1], commands[i][2], NULL);
+		int status =
+			CTL_STATUS(stack, &out, commands[i][0], commands[i][1], commands[i][2]);
 
 		ck_assert_msg(status == 1, "presencectl %s: exit status %d instead of 1",
 			      commands[i][0], status);
@@ -418,7 +346,7 @@ START_TEST(explain_tells_why_a_user_is_online)
 	check_has(out, "the last change was at ");
 	check_has(out, "sweeper       a presence-streamd swept ");
 	check_has(out, "conclusion    1 sees 2 online, because 2 sessions of 2 are alive");
-	json = parse(CTL(stack, "explain", "1", "2", "--json"));
+	json = parse_json(CTL(stack, "explain", "1", "2", "--json"));
 	CHECK_JSON(json,
 		   "{'viewer':1,'user_id':2,'is_friend':true,'visibility':'everyone',"
 		   "'status':{'user_id':2,'is_online':true,'status':'online',"
@@ -439,17 +367,17 @@ END_TEST
 
 START_TEST(explain_tells_why_a_user_is_offline)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "2");
 
 	check_has(CTL(stack, "explain", "1", "2"),
 		  "offline, because 2 was not seen in the last 7 days");
-	http_ok(stack, COUNT_PATH, token, NULL);
+	http_ok(stack, COUNT, token, NULL);
 	redis_int(stack, "DEL user:online:2");
 	check_has(CTL(stack, "explain", "1", "2"),
 		  "offline, because the key user:online:2 is gone though sessions are alive");
 	redis_int(stack, "SREM online_users 2");
-	http_ok(stack, COUNT_PATH, token, NULL);
+	http_ok(stack, COUNT, token, NULL);
 	redis_int(stack, "SREM online_users 2");
 	check_has(CTL(stack, "explain", "1", "2"), "but online_users lacks it");
 	redis_cmd(stack, "SET presence:revoked:%s 1", json_text(token_payload(token), "sid"));
@@ -467,13 +395,13 @@ END_TEST
 
 START_TEST(explain_knows_visibility)
 {
-	struct stack *stack = start("presence { visibility = friends }");
+	struct stack *stack = stack_start_api("presence { visibility = friends }");
 	struct json_object *json;
 
-	touch(stack, "77");
+	touch_user(stack, "77");
 	check_has(CTL(stack, "explain", "1", "77"),
 		  "1 sees 77 as a user never seen, because visibility is \"friends\"");
-	json = parse(CTL(stack, "explain", "1", "77", "--json"));
+	json = parse_json(CTL(stack, "explain", "1", "77", "--json"));
 	CHECK_JSON(json_at(json, "sees"), "{'user_id':77,'is_online':false,'status':'offline',"
 					  "'last_seen':null,'version':0}");
 	ck_assert(json_object_get_boolean(json_at(json_at(json, "status"), "is_online")));

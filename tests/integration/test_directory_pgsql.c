@@ -2,7 +2,7 @@
  * The directory on a real PostgreSQL, started for each test: tables of our own and of a site,
  * integer and text ids, a database that hangs, is away or comes back. docs/integration.md
  */
-#include "harness.h"
+#include "calls.h"
 
 #include <errno.h>
 #include <glob.h>
@@ -18,9 +18,6 @@
 #include "base/buf.h"
 #include "process.h"
 
-#define COUNT "/api/online-status/count"
-#define FRIENDS_LIST "/api/friends/list"
-#define LOGIN "/api/auth/login/json"
 #define DATABASE_USER "postgres" /* PostgreSQL refuses to run as root */
 #define ARGS_MAX 24
 #define TIMEOUT_MS 1000
@@ -165,30 +162,6 @@ static void stop(struct stack *stack)
 	stack_stop(stack);
 }
 
-static char *ctl(struct stack *stack, const char *input, const char *const args[])
-{
-	const char *argv[ARGS_MAX] = {program("presencectl"), "-c",
-				      stack_path(stack, "presence.conf")};
-	char *out;
-	int status, count = 3;
-
-	for (int i = 0; args[i] != NULL; i++)
-		argv[count++] = args[i];
-	status = run(stack, &out, input, argv);
-	ck_assert_msg(status == 0, "presencectl %s %s: exit status %d\n%s", args[0],
-		      args[1] != NULL ? args[1] : "", status, stack_file(stack, "run.log"));
-	return out;
-}
-#define CTL(stack, input, ...) ctl(stack, input, (const char *[]){__VA_ARGS__, NULL})
-
-static const char *login(struct stack *stack, const char *email)
-{
-	return json_text(
-		http_ok(stack, LOGIN, NULL,
-			text_of("{\"email\":\"%s\",\"password\":\"%s\"}", email, PASSWORD)),
-		"access_token");
-}
-
 /* A hash that presencectl makes, as a site has some. */
 static const char *password_hash(struct stack *stack)
 {
@@ -209,17 +182,17 @@ START_TEST(our_own_tables_work_in_postgresql)
 	const char *token;
 	struct sse *sse;
 
-	CTL(stack, NULL, "directory", "init");
-	CTL(stack, NULL, "directory", "init");
-	ck_assert_str_eq(CTL(stack, PASSWORD "\n", "user", "add", "--email", "anna@example.com",
-			     "--name", "Anna"),
+	CTL(stack, "directory", "init");
+	CTL(stack, "directory", "init");
+	ck_assert_str_eq(CTL_INPUT(stack, PASSWORD "\n", "user", "add", "--email",
+				   "anna@example.com", "--name", "Anna"),
 			 "1\n");
-	ck_assert_str_eq(CTL(stack, PASSWORD "\n", "user", "add", "--email", "bob@example.com",
-			     "--name", "Bob \xc3\x96"),
+	ck_assert_str_eq(CTL_INPUT(stack, PASSWORD "\n", "user", "add", "--email",
+				   "bob@example.com", "--name", "Bob \xc3\x96"),
 			 "2\n");
-	CTL(stack, NULL, "friend", "add", "1", "2");
-	CTL(stack, NULL, "friend", "add", "2", "1");
-	CHECK_JSON(json_tokener_parse(CTL(stack, NULL, "user", "list", "--json")),
+	CTL(stack, "friend", "add", "1", "2");
+	CTL(stack, "friend", "add", "2", "1");
+	CHECK_JSON(json_tokener_parse(CTL(stack, "user", "list", "--json")),
 		   "[{'user_id':1,'email':'anna@example.com','name':'Anna'},"
 		   "{'user_id':2,'email':'bob@example.com','name':'Bob \xc3\x96'}]");
 	ck_assert_str_eq(sql(stack, "SELECT count(*) FROM friends"), "2\n");
@@ -231,7 +204,7 @@ START_TEST(our_own_tables_work_in_postgresql)
 	sse_ready(sse);
 	login(stack, "bob@example.com");
 	sse_wait_change(sse, "2", true, 5000);
-	CTL(stack, NULL, "friend", "remove", "2", "1");
+	CTL(stack, "friend", "remove", "2", "1");
 	CHECK_JSON(sse_wait(sse, "initial", 5000)->json, "{}");
 	check_problem(HTTP(stack, .path = LOGIN,
 			   .body = "{\"email\":\"' OR 1=1 --\",\"password\":\"password\"}"),

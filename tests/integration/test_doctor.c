@@ -46,16 +46,6 @@ static char *doctor_of(int line, struct stack *stack, const char *variable, int 
 	return out;
 }
 
-static void check_has(const char *text, const char *part)
-{
-	ck_assert_msg(strstr(text, part) != NULL, "no '%s' in:\n%s", part, text);
-}
-
-static void check_has_not(const char *text, const char *part)
-{
-	ck_assert_msg(strstr(text, part) == NULL, "'%s' in:\n%s", part, text);
-}
-
 /* --- the programs and what they stand on -------------------------------------------------- */
 
 START_TEST(doctor_finds_nothing_wrong_with_a_site_that_works)

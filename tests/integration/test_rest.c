@@ -1,5 +1,5 @@
 /* The REST calls of presence-api behind a web server: docs/api.md. */
-#include "harness.h"
+#include "calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,40 +10,11 @@
 
 #include "base/buf.h"
 
-#define LOGIN "/api/auth/login/json"
-#define LOGOUT "/api/auth/logout"
-#define FRIENDS_LIST "/api/friends/list"
-#define STATUS_USERS "/api/online-status/users"
-#define STATUS_USER "/api/online-status/user/"
-#define STATUS_FRIENDS "/api/online-status/friends"
-#define HEARTBEAT "/api/online-status/heartbeat"
-#define COUNT "/api/online-status/count"
-#define ONLINE "/api/online-status/online"
-#define HEALTH "/api/health"
-
-#define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"
-
-/* Redis and the workers: most calls need no streamd. */
-static struct stack *start(const char *conf)
-{
-	struct stack *stack = stack_new(conf);
-
-	redis_start(stack, NULL);
-	lighttpd_start(stack);
-	return stack;
-}
-
-/* Anything that counts as activity. */
-static void touch(struct stack *stack, const char *token)
-{
-	http_ok(stack, COUNT, token, NULL);
-}
-
 /* --- the calls ---------------------------------------------------------------------------- */
 
 START_TEST(login_answers_a_token_that_works)
 {
-	struct stack *stack = start("auth { token_lifetime = 120 }");
+	struct stack *stack = stack_start_api("auth { token_lifetime = 120 }");
 	struct json_object *answer = http_ok(stack, LOGIN, NULL, CREDENTIALS), *payload;
 	const char *token;
 
@@ -64,7 +35,7 @@ END_TEST
 
 START_TEST(login_brings_the_user_online)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	struct listener *listener = listener_open(stack, "user:status:*");
 	struct message *message;
 
@@ -83,7 +54,7 @@ END_TEST
 
 START_TEST(login_says_the_same_of_a_wrong_password_and_an_unknown_account)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	struct response *wrong, *unknown;
 
 	wrong = HTTP(stack, .path = LOGIN,
@@ -100,7 +71,7 @@ END_TEST
 
 START_TEST(logout_ends_the_token_and_the_user_is_offline)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 	struct listener *listener;
 	struct message *message;
@@ -123,7 +94,7 @@ END_TEST
 
 START_TEST(logout_counts_as_no_activity)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	struct listener *listener = listener_open(stack, "user:status:*");
 
 	http_ok(stack, LOGOUT, token_for(stack, "1"), "");
@@ -136,7 +107,7 @@ END_TEST
 
 START_TEST(logout_of_one_token_leaves_the_others)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *phone = token_for(stack, "1"), *laptop = token_for(stack, "1");
 
 	touch(stack, phone);
@@ -151,7 +122,7 @@ END_TEST
 
 START_TEST(logout_of_all_ends_every_token_issued_before)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *phone = token_for(stack, "1"), *laptop = token_for(stack, "1"), *unused;
 	char payload[128];
 	long long now = (long long)time(NULL);
@@ -173,7 +144,7 @@ END_TEST
 
 START_TEST(friends_are_listed_with_their_names)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	CHECK_JSON(http_ok(stack, FRIENDS_LIST, token_for(stack, "3"), NULL),
 		   "[{'user_id':1,'name':'User 1'},{'user_id':2,'name':'User 2'},"
@@ -186,7 +157,7 @@ END_TEST
 
 START_TEST(users_are_answered_once_for_each_distinct_id)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	touch(stack, token_for(stack, "2"));
 	touch(stack, token_for(stack, "anna.b-c_D"));
@@ -207,7 +178,7 @@ END_TEST
 
 START_TEST(as_many_ids_as_max_batch_are_answered)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	struct printbuf *body = buf_new();
 
 	buf_puts(body, "{\"user_ids\":[1");
@@ -223,7 +194,7 @@ END_TEST
 
 START_TEST(a_user_is_online_then_offline_with_last_seen)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "2"), *viewer = token_for(stack, "1");
 	struct json_object *online, *offline;
 
@@ -246,7 +217,7 @@ END_TEST
 
 START_TEST(versions_are_at_least_the_clock_of_redis)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	int64_t before = (int64_t)time(NULL) * 1000000;
 	struct json_object *status;
 
@@ -259,7 +230,7 @@ END_TEST
 
 START_TEST(an_id_in_the_path_may_be_percent_encoded)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	CHECK_JSON(json_at(http_ok(stack, STATUS_USER "%61nn%61", token_for(stack, "1"), NULL),
 			   "user_id"),
@@ -270,7 +241,7 @@ END_TEST
 
 START_TEST(ones_own_status_has_the_session_of_the_callers_token)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *phone = token_for(stack, "1"), *laptop = token_for(stack, "1");
 	struct json_object *by_phone, *by_laptop;
 
@@ -290,7 +261,7 @@ END_TEST
 
 START_TEST(every_friend_has_a_status)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	touch(stack, token_for(stack, "2"));
 	CHECK_JSON(http_ok(stack, STATUS_FRIENDS, token_for(stack, "1"), NULL),
@@ -311,7 +282,7 @@ END_TEST
 
 START_TEST(a_heartbeat_keeps_online_and_may_store_a_websocket_session)
 {
-	struct stack *stack = start("presence { online_ttl = 77 }");
+	struct stack *stack = stack_start_api("presence { online_ttl = 77 }");
 	const char *token = token_for(stack, "1");
 	char *session;
 
@@ -334,7 +305,7 @@ END_TEST
 
 START_TEST(a_websocket_session_comes_with_no_revoked_token)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 
 	http_ok(stack, LOGOUT, token, "");
@@ -348,7 +319,7 @@ END_TEST
 
 START_TEST(the_count_is_of_users_not_of_devices)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	touch(stack, token_for(stack, "1"));
 	touch(stack, token_for(stack, "1"));
@@ -370,9 +341,10 @@ static int read_pages(struct stack *stack, const char *token, int limit, bool *s
 		char path[256];
 
 		if (cursor == NULL)
-			snprintf(path, sizeof path, ONLINE "?limit=%d", limit);
+			snprintf(path, sizeof path, ONLINE_LIST "?limit=%d", limit);
 		else
-			snprintf(path, sizeof path, ONLINE "?limit=%d&cursor=%s", limit, cursor);
+			snprintf(path, sizeof path, ONLINE_LIST "?limit=%d&cursor=%s", limit,
+				 cursor);
 		page = http_ok(stack, path, token, NULL);
 		CHECK_JSON(page, "{'user_ids':'<any>','cursor':'<any>'}");
 		ids = json_at(page, "user_ids");
@@ -396,7 +368,7 @@ START_TEST(pages_of_the_online_users_miss_nobody)
 {
 	enum { ONLINE_USERS = 600 }; /* a Set this large is no listpack, so SCAN does page it */
 	static bool seen[ONLINE_USERS];
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *token;
 	char id[12];
 
@@ -418,9 +390,9 @@ END_TEST
 
 START_TEST(string_ids_are_listed_as_strings)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
-	CHECK_JSON(http_ok(stack, ONLINE, token_for(stack, "anna"), NULL),
+	CHECK_JSON(http_ok(stack, ONLINE_LIST, token_for(stack, "anna"), NULL),
 		   "{'user_ids':['anna'],'cursor':null}");
 	stack_stop(stack);
 }
@@ -428,7 +400,7 @@ END_TEST
 
 START_TEST(health_needs_no_token)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 
 	CHECK_JSON(http_ok(stack, HEALTH, NULL, NULL), "{'status':'ok','redis':'ok'}");
 	stack_stop(stack);
@@ -452,7 +424,7 @@ END_TEST
 
 START_TEST(two_sites_share_a_redis_by_prefix)
 {
-	struct stack *stack = start("redis { prefix = \"site:\" }");
+	struct stack *stack = stack_start_api("redis { prefix = \"site:\" }");
 	const char *token = token_for(stack, "1");
 	struct listener *listener = listener_open(stack, "*");
 	struct message *message;
@@ -474,7 +446,7 @@ END_TEST
 
 START_TEST(the_token_may_come_in_the_query)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	char path[1024];
 
 	snprintf(path, sizeof path, COUNT "?token=%s", token_for(stack, "1"));
@@ -485,7 +457,7 @@ END_TEST
 
 START_TEST(a_token_of_presencectl_works)
 {
-	struct stack *stack = start("");
+	struct stack *stack = stack_start_api("");
 	const char *argv[] = {program("presencectl"),
 			      "-c",
 			      stack_path(stack, "presence.conf"),
@@ -554,7 +526,7 @@ static void load_take(struct load *load, CURLMsg *message, int total)
 START_TEST(not_one_request_fails_while_workers_are_replaced)
 {
 	enum { TOTAL = 20000, AT_A_TIME = 16 };
-	struct stack *stack = start("api { children = 4 max_requests = 100 }");
+	struct stack *stack = stack_start_api("api { children = 4 max_requests = 100 }");
 	struct load load = {.multi = curl_multi_init()};
 	char *header;
 

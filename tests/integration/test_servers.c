@@ -3,7 +3,7 @@
  * haproxy.md, lighttpd.md, nginx.md, shared-host.md and systemd.md promise what
  * is checked here, of the files in conf/.
  */
-#include "harness.h"
+#include "calls.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -21,11 +21,6 @@
 #include "process.h"
 #include "servers.h"
 
-#define STREAM "/api/presence/stream"
-#define COUNT "/api/online-status/count"
-#define LOGIN "/api/auth/login/json"
-#define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"
-
 #define SILENT 30 /* s; longer than any test that does not look at heartbeats */
 #define PROMPT 1000 /* ms in which what happens must be seen */
 
@@ -42,18 +37,7 @@ static bool serves_streams(const struct site *site)
 	return (site->server->traits & STREAMS) != 0;
 }
 
-static void touch(struct stack *stack, const char *token)
-{
-	http_ok(stack, COUNT, token, NULL);
-}
-
 /* --- the REST calls ----------------------------------------------------------------------- */
-
-#define ONLINE(id)                                                                        \
-	"{'user_id':" #id ",'is_online':true,'status':'online','last_activity':'<time>'," \
-	"'version':'<version>'}"
-#define UNSEEN(id) \
-	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':null,'version':0}"
 
 static void check_calls(struct stack *stack)
 {
@@ -67,10 +51,10 @@ static void check_calls(struct stack *stack)
 		   "{'user_id':6,'name':'User 6'}]");
 	CHECK_JSON(
 		http_ok(stack, "/api/online-status/users", token, "{\"user_ids\":[2,\"x.y-z_\"]}"),
-		"{'2':" ONLINE(2) ",'x.y-z_':" UNSEEN("'x.y-z_'") "}");
+		"{'2':" ONLINE(2) ",'x.y-z_':" NEVER_SEEN('x.y-z_') "}");
 	CHECK_JSON(http_ok(stack, "/api/online-status/user/2", token, NULL), ONLINE(2));
 	CHECK_JSON(http_ok(stack, "/api/online-status/user/x%2Ey-z_", token, NULL),
-		   UNSEEN("'x.y-z_'"));
+		   NEVER_SEEN('x.y-z_'));
 	CHECK_JSON(json_at(http_ok(stack, "/api/online-status/friends", token, NULL), "2"),
 		   ONLINE(2));
 	CHECK_JSON(http_ok(stack, "/api/online-status/heartbeat", token, ""),

@@ -2,7 +2,7 @@
  * Sessions and their ends: tickets that two want at once, refreshed tokens, logout from everywhere,
  * kick, throttled logins, limits over two streamds. docs/api.md, docs/redis-keys.md
  */
-#include "harness.h"
+#include "calls.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -10,12 +10,6 @@
 #include <string.h>
 #include <time.h>
 
-#define LOGIN "/api/auth/login/json"
-#define REFRESH "/api/auth/refresh"
-#define LOGOUT "/api/auth/logout"
-#define COUNT "/api/online-status/count"
-#define TICKET "/api/presence/ticket"
-#define STREAM "/api/presence/stream"
 #define TAKERS 20
 
 static struct stack *start_two(const char *conf)
@@ -24,11 +18,6 @@ static struct stack *start_two(const char *conf)
 
 	streamd_start(stack, 1);
 	return stack;
-}
-
-static void touch(struct stack *stack, const char *token)
-{
-	http_ok(stack, COUNT, token, NULL);
 }
 
 /* A token of user `id` issued `age` seconds ago; a sid of its own. age < 0: without iat. */
@@ -45,27 +34,7 @@ static const char *token_aged(struct stack *stack, const char *id, int age)
 	return token_make("{'alg':'HS256'}", payload, KEY_HMAC, stack->secret);
 }
 
-static void check_bye(struct sse *sse, const char *reason)
-{
-	ck_assert_str_eq(json_text(sse_wait(sse, "bye", 5000)->json, "reason"), reason);
-	ck_assert_msg(sse_wait_end(sse, 5000), "the stream goes on after bye");
-}
-
 /* --- tickets ------------------------------------------------------------------------------ */
-
-static const char *ticket_for(struct stack *stack, const char *token)
-{
-	return json_text(http_ok(stack, TICKET, token, ""), "ticket");
-}
-
-static struct sse *open_with_ticket(struct stack *stack, const char *ticket)
-{
-	char text[512];
-
-	snprintf(text, sizeof text, "GET " STREAM "?ticket=%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
-		 ticket);
-	return sse_request(stack, text);
-}
 
 START_TEST(of_many_takers_of_a_ticket_one_gets_a_stream)
 {
@@ -75,7 +44,7 @@ START_TEST(of_many_takers_of_a_ticket_one_gets_a_stream)
 	int streams = 0;
 
 	for (int i = 0; i < TAKERS; i++)
-		takers[i] = open_with_ticket(stack, ticket);
+		takers[i] = sse_open_ticket(stack, ticket);
 	for (int i = 0; i < TAKERS; i++) {
 		int status = sse_status(takers[i]);
 
@@ -106,11 +75,11 @@ START_TEST(a_ticket_lasts_no_longer_than_its_token)
 {
 	struct stack *stack = stack_start(FAST);
 	const char *token = token_until(stack, "1", 3), *ticket = ticket_for(stack, token);
-	struct sse *sse = open_with_ticket(stack, ticket);
+	struct sse *sse = sse_open_ticket(stack, ticket);
 	char path[256];
 
 	sse_ready(sse);
-	check_bye(sse, "token_expired");
+	sse_wait_bye(sse, "token_expired", 5000);
 	ticket = ticket_for(stack, token_for(stack, "2"));
 	redis_cmd(stack, "SET presence:ticket:%s %s EX 30", ticket,
 		  "{\"sub\":2,\"tok\":\"x\",\"iat\":1,\"exp\":1000}");
@@ -158,19 +127,10 @@ END_TEST
 
 /* --- refresh ------------------------------------------------------------------------------ */
 
-static const char *login(struct stack *stack, int user)
-{
-	char body[128];
-
-	snprintf(body, sizeof body,
-		 "{\"email\":\"user%d@example.com\",\"password\":\"" PASSWORD "\"}", user);
-	return json_text(http_ok(stack, LOGIN, NULL, body), "access_token");
-}
-
 START_TEST(streams_of_a_refreshed_token_are_of_one_session)
 {
 	struct stack *stack = stack_start("");
-	const char *old = login(stack, 1), *new;
+	const char *old = login(stack, "user1@example.com"), *new;
 	struct sse *before = sse_open(stack, old), *after;
 
 	sse_ready(before);
@@ -181,8 +141,8 @@ START_TEST(streams_of_a_refreshed_token_are_of_one_session)
 	ck_assert_int_eq(redis_int(stack, "ZCARD user:sessions:1"), 3);
 	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 1);
 	http_ok(stack, LOGOUT, new, "");
-	check_bye(before, "revoked");
-	check_bye(after, "revoked");
+	sse_wait_bye(before, "revoked", 5000);
+	sse_wait_bye(after, "revoked", 5000);
 	check_problem(HTTP(stack, .path = COUNT, .token = old), 401, "token_revoked");
 	ck_assert_int_eq(redis_int(stack, "EXISTS user:sessions:1 user:online:1"), 0);
 	stack_stop(stack);
@@ -192,7 +152,7 @@ END_TEST
 START_TEST(a_token_refreshed_again_and_again_stays_one_session)
 {
 	struct stack *stack = stack_start("");
-	const char *first = login(stack, 1), *token = first;
+	const char *first = login(stack, "user1@example.com"), *token = first;
 
 	for (int i = 0; i < 5; i++)
 		token = json_text(http_ok(stack, REFRESH, token, ""), "access_token");
@@ -221,8 +181,8 @@ START_TEST(logout_from_everywhere_ends_the_streams_of_two_streamds)
 	sse_ready(second);
 	sse_ready(friend);
 	http_ok(stack, LOGOUT "?all=true", phone, "");
-	check_bye(first, "revoked");
-	check_bye(second, "revoked");
+	sse_wait_bye(first, "revoked", 5000);
+	sse_wait_bye(second, "revoked", 5000);
 	ck_assert_str_eq(json_text(sse_wait_change(friend, "1", false, 5000)->json, "reason"),
 			 "logout");
 	check_problem(HTTP(stack, .path = COUNT, .token = laptop), 401, "token_revoked");
@@ -280,7 +240,7 @@ END_TEST
 START_TEST(a_kick_ends_everything_until_the_next_login)
 {
 	struct stack *stack = start_two("");
-	const char *token = login(stack, 1), *unused = token_aged(stack, "1", 5);
+	const char *token = login(stack, "user1@example.com"), *unused = token_aged(stack, "1", 5);
 	const char *kick[] = {program("presencectl"),
 			      "-c",
 			      stack_path(stack, "presence.conf"),
@@ -296,15 +256,15 @@ START_TEST(a_kick_ends_everything_until_the_next_login)
 	sse_ready(second);
 	sse_ready(friend);
 	ck_assert_int_eq(run(stack, NULL, NULL, kick), 0);
-	check_bye(first, "revoked");
-	check_bye(second, "revoked");
+	sse_wait_bye(first, "revoked", 5000);
+	sse_wait_bye(second, "revoked", 5000);
 	ck_assert_str_eq(json_text(sse_wait_change(friend, "1", false, 5000)->json, "reason"),
 			 "kicked");
 	check_problem(HTTP(stack, .path = COUNT, .token = token), 401, "token_revoked");
 	check_problem(HTTP(stack, .path = COUNT, .token = unused), 401, "token_revoked");
 	ttl = redis_int(stack, "TTL presence:not_before:1");
 	ck_assert_msg(ttl > 604800 - 60 && ttl <= 604800, "not_before lives %lld s", ttl);
-	touch(stack, login(stack, 1));
+	touch(stack, login(stack, "user1@example.com"));
 	sse_wait_change(friend, "1", true, 5000);
 	stack_stop(stack);
 }

@@ -50,21 +50,12 @@ static void write_second(struct stack *stack)
 	printbuf_free(text);
 }
 
-static bool socket_answers(const char *path)
-{
-	int fd = wire_connect(path);
-
-	if (fd >= 0)
-		close(fd);
-	return fd >= 0;
-}
-
 static void start_second_streamd(struct stack *stack)
 {
 	const char *argv[] = {program("presence-streamd"), "-c", stack_path(stack, "b.conf"), NULL};
 
 	stack->streamd[1] = process_start(stack, "streamd1", argv, NULL, 0);
-	WAIT_UNTIL(socket_answers(streamd_socket(stack, 1)), 5000);
+	WAIT_UNTIL(wire_answers(streamd_socket(stack, 1)), 5000);
 }
 
 /* Both sites on one Redis and one lighttpd. */

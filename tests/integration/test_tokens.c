@@ -1,13 +1,11 @@
 /* Which tokens are taken and which are not, over HTTP: RFC 7519, docs/api.md. */
-#include "harness.h"
+#include "calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#define COUNT "/api/online-status/count"
-#define STREAM "/api/presence/stream"
 #define HS256 "{'alg':'HS256','typ':'JWT'}"
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 

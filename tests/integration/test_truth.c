@@ -1,5 +1,5 @@
 /* Who is online: what Redis holds and announces is what is true. docs/redis-keys.md. */
-#include "harness.h"
+#include "calls.h"
 
 #include "wire.h"
 
@@ -12,10 +12,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COUNT "/api/online-status/count"
-#define LOGOUT "/api/auth/logout"
-#define STREAM "/api/presence/stream"
-
 /* FAST's times in ms. */
 #define ONLINE_TTL 2000
 #define STREAM_TTL 3000
@@ -24,11 +20,6 @@
 #define SLACK 700 /* for a busy machine */
 /* Offline is announced at most two sweeps behind the deadline. */
 #define LATEST(deadline) ((deadline) + 2 * SWEEP + SLACK)
-
-static void touch(struct stack *stack, const char *token)
-{
-	http_ok(stack, COUNT, token, NULL);
-}
 
 /* The next message, which must be this change. */
 static struct message *next_change(struct listener *listener, const char *id, bool online,

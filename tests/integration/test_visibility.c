@@ -2,40 +2,14 @@
  * Who sees whom: visibility = friends in every call and on the stream, friends that change while a
  * stream is open, and the directories without SQL. docs/api.md, docs/integration.md
  */
-#include "harness.h"
+#include "calls.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT "/api/online-status/count"
-#define USER "/api/online-status/user/"
-#define USERS_PATH "/api/online-status/users"
-#define ONLINE_PATH "/api/online-status/online"
 #define FRIENDS "presence { visibility = friends }\n"
 #define ROUNDS 40
-
-#define UNKNOWN(id) \
-	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':null,'version':0}"
-#define ONLINE(id)                                                                       \
-	"{'user_id':" id ",'is_online':true,'status':'online','last_activity':'<time>'," \
-	"'version':'<version>'}"
-#define OFFLINE(id)                                                                    \
-	"{'user_id':" id ",'is_online':false,'status':'offline','last_seen':'<time>'," \
-	"'version':'<version>'}"
-
-static void touch(struct stack *stack, const char *id)
-{
-	http_ok(stack, COUNT, token_for(stack, id), NULL);
-}
-
-static void ctl(struct stack *stack, const char *a, const char *b, const char *c, const char *d)
-{
-	const char *argv[] = {
-		program("presencectl"), "-c", stack_path(stack, "presence.conf"), a, b, c, d, NULL};
-
-	ck_assert_int_eq(run(stack, NULL, NULL, argv), 0);
-}
 
 /* --- visibility --------------------------------------------------------------------------- */
 
@@ -46,13 +20,13 @@ START_TEST(strangers_and_users_who_do_not_exist_look_alike)
 	struct response *forbidden, *unknown;
 	char *text;
 
-	touch(stack, "77"); /* online */
+	touch_user(stack, "77"); /* online */
 	http_ok(stack, COUNT, gone, NULL);
 	http_ok(stack, "/api/auth/logout", gone, ""); /* was online */
-	CHECK_JSON(http_ok(stack, USERS_PATH, viewer, "{\"user_ids\":[77,88,99]}"),
-		   "{'77':" UNKNOWN("77") ",'88':" UNKNOWN("88") ",'99':" UNKNOWN("99") "}");
-	forbidden = HTTP(stack, .path = USER "77", .token = viewer);
-	unknown = HTTP(stack, .path = USER "99", .token = viewer);
+	CHECK_JSON(http_ok(stack, STATUS_USERS, viewer, "{\"user_ids\":[77,88,99]}"),
+		   "{'77':" NEVER_SEEN(77) ",'88':" NEVER_SEEN(88) ",'99':" NEVER_SEEN(99) "}");
+	forbidden = HTTP(stack, .path = STATUS_USER "77", .token = viewer);
+	unknown = HTTP(stack, .path = STATUS_USER "99", .token = viewer);
 	ck_assert_int_eq(forbidden->status, unknown->status);
 	while ((text = strstr(forbidden->body, "77")) != NULL)
 		memcpy(text, "99", 2);
@@ -64,11 +38,11 @@ START_TEST(strangers_and_users_who_do_not_exist_look_alike)
 			 header_of(unknown->head, "Content-Length"));
 	ck_assert_uint_eq(strlen(forbidden->head), strlen(unknown->head));
 	/* Friends are seen as they are, oneself too, whoever else asks. */
-	touch(stack, "2");
-	CHECK_JSON(http_ok(stack, USERS_PATH, viewer, "{\"user_ids\":[2,3]}"),
-		   "{'2':" ONLINE("2") ",'3':" UNKNOWN("3") "}");
-	ck_assert(json_object_get_boolean(
-		json_at(http_ok(stack, USER "77", token_for(stack, "77"), NULL), "is_online")));
+	touch_user(stack, "2");
+	CHECK_JSON(http_ok(stack, STATUS_USERS, viewer, "{\"user_ids\":[2,3]}"),
+		   "{'2':" ONLINE(2) ",'3':" NEVER_SEEN(3) "}");
+	ck_assert(json_object_get_boolean(json_at(
+		http_ok(stack, STATUS_USER "77", token_for(stack, "77"), NULL), "is_online")));
 	stack_stop(stack);
 }
 END_TEST
@@ -92,15 +66,15 @@ static long long commands_of(struct stack *stack, const char *path, const char *
 
 START_TEST(strangers_and_users_who_do_not_exist_take_as_long)
 {
-	static const char *const paths[] = {USER "77", USER "99"};
+	static const char *const paths[] = {STATUS_USER "77", STATUS_USER "99"};
 	struct stack *stack = stack_new(FRIENDS "api { children = 1 }");
 	const char *viewer = token_for(stack, "1");
 	int times[2][ROUNDS];
 
 	redis_start(stack, NULL);
 	lighttpd_start(stack);
-	touch(stack, "77");
-	touch(stack, "1");
+	touch_user(stack, "77");
+	touch_user(stack, "1");
 	for (int i = 0; i < ROUNDS; i++) {
 		for (int j = 0; j < 2; j++)
 			times[j][i] = HTTP(stack, .path = paths[j], .token = viewer)->ms;
@@ -110,8 +84,8 @@ START_TEST(strangers_and_users_who_do_not_exist_take_as_long)
 	ck_assert_msg(abs(times[0][ROUNDS / 2] - times[1][ROUNDS / 2]) <= patience(5),
 		      "median of a stranger %d ms, of an unknown user %d ms", times[0][ROUNDS / 2],
 		      times[1][ROUNDS / 2]);
-	ck_assert_int_eq(commands_of(stack, USER "77", viewer),
-			 commands_of(stack, USER "99", viewer));
+	ck_assert_int_eq(commands_of(stack, STATUS_USER "77", viewer),
+			 commands_of(stack, STATUS_USER "99", viewer));
 	stack_stop(stack);
 }
 END_TEST
@@ -121,11 +95,11 @@ START_TEST(the_online_list_is_of_friends_and_oneself)
 	struct stack *stack = stack_start(FRIENDS);
 	struct json_object *page;
 
-	touch(stack, "2");
-	touch(stack, "77");
-	page = http_ok(stack, ONLINE_PATH, token_for(stack, "1"), NULL);
+	touch_user(stack, "2");
+	touch_user(stack, "77");
+	page = http_ok(stack, ONLINE_LIST, token_for(stack, "1"), NULL);
 	CHECK_JSON(page, "{'user_ids':[1,2],'cursor':null}");
-	CHECK_JSON(http_ok(stack, ONLINE_PATH, token_for(stack, "77"), NULL),
+	CHECK_JSON(http_ok(stack, ONLINE_LIST, token_for(stack, "77"), NULL),
 		   "{'user_ids':[77],'cursor':null}");
 	/* The count is the site's. */
 	CHECK_JSON(http_ok(stack, COUNT, token_for(stack, "77"), NULL), "{'count':3}");
@@ -140,8 +114,8 @@ START_TEST(a_stream_is_of_friends_alone)
 	struct event *event = sse_ready(sse);
 
 	ck_assert_int_eq(json_object_object_length(event->json), USERS - 1);
-	touch(stack, "77");
-	touch(stack, "2");
+	touch_user(stack, "77");
+	touch_user(stack, "2");
 	event = sse_wait(sse, "status_change", 5000);
 	ck_assert_str_eq(json_text(event->json, "user_id"), "2");
 	CHECK_JSON(sse_ready(sse_open(stack, token_for(stack, "77")))->json, "{}");
@@ -154,11 +128,11 @@ START_TEST(a_friendship_that_ends_is_noticed_by_the_next_call)
 	struct stack *stack = stack_start(FRIENDS);
 	const char *viewer = token_for(stack, "1");
 
-	touch(stack, "2");
-	CHECK_JSON(http_ok(stack, USER "2", viewer, NULL), ONLINE("2"));
-	ctl(stack, "friend", "remove", "1", "2");
-	CHECK_JSON(http_ok(stack, USER "2", viewer, NULL), UNKNOWN("2"));
-	CHECK_JSON(http_ok(stack, ONLINE_PATH, viewer, NULL), "{'user_ids':[1],'cursor':null}");
+	touch_user(stack, "2");
+	CHECK_JSON(http_ok(stack, STATUS_USER "2", viewer, NULL), ONLINE(2));
+	CTL(stack, "friend", "remove", "1", "2");
+	CHECK_JSON(http_ok(stack, STATUS_USER "2", viewer, NULL), NEVER_SEEN(2));
+	CHECK_JSON(http_ok(stack, ONLINE_LIST, viewer, NULL), "{'user_ids':[1],'cursor':null}");
 	stack_stop(stack);
 }
 END_TEST
@@ -168,14 +142,15 @@ START_TEST(without_a_directory_nobody_is_shown_by_mistake)
 	struct stack *stack = stack_start(FRIENDS "directory { timeout_ms = 500 }");
 	const char *viewer = token_for(stack, "1");
 
-	touch(stack, "2");
+	touch_user(stack, "2");
 	stack_write(stack, "users.db", "this is no database");
-	check_problem(HTTP(stack, .path = USER "2", .token = viewer), 503, "directory_unavailable");
-	check_problem(HTTP(stack, .path = ONLINE_PATH, .token = viewer), 503,
+	check_problem(HTTP(stack, .path = STATUS_USER "2", .token = viewer), 503,
+		      "directory_unavailable");
+	check_problem(HTTP(stack, .path = ONLINE_LIST, .token = viewer), 503,
 		      "directory_unavailable");
 	check_problem(
-		HTTP(stack, .path = USERS_PATH, .token = viewer, .body = "{\"user_ids\":[2]}"), 503,
-		"directory_unavailable");
+		HTTP(stack, .path = STATUS_USERS, .token = viewer, .body = "{\"user_ids\":[2]}"),
+		503, "directory_unavailable");
 	http_ok(stack, COUNT, viewer, NULL);
 	stack_stop(stack);
 }
@@ -209,19 +184,19 @@ START_TEST(a_friend_who_is_removed_is_gone_at_once_and_comes_back)
 	ck_assert(has_member(sse_ready(first)->json, "2"));
 	sse_ready(second);
 
-	ctl(stack, "friend", "remove", "1", "2");
+	CTL(stack, "friend", "remove", "1", "2");
 	event = sse_wait(first, "initial", 5000);
 	ck_assert_msg(!has_member(event->json, "2"), "2 is still there: %s", event->data);
 	ck_assert_msg(!has_member(sse_wait(second, "initial", 5000)->json, "1"),
 		      "1 is still there");
 	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "2"), "");
-	touch(stack, "3");
+	touch_user(stack, "3");
 	check_first_change(first, "3");
 
-	ctl(stack, "friend", "add", "1", "2");
+	CTL(stack, "friend", "add", "1", "2");
 	event = sse_wait(first, "initial", 5000);
-	CHECK_JSON(json_at(event->json, "2"), OFFLINE("2"));
-	CHECK_JSON(json_at(event->json, "3"), ONLINE("3"));
+	CHECK_JSON(json_at(event->json, "2"), OFFLINE(2));
+	CHECK_JSON(json_at(event->json, "3"), ONLINE(3));
 	ck_assert_int_eq(json_object_object_length(event->json), USERS - 1);
 	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "3"), "");
 	check_first_change(first, "3");
@@ -247,21 +222,21 @@ START_TEST(one_publish_has_the_friends_read_again)
 	change_database(stack, "INSERT INTO users VALUES (70, 'x@example.com', 'New', '');"
 			       "INSERT INTO friends VALUES (1, 70);"
 			       "DELETE FROM friends WHERE user_id = 1 AND friend_id IN (3, 4);");
-	touch(stack, "70");
+	touch_user(stack, "70");
 	ck_assert_int_eq(
 		redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}"), 1);
 	event = sse_wait(sse, "initial", 5000);
 	ck_assert_int_eq(json_object_object_length(event->json), USERS - 1 + 1 - 2);
-	CHECK_JSON(json_at(event->json, "70"), ONLINE("70"));
-	touch(stack, "3");
-	touch(stack, "4");
+	CHECK_JSON(json_at(event->json, "70"), ONLINE(70));
+	touch_user(stack, "3");
+	touch_user(stack, "4");
 	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "70"), "");
 	check_first_change(sse, "70");
 	/* What is published there and means nothing changes nothing. */
 	redis_int(stack, "PUBLISH user:inbox:1 rubbish");
 	redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"another\"}");
 	redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":7}");
-	touch(stack, "5");
+	touch_user(stack, "5");
 	check_first_change(sse, "5");
 	stack_stop(stack);
 }
@@ -297,7 +272,7 @@ START_TEST(while_the_directory_is_away_the_friends_stay)
 	redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}");
 	WAIT_UNTIL(strstr(stack_file(stack, "streamd0.log"), "error: directory: friends") != NULL,
 		   5000);
-	touch(stack, "2");
+	touch_user(stack, "2");
 	sse_wait_change(sse, "2", true, 5000);
 	stack_stop(stack);
 }
@@ -317,12 +292,12 @@ START_TEST(friends_may_be_a_set_in_redis)
 	CHECK_JSON(http_ok(stack, "/api/friends/list", viewer, NULL), "[]");
 	redis_int(stack, "SADD user:friends:1 2 anna");
 	redis_int(stack, "SADD user:friends:1 %s 012", "no id");
-	touch(stack, "anna");
+	touch_user(stack, "anna");
 	CHECK_JSON(http_ok(stack, "/api/online-status/friends", viewer, NULL),
-		   "{'2':" UNKNOWN("2") ",'anna':" ONLINE("'anna'") "}");
-	CHECK_JSON(http_ok(stack, USER "1", token_for(stack, "2"), NULL), UNKNOWN("1"));
+		   "{'2':" NEVER_SEEN(2) ",'anna':" ONLINE('anna') "}");
+	CHECK_JSON(http_ok(stack, STATUS_USER "1", token_for(stack, "2"), NULL), NEVER_SEEN(1));
 	sse = sse_open(stack, viewer);
-	CHECK_JSON(sse_ready(sse)->json, "{'2':" ONLINE("2") ",'anna':" ONLINE("'anna'") "}");
+	CHECK_JSON(sse_ready(sse)->json, "{'2':" ONLINE(2) ",'anna':" ONLINE('anna') "}");
 	redis_int(stack, "SREM user:friends:1 anna");
 	redis_int(stack, "SADD user:friends:1 3");
 	redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}");
@@ -357,8 +332,8 @@ START_TEST(without_a_directory_nobody_has_friends)
 	CHECK_JSON(http_ok(stack, "/api/friends/list", viewer, NULL), "[]");
 	CHECK_JSON(http_ok(stack, "/api/online-status/friends", viewer, NULL), "{}");
 	CHECK_JSON(sse_ready(sse_open(stack, viewer))->json, "{}");
-	CHECK_JSON(http_ok(stack, USERS_PATH, token_for(stack, "2"), "{\"user_ids\":[1]}"),
-		   "{'1':" ONLINE("1") "}");
+	CHECK_JSON(http_ok(stack, STATUS_USERS, token_for(stack, "2"), "{\"user_ids\":[1]}"),
+		   "{'1':" ONLINE(1) "}");
 	/* Together with visibility = friends nobody would see anybody: refused. */
 	stack_write_conf(stack, "directory { backend = none } auth { login = external } " FRIENDS);
 	ck_assert_int_eq(run(stack, NULL, NULL, count), 2);

@@ -97,6 +97,23 @@ int wire_connect(const char *path)
 	return fd;
 }
 
+bool wire_answers(const char *path)
+{
+	int fd = wire_connect(path);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
+int wire_connect_streamd(struct stack *stack, int streamd)
+{
+	int fd = wire_connect(streamd_socket(stack, streamd));
+
+	ck_assert_msg(fd >= 0, "cannot connect to streamd %d: %s", streamd, strerror(errno));
+	return fd;
+}
+
 void wire_send(int fd, const void *data, size_t len)
 {
 	const char *at = data;

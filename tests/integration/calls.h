@@ -1,0 +1,43 @@
+/* The calls of docs/api.md: their paths, and what tests do with them again and again. */
+#ifndef PRESENCE_TESTS_CALLS_H
+#define PRESENCE_TESTS_CALLS_H
+
+#include "harness.h"
+
+#define LOGIN "/api/auth/login/json"
+#define REFRESH "/api/auth/refresh"
+#define LOGOUT "/api/auth/logout"
+#define FRIENDS_LIST "/api/friends/list"
+#define STATUS_USERS "/api/online-status/users"
+#define STATUS_USER "/api/online-status/user/"
+#define STATUS_FRIENDS "/api/online-status/friends"
+#define HEARTBEAT "/api/online-status/heartbeat"
+#define COUNT "/api/online-status/count"
+#define ONLINE_LIST "/api/online-status/online"
+#define TICKET "/api/presence/ticket"
+#define STREAM "/api/presence/stream"
+#define HEALTH "/api/health"
+
+/* The body of a login of user 1. */
+#define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"
+
+/* A STATUS as CHECK_JSON expects it; the id as it stands in JSON, ' for ". */
+#define ONLINE(id)                                                                        \
+	"{'user_id':" #id ",'is_online':true,'status':'online','last_activity':'<time>'," \
+	"'version':'<version>'}"
+#define OFFLINE(id)                                                                     \
+	"{'user_id':" #id ",'is_online':false,'status':'offline','last_seen':'<time>'," \
+	"'version':'<version>'}"
+#define NEVER_SEEN(id) \
+	"{'user_id':" #id ",'is_online':false,'status':'offline','last_seen':null,'version':0}"
+
+/* A call that counts as activity, by this token; by a new token of the user `id`. */
+void touch(struct stack *stack, const char *token);
+void touch_user(struct stack *stack, const char *id);
+
+/* Logs in with PASSWORD; the token. */
+const char *login(struct stack *stack, const char *email);
+/* A new ticket for a stream. */
+const char *ticket_for(struct stack *stack, const char *token);
+
+#endif

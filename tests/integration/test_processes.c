@@ -1,0 +1,146 @@
+/* Processes that die, run out of descriptors, or get another configuration. */
+#include "calls.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(killed_workers_are_replaced)
+{
+	enum { KILLS = 9 }; /* one that dies young is replaced later and later */
+	struct stack *stack = stack_start("api { children = 3 }");
+	const char *token = token_for(stack, "1");
+	pid_t parent = api_parent(stack), workers[8];
+	int failed = 0;
+
+	for (int i = 0; i < KILLS; i++) {
+		WAIT_UNTIL(children_of(parent, workers, 8) == 3, 5000);
+		kill(workers[i % 3], SIGKILL);
+		for (int j = 0; j < 5; j++)
+			failed += HTTP(stack, .path = COUNT, .token = token)->status != 200;
+	}
+	/* A request that was on the killed worker is lost, others are not. */
+	ck_assert_int_le(failed, KILLS);
+	WAIT_UNTIL(children_of(parent, workers, 8) == 3, 5000);
+	for (int i = 0; i < 50; i++)
+		http_ok(stack, COUNT, token, NULL);
+	ck_assert_int_eq(api_parent(stack), parent);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(streams_over_the_descriptor_limit_are_refused_cleanly)
+{
+	enum { STREAMS = 150 };
+	struct stack *stack = stack_new(FAST "presence { max_sessions = 1000 }\n"
+					     "stream { max_streams_per_user = 1000 }\n");
+	struct sse *streams[STREAMS];
+	int open = 0;
+	pid_t pid;
+
+	stack->streamd_nofile = 128;
+	redis_start(stack, NULL);
+	streamd_start(stack, 0);
+	pid = stack->streamd[0];
+	for (int i = 0; i < STREAMS; i++)
+		streams[i] = sse_open_direct(stack, 0, token_for(stack, "1"));
+	for (int i = 0; i < STREAMS; i++) {
+		struct event *event;
+
+		/* A stream, a refusal, a closed connection or none accepted yet. */
+		while ((event = sse_next(streams[i], 50)) != NULL)
+			open += strcmp(event->name, "initial") == 0;
+	}
+	ck_assert_msg(open >= 20 && open < 128, "%d streams are open with 128 descriptors", open);
+	for (int i = 0; i < STREAMS; i++)
+		sse_close(streams[i]);
+	WAIT_UNTIL(!redis_has(stack, "user:online:1"), 5000);
+	ck_assert_int_eq(stack->streamd[0], pid);
+	check_serves(stack);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_bad_configuration_is_refused_at_start)
+{
+	static const char *const programs[] = {"presence-api", "presence-streamd", "presencectl"};
+	struct stack *stack = stack_new("presence {\n heartbeat = never\n}\n");
+
+	for (size_t i = 0; i < 3; i++) {
+		const char *argv[] = {program(programs[i]), "-c",
+				      stack_path(stack, "presence.conf"), i == 2 ? "count" : NULL,
+				      NULL};
+		char *log, *at;
+
+		stack_write(stack, "run.log", "");
+		ck_assert_int_eq(run(stack, NULL, NULL, argv), 2);
+		log = stack_file(stack, "run.log");
+		at = strstr(log, "presence.conf:8: ");
+		ck_assert_msg(at != NULL, "%s says: %s", programs[i], log);
+	}
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_bad_configuration_at_sighup_changes_nothing)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *token = token_for(stack, "1");
+	struct sse *sse = sse_open(stack, token);
+
+	sse_ready(sse);
+	http_ok(stack, COUNT, token, NULL); /* all have started */
+	stack_write(stack, "presence.conf", "presence { heartbeat = never }\n");
+	kill(stack->streamd[0], SIGHUP);
+	kill(api_parent(stack), SIGHUP);
+	WAIT_UNTIL(strstr(stack_file(stack, "streamd0.log"), "presence.conf:1:") != NULL, 3000);
+	sse_wait(sse, "heartbeat", 3000);
+	for (int i = 0; i < 20; i++)
+		http_ok(stack, COUNT, token, NULL);
+	ck_assert(!sse_ended(sse));
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(sighup_takes_new_values_and_fails_no_request)
+{
+	struct stack *stack = stack_start("presence { heartbeat = 30 online_ttl = 100 }");
+	const char *token = token_for(stack, "1");
+	struct sse *sse;
+
+	CHECK_JSON(http_ok(stack, "/api/online-status/heartbeat", token, ""),
+		   "{'ok':true,'expires_in':100}");
+	stack_write_conf(stack, "presence { heartbeat = 20 online_ttl = 200 }");
+	kill(stack->streamd[0], SIGHUP);
+	kill(api_parent(stack), SIGHUP);
+	WAIT_UNTIL(json_object_get_int(
+			   json_at(http_ok(stack, "/api/online-status/heartbeat", token, ""),
+				   "expires_in")) == 200,
+		   5000);
+	for (int64_t end = now_ms() + patience(5000);;) {
+		struct event *event;
+
+		sse = sse_open(stack, token);
+		event = sse_wait(sse, "connected", 3000);
+		sse_close(sse);
+		if (json_object_get_int(json_at(event->json, "heartbeat")) == 20)
+			break;
+		ck_assert_msg(now_ms() < end, "streamd still has the old heartbeat");
+	}
+	stack_stop(stack);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("processes");
+	TCase *tcase = harness_case(suite, "processes", 60);
+
+	tcase_add_test(tcase, killed_workers_are_replaced);
+	tcase_add_test(tcase, streams_over_the_descriptor_limit_are_refused_cleanly);
+	tcase_add_test(tcase, a_bad_configuration_is_refused_at_start);
+	tcase_add_test(tcase, a_bad_configuration_at_sighup_changes_nothing);
+	tcase_add_test(tcase, sighup_takes_new_values_and_fails_no_request);
+	return harness_main(suite);
+}

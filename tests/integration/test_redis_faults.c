@@ -1,0 +1,248 @@
+/* Redis away, silent or unwilling, and a directory that is broken. */
+#include "calls.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* With timeout_ms = 1000: every call says so in time. */
+static void check_unavailable(struct stack *stack, const char *token)
+{
+	static const char *const gets[] = {COUNT, "/api/online-status/user/2",
+					   "/api/online-status/friends",
+					   "/api/online-status/online"};
+	struct response *response;
+
+	for (size_t i = 0; i < sizeof gets / sizeof gets[0]; i++) {
+		response = HTTP(stack, .path = gets[i], .token = token);
+		check_problem(response, 503, "redis_unavailable");
+		ck_assert_msg(response->ms < 1000 + patience(1000), "%s: 503 only after %d ms",
+			      gets[i], response->ms);
+	}
+	response = HTTP(stack, .path = "/api/online-status/users", .token = token,
+			.body = "{\"user_ids\":[2]}");
+	check_problem(response, 503, "redis_unavailable");
+	response = HTTP(stack, .method = "POST", .path = "/api/auth/logout", .token = token);
+	check_problem(response, 503, "redis_unavailable");
+	response = HTTP(stack, .path = "/api/auth/login/json",
+			.body = "{\"email\":\"user2@example.com\",\"password\":\"" PASSWORD "\"}");
+	check_problem(response, 503, "redis_unavailable");
+}
+
+static void check_health_fails(struct stack *stack)
+{
+	struct response *response = HTTP(stack, .path = "/api/health");
+
+	ck_assert_msg(response->status == 503, "health: status %d: %s", response->status,
+		      response->body);
+	ck_assert_msg(response->ms < 1000 + patience(1000), "health: only after %d ms",
+		      response->ms);
+}
+
+/* A stream opened now: 200, and `degraded` rather than a false picture. */
+static struct sse *open_degraded(struct stack *stack)
+{
+	struct sse *sse = sse_open(stack, token_for(stack, "4"));
+	struct event *event;
+
+	ck_assert_int_eq(sse_status(sse), 200);
+	event = sse_next(sse, patience(3000));
+	ck_assert_msg(event != NULL && strcmp(event->name, "connected") == 0, "not connected");
+	event = sse_next(sse, patience(8000));
+	ck_assert_msg(event != NULL && strcmp(event->name, "degraded") == 0,
+		      "%s instead of degraded", event != NULL ? event->name : "nothing");
+	return sse;
+}
+
+/* Everything works again, nothing was restarted. */
+static void check_recovers(struct stack *stack, struct sse *degraded)
+{
+	const char *token = token_for(stack, "1"), *friend = token_for(stack, "2");
+	struct sse *sse;
+
+	WAIT_UNTIL(HTTP(stack, .path = COUNT, .token = token)->status == 200, 10000);
+	for (int i = 0; i < 10; i++)
+		http_ok(stack, COUNT, token, NULL);
+	http_ok(stack, "/api/health", NULL, NULL);
+	if (degraded != NULL)
+		sse_wait(degraded, "initial", 15000);
+	sse = sse_open(stack, token);
+	sse_ready(sse);
+	http_ok(stack, COUNT, friend, NULL);
+	http_ok(stack, "/api/auth/logout", friend, "");
+	sse_wait_change(sse, "2", false, 5000);
+	if (degraded != NULL) {
+		sse_wait_change(degraded, "2", false, 5000);
+		sse_close(degraded);
+	}
+	sse_close(sse);
+}
+
+START_TEST(everything_starts_without_redis_and_recovers_with_it)
+{
+	struct stack *stack = stack_new(FAST);
+	struct sse *sse;
+
+	streamd_start(stack, 0);
+	lighttpd_start(stack);
+	check_unavailable(stack, token_for(stack, "1"));
+	check_health_fails(stack);
+	sse = open_degraded(stack);
+	redis_start(stack, NULL);
+	check_recovers(stack, sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_killed_redis_is_told_and_survived)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *token = token_for(stack, "1");
+	struct sse *sse;
+
+	http_ok(stack, COUNT, token, NULL);
+	redis_kill(stack);
+	check_unavailable(stack, token);
+	check_health_fails(stack);
+	sse = open_degraded(stack);
+	redis_start(stack, NULL);
+	check_recovers(stack, sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_silent_redis_is_told_in_time_and_survived)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *token = token_for(stack, "1");
+	struct sse *sse;
+
+	http_ok(stack, COUNT, token, NULL);
+	signal_and_wait_stopped(stack->redis);
+	check_unavailable(stack, token);
+	check_health_fails(stack);
+	sse = open_degraded(stack);
+	kill(stack->redis, SIGCONT);
+	check_recovers(stack, sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_read_only_replica_is_told_and_survived)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *token = token_for(stack, "1");
+
+	http_ok(stack, COUNT, token, NULL);
+	freeReplyObject(redis_cmd(stack, "REPLICAOF 127.0.0.1 1"));
+	check_unavailable(stack, token);
+	freeReplyObject(redis_cmd(stack, "REPLICAOF NO ONE"));
+	check_recovers(stack, NULL);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_full_redis_is_told_and_survived)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *token = token_for(stack, "1");
+
+	http_ok(stack, COUNT, token, NULL);
+	freeReplyObject(redis_cmd(stack, "CONFIG SET maxmemory 1"));
+	check_unavailable(stack, token);
+	freeReplyObject(redis_cmd(stack, "CONFIG SET maxmemory 0"));
+	check_recovers(stack, NULL);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_wrong_redis_password_is_told_and_survived)
+{
+	struct stack *stack = stack_new("");
+	char *conf;
+	struct sse *sse;
+
+	ck_assert(asprintf(&conf, FAST "redis { url = \"unix://:wrong@%s/redis.sock\" }\n",
+			   stack->dir) > 0);
+	stack_write_conf(stack, conf);
+	redis_start(stack, "--requirepass right");
+	streamd_start(stack, 0);
+	lighttpd_start(stack);
+	check_unavailable(stack, token_for(stack, "1"));
+	sse = open_degraded(stack);
+	freeReplyObject(redis_cmd(stack, "AUTH right"));
+	freeReplyObject(redis_cmd(stack, "CONFIG SET requirepass wrong"));
+	check_recovers(stack, sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(scripts_are_loaded_again_after_they_were_flushed)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *token = token_for(stack, "1");
+	struct sse *sse = sse_open(stack, token_for(stack, "3"));
+
+	sse_ready(sse);
+	http_ok(stack, COUNT, token, NULL);
+	freeReplyObject(redis_cmd(stack, "SCRIPT FLUSH"));
+	http_ok(stack, COUNT, token, NULL);
+	freeReplyObject(redis_cmd(stack, "SCRIPT FLUSH"));
+	http_ok(stack, "/api/auth/logout", token, "");
+	sse_wait_change(sse, "1", false, 3000);
+	freeReplyObject(redis_cmd(stack, "SCRIPT FLUSH"));
+	sse_close(sse);
+	WAIT_UNTIL(!redis_has(stack, "user:online:3"), 1000 + 2000 + 2000);
+	check_recovers(stack, NULL);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(foreign_keys_of_another_type_are_told_and_survived)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *token = token_for(stack, "1");
+
+	freeReplyObject(redis_cmd(stack, "LPUSH online_users x"));
+	ck_assert_int_eq(HTTP(stack, .path = COUNT, .token = token)->status, 503);
+	freeReplyObject(redis_cmd(stack, "DEL online_users"));
+	freeReplyObject(redis_cmd(stack, "SET user:online:2 garbage"));
+	freeReplyObject(redis_cmd(stack, "SET user:last_seen:2 garbage"));
+	http_ok(stack, "/api/online-status/user/2", token, NULL);
+	freeReplyObject(redis_cmd(stack, "DEL user:online:2 user:last_seen:2"));
+	check_recovers(stack, NULL);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_broken_directory_is_told)
+{
+	struct stack *stack = stack_start("");
+	const char *token = token_for(stack, "1");
+
+	stack_write(stack, "users.db",
+		    "this is no database, and long enough to be noticed as none");
+	check_problem(HTTP(stack, .path = "/api/friends/list", .token = token), 503,
+		      "directory_unavailable");
+	http_ok(stack, COUNT, token, NULL);
+	stack_stop(stack);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("Redis away or unwilling");
+	TCase *tcase = harness_case(suite, "redis", 60);
+
+	tcase_add_test(tcase, everything_starts_without_redis_and_recovers_with_it);
+	tcase_add_test(tcase, a_killed_redis_is_told_and_survived);
+	tcase_add_test(tcase, a_silent_redis_is_told_in_time_and_survived);
+	tcase_add_test(tcase, a_read_only_replica_is_told_and_survived);
+	tcase_add_test(tcase, a_full_redis_is_told_and_survived);
+	tcase_add_test(tcase, a_wrong_redis_password_is_told_and_survived);
+	tcase_add_test(tcase, scripts_are_loaded_again_after_they_were_flushed);
+	tcase_add_test(tcase, foreign_keys_of_another_type_are_told_and_survived);
+	tcase_add_test(tcase, a_broken_directory_is_told);
+	return harness_main(suite);
+}

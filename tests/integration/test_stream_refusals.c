@@ -1,0 +1,127 @@
+/* Requests for a stream that get none. */
+#include "calls.h"
+
+#include <string.h>
+
+START_TEST(a_stream_without_a_valid_token_is_refused)
+{
+	struct stack *stack = stack_start("");
+	const char *expired = token_until(stack, "1", -1);
+
+	check_problem(HTTP(stack, .path = STREAM), 401, "token_missing");
+	check_problem(HTTP(stack, .path = STREAM, .token = "garbage"), 401, "token_invalid");
+	check_problem(HTTP(stack, .path = STREAM, .token = expired), 401, "token_expired");
+	check_problem(HTTP(stack, .path = STREAM "?token=garbage"), 401, "token_invalid");
+	check_problem(HTTP(stack, .path = STREAM "?token=%20"), 401, "token_invalid");
+	check_problem(HTTP(stack, .path = STREAM "?token="), 401, NULL);
+	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 0);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(another_method_than_get_is_refused)
+{
+	static const char *const methods[] = {"POST", "PUT", "DELETE", "PATCH"};
+	struct stack *stack = stack_start("");
+	const char *token = token_for(stack, "1");
+
+	for (size_t i = 0; i < sizeof methods / sizeof methods[0]; i++) {
+		struct response *response = HTTP(stack, .method = methods[i], .path = STREAM,
+						 .token = token, .body = "{}");
+
+		check_problem(response, 405, "method_not_allowed");
+		ck_assert(strstr(header_of(response->head, "Allow"), "GET") != NULL);
+	}
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(another_path_is_not_found)
+{
+	struct stack *stack = stack_start("");
+	const char *token = token_for(stack, "1");
+
+	check_problem(HTTP(stack, .path = STREAM "/x", .token = token), 404, "not_found");
+	check_problem(HTTP(stack, .path = STREAM "s", .token = token), 404, "not_found");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_stream_over_max_streams_is_refused)
+{
+	struct stack *stack = stack_start("stream { max_streams = 2 }");
+	struct sse *one = sse_open(stack, token_for(stack, "1"));
+	struct sse *two = sse_open(stack, token_for(stack, "2"));
+
+	sse_ready(one);
+	sse_ready(two);
+	check_problem(HTTP(stack, .path = STREAM, .token = token_for(stack, "3")), 503,
+		      "server_full");
+	sse_close(one);
+	/* Its place is free again. */
+	for (int64_t end = now_ms() + patience(3000);; nap()) {
+		struct sse *three = sse_open(stack, token_for(stack, "3"));
+		int status = sse_status(three);
+
+		sse_close(three);
+		if (status == 200)
+			break;
+		ck_assert_msg(now_ms() < end, "the place is not free: status %d", status);
+	}
+	sse_close(two);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_stream_over_max_streams_per_user_is_refused)
+{
+	struct stack *stack = stack_start("stream { max_streams_per_user = 2 }");
+	const char *token = token_for(stack, "1");
+	struct sse *one = sse_open(stack, token), *two = sse_open(stack, token_for(stack, "1"));
+	struct sse *other;
+
+	sse_ready(one);
+	sse_ready(two);
+	check_problem(HTTP(stack, .path = STREAM, .token = token), 429, "too_many_streams");
+	other = sse_open(stack, token_for(stack, "2"));
+	sse_ready(other);
+	sse_close(one);
+	sse_close(two);
+	sse_close(other);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(streams_per_user_are_counted_over_all_streamds)
+{
+	struct stack *stack = stack_start("stream { max_streams_per_user = 2 }");
+	const char *token = token_for(stack, "1");
+	struct sse *one, *two, *three;
+
+	streamd_start(stack, 1);
+	one = sse_open_direct(stack, 0, token);
+	two = sse_open_direct(stack, 1, token);
+	sse_ready(one);
+	sse_ready(two);
+	three = sse_open_direct(stack, 1, token);
+	ck_assert_int_eq(sse_status(three), 429);
+	sse_close(one);
+	sse_close(two);
+	sse_close(three);
+	stack_stop(stack);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("refused streams");
+	TCase *tcase = harness_case(suite, "refusals", 30);
+
+	tcase_add_test(tcase, a_stream_without_a_valid_token_is_refused);
+	tcase_add_test(tcase, another_method_than_get_is_refused);
+	tcase_add_test(tcase, another_path_is_not_found);
+	tcase_add_test(tcase, a_stream_over_max_streams_is_refused);
+	tcase_add_test(tcase, a_stream_over_max_streams_per_user_is_refused);
+	tcase_add_test(tcase, streams_per_user_are_counted_over_all_streamds);
+	return harness_main(suite);
+}

@@ -1,0 +1,147 @@
+/* Readers that do not read, or not as fast as changes come. */
+#include "calls.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+/* Publishes changes of user 2, some kB each, so that few of them fill every buffer. */
+static void publish_padded(struct stack *stack, int count, int *version)
+{
+	static char padding[4000];
+
+	memset(padding, 'x', sizeof padding - 1);
+	for (int i = 0; i < count; i++)
+		redis_int(stack,
+			  "PUBLISH user:status:2 {\"user_id\":2,\"is_online\":true,\"status\":"
+			  "\"online\",\"version\":%d,\"padding\":\"%s\"}",
+			  ++*version, padding);
+}
+
+/* Reads up to the change of this version. */
+static void read_to_version(struct sse *sse, int version)
+{
+	struct event *event;
+
+	do
+		event = sse_wait(sse, "status_change", 5000);
+	while (json_object_get_int(json_at(event->json, "version")) != version);
+}
+
+START_TEST(a_slow_reader_is_resynchronised_and_delays_nobody)
+{
+	struct stack *stack = stack_start("");
+	struct sse *slow = sse_open_direct(stack, 0, token_for(stack, "1"));
+	struct sse *fast = sse_open_direct(stack, 0, token_for(stack, "3"));
+	struct event *event;
+	int version = 0, changes = 0;
+
+	sse_ready(slow);
+	sse_ready(fast);
+	for (int i = 0; i < 40; i++) {
+		int64_t start = now_ms();
+
+		publish_padded(stack, 10, &version);
+		read_to_version(fast, version);
+		ck_assert_msg(now_ms() - start < patience(1000), "10 changes took %lld ms",
+			      (long long)(now_ms() - start));
+	}
+	/* 400 changes of 4 kB are more than socket and queue hold. */
+	do {
+		event = sse_next(slow, patience(5000));
+		ck_assert_msg(event != NULL, "no initial came after %d changes", changes);
+		changes += strcmp(event->name, "status_change") == 0;
+	} while (strcmp(event->name, "initial") != 0);
+	ck_assert_msg(changes < 400, "all changes came: the reader was not slow");
+	CHECK_JSON(event->json, "{'2':'<any>','3':'<any>'," NEVER_SEEN(4) "," NEVER_SEEN(
+					5) "," NEVER_SEEN(6) "}");
+	publish_padded(stack, 1, &version);
+	read_to_version(slow, version);
+	sse_close(slow);
+	sse_close(fast);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_slow_reader_behind_the_web_server_is_resynchronised)
+{
+	struct stack *stack = stack_start("stream { queue_limit = 8192 }");
+	struct sse *slow = sse_open(stack, token_for(stack, "1"));
+	struct event *event;
+	int version = 0, changes = 0;
+
+	sse_ready(slow);
+	/* lighttpd stops reading at about 60 kB, but the kernel holds megabytes for a TCP peer. */
+	publish_padded(stack, 4000, &version);
+	do {
+		event = sse_next(slow, patience(10000));
+		ck_assert_msg(event != NULL, "no initial came after %d changes", changes);
+		changes += strcmp(event->name, "status_change") == 0;
+	} while (strcmp(event->name, "initial") != 0);
+	ck_assert_int_lt(changes, 4000);
+	sse_close(slow);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_reader_that_reads_nothing_for_two_heartbeats_is_closed)
+{
+	struct stack *stack = stack_start(FAST "stream { queue_limit = 8192 }\n");
+	struct sse *stuck = sse_open_direct(stack, 0, token_for(stack, "1")), *lazy;
+	int version = 0;
+	int64_t start = now_ms();
+
+	sse_ready(stuck);
+	publish_padded(stack, 400, &version);
+	lazy = sse_open_direct(stack, 0, token_for(stack, "3"));
+	sse_ready(lazy);
+	/* Neither is read from now on, but only the first has a full socket. Its session ends. */
+	WAIT_UNTIL(!redis_has(stack, "user:sessions:1"), 2000 + 1000 + 2000 + 2000);
+	ck_assert_int_ge(now_ms() - start, 1000);
+	ck_assert(sse_wait_end(stuck, 3000));
+	for (int i = 0; i < 5; i++)
+		sse_wait(lazy, "heartbeat", 3000);
+	ck_assert(!sse_ended(lazy));
+	sse_close(lazy);
+	stack_stop(stack);
+}
+END_TEST
+
+static int unread(struct sse *sse)
+{
+	int bytes = 0;
+
+	ck_assert_int_eq(ioctl(sse_fd(sse), FIONREAD, &bytes), 0);
+	return bytes;
+}
+
+START_TEST(padding_follows_what_is_sent_and_counts_in_no_queue)
+{
+	struct stack *stack = stack_start("stream { padding = 262144 queue_limit = 4096 }");
+	struct sse *sse = sse_open_direct(stack, 0, token_for(stack, "1"));
+
+	sse_ready(sse);
+	touch(stack, token_for(stack, "2"));
+	/* More than the socket holds: what comes now waits behind the padding. */
+	WAIT_UNTIL(unread(sse) > 50000, 5000);
+	touch(stack, token_for(stack, "3"));
+	touch(stack, token_for(stack, "4"));
+	ck_assert_str_eq(json_text(sse_expect(sse, "status_change", 5000)->json, "user_id"), "2");
+	ck_assert_str_eq(json_text(sse_expect(sse, "status_change", 5000)->json, "user_id"), "3");
+	ck_assert_str_eq(json_text(sse_expect(sse, "status_change", 5000)->json, "user_id"), "4");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("slow readers");
+	TCase *tcase = harness_case(suite, "slow readers", 60);
+
+	tcase_add_test(tcase, a_slow_reader_is_resynchronised_and_delays_nobody);
+	tcase_add_test(tcase, a_slow_reader_behind_the_web_server_is_resynchronised);
+	tcase_add_test(tcase, a_reader_that_reads_nothing_for_two_heartbeats_is_closed);
+	tcase_add_test(tcase, padding_follows_what_is_sent_and_counts_in_no_queue);
+	return harness_main(suite);
+}
