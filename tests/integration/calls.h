@@ -31,6 +31,9 @@
 #define NEVER_SEEN(id) \
 	"{'user_id':" #id ",'is_online':false,'status':'offline','last_seen':null,'version':0}"
 
+/* The same as a member of an object of several. */
+#define NEVER_SEEN_AT(id) "'" #id "':" NEVER_SEEN(id)
+
 /* A call that counts as activity, by this token; by a new token of the user `id`. */
 void touch(struct stack *stack, const char *token);
 void touch_user(struct stack *stack, const char *id);

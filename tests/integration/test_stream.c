@@ -23,8 +23,8 @@ START_TEST(a_stream_starts_with_connected_then_initial)
 	own = http_ok(stack, "/api/online-status/user/1", token, NULL);
 	ck_assert_str_eq(json_text(event->json, "session_id"), json_text(own, "session_id"));
 	event = sse_expect(sse, "initial", 3000);
-	CHECK_JSON(event->json, "{" NEVER_SEEN(2) "," NEVER_SEEN(3) "," NEVER_SEEN(
-					4) "," NEVER_SEEN(5) "," NEVER_SEEN(6) "}");
+	CHECK_JSON(event->json, "{" NEVER_SEEN_AT(2) "," NEVER_SEEN_AT(3) "," NEVER_SEEN_AT(
+					4) "," NEVER_SEEN_AT(5) "," NEVER_SEEN_AT(6) "}");
 	sse_close(sse);
 	stack_stop(stack);
 }

@@ -176,11 +176,12 @@ START_TEST(a_change_of_friends_brings_a_new_initial)
 	sse_ready(sse);
 	CTL(stack, "friend", "remove", "1", "2");
 	CHECK_JSON(sse_wait(sse, "initial", 5000)->json,
-		   "{" NEVER_SEEN(3) "," NEVER_SEEN(4) "," NEVER_SEEN(5) "," NEVER_SEEN(6) "}");
+		   "{" NEVER_SEEN_AT(3) "," NEVER_SEEN_AT(4) "," NEVER_SEEN_AT(5) "," NEVER_SEEN_AT(
+			   6) "}");
 	CTL(stack, "friend", "add", "1", "2");
 	CHECK_JSON(sse_wait(sse, "initial", 5000)->json,
-		   "{" NEVER_SEEN(2) "," NEVER_SEEN(3) "," NEVER_SEEN(4) "," NEVER_SEEN(
-			   5) "," NEVER_SEEN(6) "}");
+		   "{" NEVER_SEEN_AT(2) "," NEVER_SEEN_AT(3) "," NEVER_SEEN_AT(4) "," NEVER_SEEN_AT(
+			   5) "," NEVER_SEEN_AT(6) "}");
 	touch(stack, token_for(stack, "2"));
 	sse_wait_change(sse, "2", true, 3000);
 	sse_close(sse);
@@ -202,8 +203,8 @@ START_TEST(friends_that_changed_after_a_gap_are_noticed)
 	do
 		event = sse_wait(sse, "initial", 15000);
 	while (json_object_object_get(event->json, "2") != NULL); /* the old list comes first */
-	CHECK_JSON(event->json,
-		   "{" NEVER_SEEN(3) "," NEVER_SEEN(4) "," NEVER_SEEN(5) "," NEVER_SEEN(6) "}");
+	CHECK_JSON(event->json, "{" NEVER_SEEN_AT(3) "," NEVER_SEEN_AT(4) "," NEVER_SEEN_AT(
+					5) "," NEVER_SEEN_AT(6) "}");
 	sse_close(sse);
 	stack_stop(stack);
 }
@@ -224,7 +225,8 @@ START_TEST(friends_that_the_directory_did_not_tell_are_asked_for_again)
 	ck_assert_int_eq(rename(aside, database), 0);
 	remove_friend_silently(stack);
 	CHECK_JSON(sse_wait(sse, "initial", 5000)->json,
-		   "{" NEVER_SEEN(3) "," NEVER_SEEN(4) "," NEVER_SEEN(5) "," NEVER_SEEN(6) "}");
+		   "{" NEVER_SEEN_AT(3) "," NEVER_SEEN_AT(4) "," NEVER_SEEN_AT(5) "," NEVER_SEEN_AT(
+			   6) "}");
 	free(database);
 	free(aside);
 	sse_close(sse);
@@ -243,7 +245,8 @@ START_TEST(friends_are_asked_for_when_their_changes_can_be_heard)
 	remove_friend_silently(stack);
 	kill(stack->redis, SIGCONT);
 	CHECK_JSON(sse_wait(sse, "initial", 15000)->json,
-		   "{" NEVER_SEEN(3) "," NEVER_SEEN(4) "," NEVER_SEEN(5) "," NEVER_SEEN(6) "}");
+		   "{" NEVER_SEEN_AT(3) "," NEVER_SEEN_AT(4) "," NEVER_SEEN_AT(5) "," NEVER_SEEN_AT(
+			   6) "}");
 	sse_close(sse);
 	stack_stop(stack);
 }
