@@ -12,6 +12,14 @@
 # PRESENCE_PRESENCE_…, PRESENCE_STREAM_… and so on override the options as always; only those that
 # name places are the demo's own, so that it never touches another Redis or database.
 set -eu
+
+# A shell cannot take back what was ignored when it started (a background job's SIGINT, say): once
+# more with the defaults, in the same process. SIGHUP stays as it is, for whoever wants nohup.
+if [ "${DEMO_PID:-}" != $$ ]; then
+	DEMO_PID=$$ exec env --default-signal=INT,QUIT,TERM,PIPE,CHLD bash "${BASH_SOURCE[0]}" "$@"
+fi
+unset DEMO_PID
+
 set -m # each child in a process group of its own: Ctrl-C reaches this script alone
 
 port=${DEMO_PORT:-8000}
@@ -48,7 +56,7 @@ start() {
 	local name=$1
 
 	shift
-	setpriv --pdeathsig TERM -- "$@" </dev/null >>"$dir/$name.log" 2>&1 &
+	setpriv --pdeathsig TERM -- env --default-signal "$@" </dev/null >>"$dir/$name.log" 2>&1 &
 	name_of[$!]=$name
 	pids+=($!)
 }

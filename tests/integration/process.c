@@ -103,6 +103,7 @@ static _Noreturn void guard(const char *dir, pid_t group, int fd)
 	ssize_t got;
 
 	setpgid(0, 0); /* Check kills the test's own group when its time is up */
+	signal(SIGHUP, SIG_IGN);
 	signal(SIGINT, SIG_IGN);
 	signal(SIGTERM, SIG_IGN);
 	do
@@ -212,6 +213,16 @@ void guardian_finish(struct stack *stack)
 
 /* --- starting and ending ------------------------------------------------------------------ */
 
+void process_default_signals(void)
+{
+	sigset_t none;
+
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
 static void become(struct stack *stack, const char *log, const char *const argv[],
 		   const char *const env[], int nofile)
 {
@@ -219,7 +230,7 @@ static void become(struct stack *stack, const char *log, const char *const argv[
 	int fd;
 
 	setpgid(0, stack->group);
-	signal(SIGPIPE, SIG_DFL);
+	process_default_signals();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	snprintf(path, sizeof path, "%s/%s.log", stack->dir, log);
 	fd = open(path, O_WRONLY | O_CREAT | O_APPEND, 0600);
@@ -317,7 +328,7 @@ int run(struct stack *stack, char **out, const char *input, const char *const ar
 		dup2(in_ends[0], 0);
 		dup2(out_ends[1], 1);
 		dup2(fd, 2);
-		signal(SIGPIPE, SIG_DFL);
+		process_default_signals();
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		close_range(3, ~0U, 0);
 		execvp(argv[0], (char *const *)argv);

@@ -14,6 +14,11 @@ pid_t process_start(struct stack *stack, const char *log, const char *const argv
 		    const char *const env[], int nofile);
 /* Sends the signal (0: none), waits for the end, sets *pid 0; exit status or 128 + signal. */
 int process_end(pid_t *pid, int signal, const char *name, int ms);
+/*
+ * For a child that becomes a program: what it starts with does not depend on
+ * who runs the tests (nohup ignores SIGHUP, a shell's background SIGINT).
+ */
+void process_default_signals(void);
 bool process_lives(pid_t pid);
 
 /* Free on 127.0.0.1 just now; below those that the system gives to connections, and to those who ask

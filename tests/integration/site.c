@@ -5,8 +5,8 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pwd.h>
-#include <signal.h>
 #include <stdarg.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -130,7 +130,7 @@ static pid_t start_activated(struct site *site, const char *name, int socket, in
 	}
 	setpgid(0, site->stack->group);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	signal(SIGPIPE, SIG_DFL);
+	process_default_signals();
 	socket = fcntl(socket, F_DUPFD, 10);
 	dup2(open("/dev/null", O_RDONLY), 0);
 	dup2(open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), 1);

@@ -146,7 +146,7 @@ START_TEST(watch_is_in_colour_on_a_terminal_only)
 	const char *argv[] = {"script", "-qfec", NULL, "/dev/null", NULL};
 	pid_t pid;
 
-	ck_assert(asprintf(&command, "%s -c %s watch", program("presencectl"),
+	ck_assert(asprintf(&command, "exec %s -c %s watch", program("presencectl"),
 			   stack_path(stack, "presence.conf")) > 0);
 	argv[2] = command;
 	unsetenv("NO_COLOR");
@@ -165,6 +165,7 @@ START_TEST(watch_is_in_colour_on_a_terminal_only)
 	WAIT_UNTIL(strstr(stack_file(stack, "plain.log"), "activity") != NULL, 5000);
 	check_has_not(stack_file(stack, "plain.log"), "\033[");
 	process_end(&pid, SIGTERM, "script", 5000);
+	WAIT_UNTIL(redis_int(stack, "PUBSUB NUMPAT") == 0, 5000);
 	stack_stop(stack);
 }
 END_TEST

@@ -2,8 +2,11 @@
 #include "calls.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "process.h"
 
 START_TEST(killed_workers_are_replaced)
 {
@@ -132,6 +135,39 @@ START_TEST(sighup_takes_new_values_and_fails_no_request)
 }
 END_TEST
 
+/* --- the stand itself ----------------------------------------------------------------------- */
+
+/* Signals 1 to 31: those above are the C library's own. */
+static void check_signals(const char *status)
+{
+	unsigned long long blocked = ~0ULL, ignored = ~0ULL;
+
+	sscanf(status, "SigBlk: %llx SigIgn: %llx", &blocked, &ignored);
+	ck_assert_msg(((blocked | ignored) & 0x7fffffff) == 0, "blocked or ignored:\n%s", status);
+}
+
+START_TEST(programs_start_with_default_signals_whatever_the_tests_inherited)
+{
+	struct stack *stack = stack_new("");
+	const char *argv[] = {"grep", "-E", "^Sig(Blk|Ign):", "/proc/self/status", NULL};
+	sigset_t all;
+	char *out;
+	pid_t pid;
+
+	/* As nohup and a shell's background leave them, and worse. */
+	signal(SIGHUP, SIG_IGN);
+	signal(SIGINT, SIG_IGN);
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, NULL);
+	ck_assert_int_eq(run(stack, &out, NULL, argv), 0);
+	check_signals(out);
+	pid = process_start(stack, "signals", argv, NULL, 0);
+	ck_assert_int_eq(process_end(&pid, 0, "grep", 5000), 0);
+	check_signals(stack_file(stack, "signals.log"));
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("processes");
@@ -142,5 +178,8 @@ int main(void)
 	tcase_add_test(tcase, a_bad_configuration_is_refused_at_start);
 	tcase_add_test(tcase, a_bad_configuration_at_sighup_changes_nothing);
 	tcase_add_test(tcase, sighup_takes_new_values_and_fails_no_request);
+
+	tcase = harness_case(suite, "stand", 20);
+	tcase_add_test(tcase, programs_start_with_default_signals_whatever_the_tests_inherited);
 	return harness_main(suite);
 }
