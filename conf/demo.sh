@@ -153,7 +153,7 @@ stream_answers() {
 }
 
 case $port in
-'' | *[!0-9]*) die "DEMO_PORT=$port is no port" ;;
+'' | *[!0-9]*) die "DEMO_PORT=$port is not a port" ;;
 esac
 for program in presence-api presence-streamd presencectl; do
 	[ -x "$builddir/src/$program" ] || die "$builddir/src/$program is missing: run ./bootstrap or make first"

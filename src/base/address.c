@@ -209,7 +209,7 @@ static int open_unix(const char *path, unsigned mode, const char **why)
 	if (lstat(path, &info) == 0) {
 		if (!S_ISSOCK(info.st_mode)) {
 			errno = EEXIST;
-			return fail(-1, why, "the path exists and is no socket");
+			return fail(-1, why, "the path exists and is not a socket");
 		}
 		if (unix_in_use(&name)) {
 			errno = EADDRINUSE;

@@ -265,7 +265,7 @@ static const struct option *option_find(const char *section, const char *key)
 }
 
 /*
- * A key set behind the file's last line: libconfuse lets a file end inside a
+ * A key set after the file's last line: libconfuse lets a file end inside a
  * section or a comment, and there the key is out of place or missing.
  */
 #define END_MARK "end-of-file"

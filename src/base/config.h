@@ -100,7 +100,7 @@ void config_free(struct config *config);
 
 /*
  * Moves the values of `fresh` into `live`, which keeps its address, and frees
- * `fresh`. Options whose "section.key" starts with one of `fixed` (NULL behind
+ * `fresh`. Options whose "section.key" starts with one of `fixed` (NULL after
  * the last) keep their value in `live`; a change there is logged as one that
  * takes a restart.
  */
@@ -109,7 +109,7 @@ void config_reload(struct config *live, struct config *fresh, const char *const 
 /* The file to read when -c is not given: $PRESENCE_CONFIG or SYSCONFDIR/presence/presence.conf. */
 const char *config_default_file(void);
 
-/* The option table, for documentation and its check; NULL behind the last row. */
+/* The option table, for documentation and its check; NULL after the last row. */
 struct config_option {
 	const char *section, *key;
 	const char *fallback; /* the default, as it would be written in the file */

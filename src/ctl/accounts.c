@@ -184,7 +184,7 @@ enum ctl_exit ctl_user_add(struct ctl *ctl, char **args, int count)
 
 	(void)args, (void)count;
 	if (!is_email(ctl->email))
-		return ctl_refuse("--email: '%s' is no e-mail address", ctl->email);
+		return ctl_refuse("--email: '%s' is not an e-mail address", ctl->email);
 	if (!is_plain_text(ctl->name, NAME_MAX_BYTES))
 		return ctl_refuse("--name: a name is 1 to %d bytes of text", NAME_MAX_BYTES);
 	if (!read_password(password, sizeof password))

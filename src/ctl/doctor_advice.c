@@ -1,6 +1,6 @@
 /* doctor: the line to change in each web server's configuration. conf/ has them all as they should
  * be. */
-#include "ctl/doctor.h"
+#include "ctl/doctor_advice.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,5 +1,5 @@
 /* doctor: the web server's processes, where it runs on this machine and we may look at them. */
-#include "ctl/doctor.h"
+#include "ctl/doctor_host.h"
 
 #include <grp.h>
 #include <pwd.h>
@@ -43,9 +43,9 @@ static bool allows(const struct stat *info, const struct web_process *process, m
 	return (info->st_mode & (in_group ? bit << 3 : bit)) != 0;
 }
 
-/* What of a socket's path stops the process, in `what`; false: nothing does. */
-static bool is_stopped(const char *socket, const struct web_process *process, char what[PATH_SIZE],
-		       struct stat *info)
+/* Which part of a socket's path denies the process, in `what`; false: none does. */
+static bool is_denied(const char *socket, const struct web_process *process, char what[PATH_SIZE],
+		      struct stat *info)
 {
 	for (const char *end = strchr(socket, '/'); end != NULL; end = strchr(end + 1, '/')) {
 		snprintf(what, PATH_SIZE, "%.*s", end == socket ? 1 : (int)(end - socket), socket);
@@ -70,8 +70,8 @@ static void put_group(char name[NAME_SIZE], gid_t gid)
 	snprintf(name, NAME_SIZE, "%s", group != NULL ? group->gr_name : "?");
 }
 
-static void say_stopped(struct doctor *doctor, const char *socket, const char *what,
-			const struct stat *info, const struct web_process *process)
+static void report_denied(struct doctor *doctor, const char *socket, const char *what,
+			  const struct stat *info, const struct web_process *process)
 {
 	mode_t bit = S_ISSOCK(info->st_mode) ? S_IWGRP : S_IXGRP;
 	const char *server = doctor_server_name(doctor->server);
@@ -99,9 +99,9 @@ static bool check_socket(struct doctor *doctor, const char *socket)
 	struct stat info;
 
 	for (int i = 0; i < doctor->process_count; i++) {
-		if (!is_stopped(socket, &doctor->processes[i], what, &info))
+		if (!is_denied(socket, &doctor->processes[i], what, &info))
 			continue;
-		say_stopped(doctor, socket, what, &info, &doctor->processes[i]);
+		report_denied(doctor, socket, what, &info, &doctor->processes[i]);
 		return false;
 	}
 	return true;

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/times.h"
+#include "ctl/doctor_checks.h"
 #include "ctl/doctor_probe.h"
 
 #define STREAMS_DEFAULT 200 /* more than a web server that was never thought of for streams has */

@@ -6,7 +6,7 @@
 
 #include <curl/curl.h>
 
-#include "ctl/doctor.h"
+#include "ctl/doctor_report.h"
 
 #define PROBE_ANSWER_MS 5000 /* for an answer that is complete */
 
@@ -31,7 +31,7 @@ bool probe_until(struct probe *probe, const struct printbuf *where, const char *
 int probe_status(const struct probe *probe); /* 0: no answer yet */
 /* The value of a header field; "" when there is none. */
 void probe_field(const struct probe *probe, const char *name, char value[128]);
-/* The code of a problem (RFC 9457); "" when the answer is none of ours. */
+/* The code of a problem (RFC 9457); "" when the answer is not one of ours. */
 void probe_code(const struct probe *probe, char code[64]);
 
 #endif

@@ -1,5 +1,5 @@
 /* doctor: what proc(5) tells of the processes on this machine. */
-#include "ctl/doctor.h"
+#include "ctl/doctor_process.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>

@@ -1,5 +1,5 @@
 /* doctor: Redis. */
-#include "ctl/doctor.h"
+#include "ctl/doctor_checks.h"
 
 #include <inttypes.h>
 #include <stdio.h>

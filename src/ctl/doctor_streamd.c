@@ -1,5 +1,5 @@
 /* doctor: presence-streamd's own socket, past the web server. */
-#include "ctl/doctor.h"
+#include "ctl/doctor_checks.h"
 
 #include <errno.h>
 #include <netdb.h>
@@ -118,7 +118,7 @@ static void check_descriptors(struct doctor *doctor, int fd)
 	char name[32] = "";
 	long long soft, limit = -1;
 
-	/* Behind a socket of systemd's the peer is systemd. */
+	/* With a socket of systemd's the peer is systemd. */
 	if (fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 && peer.pid > 0 &&
 	    doctor_read_process(peer.pid, &process, name) &&
 	    strncmp(name, "presence-stream", 15) == 0 &&

@@ -6,6 +6,8 @@
 #include <strings.h>
 
 #include "base/times.h"
+#include "ctl/doctor_checks.h"
+#include "ctl/doctor_host.h"
 #include "ctl/doctor_probe.h"
 #include "store/keys.h"
 #include "store/resp.h"
@@ -218,7 +220,7 @@ static bool open_stream(struct doctor *doctor, struct probe *probe, const char *
 	return probe_until(probe, probe->body, EVENT("initial"), 1, SETTLE_MS);
 }
 
-/* False: the answer is no stream. */
+/* False: the answer is not a stream. */
 static bool check_stream(struct doctor *doctor, const char *token)
 {
 	struct probe probe;

@@ -262,7 +262,7 @@ static void conclude(const struct facts *facts, char text[CONCLUSION_SIZE])
 	if (!is_visible(facts)) {
 		snprintf(text, CONCLUSION_SIZE,
 			 "%s sees %s as a user never seen, because visibility "
-			 "is \"friends\" and %s is none of %s's.",
+			 "is \"friends\" and %s is not one of %s's.",
 			 viewer, id, id, viewer);
 		return;
 	}
@@ -272,7 +272,7 @@ static void conclude(const struct facts *facts, char text[CONCLUSION_SIZE])
 		conclude_offline(facts, why, sizeof why);
 	snprintf(text, CONCLUSION_SIZE, "%s sees %s %s%s.", viewer, id, why,
 		 facts->friendship == FRIEND_NO
-			 ? "; it is no friend, so no changes come on the viewer's streams"
+			 ? "; it is not a friend, so no changes come on the viewer's streams"
 			 : "");
 }
 
@@ -306,7 +306,7 @@ static void put_friendship(struct printbuf *out, const struct facts *facts)
 			 *facts->name != '\0' ? ")" : "", viewer);
 		break;
 	case FRIEND_NO:
-		buf_putf(out, "%s is none of %s's %zu friends: no changes on %s's streams\n", id,
+		buf_putf(out, "%s is not one of %s's %zu friends: no changes on %s's streams\n", id,
 			 viewer, facts->friends, viewer);
 		break;
 	case FRIEND_UNKNOWN:

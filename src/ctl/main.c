@@ -7,20 +7,18 @@
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>
-#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/address.h"
-#include "base/alloc.h"
 #include "base/log.h"
 
 #define YEAR 31536000
 #define STREAMS_MAX 100000
 #define MANY INT_MAX
 
-enum flag {
+enum option_flag {
 	FLAG_JSON = 1,
 	FLAG_EMAIL = 2,
 	FLAG_NAME = 4,
@@ -32,9 +30,39 @@ enum flag {
 };
 #define DOCTOR_FLAGS (FLAG_URL | FLAG_USER | FLAG_STREAMS | FLAG_QUICK)
 
+enum option_kind { TEXT, NUMBER, SWITCH };
+
+/* What belongs to commands; -c, --help and --version are main()'s own. */
+static const struct command_option {
+	const char *name; /* after "--" */
+	enum option_flag flag;
+	enum option_kind kind;
+	size_t offset; /* in struct ctl: a const char *, an int, a bool */
+	long least, most; /* NUMBER */
+	const char *argument, *help;
+} command_options[] = {
+	{"json", FLAG_JSON, SWITCH, offsetof(struct ctl, json), 0, 0, "",
+	 "answers in JSON; those not marked above say {\"ok\":true}"},
+	{"lifetime", FLAG_LIFETIME, NUMBER, offsetof(struct ctl, lifetime), 1, YEAR, " S",
+	 "seconds that the token is valid; default auth.token_lifetime"},
+	{"email", FLAG_EMAIL, TEXT, offsetof(struct ctl, email), 0, 0, " E",
+	 "the new account's e-mail address, with which it logs in"},
+	{"name", FLAG_NAME, TEXT, offsetof(struct ctl, name), 0, 0, " N",
+	 "the name that friends see"},
+	{"url", FLAG_URL, TEXT, offsetof(struct ctl, url), 0, 0, " URL",
+	 "where the web server serves the site, for doctor"},
+	{"user", FLAG_USER, TEXT, offsetof(struct ctl, user), 0, 0, " ID",
+	 "in whose name doctor asks there"},
+	{"streams", FLAG_STREAMS, NUMBER, offsetof(struct ctl, streams), 0, STREAMS_MAX, " N",
+	 "how many streams doctor opens at a time"},
+	{"quick", FLAG_QUICK, SWITCH, offsetof(struct ctl, quick), 0, 0, "",
+	 "doctor waits for no heartbeat and opens one stream only"},
+};
+#define OPTION_COUNT (sizeof command_options / sizeof command_options[0])
+
 static const struct command {
 	const char *name; /* one word or two */
-	const char *synopsis; /* what stands behind the name */
+	const char *synopsis; /* what stands after the name */
 	int least, most; /* arguments */
 	int options; /* the ones it takes; --email and --name it needs, then */
 	ctl_command *run;
@@ -87,89 +115,6 @@ static const struct command {
 };
 #define COMMAND_COUNT (sizeof commands / sizeof commands[0])
 
-static void say(const char *format, va_list args)
-{
-	fputs(PROGRAM ": ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
-}
-
-enum ctl_exit ctl_fail(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	say(format, args);
-	va_end(args);
-	return CTL_FAILED;
-}
-
-enum ctl_exit ctl_refuse(const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	say(format, args);
-	va_end(args);
-	fputs("Try '" PROGRAM " --help'.\n", stderr);
-	return CTL_USAGE;
-}
-
-bool ctl_read_id(const char *text, struct userid *id)
-{
-	if (userid_parse(text, strlen(text), id))
-		return true;
-	ctl_refuse("'%s' is no user id: a whole number from 1 to 2^53-1, or 1 to 64 of the "
-		   "characters A-Z a-z 0-9 _ . - that are not all digits",
-		   text);
-	return false;
-}
-
-struct userid *ctl_read_ids(char **args, int count)
-{
-	struct userid *ids = xcalloc((size_t)count, sizeof *ids);
-
-	for (int i = 0; i < count; i++) {
-		if (!ctl_read_id(args[i], &ids[i])) {
-			free(ids);
-			return NULL;
-		}
-	}
-	return ids;
-}
-
-/* Where Redis is, without the password that the URL may hold. */
-static void put_place(char *place, size_t size, const char *url)
-{
-	struct redis_address address;
-
-	*place = '\0';
-	if (redis_address_parse(url, &address) != NULL)
-		return;
-	if (address.path != NULL)
-		snprintf(place, size, "%s", address.path);
-	else
-		snprintf(place, size, "%s:%d", address.host, address.port);
-	redis_address_free(&address);
-}
-
-bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count, redisReply **replies)
-{
-	char place[256];
-
-	if (blocking_run(ctl->redis, pipeline, count, replies))
-		return true;
-	put_place(place, sizeof place, ctl->config->redis.url);
-	ctl_fail("Redis at %s: %s", place, blocking_error(ctl->redis));
-	return false;
-}
-
-void ctl_print(struct printbuf *out)
-{
-	fwrite(out->buf, 1, buf_len(out), stdout);
-	buf_reset(out);
-}
-
 /* Text of several lines, each indented. */
 static void print_indented(const char *text)
 {
@@ -181,41 +126,39 @@ static void print_indented(const char *text)
 	}
 }
 
+static void print_command(const struct command *command)
+{
+	printf("\n  %s%s%s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
+	       command->synopsis, command->options & FLAG_LIFETIME ? " [--lifetime S]" : "",
+	       command->options & FLAG_URL ? " [--url URL [--user ID] [--streams N] [--quick]]"
+					   : "",
+	       command->options & FLAG_JSON ? " [--json]" : "");
+	print_indented(command->help);
+}
+
 static void print_help(void)
 {
 	printf("usage: " PROGRAM " [-c FILE] [--json] COMMAND [ARGUMENT...]\n"
+	       "       " PROGRAM " help COMMAND\n"
 	       "\n"
 	       "Looks into a running presence service and looks after its accounts. It reads the\n"
 	       "same configuration as presence-api and presence-streamd and talks to Redis and to\n"
 	       "the directory by itself; neither of the two needs to run.\n"
 	       "\n"
 	       "Commands\n");
-	for (size_t i = 0; i < COMMAND_COUNT; i++) {
-		const struct command *command = &commands[i];
-
-		printf("\n  %s%s%s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
-		       command->synopsis, command->options & FLAG_LIFETIME ? " [--lifetime S]" : "",
-		       command->options & FLAG_URL
-			       ? " [--url URL [--user ID] [--streams N] [--quick]]"
-			       : "",
-		       command->options & FLAG_JSON ? " [--json]" : "");
-		print_indented(command->help);
-	}
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		print_command(&commands[i]);
 	printf("\n"
 	       "Options\n"
 	       "\n"
 	       "  -c, --config FILE   the configuration; default $PRESENCE_CONFIG, else\n"
-	       "                      %s\n"
-	       "      --json          answers in JSON; those not marked above say {\"ok\":true}\n"
-	       "      --lifetime S    seconds that the token is valid; default "
-	       "auth.token_lifetime\n"
-	       "      --email E       the new account's e-mail address, with which it logs in\n"
-	       "      --name N        the name that friends see\n"
-	       "      --url URL       where the web server serves the site, for doctor\n"
-	       "      --user ID       in whose name doctor asks there\n"
-	       "      --streams N     how many streams doctor opens at a time\n"
-	       "      --quick         doctor waits for no heartbeat and opens one stream only\n"
-	       "      --help          this text\n"
+	       "                      %s\n",
+	       config_default_file());
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		printf("      --%s%-*s%s\n", command_options[i].name,
+		       14 - (int)strlen(command_options[i].name), command_options[i].argument,
+		       command_options[i].help);
+	printf("  -h, --help          this text\n"
 	       "      --version       the version\n"
 	       "  --                  ends the options, for an id that starts with '-'\n"
 	       "\n"
@@ -235,8 +178,7 @@ static void print_help(void)
 	       "  " PROGRAM " watch --json | jq .user_id\n"
 	       "  " PROGRAM " doctor --url http://localhost:8000\n"
 	       "  curl -N \"http://localhost:8000/api/presence/stream?token=$(" PROGRAM
-	       " token 1)\"\n",
-	       config_default_file());
+	       " token 1)\"\n");
 }
 
 static int count_words(const char *name)
@@ -269,24 +211,37 @@ static const struct command *find_command(char **args, int count)
 	return NULL;
 }
 
-/* Whether the arguments (behind the name) and options are the command's. `given`: enum flag. */
+/* presencectl help [COMMAND] */
+static enum ctl_exit help(char **args, int count)
+{
+	const struct command *command;
+
+	if (count == 0) {
+		print_help();
+		return CTL_DONE;
+	}
+	command = find_command(args, count);
+	if (command == NULL)
+		return CTL_USAGE;
+	print_command(command);
+	return CTL_DONE;
+}
+
+/* Whether the arguments (after the name) and options are the command's. `given`: enum option_flag. */
 static bool check_usage(const struct command *command, int count, int given)
 {
-	static const struct {
-		int option;
-		const char *name;
-	} names[] = {{FLAG_EMAIL, "--email"}, {FLAG_NAME, "--name"}, {FLAG_LIFETIME, "--lifetime"},
-		     {FLAG_URL, "--url"},     {FLAG_USER, "--user"}, {FLAG_STREAMS, "--streams"},
-		     {FLAG_QUICK, "--quick"}};
 	int needed = command->options & (FLAG_EMAIL | FLAG_NAME);
 
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
-		if (given & ~command->options & names[i].option) {
-			ctl_refuse("%s: takes no %s", command->name, names[i].name);
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		int flag = command_options[i].flag;
+
+		/* A command without an answer of its own says {"ok":true}. */
+		if ((given & ~command->options & flag) && flag != FLAG_JSON) {
+			ctl_refuse("%s: takes no --%s", command->name, command_options[i].name);
 			return false;
 		}
-		if (needed & ~given & names[i].option) {
-			ctl_refuse("%s: needs %s", command->name, names[i].name);
+		if (needed & ~given & flag) {
+			ctl_refuse("%s: needs --%s", command->name, command_options[i].name);
 			return false;
 		}
 	}
@@ -297,90 +252,93 @@ static bool check_usage(const struct command *command, int count, int given)
 	return true;
 }
 
-static bool read_number(const char *option, const char *text, long least, long most, int *number)
+static bool read_number(const struct command_option *option, const char *text, int *number)
 {
 	char *end;
 	long value;
 
 	errno = 0;
 	value = strtol(text, &end, 10);
-	if (errno != 0 || end == text || *end != '\0' || value < least || value > most) {
-		ctl_refuse("%s: '%s' is not a whole number from %ld to %ld", option, text, least,
-			   most);
+	if (errno != 0 || end == text || *end != '\0' || value < option->least ||
+	    value > option->most) {
+		ctl_refuse("--%s: '%s' is not a whole number from %ld to %ld", option->name, text,
+			   option->least, option->most);
 		return false;
 	}
 	*number = (int)value;
 	return true;
 }
 
+static bool take_option(const struct command_option *option, const char *text, struct ctl *ctl)
+{
+	void *field = (char *)ctl + option->offset;
+
+	switch (option->kind) {
+	case TEXT:
+		*(const char **)field = text;
+		return true;
+	case NUMBER:
+		return read_number(option, text, field);
+	case SWITCH:
+		*(bool *)field = true;
+		return true;
+	}
+	return false;
+}
+
 /* What main() learns from the options. */
 struct settings {
 	const char *file;
-	int given; /* enum flag */
+	int given; /* enum option_flag */
 };
+
+enum { HELP = 256, VERSION_OPTION, COMMAND_OPTION };
+
+/* getopt's description of all options; those of commands are numbered from COMMAND_OPTION on. */
+static void describe_options(struct option options[OPTION_COUNT + 4])
+{
+	size_t i;
+
+	for (i = 0; i < OPTION_COUNT; i++)
+		options[i] = (struct option){command_options[i].name,
+					     command_options[i].kind == SWITCH ? no_argument
+									       : required_argument,
+					     NULL, COMMAND_OPTION + (int)i};
+	options[i++] = (struct option){"config", required_argument, NULL, 'c'};
+	options[i++] = (struct option){"help", no_argument, NULL, HELP};
+	options[i++] = (struct option){"version", no_argument, NULL, VERSION_OPTION};
+	options[i] = (struct option){NULL, 0, NULL, 0};
+}
 
 /* Reads the options, which may stand anywhere. Returns -1 to go on, else the exit status. */
 static int read_options(int argc, char **argv, struct ctl *ctl, struct settings *settings)
 {
-	enum { HELP = 256, VERSION_OPTION };
-	static const struct option options[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"json", no_argument, NULL, FLAG_JSON},
-		{"email", required_argument, NULL, FLAG_EMAIL},
-		{"name", required_argument, NULL, FLAG_NAME},
-		{"lifetime", required_argument, NULL, FLAG_LIFETIME},
-		{"url", required_argument, NULL, FLAG_URL},
-		{"user", required_argument, NULL, FLAG_USER},
-		{"streams", required_argument, NULL, FLAG_STREAMS},
-		{"quick", no_argument, NULL, FLAG_QUICK},
-		{"help", no_argument, NULL, HELP},
-		{"version", no_argument, NULL, VERSION_OPTION},
-		{NULL, 0, NULL, 0},
-	};
-	int option;
+	struct option options[OPTION_COUNT + 4];
+	const struct command_option *option;
+	int value;
 
-	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (option) {
+	describe_options(options);
+	while ((value = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
+		switch (value) {
 		case 'c':
 			settings->file = optarg;
 			continue;
-		case FLAG_JSON:
-			ctl->json = true;
-			break;
-		case FLAG_EMAIL:
-			ctl->email = optarg;
-			break;
-		case FLAG_NAME:
-			ctl->name = optarg;
-			break;
-		case FLAG_LIFETIME:
-			if (!read_number("--lifetime", optarg, 1, YEAR, &ctl->lifetime))
-				return CTL_USAGE;
-			break;
-		case FLAG_URL:
-			ctl->url = optarg;
-			break;
-		case FLAG_USER:
-			ctl->user = optarg;
-			break;
-		case FLAG_STREAMS:
-			if (!read_number("--streams", optarg, 0, STREAMS_MAX, &ctl->streams))
-				return CTL_USAGE;
-			break;
-		case FLAG_QUICK:
-			ctl->quick = true;
-			break;
+		case 'h':
 		case HELP:
 			print_help();
 			return CTL_DONE;
 		case VERSION_OPTION:
 			printf(PROGRAM " %s\n", PACKAGE_VERSION);
 			return CTL_DONE;
-		default: /* getopt has said what is wrong */
+		case '?': /* getopt has said what is wrong */
 			fputs("Try '" PROGRAM " --help'.\n", stderr);
 			return CTL_USAGE;
+		default:
+			option = &command_options[value - COMMAND_OPTION];
+			if (!take_option(option, optarg, ctl))
+				return CTL_USAGE;
+			settings->given |= (int)option->flag;
 		}
-		settings->given |= option;
 	}
 	return -1;
 }
@@ -419,6 +377,8 @@ int main(int argc, char **argv)
 
 	if (status >= 0)
 		return status;
+	if (optind < argc && strcmp(argv[optind], "help") == 0)
+		return help(argv + optind + 1, argc - optind - 1);
 	command = find_command(argv + optind, argc - optind);
 	if (command == NULL)
 		return CTL_USAGE;

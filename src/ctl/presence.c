@@ -130,7 +130,7 @@ static redisReply *scan_online(struct ctl *ctl, const char *cursor)
 	return reply;
 }
 
-/* What somebody else put into the Set and is no user id is left out. */
+/* What somebody else put into the Set and is not a user id is left out. */
 static void put_members(struct printbuf *out, const redisReply *members, bool json, bool *is_first)
 {
 	for (size_t i = 0; i < members->elements; i++) {

@@ -17,7 +17,7 @@
 #include "base/log.h"
 #include "base/times.h"
 #include "directory/lookup.h"
-#include "directory/schema.h"
+#include "directory/directory_private.h"
 #include "directory/sql.h"
 
 #define CLOSE_WAIT_MS 200 /* what a running query gets when the directory is closed */

@@ -1,5 +1,5 @@
 /* The tables of conf/schema.sql, as presencectl makes and fills them. */
-#include "directory/schema.h"
+#include "directory/directory_private.h"
 
 #include <string.h>
 #include <sys/stat.h>

@@ -67,7 +67,7 @@ int harness_main(Suite *suite);
 TCase *harness_case(Suite *suite, const char *name, int seconds);
 
 /*
- * A stack with this configuration text behind the harness' own (later values
+ * A stack with this configuration text after the harness' own (later values
  * win). stack_new starts nothing; stack_start all: Redis, one streamd, the web
  * server with its workers.
  */

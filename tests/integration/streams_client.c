@@ -26,7 +26,7 @@
 #define TOKENS_MAX 64
 #define TOKEN_SIZE 8192
 #define PARALLEL_MAX 512
-#define ANSWER_MAX (1 << 20) /* bytes before `initial`: more is no answer */
+#define ANSWER_MAX (1 << 20) /* bytes before `initial`: more is not an answer */
 
 struct client {
 	const char *socket;

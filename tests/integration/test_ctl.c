@@ -221,7 +221,7 @@ START_TEST(accounts_and_friends_are_made_and_listed)
 	CHECK_JSON(parse_json(CTL(stack, "friend", "add", "7", "1", "--json")), "{'ok':true}");
 	check_has(CTL(stack, "explain", "7", "1"), "1 is a friend of 7 (User 1)");
 	CTL(stack, "friend", "remove", "7", "1");
-	check_has(CTL(stack, "explain", "7", "1"), "1 is none of 7's 0 friends");
+	check_has(CTL(stack, "explain", "7", "1"), "1 is not one of 7's 0 friends");
 	ck_assert_int_eq(CTL_STATUS(stack, NULL, "friend", "add", "7", "99"), 1);
 	ck_assert_int_eq(CTL_STATUS(stack, NULL, "friend", "add", "7", "7"), 1);
 	stack_stop(stack);
@@ -274,6 +274,7 @@ START_TEST(wrong_usage_is_exit_status_2)
 		{"doctor", "--streams", "10"},
 		{"doctor", "--url", "x", "--streams", "-1"},
 		{"doctor", "--url"},
+		{"help", "nonsense"},
 		{"count", "--url", "x"},
 		{"doctor", "--url", "x", "--user"},
 	};
@@ -287,6 +288,9 @@ START_TEST(wrong_usage_is_exit_status_2)
 			      wrong[i][0] ?: "", wrong[i][1] ?: "", status);
 	}
 	check_has(CTL(stack, "--help"), "explain VIEWER ID [--json]");
+	ck_assert_str_eq(CTL(stack, "-h"), CTL(stack, "help"));
+	check_has(CTL(stack, "help", "user", "add"), "user add --email E --name N [--json]");
+	check_has_not(CTL(stack, "help", "explain"), "kick ID");
 	check_has(CTL(stack, "--version"), "presencectl ");
 	stack_write(stack, "presence.conf", "redis { url = \"nonsense\" }\n");
 	ck_assert_int_eq(CTL_STATUS(stack, NULL, "count"), 2);

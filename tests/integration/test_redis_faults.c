@@ -221,8 +221,7 @@ START_TEST(a_broken_directory_is_told)
 	struct stack *stack = stack_start("");
 	const char *token = token_for(stack, "1");
 
-	stack_write(stack, "users.db",
-		    "this is no database, and long enough to be noticed as none");
+	stack_write(stack, "users.db", "this is not a database, and long enough to be noticed");
 	check_problem(HTTP(stack, .path = "/api/friends/list", .token = token), 503,
 		      "directory_unavailable");
 	http_ok(stack, COUNT, token, NULL);

@@ -122,7 +122,7 @@ START_TEST(padding_follows_what_is_sent_and_counts_in_no_queue)
 
 	sse_ready(sse);
 	touch(stack, token_for(stack, "2"));
-	/* More than the socket holds: what comes now waits behind the padding. */
+	/* More than the socket holds: what comes now waits for the padding to go. */
 	WAIT_UNTIL(unread(sse) > 50000, 5000);
 	touch(stack, token_for(stack, "3"));
 	touch(stack, token_for(stack, "4"));

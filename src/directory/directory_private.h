@@ -1,6 +1,6 @@
-/* What schema.c needs of the directory. */
-#ifndef PRESENCE_DIRECTORY_SCHEMA_H
-#define PRESENCE_DIRECTORY_SCHEMA_H
+/* What schema.c needs of directory.c, and nobody else. */
+#ifndef PRESENCE_DIRECTORY_PRIVATE_H
+#define PRESENCE_DIRECTORY_PRIVATE_H
 
 #include "directory/directory.h"
 #include "directory/sql.h"
