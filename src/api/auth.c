@@ -47,6 +47,7 @@ static struct problem begin_attempt(struct request *request, const char *email,
 	char small[EMAIL_MAX + 1], hash[HASH_NAME_LEN + 1];
 	size_t len = strlen(email);
 	struct problem problem;
+	int64_t now;
 	int wait;
 
 	for (size_t i = 0; i <= len; i++)
@@ -64,7 +65,7 @@ static struct problem begin_attempt(struct request *request, const char *email,
 	problem = request_ask(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	if (!store_read_throttle(request->replies[0], &wait))
+	if (!store_read_throttle(request->replies[0], &wait, &now))
 		return request_bad_reply(request);
 	if (wait > 0)
 		return (struct problem){.kind = PROBLEM_TOO_MANY_LOGINS, .retry_after = wait};

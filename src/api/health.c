@@ -1,14 +1,13 @@
 #include "api/resources.h"
 
-#include "store/resp.h"
+#include "store/store.h"
 
 struct problem health_report(struct request *request)
 {
 	struct printbuf *pipeline = request_pipeline(request);
 	struct problem problem;
 
-	resp_begin(pipeline, 1);
-	resp_text(pipeline, "PING");
+	store_put_health(pipeline, request->service->store, false);
 	problem = request_ask(request, 1);
 	if (problem.kind == PROBLEM_NONE)
 		buf_puts(request->answer, "{\"status\":\"ok\",\"redis\":\"ok\"}");

@@ -20,10 +20,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/settled.h"
 #include "base/alloc.h"
 #include "base/cgi.h"
 #include "store/keys.h"
 #include "store/resp.h"
+#include "store/status.h"
 
 #define LIMIT_DEFAULT 1000
 #define LIMIT_MAX 10000
@@ -148,7 +150,10 @@ static struct problem answer_everyone(struct request *request, const struct page
 	resp_text(pipeline, page->scan);
 	resp_text(pipeline, "COUNT");
 	resp_number(pipeline, (int64_t)page->limit);
-	problem = request_ask_touched(request, 1);
+	status_put_mget(pipeline, store_prefix(request->service->store), 0);
+	problem = request_ask_touched(request, 2);
+	if (problem.kind == PROBLEM_NONE)
+		problem = settled_check(request, request->replies[2]);
 	if (problem.kind == PROBLEM_NONE &&
 	    !put_scanned(request->answer, page, request->replies[1]))
 		return request_bad_reply(request);
@@ -190,7 +195,10 @@ static struct problem answer_friends(struct request *request, const struct page 
 	resp_key(pipeline, store_prefix(request->service->store), KEY_ONLINE_USERS, "");
 	for (size_t i = 0; i < count; i++)
 		resp_text(pipeline, ids[i].text);
-	problem = request_ask_touched(request, 1);
+	status_put_mget(pipeline, store_prefix(request->service->store), 0);
+	problem = request_ask_touched(request, 2);
+	if (problem.kind == PROBLEM_NONE)
+		problem = settled_check(request, request->replies[2]);
 	if (problem.kind == PROBLEM_NONE && (request->replies[1]->type != REDIS_REPLY_ARRAY ||
 					     request->replies[1]->elements != count))
 		problem = request_bad_reply(request);

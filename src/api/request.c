@@ -154,7 +154,7 @@ static const char *cors_fields(const struct request *request)
 	return buf_len(fields) > 0 ? fields->buf : "";
 }
 
-static void drop_replies(struct request *request)
+void request_drop_replies(struct request *request)
 {
 	if (request->replies != NULL)
 		blocking_free_replies(request->replies, request->reply_count);
@@ -165,7 +165,7 @@ static void drop_replies(struct request *request)
 static void request_end(struct request *request)
 {
 	json_object_put(request->body);
-	drop_replies(request);
+	request_drop_replies(request);
 }
 
 void request_serve(struct service *service, const struct route *routes, size_t count,
@@ -224,7 +224,7 @@ struct problem request_ask(struct request *request, size_t count)
 	struct service *service = request->service;
 	redisReply **replies = xcalloc(count, sizeof *replies);
 
-	drop_replies(request);
+	request_drop_replies(request);
 	if (!blocking_run(service->redis, service->pipeline, count, replies)) {
 		free(replies);
 		service_log_redis_error(service, blocking_error(service->redis));

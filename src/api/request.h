@@ -58,6 +58,7 @@ static inline struct problem request_refuse(enum problem_kind kind, const char *
  * them an error; they replace those of an earlier call.
  */
 struct printbuf *request_pipeline(struct request *request);
+void request_drop_replies(struct request *request); /* early; else at the request's end */
 struct problem request_ask(struct request *request, size_t count);
 
 /*

@@ -21,6 +21,8 @@ struct service {
 	struct blocking *redis;
 	struct printbuf *body, *pipeline, *answer, *fields, *out; /* reused by every request */
 	int64_t redis_logged_ms; /* when Redis' silence was logged last, monotonic */
+	bool knows_epoch; /* Redis had one when it was last asked, or until a moment ago */
+	int64_t epoch_lost_ms; /* since when it has none, monotonic; 0 = it has */
 	bool ending; /* the worker ends after the request it serves */
 };
 

@@ -1,5 +1,9 @@
 #include "api/snapshot.h"
 
+#include <stdlib.h>
+
+#include "api/settled.h"
+#include "base/alloc.h"
 #include "store/status.h"
 
 #define MGET_USERS 1000 /* users in one MGET: bounds how long Redis is busy with it */
@@ -16,9 +20,9 @@ static size_t put_mgets(struct printbuf *out, const char *prefix, const struct w
 		if (list[i].hidden)
 			continue;
 		if (done % MGET_USERS == 0)
-			status_put_mget(out, visible - done < MGET_USERS
-						     ? (unsigned)(visible - done)
-						     : MGET_USERS);
+			status_put_mget(out, prefix,
+					visible - done < MGET_USERS ? (unsigned)(visible - done)
+								    : MGET_USERS);
 		status_put_keys(out, prefix, list[i].id);
 		done++;
 	}
@@ -46,12 +50,92 @@ bool snapshot_put_status(struct request *request, const struct watched *watched,
 	return true;
 }
 
+/* --- a second look --------------------------------------------------------------------------- */
+
+/* Where in which reply a user is. */
+struct place {
+	redisReply *reply;
+	size_t index;
+	const struct userid *id;
+};
+
+/* Those of the list who look offline; the caller frees the array. */
+static struct place *find_offline(redisReply *const *replies, const struct watched *list,
+				  size_t count, size_t *found)
+{
+	struct place *places = xcalloc(count, sizeof *places);
+	size_t visible = 0;
+
+	*found = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct status status;
+		struct place place;
+
+		if (list[i].hidden)
+			continue;
+		place = (struct place){replies[visible / MGET_USERS], visible % MGET_USERS,
+				       list[i].id};
+		visible++;
+		if (status_read(place.reply, place.index, &status) && !status.online)
+			places[(*found)++] = place;
+	}
+	return places;
+}
+
+/* Asks about each of the places, and marks who is online all the same. */
+static struct problem look_again(struct request *request, const struct place *places, size_t count)
+{
+	const struct userid *ids[STORE_BATCH_MAX];
+	struct printbuf *pipeline = request_pipeline(request);
+	size_t commands = 0;
+	struct problem problem;
+
+	for (size_t done = 0; done < count; done += STORE_BATCH_MAX) {
+		size_t batch = count - done < STORE_BATCH_MAX ? count - done : STORE_BATCH_MAX;
+
+		for (size_t i = 0; i < batch; i++)
+			ids[i] = places[done + i].id;
+		store_put_look(pipeline, request->service->store, ids, batch);
+		commands++;
+	}
+	problem = request_ask(request, commands);
+	for (size_t i = 0; problem.kind == PROBLEM_NONE && i < count; i++) {
+		if (store_read_look(request->replies[i / STORE_BATCH_MAX], i % STORE_BATCH_MAX))
+			status_mark_online(places[i].reply, places[i].index);
+	}
+	return problem;
+}
+
+/* After a time in which everything stood still: a key that ran out tells nothing. */
+static struct problem look_twice(struct request *request, const struct watched *list, size_t count)
+{
+	redisReply **replies = request->replies;
+	size_t reply_count = request->reply_count, found;
+	struct place *places = find_offline(replies + 1, list, count, &found);
+	struct problem problem = request_done();
+
+	if (found > 0) {
+		request->replies = NULL; /* a further call would free them */
+		problem = look_again(request, places, found);
+		request_drop_replies(request);
+		request->replies = replies;
+		request->reply_count = reply_count;
+	}
+	free(places);
+	return problem;
+}
+
 struct problem snapshot_ask(struct request *request, const struct watched *list, size_t count)
 {
 	struct printbuf *pipeline = request_touch(request, "activity");
 	size_t mgets = put_mgets(pipeline, store_prefix(request->service->store), list, count);
+	struct problem problem = request_ask_touched(request, mgets);
 
-	return request_ask_touched(request, mgets);
+	for (size_t i = 0; problem.kind == PROBLEM_NONE && i < mgets; i++)
+		problem = settled_check(request, request->replies[1 + i]);
+	if (problem.kind == PROBLEM_NONE && store_read_unsettled(request->replies[0]))
+		problem = look_twice(request, list, count);
+	return problem;
 }
 
 struct problem snapshot_answer(struct request *request, const struct watched *list, size_t count)

@@ -429,6 +429,10 @@ static const char *cross_check(const struct config *config)
 {
 	if (config->presence.stream_ttl < 2 * config->presence.heartbeat)
 		return "presence.stream_ttl must be at least twice presence.heartbeat";
+	if (config->presence.stream_ttl < config->presence.heartbeat + 2 * config->presence.sweep)
+		return "presence.stream_ttl must be at least presence.heartbeat and twice "
+		       "presence.sweep together, or a pause of Redis could not be told from "
+		       "streams that are gone";
 	if (config->auth.login == LOGIN_LOCAL && config->auth.algorithm >= AUTH_RS256 &&
 	    config->auth.signing_key_file[0] == '\0')
 		return "auth.signing_key_file is required: login issues RS/ES tokens "

@@ -102,7 +102,7 @@ static bool ask(struct ctl *ctl, struct facts *facts)
 	struct printbuf *pipeline = buf_new();
 	bool ok;
 
-	status_put_mget(pipeline, 1);
+	status_put_mget(pipeline, prefix, 1);
 	status_put_keys(pipeline, prefix, &facts->id);
 	put_one(pipeline, "GET", prefix, KEY_NOT_BEFORE, id, NULL);
 	put_one(pipeline, "GET", prefix, KEY_SWEPT, "", NULL);
@@ -154,22 +154,26 @@ static bool gather_revoked(struct ctl *ctl, struct facts *facts)
 	bool ok;
 
 	facts->revoked = xcalloc(count + 1, sizeof *facts->revoked);
-	resp_begin(command, 2 + (unsigned)count);
+	resp_begin(command, 2 + 2 * (unsigned)count);
 	resp_text(command, "MGET");
 	resp_key(command, ctl->config->redis.prefix, KEY_EPOCH, ""); /* so that there is one */
 	for (size_t i = 0; i < count; i++) {
-		char tok[256];
+		const struct session *session = &facts->sessions.list[i];
+		char name[USERID_MAX + 256];
 
-		snprintf(tok, sizeof tok, "%.*s", facts->sessions.list[i].tok_len,
-			 facts->sessions.list[i].tok);
-		resp_key(command, ctl->config->redis.prefix, KEY_REVOKED, tok);
+		snprintf(name, sizeof name, "%s/%.*s", facts->id.text, session->tok_len,
+			 session->tok);
+		resp_key(command, ctl->config->redis.prefix, KEY_REVOKED, name);
+		snprintf(name, sizeof name, "%.*s", session->tok_len, session->tok);
+		resp_key(command, ctl->config->redis.prefix, KEY_REVOKED, name);
 	}
 	ok = ctl_run(ctl, command, 1, &reply);
 	printbuf_free(command);
 	if (!ok)
 		return false;
-	for (size_t i = 0; i < count && i + 1 < reply->elements; i++)
-		facts->revoked[i] = reply->element[i + 1]->type == REDIS_REPLY_STRING;
+	for (size_t i = 0; i < count && 2 * i + 2 < reply->elements; i++)
+		facts->revoked[i] = reply->element[2 * i + 1]->type == REDIS_REPLY_STRING ||
+				    reply->element[2 * i + 2]->type == REDIS_REPLY_STRING;
 	freeReplyObject(reply);
 	return true;
 }
@@ -354,13 +358,7 @@ static void put_history(struct printbuf *out, const struct facts *facts)
 		buf_putf(out, "%s, %s ago\n", facts->status.seen, span);
 	}
 	put_step(out, "version");
-	buf_putf(out, "%" PRIu64, facts->status.version);
-	if (facts->status.version > 0) {
-		/* Redis' microseconds, unless two transitions came in one of them. */
-		times_format((int64_t)(facts->status.version / 1000000), text);
-		buf_putf(out, ": the last change was at %s", text);
-	}
-	buf_puts(out, "\n");
+	buf_putf(out, "%" PRIu64 "\n", facts->status.version);
 	put_step(out, "revoked");
 	if (facts->not_before == UNKNOWN) {
 		buf_puts(out, "no tokens by their age, only those that were logged out\n");

@@ -63,7 +63,7 @@ static bool print_statuses(struct ctl *ctl, const struct userid *ids, int count,
 	redisReply *reply;
 	bool ok = true;
 
-	status_put_mget(buf, (unsigned)count);
+	status_put_mget(buf, ctl->config->redis.prefix, (unsigned)count);
 	for (int i = 0; i < count; i++)
 		status_put_keys(buf, ctl->config->redis.prefix, &ids[i]);
 	reply = run_one(ctl, buf);

@@ -12,13 +12,14 @@
 #define KEY_FRIENDS "user:friends:" /* + id */
 #define KEY_VERSION "presence:version:" /* + id */
 #define KEY_NOT_BEFORE "presence:not_before:" /* + id */
-#define KEY_REVOKED "presence:revoked:" /* + tok */
+#define KEY_REVOKED "presence:revoked:" /* + id/tok; + tok by the release before */
 #define KEY_TICKET "presence:ticket:" /* + ticket */
 #define KEY_THROTTLE "presence:throttle:" /* + what is counted */
 #define KEY_ONLINE_USERS "online_users"
 #define KEY_DEADLINES "presence:deadlines"
 #define KEY_EPOCH "presence:epoch"
 #define KEY_SWEPT "presence:swept"
+#define KEY_RECOVERING "presence:recovering"
 #define KEY_DOCTOR "presence:doctor:" /* + random word */
 
 #define CHANNEL_STATUS "user:status:" /* + id */

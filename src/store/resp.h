@@ -1,7 +1,7 @@
 /*
  * Commands in the Redis protocol (RESP2, the form of an array of bulk strings),
- * appended one behind the other: such a buffer is a pipeline, and either
- * transport (blocking.h, async.h) sends it as it is.
+ * appended one after the other: such a buffer is a pipeline, and either
+ * transport (blocking.h, stream/link.h) sends it as it is.
  */
 #ifndef PRESENCE_STORE_RESP_H
 #define PRESENCE_STORE_RESP_H

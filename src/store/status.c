@@ -6,10 +6,47 @@
 #include "store/keys.h"
 #include "store/resp.h"
 
-void status_put_mget(struct printbuf *out, unsigned count)
+/* In front of the users' keys. */
+enum { HEAD_RECOVERING, HEAD_EPOCH, HEAD_KEYS };
+
+void status_put_mget(struct printbuf *out, const char *prefix, unsigned count)
 {
-	resp_begin(out, 1 + count * STATUS_KEYS);
+	resp_begin(out, 1 + HEAD_KEYS + count * STATUS_KEYS);
 	resp_arg(out, "MGET", 4);
+	resp_key(out, prefix, KEY_RECOVERING, "");
+	resp_key(out, prefix, KEY_EPOCH, "");
+}
+
+static const redisReply *head_of(const redisReply *reply, size_t index)
+{
+	return reply->type == REDIS_REPLY_ARRAY && reply->elements >= HEAD_KEYS
+		       ? reply->element[index]
+		       : NULL;
+}
+
+bool status_is_recovering(const redisReply *reply)
+{
+	const redisReply *value = head_of(reply, HEAD_RECOVERING);
+
+	return value == NULL || value->type != REDIS_REPLY_NIL;
+}
+
+const char *status_epoch(const redisReply *reply)
+{
+	const redisReply *value = head_of(reply, HEAD_EPOCH);
+
+	return value != NULL && value->type == REDIS_REPLY_STRING ? value->str : NULL;
+}
+
+/* A kind of reply that MGET has not. */
+#define MARKED_ONLINE REDIS_REPLY_INTEGER
+
+void status_mark_online(redisReply *reply, size_t index)
+{
+	redisReply *online = reply->element[HEAD_KEYS + index * STATUS_KEYS];
+
+	if (online->type == REDIS_REPLY_NIL)
+		online->type = MARKED_ONLINE;
 }
 
 void status_put_keys(struct printbuf *out, const char *prefix, const struct userid *id)
@@ -37,15 +74,17 @@ bool status_read(const redisReply *reply, size_t index, struct status *status)
 {
 	const redisReply *online, *seen, *version;
 
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements < (index + 1) * STATUS_KEYS)
+	size_t at = HEAD_KEYS + index * STATUS_KEYS;
+
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements < at + STATUS_KEYS)
 		return false;
-	online = reply->element[index * STATUS_KEYS];
-	seen = reply->element[index * STATUS_KEYS + 1];
-	version = reply->element[index * STATUS_KEYS + 2];
+	online = reply->element[at];
+	seen = reply->element[at + 1];
+	version = reply->element[at + 2];
 
 	memset(status, 0, sizeof *status);
-	status->online = online->type == REDIS_REPLY_STRING;
-	if (status->online)
+	status->online = online->type == REDIS_REPLY_STRING || online->type == MARKED_ONLINE;
+	if (online->type == REDIS_REPLY_STRING)
 		status->version = stored_version(online);
 	if (status->version == 0 && version->type == REDIS_REPLY_STRING)
 		status->version = read_version(version->str);

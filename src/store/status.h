@@ -19,8 +19,11 @@ struct status {
 	char seen[TIMES_LEN + 1]; /* RFC 3339 of the last activity; "" = never */
 };
 
-/* Appends `MGET` with the keys of `count` users, which status_put_keys then adds one by one. */
-void status_put_mget(struct printbuf *out, unsigned count);
+/*
+ * Appends `MGET` with what tells whether the answer can be believed, and the
+ * keys of `count` users, which status_put_keys then adds one by one.
+ */
+void status_put_mget(struct printbuf *out, const char *prefix, unsigned count);
 void status_put_keys(struct printbuf *out, const char *prefix, const struct userid *id);
 
 /*
@@ -29,6 +32,13 @@ void status_put_keys(struct printbuf *out, const char *prefix, const struct user
  * seen, version 0 rather than as an error.
  */
 bool status_read(const redisReply *reply, size_t index, struct status *status);
+
+/* Whether such a reply is from a wiped Redis that is not filled again: offline means nothing. */
+bool status_is_recovering(const redisReply *reply);
+/* The epoch of such a reply, borrowed; NULL when Redis has none. Another than before: wiped. */
+const char *status_epoch(const redisReply *reply);
+/* Notes in the reply that the user at `index` is online although the key is gone (store_put_look). */
+void status_mark_online(redisReply *reply, size_t index);
 
 /* Appends a user's name to an object that maps ids to STATUS, which begins with its '{'. */
 void status_put_name(struct printbuf *object, const struct userid *id);

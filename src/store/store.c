@@ -15,6 +15,9 @@ enum script {
 	SCRIPT_CLOSE,
 	SCRIPT_END,
 	SCRIPT_SWEEP,
+	SCRIPT_EPOCH,
+	SCRIPT_LOOK,
+	SCRIPT_HEALTH,
 	SCRIPT_WEBSOCKET,
 	SCRIPT_THROTTLE,
 	SCRIPT_UNTHROTTLE,
@@ -22,10 +25,19 @@ enum script {
 };
 
 #define SHA1_HEX 40
-#define HEAD_ARGS 10 /* the arguments that common.lua reads */
+#define HEAD_ARGS 14 /* the arguments that head.lua and common.lua read */
+#define DAY 86400
+#define VERSION_TTL_MIN (8 * DAY) /* more than the week after which a version starts higher */
+#define RECOVERING_MIN 3000 /* ms */
 
+static const char head_source[] =
+#include "store/scripts/head.lua.inc"
+	;
 static const char common_source[] =
 #include "store/scripts/common.lua.inc"
+	;
+static const char touch_quick_source[] =
+#include "store/scripts/touch_quick.lua.inc"
 	;
 static const char touch_source[] =
 #include "store/scripts/touch.lua.inc"
@@ -39,7 +51,15 @@ static const char end_source[] =
 static const char sweep_source[] =
 #include "store/scripts/sweep.lua.inc"
 	;
-
+static const char epoch_source[] =
+#include "store/scripts/epoch.lua.inc"
+	;
+static const char look_source[] =
+#include "store/scripts/look.lua.inc"
+	;
+static const char health_source[] =
+#include "store/scripts/health.lua.inc"
+	;
 static const char websocket_source[] =
 #include "store/scripts/websocket.lua.inc"
 	;
@@ -50,19 +70,32 @@ static const char unthrottle_source[] =
 #include "store/scripts/unthrottle.lua.inc"
 	;
 
-static const char *const sources[SCRIPT_COUNT] = {
-	[SCRIPT_TOUCH] = touch_source,
-	[SCRIPT_CLOSE] = close_source,
-	[SCRIPT_END] = end_source,
-	[SCRIPT_SWEEP] = sweep_source,
-	[SCRIPT_WEBSOCKET] = websocket_source,
-	[SCRIPT_THROTTLE] = throttle_source,
-	[SCRIPT_UNTHROTTLE] = unthrottle_source,
+/*
+ * Each stands after head.lua, `quick` (or nothing) and common.lua. With a first
+ * line such as these Redis itself refuses, before it runs the script, what it
+ * would refuse when that writes: so it does so also when there is nothing to write.
+ */
+#define WRITES "#!lua\n"
+#define READS "#!lua flags=no-writes\n"
+static const struct {
+	const char *first_line, *quick, *own;
+} sources[SCRIPT_COUNT] = {
+	[SCRIPT_TOUCH] = {WRITES, touch_quick_source, touch_source},
+	[SCRIPT_CLOSE] = {WRITES, "", close_source},
+	[SCRIPT_END] = {WRITES, "", end_source},
+	[SCRIPT_SWEEP] = {WRITES, "", sweep_source},
+	[SCRIPT_EPOCH] = {WRITES, "", epoch_source},
+	[SCRIPT_LOOK] = {READS, "", look_source},
+	[SCRIPT_HEALTH] = {WRITES, "", health_source},
+	[SCRIPT_WEBSOCKET] = {WRITES, "", websocket_source},
+	[SCRIPT_THROTTLE] = {WRITES, "", throttle_source},
+	[SCRIPT_UNTHROTTLE] = {WRITES, "", unthrottle_source},
 };
 
 struct store {
 	char *prefix;
-	int token_lifetime, leeway; /* seconds */
+	int leeway; /* seconds */
+	int64_t recovering_ms;
 	char sha[SCRIPT_COUNT][SHA1_HEX + 1];
 	char *head; /* the HEAD_ARGS first arguments, in RESP */
 	size_t head_len;
@@ -72,8 +105,11 @@ static char *script_text(enum script script, size_t *len)
 {
 	struct printbuf *text = buf_new();
 
+	buf_puts(text, sources[script].first_line);
+	buf_puts(text, head_source);
+	buf_puts(text, sources[script].quick);
 	buf_puts(text, common_source);
-	buf_puts(text, sources[script]);
+	buf_puts(text, sources[script].own);
 	return buf_take(text, len);
 }
 
@@ -92,21 +128,46 @@ static void script_sha(enum script script, char sha[SHA1_HEX + 1])
 	free(text);
 }
 
-/* In the order in which common.lua reads them. */
-static char *make_head(const struct config *config, size_t *len)
+/*
+ * The age of presence:swept, in ms, from which on everything is taken to have
+ * stood still. Sweeps come every `sweep`; a stream's session lapses at the
+ * earliest stream_ttl - heartbeat after Redis stopped. In the middle there is
+ * room on either side; config.c sees to it that there is a middle.
+ */
+static int64_t pause_ms(const struct config *config)
+{
+	int64_t sweep = config->presence.sweep;
+	int64_t middle =
+		(config->presence.stream_ttl - config->presence.heartbeat + sweep) * 1000 / 2;
+
+	return middle < sweep * 10000 ? middle : sweep * 10000;
+}
+
+static int64_t at_least(int64_t value, int64_t minimum)
+{
+	return value > minimum ? value : minimum;
+}
+
+/* In the order in which head.lua and common.lua read them. */
+static char *make_head(const struct store *store, const struct config *config, size_t *len)
 {
 	struct printbuf *head = buf_new();
+	int64_t sweep = config->presence.sweep;
 
 	resp_text(head, config->redis.prefix);
 	resp_number(head, (int64_t)config->presence.online_ttl * 1000);
+	resp_number(head, pause_ms(config));
 	resp_number(head, (int64_t)config->presence.stream_ttl * 1000);
 	resp_number(head, (int64_t)config->presence.grace * 1000);
-	resp_number(head, (int64_t)config->presence.sweep * 1000);
-	resp_number(head, (int64_t)(config->presence.heartbeat + config->presence.sweep) * 1000);
+	resp_number(head, sweep * 1000);
+	resp_number(head, (config->presence.heartbeat + sweep) * 1000);
+	resp_number(head, store->recovering_ms);
 	resp_number(head, config->presence.last_seen_ttl);
+	resp_number(head, at_least(config->presence.last_seen_ttl, VERSION_TTL_MIN));
 	resp_number(head, config->presence.max_sessions);
 	resp_number(head, config->stream.max_streams_per_user);
 	resp_number(head, config->presence.publish_broadcast);
+	resp_number(head, config->auth.token_lifetime);
 	return buf_take(head, len);
 }
 
@@ -115,12 +176,17 @@ struct store *store_new(const struct config *config)
 	struct store *store = xcalloc(1, sizeof *store);
 
 	store->prefix = xstrdup(config->redis.prefix);
-	store->token_lifetime = config->auth.token_lifetime;
 	store->leeway = config->auth.leeway;
-	store->head = make_head(config, &store->head_len);
+	store->recovering_ms = store_recovering_ms(config);
+	store->head = make_head(store, config, &store->head_len);
 	for (enum script script = 0; script < SCRIPT_COUNT; script++)
 		script_sha(script, store->sha[script]);
 	return store;
+}
+
+int64_t store_recovering_ms(const struct config *config)
+{
+	return at_least((int64_t)config->presence.sweep * 3000, RECOVERING_MIN);
 }
 
 void store_free(struct store *store)
@@ -155,6 +221,41 @@ unsigned store_put_load(struct printbuf *out)
 bool store_is_noscript(const redisReply *reply)
 {
 	return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0;
+}
+
+/* Where an error's code starts: first, or after what Redis puts in front of a script's error. */
+static const char *error_code(const char *text)
+{
+	static const char script[] = "user_script:";
+	const char *at;
+
+	if (strncmp(text, "ERR ", 4) != 0)
+		return text;
+	at = strstr(text, script);
+	if (at == NULL)
+		return text;
+	at += sizeof script - 1;
+	at += strspn(at, "0123456789");
+	return strncmp(at, ": ", 2) == 0 ? at + 2 : text;
+}
+
+bool store_is_outage(const redisReply *reply)
+{
+	static const char *const codes[] = {"LOADING", "READONLY",   "OOM",	  "NOSCRIPT",
+					    "MISCONF", "NOAUTH",     "NOPERM",	  "MASTERDOWN",
+					    "BUSY",    "NOREPLICAS", "UNKILLABLE"};
+	const char *code;
+
+	if (reply->type != REDIS_REPLY_ERROR)
+		return false;
+	code = error_code(reply->str);
+	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
+		size_t len = strlen(codes[i]);
+
+		if (strncmp(code, codes[i], len) == 0 && (code[len] == ' ' || code[len] == '\0'))
+			return true;
+	}
+	return false;
 }
 
 /* EVALSHA with no keys, the head, and `argc` arguments that the caller appends. */
@@ -219,25 +320,53 @@ enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64
 	return read_verdict(reply, 1 + index);
 }
 
+bool store_read_unsettled(const redisReply *reply)
+{
+	int64_t number;
+
+	return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+	       read_integer(reply, reply->elements - 1, &number) && number == 1;
+}
+
+void store_put_look(struct printbuf *out, const struct store *store,
+		    const struct userid *const *users, size_t count)
+{
+	put_script(out, store, SCRIPT_LOOK, count);
+	for (size_t i = 0; i < count; i++)
+		resp_text(out, users[i]->text);
+}
+
+bool store_read_look(const redisReply *reply, size_t index)
+{
+	int64_t number;
+
+	return read_integer(reply, index, &number) && number == 1;
+}
+
 void store_put_close(struct printbuf *out, const struct store *store,
 		     const struct store_close *items, size_t count)
 {
-	put_script(out, store, SCRIPT_CLOSE, 3 * count);
+	put_script(out, store, SCRIPT_CLOSE, 4 * count);
 	for (size_t i = 0; i < count; i++) {
 		resp_text(out, items[i].user->text);
 		resp_text(out, items[i].tok);
 		resp_text(out, items[i].stream);
+		resp_number(out, items[i].ago_ms);
 	}
+}
+
+enum store_verdict store_read_close(const redisReply *reply, size_t index)
+{
+	return read_verdict(reply, index);
 }
 
 void store_put_end(struct printbuf *out, const struct store *store, const struct store_end *end)
 {
-	put_script(out, store, SCRIPT_END, 8);
+	put_script(out, store, SCRIPT_END, 7);
 	resp_text(out, end->user->text);
 	resp_text(out, end->tok != NULL ? end->tok : "");
 	resp_number(out, end->iat);
 	resp_number(out, end->exp);
-	resp_number(out, store->token_lifetime);
 	resp_number(out, store->leeway);
 	put_flag(out, end->all);
 	resp_text(out, end->reason);
@@ -269,21 +398,33 @@ bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch)
 	return true;
 }
 
-void store_put_epoch(struct printbuf *out, const struct store *store, const char *word)
+void store_put_epoch(struct printbuf *out, const struct store *store, const char *word,
+		     const char *known)
+{
+	put_script(out, store, SCRIPT_EPOCH, 2);
+	resp_text(out, word);
+	resp_text(out, known != NULL ? known : "");
+}
+
+const char *store_read_epoch(const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
+}
+
+void store_put_recovering(struct printbuf *out, const struct store *store)
 {
 	resp_begin(out, 5);
 	resp_text(out, "SET");
-	resp_key(out, store->prefix, KEY_EPOCH, "");
-	resp_text(out, word);
-	resp_text(out, "NX");
-	resp_text(out, "GET");
+	resp_key(out, store->prefix, KEY_RECOVERING, "");
+	resp_text(out, "1");
+	resp_text(out, "PX");
+	resp_number(out, store->recovering_ms);
 }
 
-const char *store_read_epoch(const redisReply *reply, const char *word)
+void store_put_health(struct printbuf *out, const struct store *store, bool all)
 {
-	if (reply->type == REDIS_REPLY_NIL)
-		return word;
-	return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
+	put_script(out, store, SCRIPT_HEALTH, 1);
+	put_flag(out, all);
 }
 
 void store_put_websocket(struct printbuf *out, const struct store *store, const struct userid *user,
@@ -306,11 +447,13 @@ void store_put_throttle(struct printbuf *out, const struct store *store, const c
 		resp_text(out, address);
 }
 
-bool store_read_throttle(const redisReply *reply, int *wait)
+bool store_read_throttle(const redisReply *reply, int *wait, int64_t *now)
 {
-	if (reply->type != REDIS_REPLY_INTEGER)
+	int64_t seconds;
+
+	if (!read_integer(reply, 0, &seconds) || !read_integer(reply, 1, now))
 		return false;
-	*wait = (int)reply->integer;
+	*wait = (int)seconds;
 	return true;
 }
 

@@ -1,7 +1,7 @@
 /*
  * The store's vocabulary: for each operation a function that appends the
  * command to a pipeline and one that reads its reply. They know no connection,
- * so presence-api runs them over blocking.h and streamd over async.h.
+ * so presence-api runs them over blocking.h and streamd over stream/link.h.
  *
  * The operations that change presence are Lua scripts (scripts/), atomic on
  * Redis' own clock; contract: docs/redis-keys.md.
@@ -36,6 +36,14 @@ unsigned store_put_load(struct printbuf *out);
 /* Whether a reply says that Redis does not know a script (any more). */
 bool store_is_noscript(const redisReply *reply);
 
+/*
+ * Whether an error is about Redis (loading, full, a replica, rights that the
+ * ACL lacks, ...), not about the command: what was asked for is not done, and
+ * may be asked for again once Redis is well. A script's error says "ERR
+ * user_script:LINE: " in front of its code.
+ */
+bool store_is_outage(const redisReply *reply);
+
 enum store_verdict {
 	STORE_DONE = 0,
 	STORE_REVOKED = 1, /* the token was revoked, nothing changed */
@@ -60,17 +68,39 @@ struct store_touch {
  */
 void store_put_touch(struct printbuf *out, const struct store *store, bool worker,
 		     const struct store_touch *items, size_t count);
-/* The verdict on item `index`; *now_ms (may be NULL) is Redis' clock. */
+/*
+ * The verdict on item `index`; *now_ms (may be NULL) is Redis' clock. A stream
+ * without a session, be it a new one or one that comes back, may get
+ * STORE_TOO_MANY_STREAMS.
+ */
 enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64_t *now_ms);
 
-/* A stream that closed: its session, and with the token's last stream the token's, ends in `grace`. */
+/*
+ * Whether a worker's touch found that everything stood still a moment ago: the
+ * sessions of open streams may have lapsed meanwhile, and with them the key that
+ * tells that their user is online. Who looks offline then is looked at twice.
+ */
+bool store_read_unsettled(const redisReply *reply);
+/* That second look, at up to STORE_BATCH_MAX users; read for each: whether online all the same. */
+void store_put_look(struct printbuf *out, const struct store *store,
+		    const struct userid *const *users, size_t count);
+bool store_read_look(const redisReply *reply, size_t index);
+
+/*
+ * A stream that closed `ago_ms` ago: its session, and with the token's last
+ * stream the token's, ends `grace` after that. May be said again, until
+ * store_read_close() says STORE_DONE of it (also when there was nothing to end).
+ */
 struct store_close {
 	const struct userid *user;
 	const char *tok;
 	const char *stream;
+	int64_t ago_ms;
 };
 void store_put_close(struct printbuf *out, const struct store *store,
 		     const struct store_close *items, size_t count);
+/* STORE_DONE or STORE_FAILED of item `index`; on an error see store_is_outage(). */
+enum store_verdict store_read_close(const redisReply *reply, size_t index);
 
 /* Logout (tok set: this token; all: every one) and kick (tok NULL, all true). */
 struct store_end {
@@ -89,14 +119,31 @@ enum store_verdict store_read_end(const redisReply *reply);
  */
 void store_put_sweep(struct printbuf *out, const struct store *store, bool streamd,
 		     const char *word);
-/*
- * Asks for the epoch alone, made `word` when Redis has none: NULL from
- * store_read_epoch() on an error; else borrowed from the reply or `word`.
- */
-void store_put_epoch(struct printbuf *out, const struct store *store, const char *word);
-const char *store_read_epoch(const redisReply *reply, const char *word);
 /* False on an error reply. *more: call again at once; *epoch is borrowed from the reply. */
 bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
+
+/*
+ * Asks for the epoch alone, made `word` when Redis has none. `known` is the one
+ * that the caller knew before (NULL: none): when it is another one now, Redis
+ * was wiped, and says that it is recovering. NULL from store_read_epoch() on an
+ * error; else borrowed from the reply.
+ */
+void store_put_epoch(struct printbuf *out, const struct store *store, const char *word,
+		     const char *known);
+const char *store_read_epoch(const redisReply *reply);
+/*
+ * A plain SET: Redis was wiped and is still being filled again, so who looks
+ * offline may not be, for store_recovering_ms() more. See status_is_recovering().
+ */
+void store_put_recovering(struct printbuf *out, const struct store *store);
+int64_t store_recovering_ms(const struct config *config);
+
+/*
+ * Does what calls need without leaving anything: its reply is an error when
+ * Redis does not do that. `all`: a right that the ACL lacks is no error, the
+ * reply is an array of texts, "COMMAND key", of all that are missing.
+ */
+void store_put_health(struct printbuf *out, const struct store *store, bool all);
 
 /* Notes a WebSocket session of the site's own for online_ttl, if the token's session lives. */
 void store_put_websocket(struct printbuf *out, const struct store *store, const struct userid *user,
@@ -105,14 +152,15 @@ void store_put_websocket(struct printbuf *out, const struct store *store, const 
 /*
  * Throttling of failed logins, by names for an account and for an address
  * (NULL: not known). The first call counts an attempt as failed, unless there
- * were too many: then *wait is the seconds until the next may be made, else 0.
- * The second one is for an attempt that succeeded.
+ * were too many: then *wait is the seconds until the next may be made, else 0;
+ * *now is Redis' clock in seconds. The second one is for an attempt that
+ * succeeded.
  */
 #define STORE_LOGINS_MAX 10
 #define STORE_LOGINS_WINDOW 300 /* seconds */
 void store_put_throttle(struct printbuf *out, const struct store *store, const char *account,
 			const char *address);
-bool store_read_throttle(const redisReply *reply, int *wait);
+bool store_read_throttle(const redisReply *reply, int *wait, int64_t *now);
 void store_put_unthrottle(struct printbuf *out, const struct store *store, const char *account,
 			  const char *address);
 

@@ -302,8 +302,8 @@ static void flush_closings(struct server *server)
 		while (count < STORE_BATCH_MAX && done + count < server->closing_count) {
 			const struct closing *closing = &server->closings[done + count];
 
-			items[count++] =
-				(struct store_close){&closing->user, closing->tok, closing->word};
+			items[count++] = (struct store_close){&closing->user, closing->tok,
+							      closing->word, 0};
 		}
 		buf_reset(server->scratch);
 		store_put_close(server->scratch, server->store, items, count);
@@ -355,7 +355,10 @@ static void on_verdict(struct stream *stream, enum store_verdict verdict)
 		return;
 	case STORE_TOO_MANY_STREAMS:
 		stream->has_session = false;
-		stream_refuse(stream, PROBLEM_TOO_MANY_STREAMS, NULL);
+		if (stream->phase == PHASE_OPENING)
+			stream_refuse(stream, PROBLEM_TOO_MANY_STREAMS, NULL);
+		else
+			stream_end(stream, "too_many_streams");
 		return;
 	case STORE_FAILED:
 		log_warn("redis: the session of user %s could not be renewed", stream->user.text);
@@ -553,7 +556,7 @@ static void ask_part(struct stream *stream, struct snapshot_part *part)
 	struct userid user;
 
 	buf_reset(server->scratch);
-	status_put_mget(server->scratch, part->count);
+	status_put_mget(server->scratch, server->config->redis.prefix, part->count);
 	for (uint32_t i = 0; i < part->count; i++) {
 		const char *id = watched_id(
 			hub_topic_at(&server->hub, &stream->subscriber, part->places[i]));
@@ -609,7 +612,7 @@ static void flush_snapshots(struct server *server)
 	/* Behind a wipe, the others' sessions first: they would look offline. */
 	for (unsigned i = 0; i < SNAPSHOTS_ASKED_MAX; i++) {
 		stream = TAILQ_FIRST(&server->to_snapshot);
-		if (stream == NULL || server->recovering > 0 ||
+		if (stream == NULL || server->recovering > 0 || server->sweep_first ||
 		    server->snapshots_asked >= SNAPSHOTS_ASKED_MAX)
 			return; /* an answer is what brings the next turn */
 		TAILQ_REMOVE(&server->to_snapshot, stream, snapshot_link);
@@ -802,7 +805,7 @@ static void learn_epoch(struct server *server, const char *epoch)
 static void on_epoch(void *arg, const redisReply *reply)
 {
 	struct server *server = arg;
-	const char *epoch = reply != NULL ? store_read_epoch(reply, server->epoch_word) : NULL;
+	const char *epoch = reply != NULL ? store_read_epoch(reply) : NULL;
 
 	if (epoch != NULL)
 		learn_epoch(server, epoch);
@@ -812,7 +815,7 @@ static void ask_epoch(struct server *server)
 {
 	random_word(server->epoch_word);
 	buf_reset(server->scratch);
-	store_put_epoch(server->scratch, server->store, server->epoch_word);
+	store_put_epoch(server->scratch, server->store, server->epoch_word, server->epoch);
 	link_command(server->link, server->scratch, on_epoch, server);
 }
 
@@ -821,11 +824,12 @@ static void on_up(void *arg)
 	struct server *server = arg;
 	struct stream *stream;
 
-	free(server->epoch);
-	server->epoch = NULL;
 	server->sweeping = false;
+	server->sweep_first = true;
 	/* Before the first touch, so that a Redis that is wiped behind it shows. */
 	ask_epoch(server);
+	free(server->epoch);
+	server->epoch = NULL;
 	TAILQ_FOREACH (stream, &server->connections, connection) {
 		if (stream->phase >= PHASE_DIRECTORY && stream->phase <= PHASE_OPEN)
 			await_subscriptions(stream);
@@ -876,6 +880,17 @@ static void on_down(void *arg)
 
 static void ask_sweep(struct server *server);
 
+/*
+ * After a gap one whole sweep comes between our sessions and the snapshots: it
+ * brings back the users of another presence-streamd, whose keys ran out while
+ * Redis stood still and who were not told to be offline.
+ */
+static void end_first_sweep(struct server *server)
+{
+	server->sweep_first = false;
+	server_want_turn(server);
+}
+
 static void on_swept(void *arg, const redisReply *reply)
 {
 	struct server *server = arg;
@@ -888,11 +903,14 @@ static void on_swept(void *arg, const redisReply *reply)
 	if (!store_read_sweep(reply, &more, &epoch)) {
 		log_warn("redis: a sweep failed: %s",
 			 reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected answer");
+		end_first_sweep(server);
 		return;
 	}
 	learn_epoch(server, epoch);
 	if (more)
 		ask_sweep(server);
+	else
+		end_first_sweep(server);
 }
 
 static void ask_sweep(struct server *server)
@@ -927,6 +945,8 @@ void presence_flush(struct server *server)
 	flush_touches(server);
 	if (server->closing_count > 0)
 		flush_closings(server);
+	if (server->sweep_first && server->recovering == 0 && !server->sweeping)
+		ask_sweep(server);
 	flush_snapshots(server);
 	link_flush(server->link);
 }

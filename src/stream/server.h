@@ -65,6 +65,7 @@ struct server {
 	unsigned recovering; /* streams to be registered anew before the next snapshot or sweep */
 	int64_t swept_ms; /* when the last sweep was asked for */
 	bool sweeping;
+	bool sweep_first; /* after a gap: a sweep comes before the snapshots */
 
 	struct frame *heartbeat; /* this second's */
 	int64_t heartbeat_second;

@@ -47,7 +47,7 @@ static struct printbuf *make_pipeline(const struct store *store, unsigned number
 	snprintf(other.text, sizeof other.text, "%u", number + 1);
 	snprintf(tok, sizeof tok, "floor%017u", number); /* as long as a real one */
 	store_put_touch(out, store, true, &touch, 1);
-	status_put_mget(out, 1);
+	status_put_mget(out, store_prefix(store), 1);
 	status_put_keys(out, store_prefix(store), &other);
 	return out;
 }

@@ -148,8 +148,9 @@ static int by_text(const void *a, const void *b)
 /* What sweepers write down for themselves, whoever asks for what. */
 static bool is_housekeeping(const char *key)
 {
-	static const char *const names[] = {"presence:swept", "presence:sweeping", "presence:hold",
-					    "presence:epoch"};
+	static const char *const names[] = {
+		"presence:swept", "presence:sweeping",	 "presence:hold",  "presence:paused",
+		"presence:epoch", "presence:recovering", "presence:health"};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		if (strcmp(key, names[i]) == 0)

@@ -348,7 +348,6 @@ START_TEST(explain_tells_why_a_user_is_online)
 	check_has(out, "key           user:online:2 lasts for 5 minutes\n");
 	check_has(out, "set           online_users has 2\n");
 	check_has(out, "deadline      lasts for 5 minutes\n");
-	check_has(out, "the last change was at ");
 	check_has(out, "sweeper       a presence-streamd swept ");
 	check_has(out, "conclusion    1 sees 2 online, because 2 sessions of 2 are alive");
 	json = parse_json(CTL(stack, "explain", "1", "2", "--json"));

@@ -2,198 +2,29 @@
  * The store's scripts on a real Redis, called as the programs call them: every
  * rule of sessions, transitions and sweeps at its edges.
  */
-#include "harness.h"
+#include "operations.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/config.h"
-#include "store/blocking.h"
-#include "store/store.h"
-
 #define TIMES "presence { online_ttl = 100 stream_ttl = 50 grace = 10 heartbeat = 20 sweep = 1 "
-
-static struct stack *stack;
-static struct config *config;
-static struct store *store;
-static struct blocking *redis;
-
-static void start(const char *conf)
-{
-	char err[512];
-
-	stack = stack_new(conf);
-	redis_start(stack, NULL);
-	config = config_load(stack_path(stack, "presence.conf"), err, sizeof err);
-	ck_assert_msg(config != NULL, "%s", err);
-	store = store_new(config);
-	redis = blocking_new(config);
-}
 
 static void setup(void)
 {
-	start(TIMES "}\n");
-}
-
-static void teardown(void)
-{
-	blocking_free(redis);
-	store_free(store);
-	config_free(config);
-	stack_stop(stack);
-}
-
-static redisReply *run_one(struct printbuf *pipeline)
-{
-	redisReply *reply;
-
-	ck_assert_msg(blocking_run(redis, pipeline, 1, &reply), "%s", blocking_error(redis));
-	printbuf_free(pipeline);
-	return reply;
-}
-
-static struct userid user(const char *text)
-{
-	struct userid id;
-
-	ck_assert(userid_parse(text, strlen(text), &id));
-	return id;
-}
-
-/* A touch of one session: the token's own, or (stream given) both as an opening stream does. */
-static enum store_verdict touch(const char *id, const char *tok, const char *stream,
-				const char *reason)
-{
-	struct printbuf *out = buf_new();
-	struct userid who = user(id);
-	struct store_touch item = {.user = &who,
-				   .tok = tok,
-				   .iat = 1000,
-				   .stream = stream,
-				   .token = true,
-				   .reason = reason};
-	redisReply *reply;
-	enum store_verdict verdict;
-
-	store_put_touch(out, store, false, &item, 1);
-	reply = run_one(out);
-	verdict = store_read_touch(reply, 0, NULL);
-	freeReplyObject(reply);
-	return verdict;
-}
-
-static enum store_verdict renew(const char *id, const char *tok, const char *stream)
-{
-	struct printbuf *out = buf_new();
-	struct userid who = user(id);
-	struct store_touch item = {
-		.user = &who, .tok = tok, .iat = 1000, .stream = stream, .reason = "activity"};
-	redisReply *reply;
-	enum store_verdict verdict;
-
-	store_put_touch(out, store, false, &item, 1);
-	reply = run_one(out);
-	verdict = store_read_touch(reply, 0, NULL);
-	freeReplyObject(reply);
-	return verdict;
-}
-
-static void close_stream(const char *id, const char *tok, const char *stream)
-{
-	struct printbuf *out = buf_new();
-	struct userid who = user(id);
-	struct store_close item = {&who, tok, stream};
-
-	store_put_close(out, store, &item, 1);
-	freeReplyObject(run_one(out));
-}
-
-static enum store_verdict end(const char *id, const char *tok, bool all, const char *reason)
-{
-	struct printbuf *out = buf_new();
-	struct userid who = user(id);
-	struct store_end item = {&who, tok, 1000, 2000, all, reason};
-	redisReply *reply;
-	enum store_verdict verdict;
-
-	store_put_end(out, store, &item);
-	reply = run_one(out);
-	verdict = store_read_end(reply);
-	freeReplyObject(reply);
-	return verdict;
-}
-
-static bool sweep(bool streamd)
-{
-	struct printbuf *out = buf_new();
-	const char *epoch;
-	redisReply *reply;
-	bool more;
-
-	store_put_sweep(out, store, streamd, "word");
-	reply = run_one(out);
-	ck_assert(store_read_sweep(reply, &more, &epoch));
-	freeReplyObject(reply);
-	return more;
-}
-
-/* Lets a session lapse: its deadline was a moment ago. */
-static void lapse(const char *id, const char *session)
-{
-	freeReplyObject(redis_cmd(
-		stack, "EVAL %s 0 %s %s",
-		"local key = 'user:sessions:' .. ARGV[1] "
-		"local t = redis.call('TIME') local now = t[1] * 1000 + math.floor(t[2] / 1000) "
-		"local old = redis.call('ZSCORE', key, ARGV[2]) "
-		"redis.call('ZADD', key, string.format('%.1f', now - 1 + tonumber(old) % 1 - 1), "
-		"ARGV[2]) "
-		"local last = redis.call('ZREVRANGE', key, 0, 0, 'WITHSCORES') "
-		"redis.call('ZADD', 'presence:deadlines', last[2], ARGV[1]) return 1",
-		id, session));
-}
-
-static bool is_online(const char *id)
-{
-	char key[128];
-
-	snprintf(key, sizeof key, "user:online:%s", id);
-	return redis_has(stack, key) && redis_int(stack, "SISMEMBER online_users %s", id) == 1;
-}
-
-static void check_change(struct listener *listener, const char *id, bool online, const char *reason)
-{
-	struct message *message = listener_next(listener, 2000);
-	char channel[128];
-
-	ck_assert_msg(message != NULL, "no change of %s was published", id);
-	snprintf(channel, sizeof channel, "user:status:%s", id);
-	ck_assert_str_eq(message->channel, channel);
-	ck_assert_int_eq(json_object_get_boolean(json_at(message->json, "is_online")), online);
-	ck_assert_str_eq(json_text(message->json, "reason"), reason);
-}
-
-static void check_silence(struct listener *listener)
-{
-	struct message *message;
-
-	/* What was published before this word has come when the word comes. */
-	freeReplyObject(redis_cmd(stack, "PUBLISH user:status:end end"));
-	message = listener_next(listener, 2000);
-	ck_assert(message != NULL);
-	ck_assert_msg(strcmp(message->text, "end") == 0, "published: %s", message->text);
+	call_start(TIMES "}\n");
 }
 
 START_TEST(a_first_touch_brings_online_and_is_published_once)
 {
 	struct listener *listener = listener_open(stack, "user:status:*");
 
-	ck_assert_int_eq(touch("1", "a", NULL, "login"), STORE_DONE);
-	check_change(listener, "1", true, "login");
-	ck_assert(is_online("1"));
-	ck_assert_int_eq(touch("1", "a", NULL, "activity"), STORE_DONE);
-	ck_assert_int_eq(touch("1", "b", "w", "stream_open"), STORE_DONE);
-	check_silence(listener);
+	ck_assert_int_eq(call_touch("1", "a", NULL, "login"), STORE_DONE);
+	call_check_change(listener, "1", true, "login");
+	ck_assert(call_is_online("1"));
+	ck_assert_int_eq(call_touch("1", "a", NULL, "activity"), STORE_DONE);
+	ck_assert_int_eq(call_touch("1", "b", "w", "stream_open"), STORE_DONE);
+	call_check_silence(listener);
 }
 END_TEST
 
@@ -202,7 +33,7 @@ START_TEST(broadcast_carries_the_same_message)
 	struct listener *listener = listener_open(stack, "*");
 	struct message *first, *second;
 
-	touch("anna", "a", NULL, "login");
+	call_touch("anna", "a", NULL, "login");
 	first = listener_next(listener, 2000);
 	second = listener_next(listener, 2000);
 	ck_assert(first != NULL && second != NULL);
@@ -218,47 +49,47 @@ START_TEST(a_missing_key_or_set_member_is_announced_again)
 {
 	struct listener *listener;
 
-	touch("1", "a", NULL, "login");
-	touch("2", "a", NULL, "login");
+	call_touch("1", "a", NULL, "login");
+	call_touch("2", "a", NULL, "login");
 	redis_int(stack, "DEL user:online:1");
 	redis_int(stack, "SREM online_users 2");
 	listener = listener_open(stack, "user:status:*");
-	touch("1", "a", NULL, "activity");
-	check_change(listener, "1", true, "activity");
-	touch("2", "a", NULL, "activity");
-	check_change(listener, "2", true, "activity");
-	ck_assert(is_online("1") && is_online("2"));
+	call_touch("1", "a", NULL, "activity");
+	call_check_change(listener, "1", true, "activity");
+	call_touch("2", "a", NULL, "activity");
+	call_check_change(listener, "2", true, "activity");
+	ck_assert(call_is_online("1") && call_is_online("2"));
 }
 END_TEST
 
 START_TEST(the_key_lives_as_long_as_the_latest_session)
 {
-	touch("1", "a", "w", "stream_open"); /* token 100 s, stream 50 s */
+	call_touch("1", "a", "w", "stream_open"); /* token 100 s, stream 50 s */
 	ck_assert_int_gt(redis_int(stack, "PTTL user:online:1"), 95000);
-	renew("1", "a", "w"); /* must not shorten it */
+	call_renew("1", "a", "w"); /* must not shorten it */
 	ck_assert_int_gt(redis_int(stack, "PTTL user:online:1"), 95000);
-	close_stream("1", "a", "w");
+	call_close("1", "a", "w");
 	ck_assert_int_le(redis_int(stack, "PTTL user:online:1"), 10001);
 }
 END_TEST
 
 START_TEST(closing_one_of_two_streams_leaves_the_token_alone)
 {
-	touch("1", "a", "w1", "stream_open");
-	touch("1", "a", "w2", "stream_open");
-	close_stream("1", "a", "w1");
+	call_touch("1", "a", "w1", "stream_open");
+	call_touch("1", "a", "w2", "stream_open");
+	call_close("1", "a", "w1");
 	ck_assert_int_gt(redis_int(stack, "PTTL user:online:1"), 95000);
-	close_stream("1", "a", "w2");
+	call_close("1", "a", "w2");
 	ck_assert_int_le(redis_int(stack, "PTTL user:online:1"), 10001);
-	ck_assert(is_online("1"));
+	ck_assert(call_is_online("1"));
 }
 END_TEST
 
 START_TEST(a_token_whose_name_begins_like_another_is_another)
 {
-	touch("1", "a", "w1", "stream_open");
-	touch("1", "a:b", "w2", "stream_open");
-	close_stream("1", "a", "w1"); /* the last stream of "a" */
+	call_touch("1", "a", "w1", "stream_open");
+	call_touch("1", "a:b", "w2", "stream_open");
+	call_close("1", "a", "w1"); /* the last stream of "a" */
 	ck_assert_str_eq(
 		redis_text(stack, "EVAL %s 0",
 			   "return tostring(redis.call('ZSCORE', 'user:sessions:1', 't:a') % 1)"),
@@ -272,10 +103,10 @@ END_TEST
 
 START_TEST(closing_raises_nothing_from_the_dead)
 {
-	touch("1", "a", "w", "stream_open");
-	ck_assert_int_eq(end("1", "a", false, "logout"), STORE_DONE);
-	close_stream("1", "a", "w");
-	ck_assert(!is_online("1"));
+	call_touch("1", "a", "w", "stream_open");
+	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_DONE);
+	call_close("1", "a", "w");
+	ck_assert(!call_is_online("1"));
 	ck_assert(!redis_has(stack, "user:sessions:1"));
 	ck_assert_int_eq(redis_int(stack, "ZCARD presence:deadlines"), 0);
 }
@@ -285,15 +116,15 @@ START_TEST(logout_is_final_and_said_once)
 {
 	struct listener *listener;
 
-	touch("1", "a", NULL, "login");
+	call_touch("1", "a", NULL, "login");
 	listener = listener_open(stack, "user:status:*");
-	ck_assert_int_eq(end("1", "a", false, "logout"), STORE_DONE);
-	check_change(listener, "1", false, "logout");
-	ck_assert_int_eq(end("1", "a", false, "logout"), STORE_REVOKED);
-	ck_assert_int_eq(touch("1", "a", NULL, "activity"), STORE_REVOKED);
-	ck_assert_int_eq(renew("1", "a", "w"), STORE_REVOKED);
-	check_silence(listener);
-	ck_assert_int_ge(redis_int(stack, "TTL presence:revoked:a"),
+	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_DONE);
+	call_check_change(listener, "1", false, "logout");
+	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_REVOKED);
+	ck_assert_int_eq(call_touch("1", "a", NULL, "activity"), STORE_REVOKED);
+	ck_assert_int_eq(call_renew("1", "a", "w"), STORE_REVOKED);
+	call_check_silence(listener);
+	ck_assert_int_ge(redis_int(stack, "TTL presence:revoked:1/a"),
 			 config->auth.token_lifetime + config->auth.leeway - 2);
 }
 END_TEST
@@ -302,13 +133,13 @@ START_TEST(logout_leaves_another_device_online)
 {
 	struct listener *listener;
 
-	touch("1", "a", NULL, "login");
-	touch("1", "b", NULL, "login");
+	call_touch("1", "a", NULL, "login");
+	call_touch("1", "b", NULL, "login");
 	listener = listener_open(stack, "user:status:*");
-	end("1", "a", false, "logout");
-	check_silence(listener);
-	ck_assert(is_online("1"));
-	ck_assert_int_eq(touch("1", "b", NULL, "activity"), STORE_DONE);
+	call_end("1", "a", false, "logout");
+	call_check_silence(listener);
+	ck_assert(call_is_online("1"));
+	ck_assert_int_eq(call_touch("1", "b", NULL, "activity"), STORE_DONE);
 }
 END_TEST
 
@@ -317,8 +148,8 @@ START_TEST(logout_tells_the_tokens_streams)
 	struct listener *listener = listener_open(stack, "user:inbox:*");
 	struct message *message;
 
-	touch("1", "a", NULL, "login");
-	end("1", "a", false, "logout");
+	call_touch("1", "a", NULL, "login");
+	call_end("1", "a", false, "logout");
 	message = listener_next(listener, 2000);
 	ck_assert(message != NULL);
 	ck_assert_str_eq(message->channel, "user:inbox:1");
@@ -328,19 +159,20 @@ END_TEST
 
 START_TEST(a_kick_refuses_every_token_issued_before)
 {
-	touch("1", "a", NULL, "login");
-	touch("1", "b", "w", "stream_open");
-	ck_assert_int_eq(end("1", NULL, true, "kicked"), STORE_DONE);
-	ck_assert(!is_online("1"));
-	ck_assert_int_eq(touch("1", "a", NULL, "activity"), STORE_REVOKED);
-	ck_assert_int_eq(touch("1", "never-used", NULL, "activity"), STORE_REVOKED); /* iat 1000 */
-	ck_assert_int_eq(touch("2", "c", NULL, "activity"), STORE_DONE);
+	call_touch("1", "a", NULL, "login");
+	call_touch("1", "b", "w", "stream_open");
+	ck_assert_int_eq(call_end("1", NULL, true, "kicked"), STORE_DONE);
+	ck_assert(!call_is_online("1"));
+	ck_assert_int_eq(call_touch("1", "a", NULL, "activity"), STORE_REVOKED);
+	ck_assert_int_eq(call_touch("1", "never-used", NULL, "activity"),
+			 STORE_REVOKED); /* iat 1000 */
+	ck_assert_int_eq(call_touch("2", "c", NULL, "activity"), STORE_DONE);
 }
 END_TEST
 
 START_TEST(a_kick_refuses_tokens_of_this_very_second_that_are_in_use)
 {
-	struct userid who = user("1");
+	struct userid who = call_user("1");
 	int64_t second =
 		redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])") + 60;
 	const char *toks[] = {"by-request", "by-stream:alone"};
@@ -359,15 +191,15 @@ START_TEST(a_kick_refuses_tokens_of_this_very_second_that_are_in_use)
 		for (int round = 0; round < 2; round++) {
 			out = buf_new();
 			store_put_touch(out, store, false, &item, 1);
-			reply = run_one(out);
+			reply = call_run(out);
 			ck_assert_int_eq(store_read_touch(reply, 0, NULL),
 					 round == 0 ? STORE_DONE : STORE_REVOKED);
 			freeReplyObject(reply);
 			if (round == 0)
-				end("1", NULL, true, "kicked");
+				call_end("1", NULL, true, "kicked");
 		}
 	}
-	ck_assert(!is_online("1"));
+	ck_assert(!call_is_online("1"));
 }
 END_TEST
 
@@ -375,12 +207,12 @@ START_TEST(versions_grow_with_every_transition_even_when_clocks_jump)
 {
 	long long before, after;
 
-	touch("1", "a", NULL, "login");
+	call_touch("1", "a", NULL, "login");
 	freeReplyObject(redis_cmd(stack, "SET presence:version:1 8000000000000000"));
-	end("1", "a", false, "logout");
+	call_end("1", "a", false, "logout");
 	before = atoll(redis_text(stack, "GET presence:version:1"));
 	ck_assert_int_eq(before, 8000000000000001);
-	touch("1", "b", NULL, "login");
+	call_touch("1", "b", NULL, "login");
 	after = atoll(redis_text(stack, "GET presence:version:1"));
 	ck_assert_int_eq(after, 8000000000000002);
 	ck_assert(strstr(redis_text(stack, "GET user:online:1"), "8000000000000002") != NULL);
@@ -391,19 +223,19 @@ START_TEST(a_lapsed_user_is_swept_with_the_reason_expired)
 {
 	struct listener *listener;
 
-	touch("1", "a", NULL, "login");
+	call_touch("1", "a", NULL, "login");
 	freeReplyObject(redis_cmd(stack, "SET user:websocket:1 x"));
 	listener = listener_open(stack, "user:status:*");
-	sweep(true);
-	ck_assert(is_online("1"));
-	lapse("1", "t:a");
-	sweep(true);
-	check_change(listener, "1", false, "expired");
-	ck_assert(!is_online("1"));
+	call_sweep(true);
+	ck_assert(call_is_online("1"));
+	call_lapse("1", "t:a");
+	call_sweep(true);
+	call_check_change(listener, "1", false, "expired");
+	ck_assert(!call_is_online("1"));
 	ck_assert(!redis_has(stack, "user:websocket:1"));
 	ck_assert(!redis_has(stack, "user:sessions:1"));
-	sweep(true);
-	check_silence(listener);
+	call_sweep(true);
+	call_check_silence(listener);
 }
 END_TEST
 
@@ -411,46 +243,46 @@ START_TEST(a_closed_stream_whose_grace_passed_is_swept_as_stream_closed)
 {
 	struct listener *listener;
 
-	touch("1", "a", "w", "stream_open");
-	close_stream("1", "a", "w");
-	lapse("1", "s:a:w");
-	lapse("1", "t:a");
+	call_touch("1", "a", "w", "stream_open");
+	call_close("1", "a", "w");
+	call_lapse("1", "s:a:w");
+	call_lapse("1", "t:a");
 	listener = listener_open(stack, "user:status:*");
-	sweep(true);
-	check_change(listener, "1", false, "stream_closed");
+	call_sweep(true);
+	call_check_change(listener, "1", false, "stream_closed");
 }
 END_TEST
 
 START_TEST(sweeping_believes_the_sessions_not_the_deadline)
 {
-	touch("1", "a", NULL, "login");
+	call_touch("1", "a", NULL, "login");
 	redis_int(stack, "ZADD presence:deadlines 1 1");
-	sweep(true);
-	ck_assert(is_online("1"));
+	call_sweep(true);
+	ck_assert(call_is_online("1"));
 	ck_assert_int_gt(atoll(redis_text(stack, "ZSCORE presence:deadlines 1")), 1000000);
 }
 END_TEST
 
 START_TEST(after_a_pause_a_user_with_a_stream_is_held)
 {
-	touch("1", "a", "w", "stream_open");
-	touch("2", "b", NULL, "login");
-	lapse("1", "s:a:w");
-	lapse("1", "t:a");
-	lapse("2", "t:b");
+	call_touch("1", "a", "w", "stream_open");
+	call_touch("2", "b", NULL, "login");
+	call_lapse("1", "s:a:w");
+	call_lapse("1", "t:a");
+	call_lapse("2", "t:b");
 	freeReplyObject(redis_cmd(stack, "SET presence:swept 1000")); /* long ago */
-	sweep(true);
-	ck_assert_msg(is_online("1"), "the living must have a chance to renew");
-	ck_assert_msg(!is_online("2"), "without a stream there is nobody to wait for");
-	sweep(true); /* swept is fresh now: the hold must last all the same */
+	call_sweep(true);
+	ck_assert_msg(call_is_online("1"), "the living must have a chance to renew");
+	ck_assert_msg(!call_is_online("2"), "without a stream there is nobody to wait for");
+	call_sweep(true); /* swept is fresh now: the hold must last all the same */
 	redis_int(stack, "ZADD presence:deadlines 1 1");
-	sweep(true);
-	ck_assert(is_online("1"));
+	call_sweep(true);
+	ck_assert(call_is_online("1"));
 	ck_assert_int_le(redis_int(stack, "PTTL presence:hold"), 21000);
 	redis_int(stack, "DEL presence:hold");
 	redis_int(stack, "ZADD presence:deadlines 1 1");
-	sweep(true);
-	ck_assert(!is_online("1"));
+	call_sweep(true);
+	ck_assert(!call_is_online("1"));
 }
 END_TEST
 
@@ -460,62 +292,51 @@ START_TEST(a_sweep_takes_200_users_and_says_that_there_are_more)
 		redis_cmd(stack, "EVAL %s 0",
 			  "for i = 1, 450 do redis.call('ZADD', 'presence:deadlines', 1, i) "
 			  "redis.call('SADD', 'online_users', i) end return 1"));
-	ck_assert(sweep(true));
+	ck_assert(call_sweep(true));
 	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 250);
-	ck_assert(sweep(true));
-	ck_assert(!sweep(true));
+	ck_assert(call_sweep(true));
+	ck_assert(!call_sweep(true));
 	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 0);
 }
 END_TEST
 
 START_TEST(the_epoch_is_made_once)
 {
-	sweep(true);
+	call_sweep(true);
 	ck_assert_str_eq(redis_text(stack, "GET presence:epoch"), "word");
 	freeReplyObject(redis_cmd(stack, "SET presence:epoch other"));
-	sweep(true);
+	call_sweep(true);
 	ck_assert_str_eq(redis_text(stack, "GET presence:epoch"), "other");
 }
 END_TEST
 
-static void touch_as_worker(const char *id)
-{
-	struct printbuf *out = buf_new();
-	struct userid who = user(id);
-	struct store_touch item = {
-		.user = &who, .tok = "w", .iat = 1000, .token = true, .reason = "activity"};
-
-	store_put_touch(out, store, true, &item, 1);
-	freeReplyObject(run_one(out));
-}
-
 START_TEST(workers_sweep_where_no_streamd_does)
 {
-	touch("1", "a", NULL, "login");
-	lapse("1", "t:a");
-	touch_as_worker("9");
-	ck_assert(!is_online("1"));
-	ck_assert(is_online("9"));
+	call_touch("1", "a", NULL, "login");
+	call_lapse("1", "t:a");
+	call_touch_as_worker("9", "w");
+	ck_assert(!call_is_online("1"));
+	ck_assert(call_is_online("9"));
 }
 END_TEST
 
 START_TEST(workers_leave_sweeping_to_a_streamd)
 {
-	touch("1", "a", NULL, "login");
-	sweep(true);
-	lapse("1", "t:a");
-	touch_as_worker("9");
-	ck_assert(is_online("1"));
+	call_touch("1", "a", NULL, "login");
+	call_sweep(true);
+	call_lapse("1", "t:a");
+	call_touch_as_worker("9", "w");
+	ck_assert(call_is_online("1"));
 }
 END_TEST
 
 START_TEST(workers_spare_a_user_with_a_stream_for_stream_ttl)
 {
-	touch("1", "a", "w", "stream_open");
-	lapse("1", "s:a:w");
-	lapse("1", "t:a");
-	touch_as_worker("9");
-	ck_assert(is_online("1"));
+	call_touch("1", "a", "w", "stream_open");
+	call_lapse("1", "s:a:w");
+	call_lapse("1", "t:a");
+	call_touch_as_worker("9", "w");
+	ck_assert(call_is_online("1"));
 	ck_assert_int_eq(redis_int(stack, "EXISTS presence:sweeping"), 1);
 }
 END_TEST
@@ -526,12 +347,12 @@ START_TEST(streams_of_one_user_are_limited)
 
 	for (int i = 0; i < config->stream.max_streams_per_user; i++) {
 		snprintf(word, sizeof word, "w%d", i);
-		ck_assert_int_eq(touch("1", "a", word, "stream_open"), STORE_DONE);
+		ck_assert_int_eq(call_touch("1", "a", word, "stream_open"), STORE_DONE);
 	}
-	ck_assert_int_eq(touch("1", "a", "more", "stream_open"), STORE_TOO_MANY_STREAMS);
-	ck_assert_int_eq(renew("1", "a", "w0"), STORE_DONE);
-	close_stream("1", "a", "w1"); /* one that waits for its grace takes no place */
-	ck_assert_int_eq(touch("1", "a", "more", "stream_open"), STORE_DONE);
+	ck_assert_int_eq(call_touch("1", "a", "more", "stream_open"), STORE_TOO_MANY_STREAMS);
+	ck_assert_int_eq(call_renew("1", "a", "w0"), STORE_DONE);
+	call_close("1", "a", "w1"); /* one that waits for its grace takes no place */
+	ck_assert_int_eq(call_touch("1", "a", "more", "stream_open"), STORE_DONE);
 }
 END_TEST
 
@@ -539,21 +360,21 @@ START_TEST(sessions_of_one_user_are_limited)
 {
 	char tok[16];
 
-	teardown();
-	start(TIMES "max_sessions = 3 }\n");
+	call_stop();
+	call_start(TIMES "max_sessions = 3 }\n");
 	for (int i = 0; i < 10; i++) {
 		snprintf(tok, sizeof tok, "tok%d", i);
-		ck_assert_int_eq(touch("1", tok, NULL, "activity"), STORE_DONE);
+		ck_assert_int_eq(call_touch("1", tok, NULL, "activity"), STORE_DONE);
 	}
 	ck_assert_int_eq(redis_int(stack, "ZCARD user:sessions:1"), 3);
-	ck_assert(is_online("1"));
+	ck_assert(call_is_online("1"));
 }
 END_TEST
 
 START_TEST(a_key_of_the_wrong_type_spoils_one_user_alone)
 {
 	struct printbuf *out = buf_new();
-	struct userid bad = user("bad"), good = user("good");
+	struct userid bad = call_user("bad"), good = call_user("good");
 	struct store_touch items[] = {
 		{.user = &bad, .tok = "a", .iat = 1, .token = true, .reason = "login"},
 		{.user = &good, .tok = "b", .iat = 1, .token = true, .reason = "login"},
@@ -562,22 +383,22 @@ START_TEST(a_key_of_the_wrong_type_spoils_one_user_alone)
 
 	freeReplyObject(redis_cmd(stack, "SET user:sessions:bad x"));
 	store_put_touch(out, store, false, items, 2);
-	reply = run_one(out);
+	reply = call_run(out);
 	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_FAILED);
 	ck_assert_int_eq(store_read_touch(reply, 1, NULL), STORE_DONE);
 	freeReplyObject(reply);
 	redis_int(stack, "ZADD presence:deadlines 1 bad");
-	lapse("good", "t:b");
-	sweep(true);
-	ck_assert(!is_online("good"));
+	call_lapse("good", "t:b");
+	call_sweep(true);
+	ck_assert(!call_is_online("good"));
 }
 END_TEST
 
 START_TEST(scripts_are_loaded_again_after_redis_forgot_them)
 {
-	touch("1", "a", NULL, "login");
+	call_touch("1", "a", NULL, "login");
 	freeReplyObject(redis_cmd(stack, "SCRIPT FLUSH"));
-	ck_assert_int_eq(touch("1", "a", NULL, "activity"), STORE_DONE);
+	ck_assert_int_eq(call_touch("1", "a", NULL, "activity"), STORE_DONE);
 }
 END_TEST
 
@@ -585,7 +406,7 @@ START_TEST(a_prefix_keeps_two_sites_apart)
 {
 	struct listener *listener;
 
-	touch("1", "a", NULL, "login");
+	call_touch("1", "a", NULL, "login");
 	blocking_free(redis);
 	store_free(store);
 	free(config->redis.prefix);
@@ -593,13 +414,237 @@ START_TEST(a_prefix_keeps_two_sites_apart)
 	store = store_new(config);
 	redis = blocking_new(config);
 	listener = listener_open(stack, "*user:status:*");
-	ck_assert_int_eq(end("1", NULL, true, "kicked"), STORE_DONE);
-	check_silence(listener);
-	ck_assert(is_online("1"));
-	touch("2", "b", NULL,
-	      "login"); /* refused nothing: its iat is old, but user 2 was not kicked */
+	ck_assert_int_eq(call_end("1", NULL, true, "kicked"), STORE_DONE);
+	call_check_silence(listener);
+	ck_assert(call_is_online("1"));
+	call_touch("2", "b", NULL,
+		   "login"); /* refused nothing: its iat is old, but user 2 was not kicked */
 	ck_assert(redis_has(stack, "shop:user:online:2"));
 	ck_assert(!redis_has(stack, "user:online:2"));
+}
+END_TEST
+
+START_TEST(versions_start_at_the_week_and_grow_by_one)
+{
+	long long week =
+		redis_int(stack, "EVAL %s 0", "return math.floor(redis.call('TIME')[1] / 604800)");
+
+	call_touch("1", "a", NULL, "login");
+	ck_assert_int_eq(redis_int(stack, "GET presence:version:1"), week * 1000000000);
+	call_end("1", "a", false, "logout");
+	ck_assert_int_eq(redis_int(stack, "GET presence:version:1"), week * 1000000000 + 1);
+	ck_assert_int_ge(redis_int(stack, "TTL presence:version:1"), 8 * 86400 - 2);
+}
+END_TEST
+
+START_TEST(versions_of_the_release_before_are_counted_on_from)
+{
+	freeReplyObject(redis_cmd(stack, "SET presence:version:1 1795516637221119"));
+	call_touch("1", "a", NULL, "login");
+	ck_assert_str_eq(redis_text(stack, "GET presence:version:1"), "1795516637221120");
+	ck_assert(strstr(redis_text(stack, "GET user:online:1"), "\"version\":1795516637221120}") !=
+		  NULL);
+}
+END_TEST
+
+START_TEST(a_version_that_somebody_else_wrote_is_no_obstacle)
+{
+	static const char *const values[] = {"x", "-5", "1e300", "nan", "9007199254740993"};
+	long long week =
+		redis_int(stack, "EVAL %s 0", "return math.floor(redis.call('TIME')[1] / 604800)");
+	char id[8];
+
+	for (int i = 0; i < 5; i++) {
+		snprintf(id, sizeof id, "%d", i + 1);
+		freeReplyObject(redis_cmd(stack, "SET presence:version:%s %s", id, values[i]));
+		call_touch(id, "a", NULL, "login");
+		ck_assert_int_eq(redis_int(stack, "GET presence:version:%s", id),
+				 week * 1000000000);
+	}
+}
+END_TEST
+
+START_TEST(a_token_logged_out_under_the_release_before_stays_so)
+{
+	freeReplyObject(redis_cmd(stack, "SET presence:revoked:a 1"));
+	ck_assert_int_eq(call_touch("1", "a", NULL, "activity"), STORE_REVOKED);
+	ck_assert_int_eq(call_renew("1", "a", "w"), STORE_REVOKED);
+	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_REVOKED);
+}
+END_TEST
+
+START_TEST(a_logout_leaves_another_user_with_a_token_of_that_name_alone)
+{
+	call_touch("1", "shared", NULL, "activity");
+	call_touch("2", "shared", NULL, "activity");
+	ck_assert_int_eq(call_end("1", "shared", false, "logout"), STORE_DONE);
+	ck_assert_int_eq(call_touch("1", "shared", NULL, "activity"), STORE_REVOKED);
+	ck_assert_int_eq(call_touch("2", "shared", NULL, "activity"), STORE_DONE);
+	call_end("1", NULL, true, "kicked");
+	ck_assert_int_eq(call_touch("2", "shared", NULL, "activity"), STORE_DONE);
+}
+END_TEST
+
+START_TEST(a_close_may_be_said_twice)
+{
+	long long ends;
+
+	call_touch("1", "a", "w", "stream_open");
+	call_close("1", "a", "w");
+	ends = redis_int(stack, "ZSCORE user:sessions:1 t:a");
+	call_close("1", "a", "w");
+	ck_assert_int_eq(redis_int(stack, "ZSCORE user:sessions:1 t:a"), ends);
+	/* The token is used again: what is said late is about the time before. */
+	call_touch("1", "a", NULL, "activity");
+	call_close_ago("1", "a", "w", 5000);
+	ck_assert_int_gt(redis_int(stack, "PTTL user:online:1"), 95000);
+}
+END_TEST
+
+START_TEST(a_close_that_is_told_late_ends_its_user_by_when_it_was)
+{
+	struct listener *listener;
+
+	call_touch("1", "a", "w", "stream_open");
+	/* 30 s ago, when the token's last request was longer ago still. */
+	redis_int(stack, "EVAL %s 0",
+		  "local t = redis.call('TIME') local now = t[1] * 1000 "
+		  "redis.call('ZADD', 'user:sessions:1', now + 60000, 't:a') return 1");
+	listener = listener_open(stack, "user:status:*");
+	call_close_ago("1", "a", "w", 30000); /* grace is 10 s */
+	call_check_change(listener, "1", false, "stream_closed");
+	ck_assert(!call_is_online("1"));
+}
+END_TEST
+
+START_TEST(a_close_tells_what_could_not_be_done)
+{
+	struct printbuf *out = buf_new();
+	struct userid bad = call_user("bad"), good = call_user("good");
+	struct store_close items[] = {{&bad, "a", "w", 0}, {&good, "a", "w", 0}};
+	redisReply *reply;
+
+	freeReplyObject(redis_cmd(stack, "SET user:sessions:bad x"));
+	store_put_close(out, store, items, 2);
+	reply = call_run(out);
+	ck_assert_int_eq(store_read_close(reply, 0), STORE_FAILED);
+	ck_assert_int_eq(store_read_close(reply, 1), STORE_DONE);
+	ck_assert_int_eq(store_read_close(reply, 2), STORE_FAILED);
+	freeReplyObject(reply);
+}
+END_TEST
+
+START_TEST(a_stream_that_comes_back_may_be_one_too_many)
+{
+	char word[16];
+
+	for (int i = 0; i < config->stream.max_streams_per_user; i++) {
+		snprintf(word, sizeof word, "w%d", i);
+		ck_assert_int_eq(call_renew("1", "a", word), STORE_DONE);
+	}
+	ck_assert_int_eq(call_renew("1", "a", "more"), STORE_TOO_MANY_STREAMS);
+	ck_assert_int_eq(call_renew("1", "a", "w0"), STORE_DONE);
+	ck_assert(redis_text(stack, "ZSCORE user:sessions:1 s:a:more") == NULL);
+}
+END_TEST
+
+START_TEST(tokens_push_no_stream_out)
+{
+	char tok[16];
+
+	call_stop();
+	call_start(TIMES "max_sessions = 4 }\n");
+	call_touch("1", "a", "w1", "stream_open");
+	call_touch("1", "b", "w2", "stream_open");
+	call_touch("1", "c", "w3", "stream_open");
+	call_close("1", "c", "w3");
+	for (int i = 0; i < 30; i++) {
+		snprintf(tok, sizeof tok, "tok%d", i);
+		call_touch("1", tok, NULL, "activity");
+	}
+	ck_assert_int_eq(redis_int(stack, "ZCARD user:sessions:1"), 4);
+	ck_assert_ptr_nonnull(redis_text(stack, "ZSCORE user:sessions:1 s:a:w1"));
+	ck_assert_ptr_nonnull(redis_text(stack, "ZSCORE user:sessions:1 s:b:w2"));
+	ck_assert_msg(redis_text(stack, "ZSCORE user:sessions:1 s:c:w3") == NULL,
+		      "a stream that closed stayed, and a live token went");
+	ck_assert_ptr_nonnull(redis_text(stack, "ZSCORE user:sessions:1 t:tok29"));
+}
+END_TEST
+
+START_TEST(a_throttled_login_is_told_the_time_of_redis)
+{
+	struct printbuf *out = buf_new();
+	redisReply *reply;
+	int64_t now,
+		before = redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])");
+	int wait;
+
+	store_put_throttle(out, store, "account:x", "addr:y");
+	reply = call_run(out);
+	ck_assert(store_read_throttle(reply, &wait, &now));
+	ck_assert_int_eq(wait, 0);
+	ck_assert_int_ge(now, before);
+	ck_assert_int_le(now, before + 60);
+	freeReplyObject(reply);
+}
+END_TEST
+
+/* How many commands that write were called since the statistics were reset. */
+static long long writes(void)
+{
+	redisReply *reply = redis_cmd(stack, "INFO commandstats");
+	static const char *const names[] = {"zadd", "set", "sadd", "pexpireat", "zrem", "del"};
+	long long count = 0;
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		char name[48];
+		const char *at;
+
+		snprintf(name, sizeof name, "cmdstat_%s:calls=", names[i]);
+		at = strstr(reply->str, name);
+		count += at != NULL ? atoll(at + strlen(name)) : 0;
+	}
+	freeReplyObject(reply);
+	return count;
+}
+
+START_TEST(a_token_renewed_within_this_second_costs_no_write)
+{
+	int second;
+
+	call_sweep(true);
+	/* Not all of it within one second of the clock, now and then: once more then. */
+	do {
+		second = (int)redis_int(stack, "EVAL %s 0",
+					"return tonumber(redis.call('TIME')[1])");
+		call_touch_as_worker("1", "a");
+		freeReplyObject(redis_cmd(stack, "CONFIG RESETSTAT"));
+		call_touch_as_worker("1", "a");
+	} while (redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])") != second);
+	ck_assert_int_eq(writes(), 0);
+}
+END_TEST
+
+START_TEST(whatever_matters_is_seen_within_the_second_too)
+{
+	struct listener *listener;
+
+	call_sweep(true);
+	call_touch_as_worker("1", "a");
+	listener = listener_open(stack, "user:status:*");
+	redis_int(stack, "DEL user:online:1");
+	call_touch_as_worker("1", "a");
+	call_check_change(listener, "1", true, "activity");
+	redis_int(stack, "SREM online_users 1");
+	call_touch_as_worker("1", "a");
+	call_check_change(listener, "1", true, "activity");
+	call_touch_as_worker("1", "b"); /* another device, with a session of its own */
+	ck_assert_ptr_nonnull(redis_text(stack, "ZSCORE user:sessions:1 t:b"));
+	call_close("1", "a", "no-stream-any-more"); /* lowers the token's session */
+	call_touch_as_worker("1", "a");
+	ck_assert_int_gt(redis_int(stack, "PTTL user:online:1"), 95000);
+	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_DONE);
+	ck_assert_int_eq(call_touch("1", "a", NULL, "activity"), STORE_REVOKED);
 }
 END_TEST
 
@@ -608,7 +653,7 @@ int main(void)
 	Suite *suite = suite_create("scripts");
 	TCase *tcase = harness_case(suite, "scripts", 20);
 
-	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_checked_fixture(tcase, setup, call_stop);
 	tcase_add_test(tcase, a_first_touch_brings_online_and_is_published_once);
 	tcase_add_test(tcase, broadcast_carries_the_same_message);
 	tcase_add_test(tcase, a_missing_key_or_set_member_is_announced_again);
@@ -636,5 +681,18 @@ int main(void)
 	tcase_add_test(tcase, a_key_of_the_wrong_type_spoils_one_user_alone);
 	tcase_add_test(tcase, scripts_are_loaded_again_after_redis_forgot_them);
 	tcase_add_test(tcase, a_prefix_keeps_two_sites_apart);
+	tcase_add_test(tcase, versions_start_at_the_week_and_grow_by_one);
+	tcase_add_test(tcase, versions_of_the_release_before_are_counted_on_from);
+	tcase_add_test(tcase, a_version_that_somebody_else_wrote_is_no_obstacle);
+	tcase_add_test(tcase, a_token_logged_out_under_the_release_before_stays_so);
+	tcase_add_test(tcase, a_logout_leaves_another_user_with_a_token_of_that_name_alone);
+	tcase_add_test(tcase, a_close_may_be_said_twice);
+	tcase_add_test(tcase, a_close_that_is_told_late_ends_its_user_by_when_it_was);
+	tcase_add_test(tcase, a_close_tells_what_could_not_be_done);
+	tcase_add_test(tcase, a_stream_that_comes_back_may_be_one_too_many);
+	tcase_add_test(tcase, tokens_push_no_stream_out);
+	tcase_add_test(tcase, a_throttled_login_is_told_the_time_of_redis);
+	tcase_add_test(tcase, a_token_renewed_within_this_second_costs_no_write);
+	tcase_add_test(tcase, whatever_matters_is_seen_within_the_second_too);
 	return harness_main(suite);
 }

@@ -160,9 +160,9 @@ START_TEST(a_token_refreshed_again_and_again_stays_one_session)
 	http_ok(stack, LOGOUT, first, "");
 	check_problem(HTTP(stack, .path = COUNT, .token = token), 401, "token_revoked");
 	/* The name is kept until the last of them would have expired. */
-	ck_assert_int_gt(
-		redis_int(stack, "TTL presence:revoked:%s", json_text(token_payload(first), "sid")),
-		3600 - 60);
+	ck_assert_int_gt(redis_int(stack, "TTL presence:revoked:1/%s",
+				   json_text(token_payload(first), "sid")),
+			 3600 - 60);
 	stack_stop(stack);
 }
 END_TEST
@@ -232,7 +232,7 @@ START_TEST(a_logout_holds_through_the_leeway)
 	touch(stack, token);
 	http_ok(stack, LOGOUT, token, "");
 	check_problem(HTTP(stack, .path = COUNT, .token = token), 401, "token_revoked");
-	ck_assert_int_ge(redis_int(stack, "TTL presence:revoked:%s", sid), 3000);
+	ck_assert_int_ge(redis_int(stack, "TTL presence:revoked:1/%s", sid), 3000);
 	stack_stop(stack);
 }
 END_TEST

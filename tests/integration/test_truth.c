@@ -517,7 +517,7 @@ START_TEST(keys_have_their_documented_types_and_times)
 	check_type(stack, "user:last_seen:1", "string");
 	check_ttl(stack, "user:last_seen:1", 1000);
 	check_type(stack, "presence:version:1", "string");
-	check_ttl(stack, "presence:version:1", 1000);
+	check_ttl(stack, "presence:version:1", 8 * 86400);
 	check_type(stack, "online_users", "set");
 	check_type(stack, "user:sessions:1", "zset");
 	check_type(stack, "presence:deadlines", "zset");
@@ -528,12 +528,12 @@ START_TEST(keys_have_their_documented_types_and_times)
 
 	/* The token lasts 3600 s, longer than token_lifetime. */
 	http_ok(stack, LOGOUT, token, "");
-	ck_assert(asprintf(&key, "presence:revoked:%s", name) > 0);
+	ck_assert(asprintf(&key, "presence:revoked:1/%s", name) > 0);
 	check_ttl(stack, key, 3600 + 7);
 	/* This one ends sooner: others of its sid may last a token_lifetime. */
 	token = token_until(stack, "1", 60);
 	http_ok(stack, LOGOUT "?all=true", token, "");
-	ck_assert(asprintf(&key, "presence:revoked:%s", json_text(token_payload(token), "sid")) >
+	ck_assert(asprintf(&key, "presence:revoked:1/%s", json_text(token_payload(token), "sid")) >
 		  0);
 	check_ttl(stack, key, 300 + 7);
 	check_ttl(stack, "presence:not_before:1", 1000);

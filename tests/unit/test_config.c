@@ -486,6 +486,8 @@ static const struct cross_row {
 	{KEY "presence { heartbeat = 45 }\n", NULL},
 	{KEY "presence { heartbeat = 46 }\n", "stream_ttl"},
 	{KEY "presence { stream_ttl = 59 }\n", "stream_ttl"},
+	{KEY "presence { sweep = 30 }\n", NULL},
+	{KEY "presence { sweep = 31 }\n", "sweep"},
 	{KEY "auth { algorithm = RS256 }\n", "signing_key_file"},
 	{KEY "auth { algorithm = ES512 }\n", "signing_key_file"},
 	{KEY "auth { algorithm = RS256\nsigning_key_file = /s }\n", NULL},

@@ -1,23 +1,50 @@
--- Streams that closed. Own arguments, three for each: id, tok, stream.
--- The session is lowered to now + grace, never raised and never made anew; with the token's last
--- stream goes the token's own session, so that a closed browser is offline in seconds.
+-- Streams that closed. Own arguments, four for each: id, tok, stream, how many ms ago it closed.
+-- The session ends `grace` after that, and with the token's last stream the token's own session too,
+-- so that a closed browser is offline in seconds. A deadline is only lowered, nothing is made anew,
+-- and a token that was used since the stream closed keeps its time: so it does no harm to say it twice.
+-- Returns {verdict, verdict, ...}: 0 done, 3 a key of this user has the wrong type.
 
-local closing = now + grace + 0.5
+local DONE, WRONG_TYPE = 0, 3
 
-local function close(id, tok, stream)
+local function lower(key, session, deadline, ending)
+  if not is_closing(deadline) or deadline > ending then
+    redis.call('ZADD', key, score(math.min(math.floor(deadline) + 0.5, ending)), session)
+  end
+end
+
+local function close(id, tok, stream, ago)
   local key = session_key(id)
-  redis.call('ZADD', key, 'XX', 'LT', score(closing), 's:' .. tok .. ':' .. stream)
-  local sessions = redis.call('ZRANGEBYSCORE', key, '(' .. integer(now), '+inf', 'WITHSCORES')
+  local closed = now - tonumber(ago)
+  local of_stream, of_token, has_others
+  local sessions = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   for i = 1, #sessions, 2 do
-    if is_stream_of(sessions[i], tok) and not is_closing(tonumber(sessions[i + 1])) then
-      return
+    local session, deadline = sessions[i], tonumber(sessions[i + 1])
+    if session == 's:' .. tok .. ':' .. stream then
+      of_stream = deadline
+    elseif session == 't:' .. tok then
+      of_token = deadline
+    elseif is_stream_of(session, tok) and not is_closing(deadline) and gone_at(session, deadline) > now then
+      has_others = true
     end
   end
-  redis.call('ZADD', key, 'XX', 'LT', score(closing), 't:' .. tok)
-  settle(id, 'stream_closed')
+  if not of_stream and not of_token then
+    return DONE
+  end
+  require_rights(id)
+  local ending = closed + grace + 0.5
+  if of_stream then
+    lower(key, 's:' .. tok .. ':' .. stream, of_stream, ending)
+  end
+  if of_token and not has_others and of_token - online_ttl <= closed then
+    lower(key, 't:' .. tok, of_token, ending)
+  end
+  transition(id, 'stream_closed')
+  return DONE
 end
 
-for i = FIRST, #ARGV, 3 do
-  guarded(close, ARGV[i], ARGV[i + 1], ARGV[i + 2])
+pauses(true)
+local answer = {}
+for i = FIRST, #ARGV, 4 do
+  answer[#answer + 1] = per_user(close, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3]) or WRONG_TYPE
 end
-return #ARGV - FIRST + 1
+return answer

@@ -2,18 +2,19 @@
 -- a random word for the epoch if Redis has none.
 -- Returns {users looked at, epoch}: as many as the limit means that there may be more.
 
-local hold_key = prefix .. 'presence:hold'
 local epoch_key = prefix .. 'presence:epoch'
 
 if ARGV[FIRST + 1] == '1' then
-  local swept_key = prefix .. 'presence:swept'
-  local swept = tonumber(redis.call('GET', swept_key) or 0) or 0
-  if now - swept > 10 * sweep_every then
-    redis.call('SET', hold_key, '1', 'PX', integer(hold_for))
+  local swept = redis.call('GET', swept_key)
+  require_right('SET', swept_key, '1')
+  require_right('SET', epoch_key, '1', 'NX')
+  require_right('SET', recovering_key, '1', 'PX', '1')
+  if swept and now - (tonumber(swept) or 0) > pause then
+    grant_hold(swept)
   end
   redis.call('SET', swept_key, integer(now))
-  redis.call('SET', epoch_key, ARGV[FIRST + 2], 'NX')
+  if redis.call('SET', epoch_key, ARGV[FIRST + 2], 'NX') then
+    redis.call('SET', recovering_key, '1', 'PX', recovering_for)
+  end
 end
-
-local hold = math.max(redis.call('PTTL', hold_key), 0)
-return {sweep(tonumber(ARGV[FIRST]), 0, hold), redis.call('GET', epoch_key) or ''}
+return {sweep(tonumber(ARGV[FIRST])), redis.call('GET', epoch_key) or ''}

@@ -1,0 +1,86 @@
+-- Does what a call needs, on a key of its own that it leaves to nobody: a Redis that is full, a
+-- replica, or a user without the rights is not healthy, though it answers PING. Own arguments: "1" to
+-- go on past the first right that is missing.
+-- Returns the rights that are missing, as "COMMAND key".
+
+local lacking = {}
+
+local function check(command, key, ...)
+  if not redis.acl_check_cmd(command, key, ...) then
+    local text = 'NOPERM the ACL lacks ' .. command .. ' ' .. key
+    if ARGV[FIRST] ~= '1' then
+      error({err = text})
+    end
+    lacking[#lacking + 1] = command .. ' ' .. key
+  end
+end
+
+-- Every command on a key of each kind that the scripts and the programs use. The name in them is
+-- one that no user has (a space is in no id).
+local function check_all()
+  local id = '{id}'
+  local sessions, online = session_key(id), online_key(id)
+  local version = prefix .. 'presence:version:' .. id
+  local epoch, recovering = prefix .. 'presence:epoch', recovering_key
+  local sweeping, throttle = prefix .. 'presence:sweeping', prefix .. 'presence:throttle:x'
+  local websocket, ticket = prefix .. 'user:websocket:' .. id, prefix .. 'presence:ticket:x'
+  local revoked, not_before = revoked_key(id, 'tok'), prefix .. 'presence:not_before:' .. id
+
+  check('MGET', revoked, old_revoked_key('tok'), not_before, online, seen_key(id), version, swept_key,
+    hold_key, paused_key, sweeping, recovering, epoch)
+  check('ZADD', sessions, '0', 's')
+  check('ZREM', sessions, 's')
+  check('ZRANGE', sessions, '0', '-1')
+  check('ZRANGEBYSCORE', sessions, '0', '1')
+  check('ZSCORE', sessions, 's')
+  check('ZCARD', sessions)
+  check('DEL', sessions, websocket)
+  check('ZADD', deadlines, '0', 'id')
+  check('ZREM', deadlines, 'id')
+  check('ZRANGEBYSCORE', deadlines, '0', '1')
+  check('EXISTS', online)
+  check('SET', online, 's', 'PXAT', '1')
+  check('PEXPIREAT', online, '0')
+  check('DEL', online)
+  check('GET', seen_key(id))
+  check('SET', seen_key(id), 't', 'EX', '1')
+  check('GET', version)
+  check('SET', version, '1', 'EX', '1')
+  check('SADD', online_users, 'id')
+  check('SREM', online_users, 'id')
+  check('SISMEMBER', online_users, 'id')
+  check('SMISMEMBER', online_users, 'id')
+  check('SCARD', online_users)
+  check('SSCAN', online_users, '0')
+  check('SET', websocket, 'w', 'PX', '1')
+  check('SET', revoked, '1', 'EX', '1')
+  check('SET', not_before, '1', 'EX', '1')
+  check('SET', swept_key, '1')
+  check('SET', hold_key, '1', 'PX', '1')
+  check('SET', paused_key, '1')
+  check('SET', sweeping, '1', 'NX', 'PX', '1')
+  check('SET', recovering, '1', 'PX', '1')
+  check('SET', epoch, '1', 'NX', 'GET')
+  check('SET', ticket, '1', 'EX', '1')
+  check('GETDEL', ticket)
+  check('GET', throttle)
+  check('TTL', throttle)
+  check('INCR', throttle)
+  check('DECR', throttle)
+  check('EXPIRE', throttle, '1')
+  check('DEL', throttle)
+  check('PUBLISH', prefix .. 'user:status:' .. id, 'm')
+  check('PUBLISH', prefix .. 'presence:broadcast', 'm')
+  check('PUBLISH', prefix .. 'user:inbox:' .. id, 'm')
+  check('PUBLISH', prefix .. 'presence:streamd:x', 'm')
+end
+
+check_all()
+if #lacking == 0 then
+  local key = prefix .. 'presence:health'
+  redis.call('SET', key, '1', 'PX', 1000)
+  redis.call('DEL', key)
+  redis.call('ZADD', key, now, 's')
+  redis.call('DEL', key)
+end
+return lacking
