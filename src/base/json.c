@@ -3,6 +3,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static bool starts_with(const char *text, const char *end, const char *word)
 {
 	size_t len = strlen(word);
@@ -23,35 +25,6 @@ static bool is_one_of(char c, const char *set)
 static bool is_digit(char c)
 {
 	return c >= '0' && c <= '9';
-}
-
-/* Bytes of the UTF-8 character at text (RFC 3629 section 4), 0 when it is none. */
-static size_t utf8_len(const char *text, const char *end)
-{
-	const unsigned char *c = (const unsigned char *)text;
-	unsigned low = 0x80, high = 0xbf; /* what the second byte may be */
-	size_t len;
-
-	if (c[0] < 0x80)
-		return 1;
-	len = c[0] < 0xc2 ? 0 : c[0] < 0xe0 ? 2 : c[0] < 0xf0 ? 3 : c[0] < 0xf5 ? 4 : 0;
-	if (len == 0 || (size_t)(end - text) < len)
-		return 0;
-	if (c[0] == 0xe0)
-		low = 0xa0;
-	else if (c[0] == 0xed)
-		high = 0x9f;
-	else if (c[0] == 0xf0)
-		low = 0x90;
-	else if (c[0] == 0xf4)
-		high = 0x8f;
-	if (c[1] < low || c[1] > high)
-		return 0;
-	for (size_t i = 2; i < len; i++) {
-		if ((c[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	return len;
 }
 
 /* Skips a string from its opening quote; NULL with *why when a character may not stand there. */

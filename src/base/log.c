@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/times.h"
+#include "base/utf8.h"
 
 #define LOG_LINE_MAX 1024
 
@@ -27,6 +28,27 @@ void log_setup(const char *program, enum log_level level, bool to_syslog)
 		openlog(program, LOG_PID, LOG_DAEMON);
 }
 
+/* What may forge a line, or is no text, becomes '?'. */
+static void mask(char *line)
+{
+	const char *end = line + strlen(line);
+	char *to = line;
+
+	for (const char *from = line; from < end;) {
+		size_t len = utf8_len(from, end);
+
+		if (len == 0 || utf8_is_control(from, len)) {
+			*to++ = '?';
+			from += len > 0 ? len : 1;
+			continue;
+		}
+		memmove(to, from, len);
+		to += len;
+		from += len;
+	}
+	*to = '\0';
+}
+
 static void write_line(enum log_level level, const char *format, va_list args)
 {
 	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
@@ -36,10 +58,7 @@ static void write_line(enum log_level level, const char *format, va_list args)
 	if (level > settings.level)
 		return;
 	vsnprintf(line, sizeof line, format, args);
-	for (char *c = line; *c != '\0'; c++) {
-		if ((unsigned char)*c < ' ' || *c == 0x7f)
-			*c = '?';
-	}
+	mask(line);
 	if (settings.to_syslog) {
 		syslog(priorities[level], "%s", line);
 		return;

@@ -13,8 +13,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 void log_setup(const char *program, enum log_level level, bool to_syslog);
 
 /*
- * One line each; control characters in it are replaced by '?', so that what a
- * peer sent cannot forge a line. Never write a token, password or ticket.
+ * One line each; what is no UTF-8 and what may end or change a line (controls,
+ * U+2028, U+2029) is replaced by '?', so that what a peer sent cannot forge
+ * one. Never write a token, password or ticket.
  */
 void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));

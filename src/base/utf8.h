@@ -1,0 +1,20 @@
+/* UTF-8 (RFC 3629): the one place that tells what is. */
+#ifndef PRESENCE_BASE_UTF8_H
+#define PRESENCE_BASE_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* Bytes of the character at text, 1..4; 0 when it is none. `end` is beyond the text's last byte. */
+size_t utf8_len(const char *text, const char *end);
+
+/* Whether all len bytes are UTF-8. */
+bool utf8_is_valid(const char *text, size_t len);
+
+/*
+ * Whether the character of `len` bytes at text may end or change a line where it is shown: C0 and C1
+ * controls, DEL, U+2028, U+2029.
+ */
+bool utf8_is_control(const char *text, size_t len);
+
+#endif
