@@ -34,6 +34,7 @@ struct attempt {
 	char account[HASH_NAME_LEN + 16];
 	char name[HASH_NAME_LEN + 16];
 	const char *address; /* `name`, or NULL when the web server does not tell */
+	int64_t now; /* seconds of Redis' clock, when it was counted */
 };
 
 /*
@@ -47,7 +48,6 @@ static struct problem begin_attempt(struct request *request, const char *email,
 	char small[EMAIL_MAX + 1], hash[HASH_NAME_LEN + 1];
 	size_t len = strlen(email);
 	struct problem problem;
-	int64_t now;
 	int wait;
 
 	for (size_t i = 0; i <= len; i++)
@@ -65,7 +65,7 @@ static struct problem begin_attempt(struct request *request, const char *email,
 	problem = request_ask(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	if (!store_read_throttle(request->replies[0], &wait, &now))
+	if (!store_read_throttle(request->replies[0], &wait, &attempt->now))
 		return request_bad_reply(request);
 	if (wait > 0)
 		return (struct problem){.kind = PROBLEM_TOO_MANY_LOGINS, .retry_after = wait};
@@ -103,21 +103,30 @@ static void put_login(struct printbuf *out, const struct token *token, const cha
 	buf_puts(out, "}}");
 }
 
-/* Issues a token as request->token, the caller frees its text; NULL: it could not be signed. */
-static char *issue(struct request *request, const struct userid *user, const char *user_name,
-		   const char *sid)
+/* Issues request->token with new times; the caller frees the text. NULL: it could not be signed. */
+static char *issue(struct request *request, int64_t redis_now)
 {
-	return token_issue(request->service->keys, user, user_name, sid, times_wall_ms() / 1000,
-			   request->service->config->auth.token_lifetime, &request->token);
+	struct token *token = &request->token;
+
+	/*
+	 * Redis compares iat with its own clock (logout from everywhere, kick); exp is
+	 * compared with the clock of the host that verifies.
+	 */
+	token->iat = redis_now;
+	token->exp = times_wall_ms() / 1000 + request->service->config->auth.token_lifetime;
+	return token_issue(request->service->keys, token);
 }
 
 /* Issues a token and brings its user online. */
 static struct problem log_in(struct request *request, const struct account *account,
 			     const struct attempt *attempt)
 {
-	char *text = issue(request, &account->user, account->name, NULL);
 	struct problem problem;
+	char *text;
 
+	request->token = (struct token){.user = account->user};
+	token_set_user_name(&request->token, account->name);
+	text = issue(request, attempt->now);
 	if (text == NULL)
 		return request_refuse(PROBLEM_INTERNAL, "The token could not be signed.");
 	store_put_unthrottle(request_touch(request, "login"), request->service->store,
@@ -150,18 +159,19 @@ struct problem auth_login(struct request *request)
 	return problem;
 }
 
-/* A new token of the same `sid`, so that the device stays one. */
+/* A new token of the same `sid`, so that the device stays one, with the same rights. */
 struct problem auth_refresh(struct request *request)
 {
-	const struct token old = request->token;
 	struct problem problem;
+	int64_t redis_ms;
 	char *text;
 
 	request_touch(request, "activity");
 	problem = request_ask_touched(request, 0);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	text = issue(request, &old.user, old.user_name, old.name);
+	store_read_touch(request->replies[0], 0, &redis_ms);
+	text = issue(request, redis_ms / 1000);
 	if (text == NULL)
 		return request_refuse(PROBLEM_INTERNAL, "The token could not be signed.");
 	put_login(request->answer, &request->token, text,
@@ -178,8 +188,8 @@ struct problem auth_ticket(struct request *request)
 
 	/* Should the touch refuse the token: the word is not told, and would be refused as well. */
 	random_word(ticket);
-	ticket_put_make(request_touch(request, "activity"), store_prefix(request->service->store),
-			ticket, &request->token);
+	ticket_put_issue(request_touch(request, "activity"), store_prefix(request->service->store),
+			 ticket, &request->token);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE)
 		buf_putf(request->answer, "{\"ticket\":\"%s\",\"expires_in\":%d}", ticket,

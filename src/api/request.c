@@ -110,7 +110,7 @@ static struct problem authenticate(struct request *request)
 {
 	const char *why = NULL;
 	enum problem_kind kind = credentials_verify(request->service->keys, request->env,
-						    times_wall_ms() / 1000, &request->token, &why);
+						    times_wall_ms(), &request->token, &why);
 
 	return request_refuse(kind, kind != PROBLEM_NONE ? why : NULL);
 }

@@ -15,8 +15,8 @@ bool ticket_is_valid(const char *text)
 	return strlen(text) == TICKET_LEN && strspn(text, alphabet) == TICKET_LEN;
 }
 
-void ticket_put_make(struct printbuf *out, const char *prefix, const char *ticket,
-		     const struct token *token)
+void ticket_put_issue(struct printbuf *out, const char *prefix, const char *ticket,
+		      const struct token *token)
 {
 	struct printbuf *value = buf_new();
 
@@ -24,7 +24,14 @@ void ticket_put_make(struct printbuf *out, const char *prefix, const char *ticke
 	userid_put_json(value, &token->user);
 	buf_puts(value, ",\"tok\":");
 	json_put_string(value, token->name, strlen(token->name));
-	buf_putf(value, ",\"iat\":%" PRId64 ",\"exp\":%" PRId64 "}", token->iat, token->exp);
+	buf_putf(value, ",\"iat\":%" PRId64 ",\"exp\":%" PRId64, token->iat, token->exp);
+	if (token->watch)
+		buf_puts(value, ",\"presence\":\"watch\"");
+	if (token->scope[0] != '\0') {
+		buf_puts(value, ",\"scope\":");
+		json_put_string(value, token->scope, strlen(token->scope));
+	}
+	buf_puts(value, "}");
 
 	resp_begin(out, 5);
 	resp_text(out, "SET");
@@ -35,35 +42,56 @@ void ticket_put_make(struct printbuf *out, const char *prefix, const char *ticke
 	printbuf_free(value);
 }
 
-void ticket_put_take(struct printbuf *out, const char *prefix, const char *ticket)
+void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *ticket)
 {
 	resp_begin(out, 2);
 	resp_text(out, "GETDEL");
 	resp_key(out, prefix, KEY_TICKET, ticket);
 }
 
+/* Whole seconds in the range that token_verify() gives. */
+static bool read_seconds(struct json_object *value, int64_t *seconds)
+{
+	if (!json_object_is_type(value, json_type_int))
+		return false;
+	*seconds = json_object_get_int64(value);
+	return *seconds >= 0 && *seconds <= TOKEN_TIME_MAX;
+}
+
+/* A member that need not be there; then *text stays as it is. */
+static bool read_text(struct json_object *value, size_t max, const char **text)
+{
+	return value == NULL || json_is_text(value, max, text);
+}
+
+static bool read_members(struct json_object *value, struct token *token)
+{
+	const char *name = "", *presence = "", *scope = "";
+
+	if (!userid_from_json(json_member(value, "sub"), &token->user) ||
+	    !json_is_text(json_member(value, "tok"), TOKEN_NAME_MAX, &name) ||
+	    !token_is_name(name) || !read_seconds(json_member(value, "iat"), &token->iat) ||
+	    !read_seconds(json_member(value, "exp"), &token->exp) ||
+	    !read_text(json_member(value, "presence"), TOKEN_SCOPE_MAX, &presence) ||
+	    !read_text(json_member(value, "scope"), TOKEN_SCOPE_MAX, &scope))
+		return false;
+	token->watch = strcmp(presence, "watch") == 0;
+	token_set_scope(token, scope);
+	token_set_name(token, name);
+	return token->watch || *presence == '\0';
+}
+
 bool ticket_read(const redisReply *reply, struct token *token)
 {
-	struct json_object *value, *iat, *exp;
-	const char *why, *name = "";
+	struct json_object *value;
+	const char *why;
 	bool ok;
 
+	memset(token, 0, sizeof *token);
 	if (reply->type != REDIS_REPLY_STRING)
 		return false;
 	value = json_parse_object(reply->str, reply->len, &why);
-	if (value == NULL)
-		return false;
-	iat = json_member(value, "iat");
-	exp = json_member(value, "exp");
-	ok = userid_from_json(json_member(value, "sub"), &token->user) &&
-	     json_is_text(json_member(value, "tok"), TOKEN_NAME_MAX, &name) && *name != '\0' &&
-	     json_object_is_type(iat, json_type_int) && json_object_is_type(exp, json_type_int);
-	if (ok) {
-		token->iat = json_object_get_int64(iat);
-		token->exp = json_object_get_int64(exp);
-		token->user_name[0] = '\0';
-		token_set_name(token, name);
-	}
+	ok = value != NULL && read_members(value, token);
 	json_object_put(value);
 	return ok;
 }

@@ -20,14 +20,17 @@
 /* Whether the text could be a ticket at all. */
 bool ticket_is_valid(const char *text);
 
-/* Appends the command that makes a ticket: the word, which random_word() made, for the token. */
-void ticket_put_make(struct printbuf *out, const char *prefix, const char *ticket,
-		     const struct token *token);
+/* Appends the command that issues a ticket: the word, which random_word() made, for the token. */
+void ticket_put_issue(struct printbuf *out, const char *prefix, const char *ticket,
+		      const struct token *token);
 
-/* Appends the command that takes it. */
-void ticket_put_take(struct printbuf *out, const char *prefix, const char *ticket);
+/* Appends the command that redeems it. */
+void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *ticket);
 
-/* Reads the answer to that; false when there was no such ticket. */
+/*
+ * Reads the answer to that; false when there was no such ticket, or its text is
+ * not one that ticket_put_issue() writes: in Redis anybody may have written it.
+ */
 bool ticket_read(const redisReply *reply, struct token *token);
 
 #endif

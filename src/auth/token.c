@@ -1,191 +1,35 @@
 #include "auth/token.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
+#include <strings.h>
 
-#include <jwt.h>
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-
+#include "auth/keys.h"
 #include "auth/verified.h"
 #include "base/alloc.h"
+#include "base/base64url.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "base/utf8.h"
 
-#define KEY_FILE_MAX 65536
-#define HMAC_KEY_MIN 32 /* bytes; RFC 7518 section 3.2 */
-#define RSA_BITS_MIN 2048 /* RFC 7518 section 3.3 */
-#define TIME_MAX INT64_C(253402300799) /* year 9999: a far exp cannot overflow a timer or TTL */
+#define DATE_LIMIT 9007199254740992.0 /* 2^53: below it a double tells seconds apart */
 
-enum key_kind { KEY_HMAC, KEY_RSA, KEY_EC };
-
-/* In the order of enum auth_algorithm. */
-static const struct algorithm {
-	jwt_alg_t jwt;
-	enum key_kind kind;
-	const char *curve; /* OpenSSL's name of the curve of RFC 7518 section 3.4 */
-} algorithms[] = {
-	[AUTH_HS256] = {JWT_ALG_HS256, KEY_HMAC, NULL},
-	[AUTH_HS384] = {JWT_ALG_HS384, KEY_HMAC, NULL},
-	[AUTH_HS512] = {JWT_ALG_HS512, KEY_HMAC, NULL},
-	[AUTH_RS256] = {JWT_ALG_RS256, KEY_RSA, NULL},
-	[AUTH_RS384] = {JWT_ALG_RS384, KEY_RSA, NULL},
-	[AUTH_RS512] = {JWT_ALG_RS512, KEY_RSA, NULL},
-	[AUTH_ES256] = {JWT_ALG_ES256, KEY_EC, "prime256v1"},
-	[AUTH_ES384] = {JWT_ALG_ES384, KEY_EC, "secp384r1"},
-	[AUTH_ES512] = {JWT_ALG_ES512, KEY_EC, "secp521r1"},
-};
-
-struct key {
-	unsigned char *data; /* the HMAC secret or PEM text; NULL: there is none */
-	int len;
-};
+static const char *const known_scopes[] = {"push", "admin"};
 
 struct token_keys {
 	const struct config *config; /* borrowed */
-	const struct algorithm *algorithm;
-	struct key verifying;
-	struct key signing; /* RS/ES only; HMAC signs with the verifying key */
+	struct key_ring ring;
 	struct verified_set *verified; /* with these keys */
 };
-
-/* --- keys --------------------------------------------------------------------------------------*/
-
-static void key_clear(struct key *key)
-{
-	if (key->data != NULL)
-		OPENSSL_cleanse(key->data, (size_t)key->len);
-	free(key->data);
-	key->data = NULL;
-}
-
-static bool fail(char *err, size_t errsize, const char *file, const char *what)
-{
-	snprintf(err, errsize, "%s: %s", file, what);
-	return false;
-}
-
-static bool key_read(struct key *key, const char *file, char *err, size_t errsize)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	ssize_t got;
-
-	if (fd < 0)
-		return fail(err, errsize, file, strerror(errno));
-	key->data = xmalloc(KEY_FILE_MAX);
-	key->len = 0;
-	while ((got = read(fd, key->data + key->len, (size_t)(KEY_FILE_MAX - key->len))) > 0)
-		key->len += (int)got;
-	if (got < 0)
-		fail(err, errsize, file, strerror(errno));
-	else if (key->len == KEY_FILE_MAX)
-		fail(err, errsize, file, "too large for a key file");
-	close(fd);
-	return got == 0 && key->len < KEY_FILE_MAX;
-}
-
-static const char *check_secret(struct key *key)
-{
-	static const char pem[] = "-----BEGIN ";
-
-	if (key->len > 0 && key->data[key->len - 1] == '\n')
-		key->len--;
-	if (key->len < HMAC_KEY_MIN)
-		return "an HMAC secret has at least 32 bytes";
-	/* A public key as secret would let everybody issue tokens. */
-	if (memcmp(key->data, pem, sizeof pem - 1) == 0)
-		return "holds a PEM key, but the algorithm takes an HMAC secret";
-	return NULL;
-}
-
-/* OpenSSL would ask the terminal, here and later inside libjwt: such a key is refused instead. */
-static int no_passphrase(char *buf, int size, int writing, void *user)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)user;
-	return -1;
-}
-
-/* What libjwt leaves unchecked: the kind and size of a key. NULL or a sentence. */
-static const char *check_pem(const struct algorithm *algorithm, const struct key *key,
-			     bool private_key)
-{
-	BIO *bio = BIO_new_mem_buf(key->data, key->len);
-	char curve[64] = "";
-	const char *why = NULL;
-	EVP_PKEY *pkey;
-
-	pkey = private_key ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL)
-			   : PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
-	if (pkey == NULL)
-		why = private_key ? "holds no PEM private key without a passphrase"
-				  : "holds no PEM public key (BEGIN PUBLIC KEY)";
-	else if (algorithm->kind == KEY_RSA && EVP_PKEY_get_id(pkey) != EVP_PKEY_RSA)
-		why = "is no RSA key, which the algorithm needs";
-	else if (algorithm->kind == KEY_RSA && EVP_PKEY_get_bits(pkey) < RSA_BITS_MIN)
-		why = "an RSA key has at least 2048 bits";
-	else if (algorithm->kind == KEY_EC &&
-		 (EVP_PKEY_get_id(pkey) != EVP_PKEY_EC ||
-		  EVP_PKEY_get_group_name(pkey, curve, sizeof curve, NULL) != 1 ||
-		  strcmp(curve, algorithm->curve) != 0))
-		why = "is no EC key on the algorithm's curve (P-256, P-384 or P-521)";
-	EVP_PKEY_free(pkey);
-	BIO_free(bio);
-	return why;
-}
-
-/* Whether the signing key belongs to the verifying one: sign and verify once. */
-static bool keys_match(const struct token_keys *keys)
-{
-	const struct userid user = {"1"};
-	struct token token;
-	const char *why;
-	char *text = token_issue(keys, &user, NULL, NULL, 0, 1, &token);
-	bool match = text != NULL &&
-		     token_verify(keys, text, strlen(text), 0, &token, &why) == PROBLEM_NONE;
-
-	free(text);
-	return match;
-}
-
-static bool keys_load(struct token_keys *keys, char *err, size_t errsize)
-{
-	const struct algorithm *algorithm = keys->algorithm;
-	const char *file = keys->config->auth.key_file, *why;
-
-	if (!key_read(&keys->verifying, file, err, errsize))
-		return false;
-	why = algorithm->kind == KEY_HMAC ? check_secret(&keys->verifying)
-					  : check_pem(algorithm, &keys->verifying, false);
-	if (why != NULL)
-		return fail(err, errsize, file, why);
-
-	file = keys->config->auth.signing_key_file;
-	if (algorithm->kind == KEY_HMAC || *file == '\0')
-		return true;
-	if (!key_read(&keys->signing, file, err, errsize))
-		return false;
-	why = check_pem(algorithm, &keys->signing, true);
-	if (why == NULL && !keys_match(keys))
-		why = "does not belong to the public key in auth.key_file";
-	return why == NULL || fail(err, errsize, file, why);
-}
 
 struct token_keys *token_keys_open(const struct config *config, char *err, size_t errsize)
 {
 	struct token_keys *keys = xcalloc(1, sizeof *keys);
 
 	keys->config = config;
-	keys->algorithm = &algorithms[config->auth.algorithm];
 	keys->verified = xcalloc(1, sizeof *keys->verified);
-	if (keys_load(keys, err, errsize))
+	if (key_ring_load(&keys->ring, config, err, errsize))
 		return keys;
 	token_keys_free(keys);
 	return NULL;
@@ -200,73 +44,15 @@ void token_keys_free(struct token_keys *keys)
 {
 	if (keys == NULL)
 		return;
-	key_clear(&keys->verifying);
-	key_clear(&keys->signing);
+	key_ring_clear(&keys->ring);
 	verified_clear(keys->verified);
 	free(keys->verified);
 	free(keys);
 }
 
-/* --- verifying ---------------------------------------------------------------------------------*/
+/* --- what a token says -------------------------------------------------------------------------*/
 
-static int base64url_value(char c)
-{
-	if (c >= 'A' && c <= 'Z')
-		return c - 'A';
-	if (c >= 'a' && c <= 'z')
-		return c - 'a' + 26;
-	if (c >= '0' && c <= '9')
-		return c - '0' + 52;
-	return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/*
- * Whether text is three parts of base64url (RFC 7515 section 3.1), the last one
- * with its unused bits zero. libjwt skips other characters and ignores those
- * bits, so one signature would have many spellings, each with another tok.
- */
-static bool is_compact(const char *text, size_t len)
-{
-	static const int unused[4] = {0, -1, 15, 3}; /* by the part's length modulo 4 */
-	size_t parts = 1, start = 0;
-	int last = -1;
-
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] == '.') {
-			if (i == start)
-				return false;
-			parts++;
-			start = i + 1;
-			continue;
-		}
-		last = base64url_value(text[i]);
-		if (last < 0)
-			return false;
-	}
-	return parts == 3 && len > start && (len - start) % 4 != 1 &&
-	       (last & unused[(len - start) % 4]) == 0;
-}
-
-/* Tells a claim of the wrong type (BAD) from one that is not there; JSON's null is of no type. */
-enum claim { CLAIM_ABSENT, CLAIM_FOUND, CLAIM_BAD };
-
-static enum claim claim_seconds(struct json_object *payload, const char *name, int64_t *seconds)
-{
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(payload, name, &value))
-		return CLAIM_ABSENT;
-	if (!json_object_is_type(value, json_type_int))
-		return CLAIM_BAD;
-	*seconds = json_object_get_int64(value);
-	if (*seconds < 0)
-		*seconds = 0;
-	else if (*seconds > TIME_MAX)
-		*seconds = TIME_MAX;
-	return CLAIM_FOUND;
-}
-
-static bool is_name(const char *text)
+bool token_is_name(const char *text)
 {
 	size_t len = strlen(text);
 
@@ -279,21 +65,201 @@ static bool is_name(const char *text)
 	return true;
 }
 
-static enum claim claim_name(struct json_object *payload, const char *name, const char **text)
+void token_set_name(struct token *token, const char *name)
 {
-	struct json_object *value;
-
-	if (!json_object_object_get_ex(payload, name, &value))
-		return CLAIM_ABSENT;
-	return json_is_text(value, TOKEN_NAME_MAX, text) && is_name(*text) ? CLAIM_FOUND
-									   : CLAIM_BAD;
+	memmove(token->name, name, strlen(name) + 1);
+	hash_name("presence session\n", token->name, strlen(token->name), token->session_id);
 }
+
+void token_set_user_name(struct token *token, const char *user_name)
+{
+	if (user_name == NULL || strlen(user_name) > TOKEN_USER_NAME_MAX ||
+	    !utf8_is_valid(user_name, strlen(user_name)))
+		user_name = "";
+	memcpy(token->user_name, user_name, strlen(user_name) + 1);
+}
+
+static bool has_word(const char *scope, const char *word)
+{
+	size_t len = strlen(word);
+
+	for (scope += strspn(scope, " "); *scope != '\0'; scope += strspn(scope, " ")) {
+		size_t span = strcspn(scope, " ");
+
+		if (span == len && memcmp(scope, word, len) == 0)
+			return true;
+		scope += span;
+	}
+	return false;
+}
+
+bool token_has_scope(const struct token *token, const char *word)
+{
+	return has_word(token->scope, word);
+}
+
+void token_set_scope(struct token *token, const char *scope)
+{
+	char *end = token->scope;
+
+	*end = '\0';
+	for (const char *c = scope; *c != '\0'; c++) {
+		if (*c < ' ' || *c > '~' || *c == '"' || *c == '\\')
+			return;
+	}
+	if (strlen(scope) <= TOKEN_SCOPE_MAX) {
+		memcpy(token->scope, scope, strlen(scope) + 1);
+		return;
+	}
+	for (size_t i = 0; i < sizeof known_scopes / sizeof known_scopes[0]; i++) {
+		if (!has_word(scope, known_scopes[i]))
+			continue;
+		if (end > token->scope)
+			*end++ = ' ';
+		end = stpcpy(end, known_scopes[i]);
+	}
+}
+
+/* --- the form (RFC 7515 section 3.1) -----------------------------------------------------------*/
+
+/* A piece of the token's text: base64url. */
+struct part {
+	const char *text;
+	size_t len;
+};
+
+struct compact {
+	struct part header, payload, signature;
+	size_t signed_len; /* of header.payload */
+};
+
+static bool split(const char *text, size_t len, struct compact *compact)
+{
+	const char *first = memchr(text, '.', len), *end = text + len, *second;
+
+	if (first == NULL)
+		return false;
+	second = memchr(first + 1, '.', (size_t)(end - first - 1));
+	if (second == NULL)
+		return false;
+	compact->header = (struct part){text, (size_t)(first - text)};
+	compact->payload = (struct part){first + 1, (size_t)(second - first - 1)};
+	compact->signature = (struct part){second + 1, (size_t)(end - second - 1)};
+	compact->signed_len = (size_t)(second - text);
+	return compact->header.len > 0 && compact->payload.len > 0 && compact->signature.len > 0;
+}
+
+/* The JSON object that a part holds; NULL: it holds none. */
+static struct json_object *parse_part(struct part part)
+{
+	unsigned char json[BASE64URL_DECODED(TOKEN_MAX)];
+	const char *why;
+	size_t size;
+
+	if (!base64url_decode(part.text, part.len, json, &size))
+		return NULL;
+	return json_parse_object((char *)json, size, &why);
+}
+
+/* --- the header --------------------------------------------------------------------------------*/
 
 static bool equals(struct json_object *value, const char *expected)
 {
 	const char *text;
 
 	return json_is_text(value, TOKEN_MAX, &text) && strcmp(text, expected) == 0;
+}
+
+/*
+ * RFC 9068 section 2.1 and RFC 7519 section 5.1: at+jwt or JWT, a media type and
+ * so in any case; RFC 7515 section 4.1.9: "application/" may stand before it.
+ */
+static bool is_type(struct json_object *value)
+{
+	static const char tree[] = "application/";
+	const char *text;
+
+	if (!json_is_text(value, TOKEN_MAX, &text))
+		return false;
+	if (strncasecmp(text, tree, sizeof tree - 1) == 0)
+		text += sizeof tree - 1;
+	return strcasecmp(text, "JWT") == 0 || strcasecmp(text, "at+jwt") == 0;
+}
+
+/*
+ * NULL or a sentence. The algorithm is the configured one, never the token's
+ * choice: else a token made with the public key as HMAC secret would pass.
+ */
+static const char *check_header(const struct token_keys *keys, struct json_object *header)
+{
+	if (!equals(json_member(header, "alg"), keys->ring.algorithm->name))
+		return "the token's alg is not the configured algorithm";
+	/* A member null is there, too: json_member() would not tell it from none. */
+	if (json_object_object_get_ex(header, "crit", NULL))
+		return "the token's header has a crit";
+	if (json_object_object_get_ex(header, "typ", NULL) && !is_type(json_member(header, "typ")))
+		return "the token's typ is neither JWT nor at+jwt";
+	return NULL;
+}
+
+/* NULL, or a sentence: whether one of the keys that `kid` may mean signed it. */
+static const char *check_signature(const struct token_keys *keys, struct json_object *header,
+				   const char *text, const struct compact *compact)
+{
+	unsigned char signature[BASE64URL_DECODED(TOKEN_MAX)];
+	const struct jws_key *key = NULL;
+	const char *kid = NULL;
+	bool has_candidate = false;
+	size_t size;
+
+	if (json_object_object_get_ex(header, "kid", NULL) &&
+	    !json_is_text(json_member(header, "kid"), TOKEN_MAX, &kid))
+		return "the token's kid is not a string";
+	if (!base64url_decode(compact->signature.text, compact->signature.len, signature, &size))
+		return "the token's signature is not base64url";
+	while ((key = key_ring_next(&keys->ring, kid, key)) != NULL) {
+		has_candidate = true;
+		if (jws_verify(keys->ring.algorithm, key, text, compact->signed_len, signature,
+			       size))
+			return NULL;
+	}
+	return has_candidate ? "the token's signature is wrong"
+			     : "the token's kid is not that of a known key";
+}
+
+/* --- claims ------------------------------------------------------------------------------------*/
+
+/* Tells a claim of the wrong type (BAD) from one that is not there; JSON's null is of no type. */
+enum claim { CLAIM_ABSENT, CLAIM_FOUND, CLAIM_BAD };
+
+/* A NumericDate (RFC 7519 section 2) in ms; later than TOKEN_TIME_MAX counts as that. */
+static enum claim claim_date(struct json_object *payload, const char *name, int64_t *ms)
+{
+	struct json_object *value;
+	double seconds;
+
+	if (!json_object_object_get_ex(payload, name, &value))
+		return CLAIM_ABSENT;
+	if (!json_object_is_type(value, json_type_int) &&
+	    !json_object_is_type(value, json_type_double))
+		return CLAIM_BAD;
+	/* Integers that do not fit are saturated by json-c, and so beyond 2^53. */
+	seconds = json_object_get_double(value);
+	if (!(seconds >= 0 && seconds < DATE_LIMIT))
+		return CLAIM_BAD;
+	*ms = seconds < (double)TOKEN_TIME_MAX ? (int64_t)floor(seconds * 1000)
+					       : TOKEN_TIME_MAX * 1000;
+	return CLAIM_FOUND;
+}
+
+static enum claim claim_name(struct json_object *payload, const char *name, const char **text)
+{
+	struct json_object *value;
+
+	if (!json_object_object_get_ex(payload, name, &value))
+		return CLAIM_ABSENT;
+	return json_is_text(value, TOKEN_NAME_MAX, text) && token_is_name(*text) ? CLAIM_FOUND
+										 : CLAIM_BAD;
 }
 
 /* `aud` is one string or an array of them (RFC 7519 section 4.1.3). */
@@ -308,221 +274,238 @@ static bool is_for(struct json_object *audience, const char *expected)
 	return false;
 }
 
-void token_set_name(struct token *token, const char *name)
+static const char *read_dates(struct json_object *payload, struct token *token,
+			      struct token_dates *dates)
 {
-	memcpy(token->name, name, strlen(name) + 1);
-	hash_name("presence session\n", name, strlen(name), token->session_id);
+	int64_t iat_ms = 0;
+
+	dates->nbf_ms = 0;
+	switch (claim_date(payload, "exp", &dates->exp_ms)) {
+	case CLAIM_ABSENT:
+		return "the token has no exp";
+	case CLAIM_BAD:
+		return "the token's exp is not a number of seconds, from 0 and below 2^53";
+	case CLAIM_FOUND:
+		break;
+	}
+	if (claim_date(payload, "nbf", &dates->nbf_ms) == CLAIM_BAD)
+		return "the token's nbf is not a number of seconds, from 0 and below 2^53";
+	if (claim_date(payload, "iat", &iat_ms) == CLAIM_BAD)
+		return "the token's iat is not a number of seconds, from 0 and below 2^53";
+	token->exp = dates->exp_ms / 1000;
+	token->iat = iat_ms / 1000;
+	return NULL;
 }
 
-static void set_user_name(struct token *token, const char *user_name)
+/*
+ * The name of a token without sid and jti. An ECDSA signature (r, s) has a twin
+ * (r, -s) that is as good: what was signed, not the text, is the token then.
+ */
+static void set_hashed_name(const struct jws_algorithm *algorithm, const char *text, size_t len,
+			    size_t signed_len, struct token *token)
 {
-	if (user_name == NULL || strlen(user_name) > TOKEN_USER_NAME_MAX)
-		user_name = "";
-	memcpy(token->user_name, user_name, strlen(user_name) + 1);
+	char hash[HASH_NAME_LEN + 1];
+
+	hash_name("", text, algorithm->kind == JWS_EC ? signed_len : len, hash);
+	token_set_name(token, hash);
 }
 
-/* Who it is: sub, and the name from sid, jti or the token itself. NULL or a sentence. */
-static const char *read_identity(struct json_object *payload, const char *text, size_t len,
+/* Who it is: the user, and the name that sid or jti gives ("" = neither). NULL or a sentence. */
+static const char *read_identity(const struct config *config, struct json_object *payload,
 				 struct token *token)
 {
-	const char *sid, *jti, *user_name = NULL;
-	char hash[HASH_NAME_LEN + 1];
+	const char *claim = config->auth.user_claim, *sid, *jti, *user_name = NULL;
 	enum claim has_sid = claim_name(payload, "sid", &sid);
 	enum claim has_jti = claim_name(payload, "jti", &jti);
 
-	if (!userid_from_subject(json_member(payload, "sub"), &token->user))
-		return "the token's sub is no user id";
-	if (has_sid == CLAIM_BAD || has_jti == CLAIM_BAD)
-		return "the token's sid or jti is not 1 to 128 printable characters";
+	if (!userid_from_subject(json_member(payload, claim), &token->user))
+		return strcmp(claim, "sub") == 0
+			       ? "the token's sub is not a user id"
+			       : "the token's claim that auth.user_claim names is not a user id";
+	if (has_sid == CLAIM_BAD)
+		return "the token's sid is not 1 to 128 printable characters";
+	if (has_jti == CLAIM_BAD)
+		return "the token's jti is not 1 to 128 printable characters";
 	json_is_text(json_member(payload, "name"), TOKEN_USER_NAME_MAX, &user_name);
-	set_user_name(token, user_name);
-	if (has_sid == CLAIM_FOUND) {
+	token_set_user_name(token, user_name);
+	token->name[0] = '\0';
+	if (has_sid == CLAIM_FOUND)
 		token_set_name(token, sid);
-	} else if (has_jti == CLAIM_FOUND) {
+	else if (has_jti == CLAIM_FOUND)
 		token_set_name(token, jti);
-	} else {
-		hash_name("", text, len, hash);
-		token_set_name(token, hash);
-	}
+	return NULL;
+}
+
+/* What it may: NULL or a sentence. A token that was to be less than a whole one is never taken for it. */
+static const char *read_rights(struct json_object *payload, struct token *token)
+{
+	const char *scope = "";
+
+	token->watch = json_object_object_get_ex(payload, "presence", NULL);
+	if (token->watch && !equals(json_member(payload, "presence"), "watch"))
+		return "the token's presence is not \"watch\"";
+	json_is_text(json_member(payload, "scope"), TOKEN_MAX, &scope);
+	token_set_scope(token, scope);
 	return NULL;
 }
 
 /* Everything but the times against the clock. NULL or a sentence. */
 static const char *read_claims(const struct config *config, struct json_object *payload,
-			       const char *text, size_t len, struct token *token,
-			       int64_t *not_before)
+			       struct token *token, struct token_dates *dates)
 {
-	token->iat = *not_before = 0;
-	if (claim_seconds(payload, "exp", &token->exp) != CLAIM_FOUND)
-		return "the token's exp is missing or no integer";
-	if (claim_seconds(payload, "nbf", not_before) == CLAIM_BAD ||
-	    claim_seconds(payload, "iat", &token->iat) == CLAIM_BAD)
-		return "the token's nbf or iat is no integer";
+	const char *why = read_dates(payload, token, dates);
+
+	if (why != NULL)
+		return why;
 	if (config->auth.issuer[0] != '\0' &&
 	    !equals(json_member(payload, "iss"), config->auth.issuer))
-		return "the token is from another issuer";
+		return "the token's iss is another issuer";
 	if (config->auth.audience[0] != '\0' &&
 	    !is_for(json_member(payload, "aud"), config->auth.audience))
-		return "the token is for another audience";
-	return read_identity(payload, text, len, token);
+		return "the token's aud is another audience";
+	why = read_identity(config, payload, token);
+	return why != NULL ? why : read_rights(payload, token);
 }
 
+/* --- verifying ---------------------------------------------------------------------------------*/
+
 /* Comes last: PROBLEM_TOKEN_EXPIRED means that nothing else is wrong. */
-static enum problem_kind check_times(const struct config *config, const struct token *token,
-				     int64_t not_before, int64_t now, const char **why)
+static enum problem_kind check_dates(const struct config *config, const struct token_dates *dates,
+				     int64_t now_ms, const char **why)
 {
-	if (not_before > now + config->auth.leeway) {
-		*why = "the token is not valid yet";
+	int64_t leeway_ms = (int64_t)config->auth.leeway * 1000;
+
+	if (dates->nbf_ms > now_ms + leeway_ms) {
+		*why = "the token's nbf is still to come";
 		return PROBLEM_TOKEN_INVALID;
 	}
-	if (token->exp <= now - config->auth.leeway) {
+	if (dates->exp_ms <= now_ms - leeway_ms) {
 		*why = "the token has expired";
 		return PROBLEM_TOKEN_EXPIRED;
 	}
 	return PROBLEM_NONE;
 }
 
-/*
- * Whether it is signed with that algorithm, in its very spelling (libjwt ignores
- * case). Else a token made with the public key as HMAC secret would pass.
- */
-static bool is_algorithm(jwt_t *jwt, jwt_alg_t expected)
+/* Form, header and signature. NULL or a sentence. */
+static const char *check_text(const struct token_keys *keys, const char *text, size_t len,
+			      struct compact *compact)
 {
-	const char *name = jwt_get_header(jwt, "alg");
+	struct json_object *header;
+	const char *why;
 
-	return jwt_get_alg(jwt) == expected && name != NULL &&
-	       strcmp(name, jwt_alg_str(expected)) == 0;
+	if (len > TOKEN_MAX)
+		return "the token is longer than 8192 bytes";
+	if (!split(text, len, compact))
+		return "the token is not of the form header.payload.signature";
+	header = parse_part(compact->header);
+	if (header == NULL)
+		return "the token's header is not a JSON object in base64url";
+	why = check_header(keys, header);
+	if (why == NULL)
+		why = check_signature(keys, header, text, compact);
+	json_object_put(header);
+	return why;
 }
 
-/* Whether the header has the member `crit`, whatever its value: we know no extension. */
-static bool has_critical(jwt_t *jwt)
+static const char *check_payload(const struct token_keys *keys, const char *text, size_t len,
+				 const struct compact *compact, struct token *token,
+				 struct token_dates *dates)
 {
-	char *value = jwt_get_headers_json(jwt, "crit");
-	bool has = value != NULL;
+	struct json_object *payload = parse_part(compact->payload);
+	const char *why;
 
-	free(value);
-	return has;
-}
-
-/*
- * The payload of a token whose form is_compact() has checked. Not from libjwt,
- * which would write anew what it has parsed: these are the bytes that were signed.
- */
-static struct json_object *parse_payload(const char *text, const char **why)
-{
-	const char *part = strchr(text, '.') + 1;
-	size_t len = strcspn(part, "."), padded = (len + 3) / 4 * 4;
-	char padded_part[TOKEN_MAX + 4], json[TOKEN_MAX + 4];
-	int got;
-
-	for (size_t i = 0; i < padded; i++) {
-		char c = i < len ? part[i] : '=';
-
-		padded_part[i] = c == '-' ? '+' : c == '_' ? '/' : c;
-	}
-	got = EVP_DecodeBlock((unsigned char *)json, (unsigned char *)padded_part, (int)padded);
-	if (len % 4 == 1 || got < 0) {
-		*why = "the payload is not base64url";
-		return NULL;
-	}
-	return json_parse_object(json, (size_t)got - (padded - len), why);
-}
-
-/* The verified payload, or NULL with a sentence. libjwt believes the header's alg: checked here. */
-static struct json_object *decode(const struct token_keys *keys, const char *text, const char **why)
-{
-	struct json_object *payload = NULL;
-	jwt_t *jwt = NULL;
-
-	if (jwt_decode(&jwt, text, keys->verifying.data, keys->verifying.len) != 0) {
-		*why = "the token's form or signature is wrong";
-		return NULL;
-	}
-	if (!is_algorithm(jwt, keys->algorithm->jwt)) {
-		*why = "the token is signed with another algorithm";
-	} else if (has_critical(jwt)) {
-		*why = "the token's header has a crit";
-	} else {
-		payload = parse_payload(text, why);
-		if (payload == NULL)
-			*why = "the token's payload is no JSON object";
-	}
-	jwt_free(jwt);
-	return payload;
+	if (payload == NULL)
+		return "the token's payload is not a JSON object in base64url";
+	why = read_claims(keys->config, payload, token, dates);
+	json_object_put(payload);
+	if (why == NULL && token->name[0] == '\0')
+		set_hashed_name(keys->ring.algorithm, text, len, compact->signed_len, token);
+	return why;
 }
 
 enum problem_kind token_verify(const struct token_keys *keys, const char *text, size_t len,
-			       int64_t now, struct token *token, const char **why)
+			       int64_t now_ms, struct token *token, const char **why)
 {
 	const struct verified *known = verified_find(keys->verified, text, len);
-	char copy[TOKEN_MAX + 1];
-	struct json_object *payload;
+	struct token_dates dates;
+	struct compact compact;
 	enum problem_kind kind;
-	int64_t not_before;
 
 	if (known != NULL) {
 		*token = known->token;
-		return check_times(keys->config, token, known->not_before, now, why);
+		return check_dates(keys->config, &known->dates, now_ms, why);
 	}
-	if (len > TOKEN_MAX || !is_compact(text, len)) {
-		*why = len > TOKEN_MAX ? "the token is too long"
-				       : "the token is not of the form header.payload.signature";
-		return PROBLEM_TOKEN_INVALID;
-	}
-	memcpy(copy, text, len);
-	copy[len] = '\0';
-	payload = decode(keys, copy, why);
-	if (payload == NULL)
-		return PROBLEM_TOKEN_INVALID;
-	*why = read_claims(keys->config, payload, text, len, token, &not_before);
-	json_object_put(payload);
+	*why = check_text(keys, text, len, &compact);
+	if (*why == NULL)
+		*why = check_payload(keys, text, len, &compact, token, &dates);
 	if (*why != NULL)
 		return PROBLEM_TOKEN_INVALID;
-	kind = check_times(keys->config, token, not_before, now, why);
+	kind = check_dates(keys->config, &dates, now_ms, why);
 	if (kind == PROBLEM_NONE)
-		verified_add(keys->verified, text, len, token, not_before);
+		verified_add(keys->verified, text, len, token, &dates);
 	return kind;
 }
 
 /* --- issuing -----------------------------------------------------------------------------------*/
 
-static bool add_claims(jwt_t *jwt, const struct config *config, const struct token *token)
+static void put_text(struct printbuf *out, const char *name, const char *text)
+{
+	json_put_string(out, name, strlen(name));
+	buf_puts(out, ":");
+	json_put_string(out, text, strlen(text));
+	buf_puts(out, ",");
+}
+
+static void put_text_if_set(struct printbuf *out, const char *name, const char *text)
+{
+	if (text[0] != '\0')
+		put_text(out, name, text);
+}
+
+static void put_claims(struct printbuf *out, const struct config *config, const struct token *token)
 {
 	char jti[RANDOM_WORD_LEN + 1];
 
 	random_word(jti);
-	return jwt_add_grant(jwt, "sub", token->user.text) == 0 &&
-	       jwt_add_grant(jwt, "sid", token->name) == 0 && jwt_add_grant(jwt, "jti", jti) == 0 &&
-	       jwt_add_grant_int(jwt, "iat", token->iat) == 0 &&
-	       jwt_add_grant_int(jwt, "exp", token->exp) == 0 &&
-	       (config->auth.issuer[0] == '\0' ||
-		jwt_add_grant(jwt, "iss", config->auth.issuer) == 0) &&
-	       (config->auth.audience[0] == '\0' ||
-		jwt_add_grant(jwt, "aud", config->auth.audience) == 0);
+	buf_puts(out, "{");
+	put_text(out, "sub", token->user.text);
+	if (strcmp(config->auth.user_claim, "sub") != 0)
+		put_text(out, config->auth.user_claim, token->user.text);
+	put_text_if_set(out, "name", token->user_name);
+	put_text(out, "sid", token->name);
+	put_text(out, "jti", jti);
+	if (token->watch)
+		put_text(out, "presence", "watch");
+	put_text_if_set(out, "scope", token->scope);
+	put_text_if_set(out, "iss", config->auth.issuer);
+	put_text_if_set(out, "aud", config->auth.audience);
+	buf_putf(out, "\"iat\":%lld,\"exp\":%lld}", (long long)token->iat, (long long)token->exp);
 }
 
-char *token_issue(const struct token_keys *keys, const struct userid *user, const char *user_name,
-		  const char *sid, int64_t now, int64_t lifetime, struct token *token)
+char *token_issue(const struct token_keys *keys, struct token *token)
 {
-	const struct key *key =
-		keys->algorithm->kind == KEY_HMAC ? &keys->verifying : &keys->signing;
-	char word[RANDOM_WORD_LEN + 1], *text = NULL;
-	jwt_t *jwt = NULL;
+	const struct jws_key *signer = keys->ring.signer;
+	struct printbuf *text, *json;
+	char word[RANDOM_WORD_LEN + 1];
 
-	if (key->data == NULL || (sid != NULL && !is_name(sid)) || jwt_new(&jwt) != 0)
+	if (signer == NULL || (token->name[0] != '\0' && !token_is_name(token->name)))
 		return NULL;
 	random_word(word);
-	token->user = *user;
-	set_user_name(token, user_name);
-	token->iat = now;
-	token->exp = now + lifetime;
-	token_set_name(token, sid != NULL ? sid : word);
-	/* jansson, inside, takes UTF-8 only; a name in another encoding is no reason to fail. */
-	if (token->user_name[0] != '\0' && jwt_add_grant(jwt, "name", token->user_name) != 0)
-		token->user_name[0] = '\0';
-	if (add_claims(jwt, keys->config, token) &&
-	    jwt_set_alg(jwt, keys->algorithm->jwt, key->data, key->len) == 0)
-		text = jwt_encode_str(jwt);
-	jwt_free(jwt);
-	return text;
+	token_set_name(token, token->name[0] != '\0' ? token->name : word);
+	text = buf_new();
+	json = buf_new();
+	buf_puts(json, "{");
+	put_text_if_set(json, "kid", signer->kid != NULL ? signer->kid : "");
+	put_text(json, "typ", "JWT");
+	buf_putf(json, "\"alg\":\"%s\"}", keys->ring.algorithm->name);
+	base64url_put(text, json->buf, buf_len(json));
+	buf_puts(text, ".");
+	buf_reset(json);
+	put_claims(json, keys->config, token);
+	base64url_put(text, json->buf, buf_len(json));
+	printbuf_free(json);
+	if (jws_sign(keys->ring.algorithm, signer, text))
+		return buf_take(text, NULL);
+	printbuf_free(text);
+	return NULL;
 }

@@ -44,7 +44,7 @@ const struct verified *verified_find(const struct verified_set *set, const char 
 }
 
 void verified_add(struct verified_set *set, const char *text, size_t len, const struct token *token,
-		  int64_t not_before)
+		  const struct token_dates *dates)
 {
 	struct verified **place = &set->places[place_of(text, len)];
 
@@ -53,7 +53,7 @@ void verified_add(struct verified_set *set, const char *text, size_t len, const 
 	forget(*place);
 	*place = xmalloc(sizeof **place + len);
 	(*place)->token = *token;
-	(*place)->not_before = not_before;
+	(*place)->dates = *dates;
 	(*place)->len = len;
 	memcpy((*place)->text, text, len);
 }

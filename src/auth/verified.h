@@ -11,12 +11,18 @@
 
 #include "auth/token.h"
 
-#define VERIFIED_MAX 1024 /* tokens in a set: about 1 MB at most */
+#define VERIFIED_MAX 1024 /* tokens in a set: about 1.5 MB at most */
 #define VERIFIED_LEN_MAX 512 /* bytes; longer ones are not kept */
+
+/* What the clock is compared with: ms, fractions included. */
+struct token_dates {
+	int64_t nbf_ms; /* 0 when the token has none */
+	int64_t exp_ms;
+};
 
 struct verified {
 	struct token token;
-	int64_t not_before; /* `nbf`, seconds; 0 when the token has none */
+	struct token_dates dates;
 	size_t len;
 	char text[];
 };
@@ -33,6 +39,6 @@ const struct verified *verified_find(const struct verified_set *set, const char 
 
 /* Keeps a token that was verified, in place of another one perhaps. */
 void verified_add(struct verified_set *set, const char *text, size_t len, const struct token *token,
-		  int64_t not_before);
+		  const struct token_dates *dates);
 
 #endif

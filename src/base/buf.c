@@ -32,8 +32,10 @@ void buf_put(struct printbuf *buf, const void *data, size_t len)
 
 char *buf_extend(struct printbuf *buf, size_t len)
 {
-	if (len > INT_MAX / 2 || printbuf_memset(buf, -1, 0, (int)len) < 0)
+	/* One more, which stays behind the end: printbuf_memset() writes no NUL of its own. */
+	if (len > INT_MAX / 2 || printbuf_memset(buf, -1, 0, (int)len + 1) < 0)
 		out_of_memory();
+	buf->bpos--;
 	return buf->buf + buf->bpos - len;
 }
 

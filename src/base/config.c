@@ -36,8 +36,8 @@ struct option {
 	text_check *check; /* OPTION_TEXT, may be NULL */
 };
 
-static text_check check_redis_url, check_prefix, check_base, check_required, check_listen,
-	check_listen_or_empty;
+static text_check check_redis_url, check_prefix, check_base, check_required, check_user_claim,
+	check_listen, check_listen_or_empty;
 
 #define YEAR 31536000
 #define AT(field) offsetof(struct config, field)
@@ -67,6 +67,7 @@ static const struct option options[] = {
 	TEXT(http, base, "/api", check_base),
 	CHOICE(auth, algorithm, "HS256", ALGORITHMS),
 	TEXT(auth, key_file, "", check_required),
+	TEXT(auth, user_claim, "sub", check_user_claim),
 	TEXT(auth, signing_key_file, "", NULL),
 	TEXT(auth, issuer, "", NULL),
 	TEXT(auth, audience, "", NULL),
@@ -160,6 +161,26 @@ static const char *check_base(const char *value)
 static const char *check_required(const char *value)
 {
 	return *value == '\0' ? "a value is required" : NULL;
+}
+
+/* Any claim but those that say something else of a token. */
+static const char *check_user_claim(const char *value)
+{
+	static const char *const taken[] = {"iss", "aud", "exp",  "nbf",      "iat",
+					    "jti", "sid", "name", "presence", "scope"};
+	size_t len = strlen(value);
+
+	if (len < 1 || len > 64 || value[strcspn(value, " \"\\")] != '\0')
+		return "a claim's name is 1 to 64 characters without blanks, \" and \\";
+	for (size_t i = 0; i < sizeof taken / sizeof taken[0]; i++) {
+		if (strcmp(value, taken[i]) == 0)
+			return "this claim has another meaning";
+	}
+	for (; *value != '\0'; value++) {
+		if (*value < ' ' || *value > '~')
+			return "a claim's name is printable ASCII";
+	}
+	return NULL;
 }
 
 static const char *check_listen(const char *value)

@@ -34,7 +34,8 @@ struct config {
 	} http;
 	struct {
 		int algorithm; /* enum auth_algorithm */
-		char *key_file;
+		char *key_file; /* names separated by commas */
+		char *user_claim;
 		char *signing_key_file;
 		char *issuer;
 		char *audience;

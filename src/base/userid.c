@@ -12,8 +12,8 @@ static bool is_digit(char c)
 
 static bool is_id_char(char c)
 {
-	return is_digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_' ||
-	       c == '.' || c == '-';
+	return is_digit(c) || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+	       (c != '\0' && strchr("_.-@|:+=~", c) != NULL);
 }
 
 static bool is_canonical_integer(const char *text, size_t len)

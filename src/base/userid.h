@@ -1,7 +1,9 @@
 /*
- * User ids: an integer 1..2^53-1 in canonical decimal, or a string of 1..64 of
- * A-Z a-z 0-9 _ . - that is not all digits. The text alone tells which one it
- * is, and it needs no escaping in JSON, in a Redis key or in a URL.
+ * User ids: an integer 1..2^53-1 in canonical decimal, or a string of 1..128 of
+ * A-Z a-z 0-9 _ . - @ | : + = ~ that is not all digits: e-mail addresses, UUIDs and
+ * the `sub` of identity providers (auth0|5f7c) among them. The text alone tells
+ * which one it is, and it needs no escaping in JSON, in a Redis key or pattern,
+ * or, but for |, in a URL's path.
  */
 #ifndef PRESENCE_BASE_USERID_H
 #define PRESENCE_BASE_USERID_H
@@ -13,7 +15,7 @@
 
 #include "base/buf.h"
 
-#define USERID_MAX 64
+#define USERID_MAX 128
 
 struct userid {
 	char text[USERID_MAX + 1]; /* canonical, NUL-terminated */

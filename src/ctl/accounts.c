@@ -43,22 +43,22 @@ static void print_token(const struct ctl *ctl, const char *text, const struct us
 enum ctl_exit ctl_token(struct ctl *ctl, char **args, int count)
 {
 	int lifetime = ctl->lifetime != 0 ? ctl->lifetime : ctl->config->auth.token_lifetime;
+	struct token token = {.iat = times_wall_ms() / 1000};
 	struct token_keys *keys;
-	struct token token;
-	struct userid id;
 	char err[512], *text;
 
 	(void)count;
-	if (!ctl_read_id(args[0], &id))
+	if (!ctl_read_id(args[0], &token.user))
 		return CTL_USAGE;
 	keys = token_keys_open(ctl->config, err, sizeof err);
 	if (keys == NULL)
 		return ctl_fail("%s", err);
-	text = token_issue(keys, &id, NULL, NULL, times_wall_ms() / 1000, lifetime, &token);
+	token.exp = token.iat + lifetime;
+	text = token_issue(keys, &token);
 	token_keys_free(keys);
 	if (text == NULL)
 		return ctl_fail("there is no key to sign with: auth.signing_key_file");
-	print_token(ctl, text, &id, lifetime);
+	print_token(ctl, text, &token.user, lifetime);
 	free(text);
 	return CTL_DONE;
 }

@@ -55,13 +55,11 @@ static size_t on_head(char *data, size_t size, size_t count, void *arg)
 static void load_user(struct load *load, int index)
 {
 	int64_t now = times_wall_ms() / 1000;
-	struct userid user;
-	struct token token;
+	struct token token = {.iat = now, .exp = now + TOKEN_LIFETIME};
 	char field[8192];
 
-	snprintf(user.text, sizeof user.text, "%d", DOCTOR_NOBODY - 1 - index);
-	load->tokens[index] =
-		token_issue(load->doctor->keys, &user, NULL, NULL, now, TOKEN_LIFETIME, &token);
+	snprintf(token.user.text, sizeof token.user.text, "%d", DOCTOR_NOBODY - 1 - index);
+	load->tokens[index] = token_issue(load->doctor->keys, &token);
 	snprintf(field, sizeof field, "Authorization: Bearer %s",
 		 load->tokens[index] != NULL ? load->tokens[index] : "");
 	load->fields[index] = curl_slist_append(NULL, field);

@@ -260,14 +260,13 @@ static void log_out(struct doctor *doctor, const char *token)
 static void check_as_user(struct doctor *doctor)
 {
 	const char *name = probed_user(doctor);
-	struct userid user;
-	struct token token;
+	int64_t now = times_wall_ms() / 1000;
+	struct token token = {.iat = now, .exp = now + TOKEN_LIFETIME};
 	char *text = NULL;
 
-	if (doctor->keys == NULL || !userid_parse(name, strlen(name), &user))
+	if (doctor->keys == NULL || !userid_parse(name, strlen(name), &token.user))
 		return; /* said above, of the keys */
-	text = token_issue(doctor->keys, &user, NULL, NULL, times_wall_ms() / 1000, TOKEN_LIFETIME,
-			   &token);
+	text = token_issue(doctor->keys, &token);
 	if (text == NULL) {
 		doctor_say(doctor, FINDING_WARN, "run it where auth.signing_key_file is",
 			   "web: calls and the stream are not tried, for there is no key to sign "

@@ -18,7 +18,7 @@
 #include "store/resp.h"
 #include "store/status.h"
 
-#define CONCLUSION_SIZE 512
+#define CONCLUSION_SIZE 1024
 #define UNKNOWN INT64_MIN /* of times: there is none */
 
 /* The commands of the one pipeline. */

@@ -20,7 +20,7 @@
 #include "store/status.h"
 
 #define HUB_IDLE_MS 5000 /* a topic without subscribers keeps its subscription that long */
-#define HUB_CHANNEL_MAX 128 /* bytes of a channel's name, without the prefix */
+#define HUB_CHANNEL_MAX 160 /* bytes of a channel's name, without the prefix; ends in a user id */
 
 struct hub_edge {
 	uint32_t other; /* the number of the topic or subscriber at the other end */

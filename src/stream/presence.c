@@ -81,7 +81,7 @@ void presence_take_ticket(struct stream *stream, const char *ticket)
 	hub_add(&server->hub, &stream->subscriber);
 	*call = (struct ticket_call){server, handle_of(stream)};
 	buf_reset(server->scratch);
-	ticket_put_take(server->scratch, server->config->redis.prefix, ticket);
+	ticket_put_redeem(server->scratch, server->config->redis.prefix, ticket);
 	link_command(server->link, server->scratch, on_ticket, call);
 }
 

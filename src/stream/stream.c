@@ -423,7 +423,7 @@ static void authenticate(struct stream *stream, char *const *env)
 	struct token token;
 	const char *why;
 	enum problem_kind wrong =
-		credentials_verify(server->keys, env, times_wall_ms() / 1000, &token, &why);
+		credentials_verify(server->keys, env, times_wall_ms(), &token, &why);
 
 	if (wrong == PROBLEM_NONE)
 		stream_admit(stream, &token);

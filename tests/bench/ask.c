@@ -38,17 +38,17 @@ void prepare(struct load *load, unsigned count)
 {
 	char err[512];
 	struct token_keys *keys = token_keys_open(load->config, err, sizeof err);
-	struct token token;
+	int64_t now = time(NULL);
 
 	if (keys == NULL)
 		bench_die("%s", err);
 	if (count > load->token_count)
 		load->tokens = xrealloc(load->tokens, count * sizeof load->tokens[0]);
 	while (load->token_count < count) {
-		struct userid id = make_id(load->token_count + 1);
+		struct token token = {
+			.user = make_id(load->token_count + 1), .iat = now, .exp = now + 3600};
 
-		load->tokens[load->token_count++] =
-			token_issue(keys, &id, NULL, NULL, time(NULL), 3600, &token);
+		load->tokens[load->token_count++] = token_issue(keys, &token);
 	}
 	token_keys_free(keys);
 }

@@ -90,7 +90,7 @@ static enum problem_kind verify(const char *text, size_t len, struct token *toke
 
 	REQUIRE(exact != NULL);
 	memcpy(exact, text, len);
-	kind = token_verify(keys(), exact, len, NOW, token, &why);
+	kind = token_verify(keys(), exact, len, NOW * 1000, token, &why);
 	REQUIRE(kind == PROBLEM_NONE || kind == PROBLEM_TOKEN_INVALID ||
 		kind == PROBLEM_TOKEN_EXPIRED);
 	REQUIRE(kind == PROBLEM_NONE || why != NULL);

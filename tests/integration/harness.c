@@ -61,13 +61,24 @@ const char *stack_path(struct stack *stack, const char *name)
 	return path;
 }
 
-void stack_write(struct stack *stack, const char *name, const char *text)
+static void write_file(struct stack *stack, const char *name, const char *text, mode_t mode)
 {
 	FILE *file = fopen(stack_path(stack, name), "we");
 
 	ck_assert_msg(file != NULL, "cannot write %s/%s", stack->dir, name);
+	ck_assert_int_eq(fchmod(fileno(file), mode), 0);
 	ck_assert_int_ge(fputs(text, file), 0);
 	ck_assert_int_eq(fclose(file), 0);
+}
+
+void stack_write(struct stack *stack, const char *name, const char *text)
+{
+	write_file(stack, name, text, 0644);
+}
+
+void stack_write_secret(struct stack *stack, const char *name, const char *text)
+{
+	write_file(stack, name, text, 0640);
 }
 
 static char *read_whole(const char *path)
@@ -126,7 +137,7 @@ static void make_secret(struct stack *stack)
 	ck_assert_int_eq(getrandom(random, sizeof random, 0), sizeof random);
 	for (size_t i = 0; i < sizeof random; i++)
 		sprintf(stack->secret + 2 * i, "%02x", random[i]);
-	stack_write(stack, "key", stack->secret);
+	stack_write_secret(stack, "key", stack->secret);
 }
 
 struct stack *stack_new(const char *conf)

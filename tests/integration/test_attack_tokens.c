@@ -152,7 +152,7 @@ START_TEST(empty_and_short_keys_are_refused_at_start)
 	struct stack *stack = stack_new("api { listen = \"unix:/nowhere/api.sock\" }\n");
 
 	for (size_t i = 0; i < COUNT_OF(secrets); i++) {
-		stack_write(stack, "key", secrets[i]);
+		stack_write_secret(stack, "key", secrets[i]);
 		ck_assert_int_eq(chmod(stack_path(stack, "key"), 0600), 0);
 		for (size_t j = 0; j < COUNT_OF(programs); j++) {
 			const char *argv[] = {program(programs[j]), "-c",
@@ -190,12 +190,17 @@ START_TEST(times_far_out_and_below_zero_are_no_way_around)
 		"{'sub':'1','exp':4102444800,'nbf':99999999999999999999}",
 		"{'sub':'1','exp':4102444800,'nbf':4102444799.5}",
 		"{'sub':'1','exp':'Infinity'}",
-	};
-	static const char *const taken[] = {
+		"{'sub':'1','exp':9007199254740992}",
 		"{'sub':'1','exp':9223372036854775807}",
 		"{'sub':'1','exp':4102444800,'nbf':-1}",
 		"{'sub':'1','exp':4102444800,'nbf':-9223372036854775808}",
 		"{'sub':'1','exp':4102444800,'iat':-1}",
+	};
+	static const char *const taken[] = {
+		"{'sub':'1','exp':9007199254740991}",
+		"{'sub':'1','exp':1.9e12}",
+		"{'sub':'1','exp':4102444800,'nbf':0}",
+		"{'sub':'1','exp':4102444800,'iat':9007199254740991}",
 	};
 	struct stack *stack = stack_start("");
 

@@ -107,7 +107,7 @@ START_TEST(doctor_finds_mistakes_in_the_configuration)
 
 	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
 	check_has(doctor(stack, "PRESENCE_AUTH_KEY_FILE=/nonexistent", 1), "FAIL  keys: ");
-	stack_write(stack, "short", "too short");
+	stack_write_secret(stack, "short", "too short");
 	ck_assert(asprintf(&variable, "PRESENCE_AUTH_KEY_FILE=%s/short", stack->dir) > 0);
 	check_has(doctor(stack, variable, 1), "FAIL  keys: ");
 	check_has(doctor(stack, "PRESENCE_DIRECTORY_PARAMS=/nonexistent/x.db", 1),
@@ -126,10 +126,15 @@ START_TEST(doctor_finds_mistakes_in_the_configuration)
 		  "FAIL  web: /health is answered 404");
 
 	/* A key of another site: the programs refuse the token. */
-	stack_write(stack, "other", "another secret of at least 32 bytes");
+	stack_write_secret(stack, "other", "another secret of at least 32 bytes");
 	ck_assert(asprintf(&variable, "PRESENCE_AUTH_KEY_FILE=%s/other", stack->dir) > 0);
 	check_has(doctor(stack, variable, 1, WEB, "--quick"),
 		  "FAIL  web: /online-status/count is answered 401 token_invalid - let the web");
+
+	/* A key that every user of the machine may read. */
+	stack_write(stack, "open", "a secret of at least 32 bytes, open to all");
+	ck_assert(asprintf(&variable, "PRESENCE_AUTH_KEY_FILE=%s/open", stack->dir) > 0);
+	check_has(doctor(stack, variable, 1), "/open: mode 0644 opens this secret to every user");
 
 	/* Keys of two pairs. */
 	make_key_pair(stack, "rsa", "a");
@@ -139,7 +144,7 @@ START_TEST(doctor_finds_mistakes_in_the_configuration)
 			   "\"%s/b.pem\" }",
 			   stack->dir, stack->dir) > 0);
 	stack_write_conf(stack, conf);
-	check_has(doctor(stack, NULL, 1), "does not belong to the public key");
+	check_has(doctor(stack, NULL, 1), "does not belong to a public key");
 	stack_stop(stack);
 }
 END_TEST

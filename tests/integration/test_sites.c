@@ -37,7 +37,7 @@ static void write_second(struct stack *stack)
 {
 	struct printbuf *text = buf_new();
 
-	stack_write(stack, "keyb", KEY_B);
+	stack_write_secret(stack, "keyb", KEY_B);
 	buf_putf(text,
 		 "redis { url = \"unix://%s/redis.sock\" prefix = \"b:\" }\n"
 		 "http { base = \"" B_BASE "\" }\n"
@@ -352,7 +352,7 @@ START_TEST(a_new_key_is_taken_and_the_old_ones_streams_stay)
 	sse_ready(sse);
 	http_ok(stack, "/api" COUNT, old, NULL);
 	snprintf(stack->secret, sizeof stack->secret, "a new secret of 32 bytes at the least");
-	stack_write(stack, "key", stack->secret);
+	stack_write_secret(stack, "key", stack->secret);
 	reload_streamd(stack, "");
 	kill(api_parent(stack), SIGHUP);
 	check_problem(HTTP(stack, .path = "/api/presence/stream", .token = old), 401,
@@ -366,7 +366,7 @@ START_TEST(a_new_key_is_taken_and_the_old_ones_streams_stay)
 	sse_wait_change(sse, "2", true, 5000);
 
 	/* A key that is none: the one before stays. */
-	stack_write(stack, "key", "short");
+	stack_write_secret(stack, "key", "short");
 	kill(stack->streamd[0], SIGHUP);
 	kill(api_parent(stack), SIGHUP);
 	WAIT_UNTIL(log_has(stack, "streamd0.log", "the old configuration stays"), 5000);

@@ -170,7 +170,7 @@ char *make_key_pair(struct stack *stack, const char *kind, const char *name)
 	len = BIO_get_mem_data(private, &text);
 	buf_put(pem, text, (size_t)len);
 	snprintf(file, sizeof file, "%s.pem", name);
-	stack_write(stack, file, pem->buf);
+	stack_write_secret(stack, file, pem->buf);
 	BIO_free(private);
 	BIO_free(public);
 	EVP_PKEY_free(key);

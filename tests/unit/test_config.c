@@ -83,6 +83,7 @@ static const struct default_row {
 	{"http", "base", "/api"},
 	{"auth", "algorithm", "HS256"},
 	{"auth", "key_file", ""},
+	{"auth", "user_claim", "sub"},
 	{"auth", "signing_key_file", ""},
 	{"auth", "issuer", ""},
 	{"auth", "audience", ""},

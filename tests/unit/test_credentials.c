@@ -15,24 +15,24 @@ static char *better; /* a token of user 2 */
 
 static char *issue(const char *user)
 {
-	struct userid id;
-	struct token token;
+	struct token token = {.iat = NOW, .exp = NOW + 60};
 	char *text;
 
-	ck_assert(userid_parse(user, strlen(user), &id));
-	text = token_issue(keys, &id, NULL, NULL, NOW, 60, &token);
+	ck_assert(userid_parse(user, strlen(user), &token.user));
+	text = token_issue(keys, &token);
 	ck_assert_ptr_nonnull(text);
 	return text;
 }
 
 static void setup(void)
 {
-	static char none[] = "";
+	static char none[] = "", sub[] = "sub";
 	char err[256];
 
 	unit_dir_setup();
 	config.auth.key_file = unit_write("secret", "0123456789abcdef0123456789abcdef", 32);
 	config.auth.signing_key_file = config.auth.issuer = config.auth.audience = none;
+	config.auth.user_claim = sub;
 	keys = token_keys_open(&config, err, sizeof err);
 	ck_assert_msg(keys != NULL, "%s", err);
 	good = issue("1");
@@ -129,7 +129,7 @@ START_TEST(test_places)
 
 	for (size_t i = 0; i < UNIT_COUNT(row->env) && row->env[i] != NULL; i++)
 		env[i] = expand(row->env[i]);
-	kind = credentials_verify(keys, env, NOW, &token, &why);
+	kind = credentials_verify(keys, env, NOW * 1000, &token, &why);
 	ck_assert_msg(kind == row->kind, "%s: expected %s, seen %s (%s)", row->env[0],
 		      problem_code(row->kind), problem_code(kind), why != NULL ? why : "");
 	if (kind == PROBLEM_NONE)
@@ -152,7 +152,7 @@ START_TEST(test_escaped_token)
 	for (const char *c = good; *c != '\0'; c++)
 		buf_putf(uri, "%%%02x", (unsigned char)*c);
 	env[0] = buf_take(uri, NULL);
-	ck_assert_int_eq(credentials_verify(keys, env, NOW, &token, &why), PROBLEM_NONE);
+	ck_assert_int_eq(credentials_verify(keys, env, NOW * 1000, &token, &why), PROBLEM_NONE);
 	free(env[0]);
 }
 END_TEST
@@ -172,7 +172,7 @@ START_TEST(test_overlong)
 			memcpy(env[0], names[i], start);
 			memset(env[0] + start, 'a', lengths[j]);
 			env[0][start + lengths[j]] = '\0';
-			ck_assert_msg(credentials_verify(keys, env, NOW, &token, &why) ==
+			ck_assert_msg(credentials_verify(keys, env, NOW * 1000, &token, &why) ==
 					      PROBLEM_TOKEN_INVALID,
 				      "%s with %zu bytes is not invalid", names[i], lengths[j]);
 			free(env[0]);
@@ -187,7 +187,7 @@ START_TEST(test_expired)
 	struct token token;
 	const char *why;
 
-	ck_assert_int_eq(credentials_verify(keys, env, NOW + 60, &token, &why),
+	ck_assert_int_eq(credentials_verify(keys, env, (NOW + 60) * 1000, &token, &why),
 			 PROBLEM_TOKEN_EXPIRED);
 	free(env[0]);
 }

@@ -426,7 +426,8 @@ START_TEST(weird_ids_and_doubles_are_left_out)
 		    "('007', 'padded'), ('a b', 'blank'), (7, 'seven'), ('7', 'again'), "
 		    "('9007199254740992', 'too large'), (9007199254740991, 'largest'), "
 		    "('x' || char(10), 'newline'), ('Zoë', 'not ASCII'), ('zoe', NULL), (7, 'z'), "
-		    "('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'long')",
+		    "('aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+		    "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa', 'long')",
 		    NULL);
 	configure("friends_query = \"SELECT id, name FROM f WHERE %s <> ''\"\n"
 		  "account_query = \"SELECT 'no id', 'hash', 'name' WHERE %s <> ''\"");

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <stdio.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static char directory[256];
@@ -54,6 +55,7 @@ char *unit_write(const char *name, const void *data, size_t len)
 	FILE *file = fopen(path, "w");
 
 	ck_assert_msg(file != NULL, "cannot write %s", path);
+	ck_assert_int_eq(fchmod(fileno(file), 0600), 0); /* as a secret must be */
 	ck_assert_uint_eq(fwrite(data, 1, len, file), len);
 	ck_assert_int_eq(fclose(file), 0);
 	return path;

@@ -31,7 +31,7 @@ void unit_dir_teardown(void);
 /* The path of `name` in that directory; the caller frees it. */
 char *unit_path(const char *name);
 
-/* Writes len bytes as the file `name` there; returns its path, which the caller frees. */
+/* Writes len bytes as the file `name` there, mode 0600; returns its path, which the caller frees. */
 char *unit_write(const char *name, const void *data, size_t len);
 
 #endif
