@@ -56,9 +56,10 @@ static text_check check_redis_url, check_prefix, check_base, check_required, che
 
 #define ALGORITHMS "HS256 HS384 HS512 RS256 RS384 RS512 ES256 ES384 ES512"
 #define ACCOUNT_QUERY "SELECT id, password_hash, name FROM users WHERE email = %s"
+/* Compared as a text, too: SQL takes the user id '1.0' or '+1' for the integer 1. */
 #define FRIENDS_QUERY                                                            \
 	"SELECT u.id, u.name FROM friends f JOIN users u ON u.id = f.friend_id " \
-	"WHERE f.user_id = %s ORDER BY u.id"
+	"WHERE f.user_id = %s AND CAST(f.user_id AS VARCHAR(20)) = %s ORDER BY u.id"
 
 static const struct option options[] = {
 	TEXT(redis, url, "redis://127.0.0.1:6379/0", check_redis_url),
