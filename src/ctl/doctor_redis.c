@@ -7,14 +7,13 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/random.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/store.h"
 
 #define VERSION_MIN 7
 #define PUBSUB_HARD_MIN (1 << 20) /* bytes: less, and a burst of changes cuts streamd off */
-#define LEFTOVER_TTL 10 /* seconds, should the key that was tried stay */
+#define RIGHTS_CHANGE "give redis.url's user the rights in conf/redis-users.acl"
 
 /* Runs one command and frees it; false and *reply NULL when it failed: blocking_error(). */
 static bool ask(struct doctor *doctor, struct printbuf *command, redisReply **reply)
@@ -113,50 +112,55 @@ static void check_buffers(struct doctor *doctor)
 	freeReplyObject(reply);
 }
 
-static void check_writing(struct doctor *doctor)
-{
-	const char *prefix = doctor->ctl->config->redis.prefix;
-	struct printbuf *pipeline = buf_new();
-	char word[RANDOM_WORD_LEN + 1];
-	redisReply *replies[2];
-
-	random_word(word);
-	resp_begin(pipeline, 5);
-	resp_text(pipeline, "SET");
-	resp_key(pipeline, prefix, KEY_DOCTOR, word);
-	resp_text(pipeline, "1");
-	resp_text(pipeline, "EX");
-	resp_number(pipeline, LEFTOVER_TTL);
-	resp_begin(pipeline, 2);
-	resp_text(pipeline, "DEL");
-	resp_key(pipeline, prefix, KEY_DOCTOR, word);
-	if (blocking_run(doctor->ctl->redis, pipeline, 2, replies)) {
-		doctor_say(doctor, FINDING_OK, NULL, "redis: keys can be written");
-		blocking_free_replies(replies, 2);
-	} else {
-		doctor_say(doctor, FINDING_FAIL,
-			   "maxmemory, the disk, or what an ACL lets this user do",
-			   "redis: keys cannot be written: %s", blocking_error(doctor->ctl->redis));
-	}
-	printbuf_free(pipeline);
-}
-
-static void check_scripts(struct doctor *doctor)
+static bool check_scripts(struct doctor *doctor)
 {
 	struct printbuf *pipeline = buf_new();
 	unsigned count = store_put_load(pipeline);
 	redisReply **replies = xcalloc(count, sizeof *replies);
+	bool taken = blocking_run(doctor->ctl->redis, pipeline, count, replies);
 
-	if (blocking_run(doctor->ctl->redis, pipeline, count, replies)) {
+	if (taken) {
 		doctor_say(doctor, FINDING_OK, NULL, "redis: takes the scripts");
 		blocking_free_replies(replies, count);
 	} else {
-		doctor_say(doctor, FINDING_FAIL, "let the ACL of redis.url's user have +@scripting",
+		doctor_say(doctor, FINDING_FAIL, RIGHTS_CHANGE,
 			   "redis: does not take the scripts: %s",
 			   blocking_error(doctor->ctl->redis));
 	}
 	free(replies);
 	printbuf_free(pipeline);
+	return taken;
+}
+
+/* What the scripts do and the ACL does not allow, each with the key or channel. */
+static void say_lacking(struct doctor *doctor, const redisReply *lacking)
+{
+	for (size_t i = 0; i < lacking->elements; i++)
+		doctor_say(doctor, FINDING_FAIL, RIGHTS_CHANGE, "redis: the ACL lacks %s",
+			   lacking->element[i]->str);
+}
+
+/* Whether Redis does what calls need: the rights, writing, publishing. */
+static void check_health(struct doctor *doctor)
+{
+	struct printbuf *command = buf_new();
+	struct store *store = store_new(doctor->ctl->config);
+	redisReply *lacking;
+
+	store_put_health(command, store, true);
+	if (!ask(doctor, command, &lacking)) {
+		doctor_say(doctor, FINDING_FAIL,
+			   "maxmemory, the disk, the replicas, or which server redis.url names",
+			   "redis: keys cannot be written: %s", blocking_error(doctor->ctl->redis));
+	} else if (lacking->elements > 0) {
+		say_lacking(doctor, lacking);
+	} else {
+		doctor_say(doctor, FINDING_OK, NULL, "redis: keys can be written");
+		doctor_say(doctor, FINDING_OK, NULL,
+			   "redis: its ACL has every right that is needed");
+	}
+	freeReplyObject(lacking);
+	store_free(store);
 }
 
 /* How long ago a presence-streamd swept, ms; -1: never. */
@@ -199,13 +203,15 @@ static void check_sweeper(struct doctor *doctor)
 			   "while requests come");
 }
 
-void doctor_check_redis(struct doctor *doctor)
+/* An ACL with the fewest rights does not let us ask: then it is left out. */
+static void check_info(struct doctor *doctor)
 {
 	redisReply *reply;
 
 	if (!ask(doctor, command_of("INFO", NULL, NULL), &reply)) {
-		doctor_say(doctor, FINDING_FAIL, "start it, or correct redis.url", "redis: %s",
-			   blocking_error(doctor->ctl->redis));
+		doctor_say(doctor, FINDING_OK, NULL,
+			   "redis: answers; which version it is and how it is set up its ACL does "
+			   "not tell (+info)");
 		return;
 	}
 	if (reply->type == REDIS_REPLY_STRING) {
@@ -213,8 +219,21 @@ void doctor_check_redis(struct doctor *doctor)
 		check_policy(doctor, reply->str);
 	}
 	freeReplyObject(reply);
+}
+
+void doctor_check_redis(struct doctor *doctor)
+{
+	redisReply *reply;
+
+	if (!ask(doctor, command_of("TIME", NULL, NULL), &reply)) {
+		doctor_say(doctor, FINDING_FAIL, "start it, or correct redis.url", "redis: %s",
+			   blocking_error(doctor->ctl->redis));
+		return;
+	}
+	freeReplyObject(reply);
+	check_info(doctor);
 	check_buffers(doctor);
-	check_writing(doctor);
-	check_scripts(doctor);
+	if (check_scripts(doctor))
+		check_health(doctor);
 	check_sweeper(doctor);
 }

@@ -20,7 +20,6 @@
 #define KEY_EPOCH "presence:epoch"
 #define KEY_SWEPT "presence:swept"
 #define KEY_RECOVERING "presence:recovering"
-#define KEY_DOCTOR "presence:doctor:" /* + random word */
 
 #define CHANNEL_STATUS "user:status:" /* + id */
 #define CHANNEL_INBOX "user:inbox:" /* + id */

@@ -378,6 +378,59 @@ START_TEST(the_programs_work_with_the_example)
 }
 END_TEST
 
+/* What doctor says; it must end with this exit status. */
+static char *doctor(struct stack *own, int expected)
+{
+	const char *argv[] = {program("presencectl"), "-c", stack_path(own, "presence.conf"),
+			      "doctor", NULL};
+	char *out;
+	int status = run(own, &out, NULL, argv);
+
+	ck_assert_msg(status == expected, "exit status %d instead of %d: %s", status, expected,
+		      out);
+	return out;
+}
+
+static void check_says(const char *out, const char *text)
+{
+	ck_assert_msg(strstr(out, text) != NULL, "no \"%s\" in: %s", text, out);
+}
+
+START_TEST(doctor_finds_nothing_wrong_with_the_example)
+{
+	struct stack *own = start_as_user();
+	char *out;
+
+	WAIT_UNTIL(redis_has(own, "presence:swept"), 5000);
+	out = doctor(own, 0);
+	check_says(out, "ok    redis: answers; which version");
+	check_says(out, "ok    redis: keys can be written\n");
+	check_says(out, "ok    redis: its ACL has every right that is needed\n");
+	stack_stop(own);
+}
+END_TEST
+
+START_TEST(doctor_names_the_right_that_is_missing)
+{
+	struct stack *own = start_as_user();
+	char *out;
+
+	change_user("resetchannels");
+	change_user("&presence:*");
+	change_user("-zadd");
+	out = doctor(own, 1);
+	check_says(out, "FAIL  redis: the ACL lacks PUBLISH user:status:{id}");
+	check_says(out, "FAIL  redis: the ACL lacks PUBLISH user:inbox:{id}");
+	check_says(out, "FAIL  redis: the ACL lacks ZADD user:sessions:{id}");
+	check_says(out, "conf/redis-users.acl");
+	change_user("-evalsha");
+	check_says(doctor(own, 1), "FAIL  redis: keys cannot be written: NOPERM");
+	change_user("-script|load");
+	check_says(doctor(own, 1), "FAIL  redis: does not take the scripts: NOPERM");
+	stack_stop(own);
+}
+END_TEST
+
 static void check_unhealthy(struct stack *own)
 {
 	check_problem(HTTP(own, .path = "/api/health"), 503, "redis_unavailable");
@@ -432,6 +485,8 @@ int main(void)
 
 	tcase = harness_case(suite, "programs", 30);
 	tcase_add_test(tcase, the_programs_work_with_the_example);
+	tcase_add_test(tcase, doctor_finds_nothing_wrong_with_the_example);
+	tcase_add_test(tcase, doctor_names_the_right_that_is_missing);
 	tcase_add_test(tcase, health_is_503_when_redis_does_not_do_what_a_call_needs);
 	return harness_main(suite);
 }
