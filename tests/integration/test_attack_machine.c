@@ -21,6 +21,33 @@
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 #define NOBODY 65534
 
+START_TEST(a_key_that_others_can_read_is_refused_at_start)
+{
+	static const char *const programs[] = {"presence-streamd", "presence-api"};
+	static const unsigned modes[] = {0644, 0604, 0666, 0606, 0602};
+	struct stack *stack = stack_new("api { listen = \"unix:/nowhere/api.sock\" }\n");
+
+	for (size_t i = 0; i < COUNT_OF(modes); i++) {
+		char mode[8];
+
+		snprintf(mode, sizeof mode, "%04o", modes[i]);
+		ck_assert_int_eq(chmod(stack_path(stack, "key"), modes[i]), 0);
+		for (size_t j = 0; j < COUNT_OF(programs); j++) {
+			const char *argv[] = {program(programs[j]), "-c",
+					      stack_path(stack, "presence.conf"), NULL};
+			char *log;
+
+			stack_write(stack, "run.log", "");
+			ck_assert_int_eq(run(stack, NULL, NULL, argv), 2);
+			log = stack_file(stack, "run.log");
+			check_has(log, stack_path(stack, "key"));
+			check_has(log, mode);
+		}
+	}
+	stack_stop(stack);
+}
+END_TEST
+
 static unsigned mode_of(const char *path)
 {
 	struct stat info;
@@ -149,12 +176,116 @@ START_TEST(both_programs_serve_as_nobody_without_a_capability)
 }
 END_TEST
 
+/* --- Redis with the rights that conf/redis-users.acl gives ----------------------------------- */
+
+/* The file as a site would use it: with a password. */
+static void write_acl(struct stack *stack, const char *password)
+{
+	char *path, text[4096], *at, *out;
+	FILE *file;
+	size_t len;
+
+	ck_assert(asprintf(&path, "%s/conf/redis-users.acl", getenv("ABS_SRCDIR")) > 0);
+	file = fopen(path, "re");
+	ck_assert_msg(file != NULL, "no %s", path);
+	len = fread(text, 1, sizeof text - 1, file);
+	fclose(file);
+	text[len] = '\0';
+	at = strstr(text, ">PASSWORD");
+	ck_assert_msg(at != NULL, "no >PASSWORD in %s", path);
+	/* The tests' own connection stays the default user. */
+	ck_assert(asprintf(&out, "%.*s%s%suser default on nopass allcommands allkeys allchannels\n",
+			   (int)(at + 1 - text), text, password, at + strlen(">PASSWORD")) > 0);
+	stack_write(stack, "users.acl", out);
+	free(out);
+	free(path);
+}
+
+/* What Redis has denied to anybody. */
+static const char *denied(struct stack *stack)
+{
+	redisReply *reply = redis_cmd(stack, "ACL LOG");
+	char *text;
+
+	if (reply->elements == 0)
+		return NULL;
+	ck_assert(asprintf(&text, "%s %s", reply->element[0]->element[3]->str,
+			   reply->element[0]->element[7]->str) > 0);
+	return text;
+}
+
+START_TEST(the_whole_service_works_with_the_rights_of_the_acl_file)
+{
+	struct stack *stack = stack_new("");
+	char *conf, *args, *path;
+	const char *token, *watched = token_for(stack, "2");
+	struct sse *sse;
+
+	ck_assert(asprintf(&conf,
+			   FAST "redis { url = \"unix://presence:secret@%s/redis.sock\" }\n"
+				"presence { visibility = friends }\n",
+			   stack->dir) > 0);
+	stack_write_conf(stack, conf);
+	write_acl(stack, "secret");
+	ck_assert(asprintf(&args, "--aclfile %s", stack_path(stack, "users.acl")) > 0);
+	redis_start(stack, args);
+	streamd_start(stack, 0);
+	lighttpd_start(stack);
+
+	http_ok(stack, "/api/health", NULL, NULL);
+	HTTP(stack, .path = "/api/auth/login/json",
+	     .body = "{\"email\":\"user1@example.com\",\"password\":\"wrong\"}");
+	token = json_text(http_ok(stack, "/api/auth/login/json", NULL,
+				  "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD
+				  "\"}"),
+			  "access_token");
+	token = json_text(http_ok(stack, "/api/auth/refresh", token, ""), "access_token");
+	ck_assert(asprintf(&path,
+			   "GET /api/presence/stream?ticket=%s HTTP/1.1\r\nHost: localhost\r\n\r\n",
+			   json_text(http_ok(stack, "/api/presence/ticket", token, ""), "ticket")) >
+		  0);
+	sse = sse_request(stack, path);
+	sse_ready(sse);
+	http_ok(stack, "/api/friends/list", token, NULL);
+	http_ok(stack, "/api/online-status/users", token, "{\"user_ids\":[2,3]}");
+	http_ok(stack, "/api/online-status/user/2", token, NULL);
+	http_ok(stack, "/api/online-status/friends", token, NULL);
+	http_ok(stack, "/api/online-status/heartbeat", token, "{\"websocket_session\":\"w\"}");
+	http_ok(stack, COUNT, watched, NULL);
+	sse_wait_change(sse, "2", true, 5000);
+	http_ok(stack, "/api/online-status/online", token, NULL);
+	sse_wait_change(sse, "2", false, 10000); /* swept */
+	http_ok(stack, COUNT, watched, NULL);
+	http_ok(stack, "/api/auth/logout?all=true", watched, "");
+	CTL(stack, "status", "1");
+	CTL(stack, "online");
+	CTL(stack, "sessions", "1");
+	CTL(stack, "explain", "1", "2");
+	CTL(stack, "friend", "remove", "1", "3");
+	sse_wait(sse, "initial", 5000);
+	CTL(stack, "sweep");
+	CTL(stack, "kick", "1");
+	ck_assert_str_eq(json_text(sse_wait(sse, "bye", 5000)->json, "reason"), "revoked");
+	ck_assert_msg(denied(stack) == NULL, "Redis has denied: %s", denied(stack));
+	/* Nothing else: that user is no administrator. */
+	ck_assert_int_eq(redis_cmd(stack, "AUTH presence secret")->type, REDIS_REPLY_STATUS);
+	ck_assert_int_eq(redis_cmd(stack, "FLUSHALL")->type, REDIS_REPLY_ERROR);
+	ck_assert_int_eq(redis_cmd(stack, "CONFIG GET dir")->type, REDIS_REPLY_ERROR);
+	ck_assert_int_eq(redis_cmd(stack, "KEYS *")->type, REDIS_REPLY_ERROR);
+	ck_assert_int_eq(redis_cmd(stack, "GET other:key")->type, REDIS_REPLY_ERROR);
+	ck_assert_int_eq(redis_cmd(stack, "PUBLISH other x")->type, REDIS_REPLY_ERROR);
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("attacks from the machine");
 	TCase *tcase = harness_case(suite, "machine", 60);
 
+	tcase_add_test(tcase, a_key_that_others_can_read_is_refused_at_start);
 	tcase_add_test(tcase, sockets_are_0660_whatever_the_umask);
+	tcase_add_test(tcase, the_whole_service_works_with_the_rights_of_the_acl_file);
 	tcase_add_test(tcase, both_programs_serve_as_nobody_without_a_capability);
 	return harness_main(suite);
 }

@@ -410,6 +410,47 @@ START_TEST(another_users_ticket_makes_nobody_that_user)
 }
 END_TEST
 
+/* What somebody who can write into Redis may have put there is checked like a token. */
+START_TEST(a_forged_ticket_in_redis_opens_no_stream_it_should_not)
+{
+	static const char *const values[] = {
+		"",
+		"x",
+		"{}",
+		"[]",
+		"{\"sub\":1}",
+		"{\"sub\":\"a b\",\"tok\":\"t\",\"iat\":0,\"exp\":4102444800}",
+		"{\"sub\":1,\"tok\":\"\",\"iat\":0,\"exp\":4102444800}",
+		"{\"sub\":1,\"tok\":\"a\\nb\",\"iat\":0,\"exp\":4102444800}",
+		"{\"sub\":1,\"tok\":\"t\",\"iat\":0,\"exp\":1}",
+		"{\"sub\":1,\"tok\":\"t\",\"iat\":0,\"exp\":-9223372036854775808}",
+		"{\"sub\":1,\"tok\":\"t\",\"iat\":0,\"exp\":\"4102444800\"}",
+	};
+	struct stack *stack = stack_start("");
+	struct sse *sse;
+
+	for (size_t i = 0; i < COUNT_OF(values); i++) {
+		freeReplyObject(redis_cmd(stack, "SET presence:ticket:AAAAAAAAAAAAAAAAAAAAAA %s",
+					  values[i]));
+		sse = open_with(stack, "AAAAAAAAAAAAAAAAAAAAAA", NULL);
+		ck_assert_msg(sse_status(sse) == 401, "%s: status %d", values[i], sse_status(sse));
+		sse_close(sse);
+	}
+	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 0);
+	/* A far exp overflows no timer: refused, or a stream that stays. */
+	freeReplyObject(redis_cmd(stack, "SET presence:ticket:AAAAAAAAAAAAAAAAAAAAAA %s",
+				  "{\"sub\":1,\"tok\":\"t\",\"iat\":0,"
+				  "\"exp\":9223372036854775807}"));
+	sse = open_with(stack, "AAAAAAAAAAAAAAAAAAAAAA", NULL);
+	if (sse_status(sse) == 200)
+		sse_ready(sse);
+	else
+		ck_assert_int_eq(sse_status(sse), 401);
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("attacks with tokens");
@@ -428,5 +469,6 @@ int main(void)
 
 	tcase = harness_case(suite, "tickets", 40);
 	tcase_add_test(tcase, another_users_ticket_makes_nobody_that_user);
+	tcase_add_test(tcase, a_forged_ticket_in_redis_opens_no_stream_it_should_not);
 	return harness_main(suite);
 }
