@@ -83,7 +83,7 @@ bool accept_init(FCGX_Request *fcgx)
 	 * O_NONBLOCK belongs to all who share the socket: systemd takes it away whenever it runs
 	 * ExecReload=. Then this bounds an accept() that lost the race for a connection.
 	 */
-	const struct timeval limit = {.tv_usec = ACCEPT_LIMIT * 1000};
+	const struct timeval limit = {.tv_usec = ACCEPT_LIMIT * 1000L};
 	int flags = fcntl(LISTENER, F_GETFL), on = 1;
 
 	install_signals();
@@ -127,6 +127,7 @@ static int accept_connection(void)
 			stop_by = times_mono_ms() + STOP_LIMIT;
 		if (stopping && times_mono_ms() > stop_by)
 			return -1;
+		/* cppcheck-suppress nullPointer ; accept(2) takes NULL for an address not wanted */
 		fd = accept4(LISTENER, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			return fd;

@@ -53,6 +53,7 @@ static struct problem begin_attempt(struct request *request, const char *email,
 	for (size_t i = 0; i <= len; i++)
 		small[i] = (char)(email[i] >= 'A' && email[i] <= 'Z' ? email[i] + 32 : email[i]);
 	hash_name("account\n", small, len, hash);
+	/* cppcheck-suppress ctuuninitvar ; it is what this function fills */
 	snprintf(attempt->account, sizeof attempt->account, "account:%s", hash);
 	attempt->address = NULL;
 	if (peer != NULL && *peer != '\0') {

@@ -58,6 +58,7 @@ static bool is_denied(const char *socket, const struct web_process *process, cha
 
 static void put_user(char name[NAME_SIZE], uid_t uid)
 {
+	/* cppcheck-suppress getpwuidCalled ; presencectl has one thread */
 	const struct passwd *user = getpwuid(uid);
 
 	snprintf(name, NAME_SIZE, "%s", user != NULL ? user->pw_name : "?");
@@ -65,6 +66,7 @@ static void put_user(char name[NAME_SIZE], uid_t uid)
 
 static void put_group(char name[NAME_SIZE], gid_t gid)
 {
+	/* cppcheck-suppress getgrgidCalled ; presencectl has one thread */
 	const struct group *group = getgrgid(gid);
 
 	snprintf(name, NAME_SIZE, "%s", group != NULL ? group->gr_name : "?");

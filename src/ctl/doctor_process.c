@@ -131,6 +131,7 @@ static bool holds(pid_t pid, const unsigned long *inodes, int count)
 
 	snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
 	dir = opendir(path); /* our own processes', or everybody's as root */
+	/* cppcheck-suppress readdirCalled ; readdir_r(3) is deprecated, a DIR of one thread needs none */
 	while (dir != NULL && !found && (entry = readdir(dir)) != NULL) {
 		ssize_t len = readlinkat(dirfd(dir), entry->d_name, target, sizeof target - 1);
 
@@ -172,6 +173,7 @@ static int find_holders(struct web_process *list, const unsigned long *inodes, i
 	char name[32];
 	int count = 0;
 
+	/* cppcheck-suppress readdirCalled ; likewise */
 	while (dir != NULL && count < PROCESSES_MAX && (entry = readdir(dir)) != NULL) {
 		pid_t pid = (pid_t)atoi(entry->d_name);
 

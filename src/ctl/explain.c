@@ -208,7 +208,7 @@ static void conclude_online(const struct facts *facts, char *text, size_t size)
 		facts->sessions.count > 0 ? &facts->sessions.list[facts->sessions.count - 1] : NULL;
 	char left[SPAN_SIZE];
 
-	if (facts->alive == 0) {
+	if (facts->alive == 0 || last == NULL) {
 		snprintf(text, size,
 			 "online, though no session of %s is alive any more: the next "
 			 "sweep ends that",

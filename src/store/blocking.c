@@ -25,7 +25,7 @@ struct blocking *blocking_new(const struct config *config)
 	/* The configuration checked the URL. */
 	redis_address_parse(config->redis.url, &link->address);
 	link->timeout.tv_sec = config->redis.timeout_ms / 1000;
-	link->timeout.tv_usec = config->redis.timeout_ms % 1000 * 1000;
+	link->timeout.tv_usec = config->redis.timeout_ms % 1000 * 1000L;
 	return link;
 }
 

@@ -159,8 +159,8 @@ static char *make_head(const struct store *store, const struct config *config, s
 	resp_number(head, pause_ms(config));
 	resp_number(head, (int64_t)config->presence.stream_ttl * 1000);
 	resp_number(head, (int64_t)config->presence.grace * 1000);
-	resp_number(head, sweep * 1000);
-	resp_number(head, (config->presence.heartbeat + sweep) * 1000);
+	resp_number(head, (int64_t)sweep * 1000);
+	resp_number(head, (int64_t)(config->presence.heartbeat + sweep) * 1000);
 	resp_number(head, store->recovering_ms);
 	resp_number(head, config->presence.last_seen_ttl);
 	resp_number(head, at_least(config->presence.last_seen_ttl, VERSION_TTL_MIN));
