@@ -189,6 +189,17 @@ static int find_processes(pid_t parent, pid_t group, pid_t *list, int max)
 	return count;
 }
 
+void guardian_kill(struct stack *stack)
+{
+	pid_t members[64];
+	int count = find_processes(0, stack->group, members, 64);
+
+	for (int i = 0; i < count; i++) {
+		if (members[i] != stack->group)
+			kill(members[i], SIGKILL);
+	}
+}
+
 /* Members of a process group other than its leader. */
 static int group_size(pid_t group)
 {

@@ -7,6 +7,8 @@
 void guardian_start(struct stack *stack);
 /* Waits for what was left running, then lets the guardian remove the directory. */
 void guardian_finish(struct stack *stack);
+/* Kills what is left of the stand's processes. */
+void guardian_kill(struct stack *stack);
 void remove_tree(const char *dir);
 
 /* env: NAME, VALUE, NAME, VALUE, ..., NULL, or NULL. Output goes to DIR/LOG.log. */

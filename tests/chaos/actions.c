@@ -1,0 +1,261 @@
+/* What users do. A row: its name, how often, how many variants, what happens. */
+#include "chaos.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#define LOGOUT_RETRY 400
+
+/* --- calls that renew the token's session ---------------------------------------------------- */
+
+static void on_activity(struct call *call)
+{
+	model_answered(call);
+}
+
+static void run_heartbeat(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)step;
+	if (device->token != NULL && !device->logging_out)
+		call_start(chaos, device, "/online-status/heartbeat", "{}", on_activity);
+}
+
+/* Asks for one friend, or for whoever has the number. */
+static void run_ask(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	unsigned target = 1 + (device->user->id + step->arg) % chaos->user_count;
+	char path[64];
+	struct call *call;
+
+	if (device->token == NULL || device->logging_out)
+		return;
+	snprintf(path, sizeof path, "/online-status/user/%u", target);
+	call = call_start(chaos, device, path, NULL, on_activity);
+	call->target = target;
+}
+
+/* --- logging in and out ---------------------------------------------------------------------- */
+
+static void on_login(struct call *call)
+{
+	struct device *device = call->device;
+	struct json_object *answer, *token;
+
+	device->login_pending = false;
+	answer = json_tokener_parse(call->body);
+	if (call->status == 200 && json_object_object_get_ex(answer, "access_token", &token)) {
+		device->token = xstrdup(json_object_get_string(token));
+		device->serial++;
+		model_activity_taken(device, call->sent);
+	} else {
+		device->user->orphan_at = now_ms();
+	}
+	json_object_put(answer);
+}
+
+/* A token that is made while all are revoked may be among those. */
+static bool is_leaving(const struct user *user)
+{
+	for (int i = 0; i < DEVICES; i++) {
+		if (user->devices[i].logout_all)
+			return true;
+	}
+	return false;
+}
+
+/* With the password; or with a token that the site's own server made. */
+static void run_login(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	char body[128];
+	struct call *call;
+
+	if (device->token != NULL || device->login_pending || is_leaving(device->user))
+		return;
+	if (step->arg > 0) {
+		const char *token = token_for(chaos->stand.stack, device->user->text);
+
+		device->token = (char *)token;
+		device->serial++;
+		return;
+	}
+	snprintf(body, sizeof body, "{\"email\":\"chaos%u@example.com\",\"password\":\"%s\"}",
+		 device->user->id, PASSWORD);
+	device->login_pending = true;
+	call = call_start(chaos, device, "/auth/login/json", body, on_login);
+	call->is_activity = false;
+}
+
+/* All of the user's devices, or this one. */
+static void now_logged_out(struct device *device)
+{
+	struct user *user = device->user;
+	bool all = device->logout_all;
+
+	for (int i = 0; i < DEVICES; i++) {
+		struct device *each = &user->devices[i];
+
+		if ((each != device && !all) || each->token == NULL)
+			continue;
+		model_logged_out(each);
+	}
+}
+
+static void on_logout(struct call *call)
+{
+	struct device *device = call->device;
+
+	if (call->serial != device->serial)
+		return;
+	if (call->status == 200 || call->status == 401)
+		now_logged_out(device);
+	else
+		device->logout_retry_at = now_ms() + LOGOUT_RETRY;
+}
+
+static void send_logout(struct chaos *chaos, struct device *device)
+{
+	struct call *call = call_start(
+		chaos, device, device->logout_all ? "/auth/logout?all=true" : "/auth/logout", "",
+		on_logout);
+
+	call->is_activity = false;
+	device->logout_retry_at = 0;
+}
+
+void actions_repeat(struct chaos *chaos)
+{
+	int64_t now = now_ms();
+
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		for (int j = 0; j < DEVICES; j++) {
+			struct device *device = &chaos->users[i].devices[j];
+
+			if (device->logging_out && device->logout_retry_at > 0 &&
+			    device->logout_retry_at <= now)
+				send_logout(chaos, device);
+		}
+	}
+}
+
+/* A browser that logs out keeps its tabs: the server closes their streams. */
+static void run_logout(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)step;
+	if (device->token == NULL || device->logging_out)
+		return;
+	device->logging_out = true;
+	model_logout_sent(device);
+	send_logout(chaos, device);
+}
+
+static void run_logout_all(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	struct user *user = device->user;
+
+	(void)step;
+	for (int i = 0; i < DEVICES; i++) {
+		if (user->devices[i].logging_out || user->devices[i].login_pending)
+			return;
+	}
+	if (device->token == NULL)
+		return;
+	device->logout_all = true;
+	for (int i = 0; i < DEVICES; i++) {
+		if (user->devices[i].token == NULL)
+			continue;
+		user->devices[i].logging_out = true;
+		model_logout_sent(&user->devices[i]);
+	}
+	send_logout(chaos, device);
+}
+
+/* --- tabs ------------------------------------------------------------------------------------ */
+
+static void run_open(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	struct tab *tab = &device->tabs[step->tab];
+
+	if (device->token == NULL) {
+		run_login(chaos, device, &(struct step){.arg = 1});
+		if (device->token == NULL)
+			return;
+	}
+	if (tab->state == TAB_CLOSED && tab->conn.fd < 0 && !device->logging_out)
+		tab_open(tab, step->arg);
+}
+
+static void run_close(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	struct tab *tab = &device->tabs[step->tab];
+
+	(void)chaos;
+	if (tab->state != TAB_CLOSED)
+		tab_close(tab, step->arg == 1);
+}
+
+static void run_reload(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	struct tab *tab = &device->tabs[step->tab];
+
+	if (tab->state == TAB_CLOSED || device->token == NULL || device->logging_out)
+		return;
+	tab_close(tab, false);
+	tab_open(tab, step->arg);
+	(void)chaos;
+}
+
+/* The browser closed: all tabs at once. */
+static void run_quit(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)chaos;
+	for (int i = 0; i < TABS; i++) {
+		if (device->tabs[i].state != TAB_CLOSED)
+			tab_close(&device->tabs[i], step->arg == 1);
+	}
+}
+
+/* A laptop asleep, or a reader that is too slow. */
+static void run_stall(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	struct tab *tab = &device->tabs[step->tab];
+
+	(void)chaos;
+	if (tab->state == TAB_READY && !tab->asleep)
+		tab_sleep(tab);
+	else if (tab->state == TAB_READY && tab->awake_at == 0)
+		tab_wake(tab);
+}
+
+/* --- friends --------------------------------------------------------------------------------- */
+
+static void run_befriend(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	unsigned a = device->user->id, b = 1 + (a + step->arg) % chaos->user_count;
+
+	if (a != b && !chaos->stand.directory_locked)
+		friends_set(chaos, a, b, !friends_are(chaos, a, b));
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+const struct action actions[] = {
+	{"open", 34, 3, run_open},	    {"close", 16, 2, run_close},
+	{"quit", 4, 2, run_quit},	    {"reload", 8, 3, run_reload},
+	{"stall", 3, 1, run_stall},	    {"login", 6, 2, run_login},
+	{"logout", 6, 1, run_logout},	    {"logout-all", 1, 1, run_logout_all},
+	{"heartbeat", 8, 1, run_heartbeat}, {"ask", 10, 12, run_ask},
+	{"befriend", 3, 12, run_befriend},
+};
+const size_t action_count = sizeof actions / sizeof actions[0];
+
+const struct action *action_find(const char *name)
+{
+	for (size_t i = 0; i < action_count; i++) {
+		if (strcmp(actions[i].name, name) == 0)
+			return &actions[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,436 @@
+/*
+ * The chaos run: simulated users with devices and tabs use the site through a
+ * real web server while faults are put upon its parts; after each episode and
+ * a quiet time, what every screen, Redis and every answer says is compared with
+ * what must be true.
+ *
+ *   plan.c        what happens when, from a seed or a replay file (pure)
+ *   run.c         one run of a plan: the loop, episodes, quiet, checks
+ *   actions.c     what users do: a table
+ *   faults.c      what goes wrong: a table
+ *   properties.c  what must hold: a table; checks.c calls it
+ *   model.c       until when a user is online for sure, from when offline for sure
+ *   conn.c        HTTP connections on one epoll; tab.c the streams; tap.c what is published
+ *   friends.c     who is whose friend
+ *   stand.c       the programs: layouts, killing, starting again
+ *   shrink.c      a shorter plan that fails in the same way
+ *
+ * Times are milliseconds of the monotonic clock unless they say otherwise.
+ */
+#ifndef PRESENCE_TESTS_CHAOS_H
+#define PRESENCE_TESTS_CHAOS_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "bench/reader.h"
+#include "integration/harness.h"
+
+#define DEVICES 3 /* of each user */
+#define TABS 2 /* of each device */
+#define USERS_LIMIT 1000
+#define NOTES 40 /* the last of each user */
+#define FOREVER (INT64_MAX / 4)
+
+/* The site's configuration, ms. A token lives far longer than any quiet time: what is to be taken
+ * back early and is not shows. */
+#define ONLINE_TTL 40000
+#define STREAM_TTL 5000
+#define GRACE 1000
+#define HEARTBEAT 1000
+#define SWEEP 1000
+#define HOLD (HEARTBEAT + SWEEP) /* after a pause streams' users are spared that long */
+#define RECOVERY 4000 /* from the end of a fault until all works again (stretched) */
+
+struct chaos;
+struct action;
+struct fault;
+
+/* --- plan.c ---------------------------------------------------------------------------------- */
+
+struct prng {
+	uint64_t state;
+};
+uint64_t prng_next(struct prng *prng);
+unsigned prng_below(struct prng *prng, unsigned limit); /* 0 when limit is 0 */
+
+enum layout {
+	LAYOUT_ONE, /* one streamd */
+	LAYOUT_TWO, /* two, a socket each; the web server balances */
+	LAYOUT_SHARED, /* two on one listening socket */
+	LAYOUT_HOSTS, /* two web servers with workers and a streamd each */
+	LAYOUTS,
+};
+
+/* Something that happens: an action or a fault. */
+struct step {
+	unsigned episode;
+	int at; /* ms after the episode began */
+	const struct action *action; /* or NULL */
+	const struct fault *fault; /* or NULL */
+	unsigned user, device, tab; /* of an action; users count from 1, the others from 0 */
+	unsigned arg; /* which variant */
+	int lasts; /* of a fault, ms */
+};
+
+/* Any part of a plan is a plan: a step that makes no sense when it comes is left out. */
+struct plan {
+	uint64_t seed;
+	unsigned users;
+	enum layout layout;
+	struct step *steps; /* by episode and time */
+	size_t count, capacity;
+};
+
+void plan_init(struct plan *plan, uint64_t seed, unsigned users, int layout /* -1: by seed */);
+/* Appends an episode; the same plan, seed and number give the same steps. */
+void plan_add_episode(struct plan *plan, unsigned episode);
+void plan_add_step(struct plan *plan, const struct step *step);
+void plan_free(struct plan *plan);
+void plan_put(struct printbuf *out, const struct plan *plan);
+void plan_put_step(struct printbuf *out, const struct step *step);
+/* Reads what plan_put() wrote; false with what is wrong in err. */
+bool plan_parse(struct plan *plan, const char *text, char *err, size_t err_size);
+
+/* --- conn.c ---------------------------------------------------------------------------------- */
+
+/* One HTTP exchange: a request, an answer that ends with the connection. */
+struct conn {
+	struct chaos *chaos;
+	int fd; /* -1: none */
+	struct reader reader;
+	struct printbuf *request; /* what is not sent yet, or NULL */
+	bool paused; /* is not read */
+	reader_line *on_line; /* arg is `owner` */
+	void (*on_end)(struct conn *conn); /* the peer closed, or could not be reached */
+	void *owner;
+	int64_t started, last_read; /* last_read: 0 until something came */
+};
+
+/* Starts it; `request` is taken over. on_end may be called at once. */
+void conn_start(struct conn *conn, int port, struct printbuf *request);
+void conn_close(struct conn *conn); /* FIN; nothing is called */
+void conn_abort(struct conn *conn); /* RST */
+void conn_pause(struct conn *conn, bool paused);
+/* One turn of the loop: what has come is handled; waits at most until then. */
+void conn_turn(struct chaos *chaos, int64_t until);
+
+/* A call of the REST API. */
+struct call {
+	struct conn conn;
+	struct device *device;
+	unsigned serial; /* of the device's token when it was sent */
+	const char *token; /* owned; NULL: none */
+	int64_t sent;
+	bool is_activity; /* renews the token's session when it is answered 200 */
+	unsigned target; /* whom it asks about, or 0 */
+	void *arg; /* for done() */
+	int status; /* 0: no answer */
+	const char *body; /* in done() */
+	void (*done)(struct call *call);
+	struct call *next;
+};
+
+/* Sends a call; path without "/api"; body NULL: GET. It is freed after done(). */
+struct call *call_start(struct chaos *chaos, struct device *device, const char *path,
+			const char *body, void (*done)(struct call *call));
+/* The same by somebody else's token; waits for the answer; free *body. Returns the status. */
+int call_wait(struct chaos *chaos, const char *token, const char *path, const char *body,
+	      char **answer);
+void calls_give_up_late(struct chaos *chaos); /* those without an answer for too long */
+void calls_free_done(struct chaos *chaos);
+
+/* --- users, devices, tabs -------------------------------------------------------------------- */
+
+struct seen {
+	bool known, online;
+	uint64_t version;
+};
+
+enum tab_state {
+	TAB_CLOSED, /* the user has closed it */
+	TAB_WAITING, /* comes back at retry_at */
+	TAB_TICKET, /* asks for a ticket */
+	TAB_OPENING, /* asks for the stream */
+	TAB_READY, /* has had its `initial` */
+	TAB_ENDING, /* logged out: the server is to end it */
+};
+
+struct tab {
+	struct device *device;
+	enum tab_state state;
+	struct conn conn;
+	unsigned way; /* how it opens: header, query, ticket */
+	int64_t retry_at;
+	unsigned failures;
+	int64_t opened, ready; /* when it asked, when its first `initial` came */
+	bool asleep; /* reads nothing, or has only just begun again: the stream may be gone */
+	int64_t awake_at; /* when it began to read again; 0: it does not */
+	int64_t initial_at; /* the last one */
+	int64_t degraded_at; /* 0: it is not */
+	char event[24]; /* whose data comes next */
+	char bye[24]; /* reason, "" = none */
+	struct seen *view; /* [users + 1] */
+};
+
+struct device {
+	struct user *user;
+	char *token; /* NULL: logged out */
+	unsigned serial; /* grows with each token */
+	bool logging_out; /* until it is told that it is */
+	bool logout_all;
+	int64_t logout_retry_at; /* 0: one is under way */
+	bool login_pending;
+	struct tab tabs[TABS];
+
+	/* model.c: the token's session, and those of streams that are no longer open. */
+	int64_t token_lo; /* online until then for sure */
+	int64_t token_acked; /* the last activity that was, or may have been, taken */
+	bool token_doubt; /* it may have been taken later than that */
+	int64_t lowered; /* its last stream closed then, for sure; 0 = not since token_acked */
+	int64_t may_lower; /* its last stream may have closed then */
+	int64_t closed_lo; /* streams' sessions: until then for sure */
+	int64_t closed_at; /* the last stream that was closed */
+	int64_t lost_at; /* the last stream that may have ended without a word */
+};
+
+struct user {
+	unsigned id;
+	char text[12];
+	struct device devices[DEVICES];
+	int64_t held_since, held_until; /* model_refresh() */
+	int64_t orphan_at; /* a login without an answer: a session that nobody knows */
+
+	char *notes[NOTES]; /* a ring */
+	unsigned note_count;
+
+	bool told; /* by the tap, since when nothing was missed */
+	bool told_online;
+	uint64_t told_version;
+	int64_t told_at;
+};
+
+/* --- model.c --------------------------------------------------------------------------------- */
+
+void model_activity_taken(struct device *device, int64_t sent);
+void model_activity_in_doubt(struct device *device); /* sent, or without a clear answer */
+void model_answered(const struct call *call); /* a call that counts as activity */
+void model_stream_ready(struct tab *tab);
+void model_stream_closed(struct tab *tab, bool was_ready); /* by us */
+void model_stream_lost(struct tab *tab, bool was_ready); /* by the other side */
+void model_stream_asleep(struct tab *tab);
+void model_logout_sent(struct device *device);
+void model_logged_out(struct device *device); /* is known to be */
+void model_data_lost(struct chaos *chaos);
+void model_streamd_died(struct chaos *chaos); /* it may not have told of what closed just now */
+/* A new look at what is certain, after whatever changed it. */
+void model_refresh(struct user *user);
+/* Online for sure at every moment from `from` to `to`. */
+bool model_held(const struct user *user, int64_t from, int64_t to);
+/* From then on offline for sure, announcement included, if nothing more happens. */
+int64_t model_gone_at(const struct chaos *chaos, const struct user *user);
+/* True once, with *online: what is certain at this moment; false: either may be. */
+bool model_decides(const struct chaos *chaos, const struct user *user, int64_t now, bool *online);
+
+/* --- tab.c ----------------------------------------------------------------------------------- */
+
+void tab_open(struct tab *tab, unsigned way);
+void tab_close(struct tab *tab, bool abort);
+void tab_sleep(struct tab *tab); /* reads nothing from now on */
+void tab_wake(struct tab *tab);
+void tabs_come_back(struct chaos *chaos); /* those whose time has come */
+
+/* --- tables ---------------------------------------------------------------------------------- */
+
+struct action {
+	const char *name;
+	unsigned weight; /* how often, relative to the others */
+	unsigned variants; /* arg is below this */
+	void (*run)(struct chaos *chaos, struct device *device, const struct step *step);
+};
+extern const struct action actions[];
+extern const size_t action_count;
+const struct action *action_find(const char *name);
+void actions_repeat(struct chaos *chaos); /* logouts that were not answered */
+
+#define GAP 1u /* streams miss something: each gets a fresh `initial` */
+#define LOSES_DATA 2u /* Redis forgets everything */
+#define LOSES_STREAMS 4u /* some streams are cut */
+#define NEEDS_REDIS 8u /* speaks to Redis: not while it is stopped or dead */
+#define STOPS_REDIS 16u
+
+struct fault {
+	const char *name;
+	unsigned weight, variants;
+	int min, max; /* how long it lasts, ms */
+	unsigned traits;
+	/* False: cannot be now. */
+	bool (*begin)(struct chaos *chaos, const struct step *step);
+	void (*end)(struct chaos *chaos, const struct step *step); /* may be NULL */
+};
+extern const struct fault faults[];
+extern const size_t fault_count;
+const struct fault *fault_find(const char *name);
+
+/* A message on presence:broadcast. */
+struct change {
+	bool online;
+	uint64_t version;
+	const char *reason;
+	int64_t from, to; /* it was published in between */
+};
+
+/* What Redis holds of a user. */
+struct kept {
+	bool online; /* user:online:{id} */
+	bool listed; /* in online_users */
+	uint64_t version;
+	unsigned streams, tokens; /* sessions ahead of Redis' clock, not closing */
+	unsigned sessions; /* all of them */
+	double latest; /* of them, ms of Redis' clock; 0: none */
+	double deadline; /* presence:deadlines; 0: none */
+	long long ttl; /* of user:online:{id}, ms */
+};
+
+struct snapshot {
+	double redis_now; /* ms */
+	struct kept *users; /* [users + 1] */
+	long long count; /* SCARD online_users */
+};
+
+/* A row that has no function for a kind of event does not look at it. */
+struct property {
+	const char *name, *says;
+	void (*settled)(struct chaos *chaos, const struct snapshot *snapshot);
+	void (*published)(struct chaos *chaos, struct user *user, const struct change *change);
+	void (*answered)(struct chaos *chaos, const struct call *call);
+	void (*shown)(struct chaos *chaos, struct tab *tab, const char *event);
+};
+extern const struct property properties[];
+extern const size_t property_count;
+/* Called by a property: it does not hold, for this user (0: nobody in particular). */
+void violated(struct chaos *chaos, unsigned user, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+void properties_published(struct chaos *chaos, struct user *user, const struct change *change);
+void properties_answered(struct chaos *chaos, const struct call *call);
+void properties_shown(struct chaos *chaos, struct tab *tab, const char *event);
+/* All of the settled ones; true when they hold. */
+bool properties_settled(struct chaos *chaos);
+
+/* --- tap.c: presence:broadcast --------------------------------------------------------------- */
+
+void tap_open(struct chaos *chaos);
+void tap_close(struct chaos *chaos); /* what is told until it opens again is missed */
+void tap_drain(struct chaos *chaos);
+
+/* --- stand.c --------------------------------------------------------------------------------- */
+
+struct host {
+	int port;
+	pid_t lighttpd; /* 0: does not run */
+	const char *log; /* and the name of its configuration */
+};
+
+struct stand {
+	struct stack *stack;
+	enum layout layout;
+	int streamds; /* how many there are */
+	int shared_fd; /* LAYOUT_SHARED: the socket; else -1 */
+	struct host hosts[2];
+	int host_count;
+	bool redis_stopped;
+	bool directory_locked;
+	bool has_clock; /* the host's clock can be set */
+	void *directory; /* a connection to the database */
+};
+
+void stand_start(struct chaos *chaos);
+void stand_stop(struct chaos *chaos);
+bool stand_redis_answers(const struct chaos *chaos);
+void stand_redis_kill(struct chaos *chaos);
+void stand_redis_start(struct chaos *chaos, bool with_data);
+void stand_streamd_start(struct chaos *chaos, int index);
+void stand_web_start(struct chaos *chaos, int host);
+/* Kills the web server; with_workers: presence-api's processes too. */
+void stand_web_kill(struct chaos *chaos, int host, bool with_workers);
+/* presence-api's parent of that host, 0: none. */
+pid_t stand_api_parent(struct chaos *chaos, int host);
+void stand_set_clock(struct chaos *chaos, int seconds); /* ahead of the real one */
+void stand_sql(struct chaos *chaos, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool stand_port_of(const struct chaos *chaos, unsigned index, int *port);
+
+/* --- friends --------------------------------------------------------------------------------- */
+
+bool friends_are(const struct chaos *chaos, unsigned a, unsigned b);
+void friends_set(struct chaos *chaos, unsigned a, unsigned b, bool are);
+void friends_announce(struct chaos *chaos); /* what could not be told while Redis was away */
+
+/* --- run.c ----------------------------------------------------------------------------------- */
+
+/* What a run leaves for the process that started it. */
+struct result {
+	bool failed;
+	char property[40];
+	char text[1500];
+	unsigned episode; /* of the failure */
+	unsigned episodes; /* that went well */
+	unsigned long steps, comparisons, published, events, calls, streams, undecided, decided;
+};
+
+struct active {
+	const struct step *step; /* NULL: free */
+	int64_t end_at;
+};
+
+#define ACTIVE_MAX 8
+
+struct chaos {
+	const struct plan *plan;
+	struct result *result;
+	struct stand stand;
+	struct prng prng; /* of what is not in the plan: how long clients wait */
+	unsigned user_count;
+	struct user *users; /* [users + 1], from 1 */
+	bool *friends; /* [users + 1][users + 1] */
+	bool *untold; /* [users + 1]: friends_changed not published yet */
+	int epoll;
+	struct call *calls;
+	struct tap *tap;
+	char *observer; /* a token of a user that is nobody's friend */
+
+	struct active active[ACTIVE_MAX];
+	int64_t calm_since; /* the end of the last fault */
+	int64_t trouble_since; /* the begin of the last one when all was well */
+	int64_t gap_at; /* the last one with GAP; its end */
+	int64_t data_lost_at;
+	int64_t drained; /* the tap, last */
+	int64_t stalled_until; /* this process stood still: what it saw until then proves nothing */
+
+	const struct property *checking;
+	char complaint[400]; /* of the settled properties: the first one of this look */
+	const struct property *complaining;
+	unsigned complaints, blamed; /* blamed: the user that it is about */
+	bool over; /* failed */
+};
+
+/* Whether an answer other than 200 may have come from a fault, for what was asked then. */
+bool chaos_in_trouble(const struct chaos *chaos, int64_t since);
+/* Runs the plan; endless plans get further episodes until `seconds` have passed. */
+void chaos_run(const struct plan *plan, int seconds, struct result *result);
+void chaos_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* Notes what concerns a user; a failure shows the last notes of whom it is about. */
+void chaos_note(struct user *user, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void chaos_show_notes(const struct chaos *chaos, unsigned user);
+
+/* --- shrink.c -------------------------------------------------------------------------------- */
+
+/* Runs a plan in a process of its own. */
+typedef void run_plan(const struct plan *plan, int seconds, struct result *result);
+/* Leaves out what the failure does not need, for so many seconds at most. */
+void shrink(struct plan *plan, const struct result *failure, int seconds, run_plan *run_it);
+
+#endif

@@ -1,0 +1,165 @@
+/* Asking the properties, and what they look at in Redis. */
+#include "chaos.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+/* --- complaints ------------------------------------------------------------------------------ */
+
+/* What is wrong at one moment is wrong; what is not settled yet may be soon. */
+void violated(struct chaos *chaos, unsigned user, const char *format, ...)
+{
+	bool final = chaos->checking->settled == NULL;
+	va_list args;
+
+	if (chaos->over || (!final && chaos->complaints++ > 0))
+		return;
+	va_start(args, format);
+	if (final)
+		vsnprintf(chaos->result->text, sizeof chaos->result->text, format, args);
+	else
+		vsnprintf(chaos->complaint, sizeof chaos->complaint, format, args);
+	va_end(args);
+	chaos->complaining = chaos->checking;
+	chaos->blamed = user;
+	if (!final)
+		return;
+	snprintf(chaos->result->property, sizeof chaos->result->property, "%s",
+		 chaos->checking->name);
+	chaos->result->failed = chaos->over = true;
+}
+
+void properties_published(struct chaos *chaos, struct user *user, const struct change *change)
+{
+	const struct property *before = chaos->checking;
+
+	for (size_t i = 0; i < property_count && !chaos->over; i++) {
+		chaos->checking = &properties[i];
+		if (properties[i].published != NULL)
+			properties[i].published(chaos, user, change);
+	}
+	chaos->checking = before;
+}
+
+void properties_answered(struct chaos *chaos, const struct call *call)
+{
+	const struct property *before = chaos->checking;
+
+	for (size_t i = 0; i < property_count && !chaos->over; i++) {
+		chaos->checking = &properties[i];
+		if (properties[i].answered != NULL)
+			properties[i].answered(chaos, call);
+	}
+	chaos->checking = before;
+}
+
+void properties_shown(struct chaos *chaos, struct tab *tab, const char *event)
+{
+	const struct property *before = chaos->checking;
+
+	for (size_t i = 0; i < property_count && !chaos->over; i++) {
+		chaos->checking = &properties[i];
+		if (properties[i].shown != NULL)
+			properties[i].shown(chaos, tab, event);
+	}
+	chaos->checking = before;
+}
+
+/* --- what Redis holds ------------------------------------------------------------------------ */
+
+static uint64_t version_in(const char *text)
+{
+	const char *at = text != NULL ? strstr(text, "\"version\":") : NULL;
+
+	return at != NULL ? strtoull(at + strlen("\"version\":"), NULL, 10) : 0;
+}
+
+static void read_sessions(struct kept *kept, const redisReply *list, double redis_now)
+{
+	for (size_t i = 0; i + 1 < list->elements; i += 2) {
+		double deadline = strtod(list->element[i + 1]->str, NULL);
+		bool closing = deadline - (double)(int64_t)deadline > 0.1;
+
+		kept->sessions++;
+		if (deadline > kept->latest)
+			kept->latest = deadline;
+		if (deadline <= redis_now || closing)
+			continue;
+		if (list->element[i]->str[0] == 's')
+			kept->streams++;
+		else
+			kept->tokens++;
+	}
+}
+
+/* All that concerns one user, between two commands of others. */
+static const char script[] =
+	"local function s(k) return redis.call('GET', k) or '' end "
+	"local out = {} "
+	"for i = 1, tonumber(ARGV[1]) do "
+	"  out[i] = {s('user:online:' .. i), redis.call('SISMEMBER', 'online_users', i), "
+	"    s('presence:version:' .. i), redis.call('PTTL', 'user:online:' .. i), "
+	"    redis.call('ZSCORE', 'presence:deadlines', i) or '0', "
+	"    redis.call('ZRANGE', 'user:sessions:' .. i, 0, -1, 'WITHSCORES')} "
+	"end "
+	"local t = redis.call('TIME') "
+	"return {t[1], t[2], redis.call('SCARD', 'online_users'), out}";
+
+static void read_user(struct kept *kept, const redisReply *row, double redis_now)
+{
+	const char *online = row->element[0]->str;
+
+	kept->online = *online != '\0';
+	kept->listed = row->element[1]->integer == 1;
+	kept->version = kept->online ? version_in(online) : 0;
+	if (kept->version == 0)
+		kept->version = strtoull(row->element[2]->str, NULL, 10);
+	kept->ttl = row->element[3]->integer;
+	kept->deadline = strtod(row->element[4]->str, NULL);
+	read_sessions(kept, row->element[5], redis_now);
+}
+
+static bool take_snapshot(struct chaos *chaos, struct snapshot *snapshot)
+{
+	redisReply *reply =
+		redis_cmd(chaos->stand.stack, "EVAL %s 0 %u", script, chaos->user_count);
+
+	memset(snapshot, 0, sizeof *snapshot);
+	if (reply->type != REDIS_REPLY_ARRAY) {
+		freeReplyObject(reply);
+		return false;
+	}
+	snapshot->users = xcalloc(chaos->user_count + 1, sizeof *snapshot->users);
+	snapshot->redis_now = strtod(reply->element[0]->str, NULL) * 1000 +
+			      strtod(reply->element[1]->str, NULL) / 1000;
+	snapshot->count = reply->element[2]->integer;
+	for (unsigned i = 1; i <= chaos->user_count; i++)
+		read_user(&snapshot->users[i], reply->element[3]->element[i - 1],
+			  snapshot->redis_now);
+	freeReplyObject(reply);
+	return true;
+}
+
+bool properties_settled(struct chaos *chaos)
+{
+	struct snapshot snapshot;
+
+	chaos->complaints = 0;
+	/* What had come before the snapshot is shown before it. */
+	for (int i = 0; i < 3; i++)
+		conn_turn(chaos, now_ms() + 5);
+	if (!take_snapshot(chaos, &snapshot))
+		return false;
+	for (int i = 0; i < 3; i++)
+		conn_turn(chaos, now_ms() + 5);
+	for (size_t i = 0; i < property_count && !chaos->over; i++) {
+		chaos->checking = &properties[i];
+		if (properties[i].settled != NULL)
+			properties[i].settled(chaos, &snapshot);
+	}
+	free(snapshot.users);
+	return chaos->complaints == 0;
+}

@@ -1,0 +1,409 @@
+/* What goes wrong. A row: its name, how often, variants, how long, what it does to streams, how. */
+#include "chaos.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "integration/process.h"
+
+static struct stack *stack_of(struct chaos *chaos)
+{
+	return chaos->stand.stack;
+}
+
+/* Whether Redis took it. */
+static bool tell_redis(struct chaos *chaos, const char *command)
+{
+	redisReply *reply = redis_cmd(stack_of(chaos), command);
+	bool ok = reply->type != REDIS_REPLY_ERROR;
+
+	freeReplyObject(reply);
+	return ok;
+}
+
+/* --- streamd --------------------------------------------------------------------------------- */
+
+static int streamd_of(const struct chaos *chaos, const struct step *step)
+{
+	return (int)step->arg % chaos->stand.streamds;
+}
+
+static bool kill_streamd(struct chaos *chaos, const struct step *step)
+{
+	int index = streamd_of(chaos, step);
+
+	if (stack_of(chaos)->streamd[index] == 0 || kill(stack_of(chaos)->streamd[index], 0) != 0)
+		return false;
+	streamd_end(stack_of(chaos), index, SIGKILL);
+	model_streamd_died(chaos);
+	return true;
+}
+
+static void restart_streamd(struct chaos *chaos, const struct step *step)
+{
+	stand_streamd_start(chaos, streamd_of(chaos, step));
+}
+
+/* A deploy: it ends by itself, spread over `drain`. */
+static bool term_streamd(struct chaos *chaos, const struct step *step)
+{
+	int index = streamd_of(chaos, step);
+
+	if (stack_of(chaos)->streamd[index] == 0)
+		return false;
+	kill(stack_of(chaos)->streamd[index], SIGTERM);
+	model_streamd_died(chaos);
+	return true;
+}
+
+static void replace_streamd(struct chaos *chaos, const struct step *step)
+{
+	int index = streamd_of(chaos, step), status = streamd_end(stack_of(chaos), index, 0);
+
+	model_streamd_died(chaos);
+	ck_assert_msg(status == 0, "presence-streamd ended with %d after SIGTERM", status);
+	stand_streamd_start(chaos, index);
+}
+
+/* --- the API's workers and the web server ---------------------------------------------------- */
+
+static int host_of(const struct chaos *chaos, const struct step *step)
+{
+	return (int)step->arg % chaos->stand.host_count;
+}
+
+static bool kill_worker(struct chaos *chaos, const struct step *step)
+{
+	pid_t parent = stand_api_parent(chaos, host_of(chaos, step)), workers[16];
+	int count = parent != 0 ? children_of(parent, workers, 16) : 0;
+
+	if (count == 0)
+		return false;
+	kill(workers[step->arg % (unsigned)count], SIGKILL);
+	return true;
+}
+
+static bool kill_parent(struct chaos *chaos, const struct step *step)
+{
+	pid_t parent = stand_api_parent(chaos, host_of(chaos, step));
+
+	if (parent == 0)
+		return false;
+	kill(parent, step->arg < 2 ? SIGKILL : SIGSEGV);
+	return true;
+}
+
+static bool kill_web(struct chaos *chaos, const struct step *step)
+{
+	if (chaos->stand.hosts[host_of(chaos, step)].lighttpd == 0)
+		return false;
+	stand_web_kill(chaos, host_of(chaos, step), false);
+	return true;
+}
+
+static void restart_web(struct chaos *chaos, const struct step *step)
+{
+	stand_web_start(chaos, host_of(chaos, step));
+}
+
+/* The administrator's restart: it ends streams as soon as it may. */
+static bool term_web(struct chaos *chaos, const struct step *step)
+{
+	struct host *host = &chaos->stand.hosts[host_of(chaos, step)];
+
+	if (host->lighttpd == 0)
+		return false;
+	process_end(&host->lighttpd, SIGTERM, "lighttpd", 15000);
+	return true;
+}
+
+/* All of a machine at once; where there is one only, its site is away meanwhile. */
+static bool kill_host(struct chaos *chaos, const struct step *step)
+{
+	int index = host_of(chaos, step), streamd = index % chaos->stand.streamds;
+
+	if (chaos->stand.hosts[index].lighttpd == 0 || stack_of(chaos)->streamd[streamd] == 0)
+		return false;
+	stand_web_kill(chaos, index, true);
+	streamd_end(stack_of(chaos), streamd, SIGKILL);
+	model_streamd_died(chaos);
+	return true;
+}
+
+static void restart_host(struct chaos *chaos, const struct step *step)
+{
+	stand_streamd_start(chaos, host_of(chaos, step) % chaos->stand.streamds);
+	stand_web_start(chaos, host_of(chaos, step));
+}
+
+/* --- Redis ----------------------------------------------------------------------------------- */
+
+static bool kill_redis(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	if (stack_of(chaos)->redis == 0)
+		return false;
+	stand_redis_kill(chaos);
+	return true;
+}
+
+static void restart_redis(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	stand_redis_start(chaos, true);
+}
+
+static void restart_redis_empty(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	stand_redis_start(chaos, false);
+}
+
+static bool stop_redis(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	if (!stand_redis_answers(chaos))
+		return false;
+	signal_and_wait_stopped(stack_of(chaos)->redis);
+	chaos->stand.redis_stopped = true;
+	return true;
+}
+
+static void continue_redis(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	if (chaos->stand.redis_stopped)
+		kill(stack_of(chaos)->redis, SIGCONT);
+	chaos->stand.redis_stopped = false;
+}
+
+static bool flushall(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	tap_drain(chaos);
+	if (!tell_redis(chaos, "FLUSHALL"))
+		return false;
+	tap_drain(chaos);
+	model_data_lost(chaos);
+	return true;
+}
+
+/* Subscribers other than the tap; `what` is done to each. */
+static void cut_subscribers(struct chaos *chaos)
+{
+	redisReply *list = redis_cmd(stack_of(chaos), "CLIENT LIST TYPE pubsub");
+	char *rest = list->str;
+
+	for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+		long long id;
+
+		if (strstr(line, " user=chaos ") == NULL && sscanf(line, "id=%lld", &id) == 1)
+			freeReplyObject(redis_cmd(stack_of(chaos), "CLIENT KILL ID %lld", id));
+	}
+	freeReplyObject(list);
+}
+
+static bool cut_pubsub(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	cut_subscribers(chaos);
+	return true;
+}
+
+/* A message larger than what Redis keeps for a subscriber: it drops those who wait for it. */
+static bool overflow_pubsub(struct chaos *chaos, const struct step *step)
+{
+	enum { SIZE = 200000 };
+	char *noise = xmalloc(SIZE);
+
+	memset(noise, 'n', SIZE);
+	noise[SIZE - 1] = '\0';
+	tell_redis(chaos, "CONFIG SET client-output-buffer-limit \"pubsub 100000 0 0\"");
+	freeReplyObject(redis_cmd(stack_of(chaos), "PUBLISH user:inbox:%u %s",
+				  1 + step->arg % chaos->user_count, noise));
+	tell_redis(chaos, "CONFIG SET client-output-buffer-limit \"pubsub 32mb 8mb 60\"");
+	free(noise);
+	return true;
+}
+
+static bool oom(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	return tell_redis(chaos, "CONFIG SET maxmemory 1");
+}
+
+static void end_oom(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	tell_redis(chaos, "CONFIG SET maxmemory 0");
+}
+
+static bool read_only(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	return tell_redis(chaos, "REPLICAOF 127.0.0.1 1");
+}
+
+static void end_read_only(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	tell_redis(chaos, "REPLICAOF NO ONE");
+}
+
+static bool no_replicas(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	return tell_redis(chaos, "CONFIG SET min-replicas-to-write 1");
+}
+
+static void end_no_replicas(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	tell_redis(chaos, "CONFIG SET min-replicas-to-write 0");
+}
+
+/* The programs lose a channel. */
+static bool lose_channel(struct chaos *chaos, const struct step *step)
+{
+	static const char *const rights[] = {
+		"&user:inbox:* &presence:*",
+		"&user:status:* &presence:*",
+		"&user:*",
+	};
+	char command[120];
+
+	snprintf(command, sizeof command, "ACL SETUSER default resetchannels %s",
+		 rights[step->arg]);
+	return tell_redis(chaos, command);
+}
+
+static void end_lose_channel(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	tell_redis(chaos, "ACL SETUSER default allchannels");
+}
+
+static bool script_flush(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	return tell_redis(chaos, "SCRIPT FLUSH");
+}
+
+/* A foreign program publishes large messages: readers that are slow fall behind. */
+static bool flood(struct chaos *chaos, const struct step *step)
+{
+	enum { MESSAGES = 60, SIZE = 8000 };
+	unsigned user = 1 + step->arg * 7 % chaos->user_count;
+	char noise[SIZE];
+
+	memset(noise, 'n', SIZE);
+	noise[SIZE - 1] = '\0';
+	for (int i = 0; i < MESSAGES; i++)
+		freeReplyObject(
+			redis_cmd(stack_of(chaos),
+				  "PUBLISH user:status:%u {\"user_id\":%u,\"is_online\":false,"
+				  "\"status\":\"offline\",\"version\":0,\"noise\":\"%s\"}",
+				  user, user, noise));
+	return true;
+}
+
+/* --- the hosts ------------------------------------------------------------------------------- */
+
+/* With a file that cannot be read: what was stays. */
+static bool hang_up(struct chaos *chaos, const struct step *step)
+{
+	char *conf = stack_file(stack_of(chaos), "presence.conf");
+
+	if (step->arg == 1)
+		stack_write(stack_of(chaos), "presence.conf", "presence { heartbeat = never }\n");
+	for (int i = 0; i < chaos->stand.streamds; i++) {
+		if (stack_of(chaos)->streamd[i] != 0)
+			kill(stack_of(chaos)->streamd[i], SIGHUP);
+	}
+	for (int i = 0; i < chaos->stand.host_count; i++) {
+		pid_t parent = stand_api_parent(chaos, i);
+
+		if (parent != 0)
+			kill(parent, SIGHUP);
+	}
+	for (int64_t end = now_ms() + 300; step->arg == 1 && now_ms() < end;)
+		conn_turn(chaos, end);
+	stack_write(stack_of(chaos), "presence.conf", conf);
+	free(conf);
+	return true;
+}
+
+static bool lock_directory(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	if (chaos->stand.directory_locked)
+		return false;
+	stand_sql(chaos, "BEGIN EXCLUSIVE");
+	chaos->stand.directory_locked = true;
+	return true;
+}
+
+static void unlock_directory(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	stand_sql(chaos, "COMMIT");
+	chaos->stand.directory_locked = false;
+}
+
+/* Within the leeway: nobody may notice. */
+static bool jump_clock(struct chaos *chaos, const struct step *step)
+{
+	static const int seconds[] = {5, -5, 20, -20};
+
+	if (!chaos->stand.has_clock)
+		return false;
+	stand_set_clock(chaos, seconds[step->arg]);
+	return true;
+}
+
+static void end_jump_clock(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	stand_set_clock(chaos, 0);
+}
+
+/* --- the table ------------------------------------------------------------------------------- */
+
+const struct fault faults[] = {
+	{"kill-streamd", 8, 2, 100, 3000, LOSES_STREAMS, kill_streamd, restart_streamd},
+	{"term-streamd", 5, 2, 1500, 3000, LOSES_STREAMS, term_streamd, replace_streamd},
+	{"kill-worker", 5, 6, 0, 0, 0, kill_worker, NULL},
+	{"kill-parent", 4, 4, 0, 0, 0, kill_parent, NULL},
+	{"kill-web", 5, 2, 100, 2000, LOSES_STREAMS, kill_web, restart_web},
+	{"term-web", 4, 2, 100, 2000, LOSES_STREAMS, term_web, restart_web},
+	{"kill-host", 4, 2, 100, 3000, LOSES_STREAMS, kill_host, restart_host},
+	{"kill-redis", 6, 1, 100, 4000, GAP, kill_redis, restart_redis},
+	{"lose-redis", 5, 1, 100, 4000, GAP, kill_redis, restart_redis_empty},
+	{"stop-redis", 10, 1, 300, 9000, STOPS_REDIS, stop_redis, continue_redis},
+	{"flushall", 5, 1, 0, 0, GAP | NEEDS_REDIS, flushall, NULL},
+	{"cut-pubsub", 5, 1, 0, 0, GAP | NEEDS_REDIS, cut_pubsub, NULL},
+	{"overflow-pubsub", 4, 100, 0, 0, NEEDS_REDIS, overflow_pubsub, NULL},
+	{"oom", 5, 1, 300, 4000, NEEDS_REDIS, oom, end_oom},
+	{"read-only", 5, 1, 300, 4000, NEEDS_REDIS, read_only, end_read_only},
+	{"no-replicas", 4, 1, 300, 4000, NEEDS_REDIS, no_replicas, end_no_replicas},
+	{"lose-channel", 5, 3, 300, 4000, NEEDS_REDIS, lose_channel, end_lose_channel},
+	{"script-flush", 4, 1, 0, 0, NEEDS_REDIS, script_flush, NULL},
+	{"flood", 4, 100, 0, 0, NEEDS_REDIS, flood, NULL},
+	{"hang-up", 4, 2, 0, 0, 0, hang_up, NULL},
+	{"lock-directory", 5, 1, 300, 4000, 0, lock_directory, unlock_directory},
+	{"jump-clock", 5, 4, 1000, 4000, 0, jump_clock, end_jump_clock},
+};
+const size_t fault_count = sizeof faults / sizeof faults[0];
+
+const struct fault *fault_find(const char *name)
+{
+	for (size_t i = 0; i < fault_count; i++) {
+		if (strcmp(faults[i].name, name) == 0)
+			return &faults[i];
+	}
+	return NULL;
+}

@@ -1,0 +1,286 @@
+/*
+ * What is certain about a user. Of each session two moments are known: until when it lives at the
+ * least, and from when it is gone at the latest. A user is online for sure while one of the first lies
+ * ahead, and offline for sure after the last of the second; in between either is right.
+ *
+ * The first come from what was answered: what was sent at `a` and answered at `b` was taken in between,
+ * so a token's session lives until a + online_ttl at the least. A close has been taken when the stream's
+ * end came to the server, at the earliest now.
+ */
+#include "chaos.h"
+
+#include <stdlib.h>
+
+static int64_t later(int64_t a, int64_t b)
+{
+	return a > b ? a : b;
+}
+
+static int64_t earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
+}
+
+static bool has_stream(const struct device *device, const struct tab *but, bool ready_only)
+{
+	for (int i = 0; i < TABS; i++) {
+		const struct tab *tab = &device->tabs[i];
+
+		if (tab != but && ((tab->state == TAB_READY && !(ready_only && tab->asleep)) ||
+				   (!ready_only && tab->state == TAB_OPENING)))
+			return true;
+	}
+	return false;
+}
+
+/* --- what happens ---------------------------------------------------------------------------- */
+
+void model_activity_in_doubt(struct device *device)
+{
+	device->token_acked = now_ms();
+	device->token_doubt = true;
+	device->lowered = 0;
+}
+
+/* A close that came after the request was sent may have been taken after it, and so a wipe. */
+static void raise_token(struct device *device, int64_t sent)
+{
+	const struct chaos *chaos = device->tabs[0].conn.chaos;
+
+	if (device->may_lower < sent && chaos->data_lost_at < sent)
+		device->token_lo = later(device->token_lo, sent + ONLINE_TTL);
+	device->token_acked = now_ms();
+	device->token_doubt = false;
+	device->lowered = 0;
+}
+
+void model_activity_taken(struct device *device, int64_t sent)
+{
+	raise_token(device, sent);
+	model_refresh(device->user);
+}
+
+void model_answered(const struct call *call)
+{
+	struct device *device = call->device;
+
+	if (call->serial != device->serial || device->logging_out)
+		return;
+	if (call->status == 200)
+		model_activity_taken(device, call->sent);
+	else if (call->status != 401)
+		model_activity_in_doubt(device);
+}
+
+void model_stream_ready(struct tab *tab)
+{
+	raise_token(tab->device, tab->opened);
+	model_refresh(tab->device->user);
+}
+
+/* The token's session goes with its last stream, if no other stands in Redis any more. */
+static void lower_token(struct tab *tab, int64_t at, bool surely)
+{
+	struct device *device = tab->device;
+
+	if (has_stream(device, tab, true))
+		return;
+	device->token_lo = earlier(device->token_lo, at + GRACE);
+	device->may_lower = now_ms();
+	if (surely && !has_stream(device, tab, false) && !device->token_doubt &&
+	    device->lost_at + patience(RECOVERY) + STREAM_TTL + HOLD < now_ms())
+		device->lowered = now_ms();
+}
+
+void model_stream_closed(struct tab *tab, bool was_ready)
+{
+	struct device *device = tab->device;
+	int64_t now = now_ms();
+
+	if (was_ready)
+		device->closed_lo = later(device->closed_lo, now + GRACE);
+	else
+		model_activity_in_doubt(device); /* it may have been taken before it was closed */
+	device->closed_at = now;
+	lower_token(tab, now, was_ready);
+}
+
+void model_stream_lost(struct tab *tab, bool was_ready)
+{
+	struct device *device = tab->device;
+
+	if (was_ready)
+		device->closed_lo = later(device->closed_lo, tab->conn.last_read + GRACE);
+	else
+		model_activity_in_doubt(device);
+	device->lost_at = now_ms();
+	lower_token(tab, was_ready ? tab->conn.last_read : now_ms(), false);
+}
+
+/* The other side may close it at any time, and nobody here sees it. */
+void model_stream_asleep(struct tab *tab)
+{
+	struct device *device = tab->device;
+
+	device->closed_lo = later(device->closed_lo, now_ms() + GRACE);
+	device->lost_at = now_ms();
+	lower_token(tab, now_ms(), false);
+	model_refresh(device->user);
+}
+
+void model_logout_sent(struct device *device)
+{
+	device->token_lo = device->closed_lo = 0;
+	model_refresh(device->user);
+}
+
+/* Its streams are the server's to end. */
+static void leave_tabs(struct device *device)
+{
+	for (int i = 0; i < TABS; i++) {
+		struct tab *tab = &device->tabs[i];
+
+		if (tab->state == TAB_READY || tab->state == TAB_OPENING)
+			tab->state = TAB_ENDING;
+		else if (tab->state != TAB_ENDING)
+			tab->state = TAB_CLOSED;
+	}
+}
+
+void model_logged_out(struct device *device)
+{
+	leave_tabs(device);
+	device->token_lo = device->closed_lo = 0;
+	device->token_acked = device->lowered = device->may_lower = 0;
+	device->closed_at = device->lost_at = 0;
+	device->token_doubt = false;
+	free(device->token);
+	device->token = NULL;
+	device->serial++;
+	device->logging_out = device->logout_all = false;
+	device->logout_retry_at = 0;
+	model_refresh(device->user);
+}
+
+/* Nobody knows any more that these were revoked. */
+static void close_ending_tabs(struct device *device)
+{
+	for (int i = 0; i < TABS; i++) {
+		struct tab *tab = &device->tabs[i];
+
+		if (tab->state != TAB_ENDING)
+			continue;
+		conn_close(&tab->conn);
+		tab->state = TAB_CLOSED;
+		model_activity_in_doubt(device);
+		device->lost_at = now_ms();
+	}
+}
+
+void model_data_lost(struct chaos *chaos)
+{
+	chaos->data_lost_at = now_ms();
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		struct user *user = &chaos->users[i];
+
+		for (int j = 0; j < DEVICES; j++) {
+			struct device *device = &user->devices[j];
+
+			device->token_lo = device->closed_lo = 0;
+			if (!has_stream(device, NULL, false))
+				device->token_acked = 0;
+			close_ending_tabs(device);
+		}
+		user->told = false;
+		model_refresh(user);
+	}
+}
+
+void model_streamd_died(struct chaos *chaos)
+{
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		for (int j = 0; j < DEVICES; j++) {
+			struct device *device = &chaos->users[i].devices[j];
+
+			/* What it had not told Redis is lost with it. */
+			if (device->closed_at >
+			    earlier(chaos->trouble_since, now_ms()) - patience(1000)) {
+				device->lowered = 0;
+				device->lost_at = now_ms();
+			}
+		}
+	}
+}
+
+/* --- what is certain ------------------------------------------------------------------------- */
+
+static int64_t device_held_until(const struct device *device)
+{
+	if (device->logging_out)
+		return 0;
+	if (has_stream(device, NULL, true))
+		return FOREVER;
+	return later(device->token_lo, device->closed_lo);
+}
+
+void model_refresh(struct user *user)
+{
+	int64_t now = now_ms(), until = 0;
+
+	for (int i = 0; i < DEVICES; i++)
+		until = later(until, device_held_until(&user->devices[i]));
+	if (user->held_until < now)
+		user->held_since = now;
+	user->held_until = until;
+}
+
+bool model_held(const struct user *user, int64_t from, int64_t to)
+{
+	return user->held_since <= from && user->held_until >= to;
+}
+
+/* What could not be told while something was amiss is told when all is well again. */
+static int64_t told_by(const struct chaos *chaos, int64_t at)
+{
+	return later(at, chaos->calm_since) + patience(RECOVERY);
+}
+
+static int64_t device_gone_at(const struct chaos *chaos, const struct device *device)
+{
+	int64_t gone = 0;
+
+	if (device->login_pending)
+		return FOREVER;
+	for (int i = 0; i < TABS; i++) {
+		if (device->tabs[i].state != TAB_CLOSED && device->tabs[i].state != TAB_ENDING)
+			return FOREVER;
+	}
+	if (device->token_acked > 0 && device->lowered > 0)
+		gone = told_by(chaos, device->lowered) + GRACE;
+	else if (device->token_acked > 0)
+		gone = (device->token_doubt ? told_by(chaos, device->token_acked)
+					    : device->token_acked) +
+		       ONLINE_TTL;
+	if (device->closed_at > 0)
+		gone = later(gone, told_by(chaos, device->closed_at) + GRACE);
+	if (device->lost_at > 0)
+		gone = later(gone, told_by(chaos, device->lost_at) + STREAM_TTL + HOLD);
+	return gone;
+}
+
+int64_t model_gone_at(const struct chaos *chaos, const struct user *user)
+{
+	int64_t gone = 0;
+
+	for (int i = 0; i < DEVICES; i++)
+		gone = later(gone, device_gone_at(chaos, &user->devices[i]));
+	if (user->orphan_at > 0)
+		gone = later(gone, told_by(chaos, user->orphan_at) + ONLINE_TTL);
+	return gone + 2 * SWEEP;
+}
+
+bool model_decides(const struct chaos *chaos, const struct user *user, int64_t now, bool *online)
+{
+	*online = user->held_until > now + 2 * SWEEP;
+	return *online || model_gone_at(chaos, user) < now;
+}

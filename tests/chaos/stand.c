@@ -1,0 +1,400 @@
+/* The programs of the site in its layouts: starting, killing, starting again. */
+#include "chaos.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <apr_dbd.h>
+#include <crypt.h>
+
+#include "base/alloc.h"
+#include "integration/process.h"
+
+#define KEEPS_DATA "--appendonly yes --appendfsync no"
+#define NEAR_FRIENDS 4 /* on either side, at first */
+
+static const char conf[] =
+	"presence { online_ttl = 40 heartbeat = 1 stream_ttl = 5 grace = 1 sweep = 1 }\n"
+	"stream { drain = 1 max_streams_per_user = 60 queue_limit = 16384 max_lifetime = 40 }\n"
+	"auth { leeway = 30 }\n"
+	"directory { timeout_ms = 1000 }\n"
+	"api { children = 3 }\n"
+	"log { level = info }\n";
+
+/* --- the host's clock ------------------------------------------------------------------------ */
+
+static const char *faketime_library(void)
+{
+	static const char *const paths[] = {
+		"/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1",
+		"/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
+	};
+	const char *sanitizers = getenv("SANITIZE");
+
+	if (sanitizers != NULL && *sanitizers != '\0')
+		return NULL; /* they want to be loaded first themselves */
+	for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++) {
+		if (access(paths[i], R_OK) == 0)
+			return paths[i];
+	}
+	return NULL;
+}
+
+void stand_set_clock(struct chaos *chaos, int seconds)
+{
+	char text[16];
+
+	snprintf(text, sizeof text, "%+d\n", seconds);
+	stack_write(chaos->stand.stack, "clock.new", text);
+	rename(stack_path(chaos->stand.stack, "clock.new"),
+	       stack_path(chaos->stand.stack, "clock"));
+}
+
+/* For the programs that are started until false is given; Redis' clock is another host's. */
+static void use_clock(struct chaos *chaos, bool on)
+{
+	if (!chaos->stand.has_clock)
+		return;
+	if (on) {
+		setenv("LD_PRELOAD", faketime_library(), 1);
+		setenv("FAKETIME_TIMESTAMP_FILE", stack_path(chaos->stand.stack, "clock"), 1);
+		setenv("FAKETIME_CACHE_DURATION", "1", 1);
+		setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1);
+		setenv("FAKETIME_FORCE_MONOTONIC_FIX", "0", 1); /* it spoils timed waits */
+	} else {
+		unsetenv("LD_PRELOAD");
+	}
+}
+
+/* --- the directory --------------------------------------------------------------------------- */
+
+struct database {
+	apr_pool_t *pool;
+	const apr_dbd_driver_t *driver;
+	apr_dbd_t *handle;
+};
+
+static struct database *database_open(const char *path)
+{
+	struct database *database = xcalloc(1, sizeof *database);
+	apr_dbd_results_t *results = NULL;
+	apr_pool_t *pool;
+
+	ck_assert_int_eq(apr_initialize(), APR_SUCCESS);
+	ck_assert_int_eq(apr_pool_create(&pool, NULL), APR_SUCCESS);
+	database->pool = pool;
+	ck_assert_int_eq(apr_dbd_init(pool), APR_SUCCESS);
+	ck_assert_int_eq(apr_dbd_get_driver(pool, "sqlite3", &database->driver), APR_SUCCESS);
+	ck_assert_int_eq(apr_dbd_open(database->driver, pool, path, &database->handle),
+			 APR_SUCCESS);
+	/* A disk that is slow would lock out the readers; apr_dbd_query() wants no row. */
+	ck_assert_int_eq(apr_dbd_select(database->driver, pool, database->handle, &results,
+					"PRAGMA synchronous = OFF", 1),
+			 0);
+	return database;
+}
+
+void stand_sql(struct chaos *chaos, const char *format, ...)
+{
+	struct database *database = chaos->stand.directory;
+	va_list args;
+	char text[400];
+	int changed, status, tries = 0;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof text, format, args);
+	va_end(args);
+	/* A reader may have it locked for a moment. */
+	do
+		status = apr_dbd_query(database->driver, database->handle, &changed, text);
+	while (status != 0 && tries++ < 1000 && (nap(), true));
+	ck_assert_msg(status == 0, "%s: %s", text,
+		      apr_dbd_error(database->driver, database->handle, status));
+}
+
+/* Passwords that are cheap to verify, or nothing else would be done here. */
+static void fill_directory(struct chaos *chaos)
+{
+	const char *hash = crypt(PASSWORD, "$6$rounds=1000$chaos$");
+
+	ck_assert_msg(hash != NULL && *hash == '$', "crypt(3) has no sha512crypt");
+	chaos->stand.directory = database_open(stack_path(chaos->stand.stack, "users.db"));
+	stand_sql(chaos, "BEGIN IMMEDIATE");
+	stand_sql(chaos, "DELETE FROM friends");
+	stand_sql(chaos, "DELETE FROM users");
+	for (unsigned i = 1; i <= chaos->user_count + 1; i++)
+		stand_sql(chaos,
+			  "INSERT INTO users (id, email, name, password_hash) "
+			  "VALUES (%u, 'chaos%u@example.com', 'User %u', '%s')",
+			  i, i, i, hash);
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		for (unsigned j = 1; j <= NEAR_FRIENDS; j++) {
+			unsigned other = 1 + (i + j - 1) % chaos->user_count;
+
+			if (other == i || friends_are(chaos, i, other))
+				continue;
+			chaos->friends[i * (chaos->user_count + 1) + other] = true;
+			chaos->friends[other * (chaos->user_count + 1) + i] = true;
+			stand_sql(chaos, "INSERT INTO friends VALUES (%u, %u), (%u, %u)", i, other,
+				  other, i);
+		}
+	}
+	stand_sql(chaos, "COMMIT");
+}
+
+/* --- Redis ----------------------------------------------------------------------------------- */
+
+bool stand_redis_answers(const struct chaos *chaos)
+{
+	return chaos->stand.stack->redis != 0 && !chaos->stand.redis_stopped;
+}
+
+void stand_redis_kill(struct chaos *chaos)
+{
+	tap_close(chaos);
+	redis_kill(chaos->stand.stack);
+	chaos->stand.redis_stopped = false;
+}
+
+void stand_redis_start(struct chaos *chaos, bool with_data)
+{
+	const char *argv[] = {"rm", "-rf", stack_path(chaos->stand.stack, "appendonlydir"), NULL};
+
+	if (!with_data)
+		ck_assert_int_eq(run(chaos->stand.stack, NULL, NULL, argv), 0);
+	redis_start(chaos->stand.stack, KEEPS_DATA);
+	tap_open(chaos);
+	freeReplyObject(redis_cmd(chaos->stand.stack, "AUTH chaos chaos"));
+	if (!with_data)
+		model_data_lost(chaos);
+}
+
+/* --- streamd --------------------------------------------------------------------------------- */
+
+static int listen_shared(struct chaos *chaos)
+{
+	struct sockaddr_un name = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	snprintf(name.sun_path, sizeof name.sun_path, "%s", streamd_socket(chaos->stand.stack, 0));
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&name, sizeof name), 0);
+	ck_assert_int_eq(listen(fd, 512), 0);
+	return fd;
+}
+
+/* As sd_listen_fds(3) has it. */
+static _Noreturn void become_streamd(struct stack *stack, int shared_fd, const char *log)
+{
+	const char *argv[] = {program("presence-streamd"), "-c", stack_path(stack, "presence.conf"),
+			      NULL};
+	char pid[16];
+
+	setpgid(0, stack->group);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	signal(SIGPIPE, SIG_DFL);
+	shared_fd = fcntl(shared_fd, F_DUPFD, 10);
+	dup2(open("/dev/null", O_RDONLY), 0);
+	dup2(open(log, O_WRONLY | O_CREAT | O_APPEND, 0600), 1);
+	dup2(1, 2);
+	dup2(shared_fd, 3);
+	close_range(4, ~0U, 0);
+	snprintf(pid, sizeof pid, "%d", (int)getpid());
+	setenv("LISTEN_FDS", "1", 1);
+	setenv("LISTEN_PID", pid, 1);
+	execv(argv[0], (char *const *)argv);
+	_exit(127);
+}
+
+static void start_shared(struct chaos *chaos, int index)
+{
+	struct stack *stack = chaos->stand.stack;
+	const char *log = stack_path(stack, index == 0 ? "streamd0.log" : "streamd1.log");
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		become_streamd(stack, chaos->stand.shared_fd, log);
+	setpgid(pid, stack->group);
+	stack->streamd[index] = pid;
+}
+
+void stand_streamd_start(struct chaos *chaos, int index)
+{
+	use_clock(chaos, true);
+	if (chaos->stand.layout == LAYOUT_SHARED)
+		start_shared(chaos, index);
+	else
+		streamd_start(chaos->stand.stack, index);
+	use_clock(chaos, false);
+}
+
+/* --- web servers ----------------------------------------------------------------------------- */
+
+static const char *config_of(struct chaos *chaos, int host)
+{
+	char name[32];
+
+	snprintf(name, sizeof name, "%s.conf", chaos->stand.hosts[host].log);
+	return stack_path(chaos->stand.stack, name);
+}
+
+void stand_web_start(struct chaos *chaos, int index)
+{
+	struct host *host = &chaos->stand.hosts[index];
+	const char *argv[] = {"lighttpd", "-D", "-f", config_of(chaos, index), NULL};
+
+	use_clock(chaos, true);
+	host->lighttpd = process_start(chaos->stand.stack, host->log, argv, NULL, 0);
+	use_clock(chaos, false);
+	WAIT_UNTIL(port_answers(host->port) || !process_lives(host->lighttpd), 10000);
+	ck_assert_msg(process_lives(host->lighttpd), "lighttpd did not start");
+}
+
+pid_t stand_api_parent(struct chaos *chaos, int host)
+{
+	pid_t parent = 0;
+
+	if (chaos->stand.hosts[host].lighttpd == 0 ||
+	    children_of(chaos->stand.hosts[host].lighttpd, &parent, 1) != 1)
+		return 0;
+	return parent;
+}
+
+void stand_web_kill(struct chaos *chaos, int index, bool with_workers)
+{
+	struct host *host = &chaos->stand.hosts[index];
+	pid_t parent = stand_api_parent(chaos, index), workers[16];
+	int count = parent != 0 ? children_of(parent, workers, 16) : 0;
+
+	process_end(&host->lighttpd, SIGKILL, "lighttpd", 5000);
+	if (!with_workers || parent == 0)
+		return;
+	kill(parent, SIGKILL);
+	for (int i = 0; i < count; i++)
+		kill(workers[i], SIGKILL);
+}
+
+bool stand_port_of(const struct chaos *chaos, unsigned index, int *port)
+{
+	const struct stand *stand = &chaos->stand;
+
+	for (int i = 0; i < stand->host_count; i++) {
+		const struct host *host =
+			&stand->hosts[(index + (unsigned)i) % (unsigned)stand->host_count];
+
+		*port = host->port;
+		if (host->lighttpd != 0)
+			return true;
+	}
+	return false;
+}
+
+/* A text with each `from` replaced. */
+static char *replaced(const char *text, const char *from, const char *to)
+{
+	struct printbuf *out = buf_new();
+
+	for (const char *at; (at = strstr(text, from)) != NULL; text = at + strlen(from)) {
+		buf_put(out, text, (size_t)(at - text));
+		buf_puts(out, to);
+	}
+	buf_puts(out, text);
+	return buf_take(out, NULL);
+}
+
+/* A second web server, with its own workers and its own streamd. */
+static void add_host(struct chaos *chaos)
+{
+	struct stack *stack = chaos->stand.stack;
+	char *text = stack_file(stack, "lighttpd.conf"), from[32], to[32];
+	struct host *host = &chaos->stand.hosts[1];
+
+	*host = (struct host){.port = free_port(), .log = "lighttpd1"};
+	snprintf(from, sizeof from, "server.port = %d", stack->port);
+	snprintf(to, sizeof to, "server.port = %d", host->port);
+	text = replaced(text, from, to);
+	text = replaced(text, "/api.sock", "/api1.sock");
+	text = replaced(text, "/stream0.sock", "/stream1.sock");
+	stack_write(stack, "lighttpd1.conf", text);
+	free(text);
+	chaos->stand.host_count = 2;
+	stand_web_start(chaos, 1);
+}
+
+/* A second streamd for the only web server. */
+static void add_backend(struct chaos *chaos)
+{
+	char *entry;
+
+	ck_assert(asprintf(&entry,
+			   "\"presence-streamd-1\" => ( \"socket\" => \"%s\", "
+			   "\"check-local\" => \"disable\", \"tcp-fin-propagate\" => \"enable\", "
+			   "\"disable-time\" => 0 ),\n\"presence-streamd\" => (",
+			   streamd_socket(chaos->stand.stack, 1)) > 0);
+	lighttpd_change(chaos->stand.stack, "\"presence-streamd\" => (", entry);
+	free(entry);
+}
+
+/* --- all of it ------------------------------------------------------------------------------- */
+
+void stand_start(struct chaos *chaos)
+{
+	struct stand *stand = &chaos->stand;
+
+	stand->layout = chaos->plan->layout;
+	stand->shared_fd = -1;
+	stand->stack = stack_new(conf);
+	stand->has_clock = faketime_library() != NULL;
+	stand_set_clock(chaos, 0);
+	fill_directory(chaos);
+	stand_redis_start(chaos, true);
+	if (stand->layout == LAYOUT_SHARED)
+		stand->shared_fd = listen_shared(chaos);
+	stand->streamds = stand->layout == LAYOUT_ONE ? 1 : 2;
+	for (int i = 0; i < stand->streamds; i++)
+		stand_streamd_start(chaos, i);
+	use_clock(chaos, true);
+	lighttpd_start(stand->stack);
+	if (stand->layout == LAYOUT_TWO)
+		add_backend(chaos);
+	use_clock(chaos, false);
+	stand->hosts[0] = (struct host){
+		.port = stand->stack->port, .lighttpd = stand->stack->lighttpd, .log = "lighttpd"};
+	stand->stack->lighttpd = 0;
+	stand->host_count = 1;
+	if (stand->layout == LAYOUT_HOSTS)
+		add_host(chaos);
+}
+
+void stand_stop(struct chaos *chaos)
+{
+	struct stack *stack = chaos->stand.stack;
+
+	tap_close(chaos);
+	if (stack->redis != 0)
+		kill(stack->redis, SIGCONT);
+	for (int i = 0; i < chaos->stand.streamds; i++) {
+		int status = stack->streamd[i] != 0 ? streamd_end(stack, i, SIGTERM) : 0;
+
+		ck_assert_msg(status == 0, "presence-streamd ended with %d", status);
+	}
+	for (int i = 0; i < chaos->stand.host_count; i++) {
+		if (chaos->stand.hosts[i].lighttpd != 0)
+			process_end(&chaos->stand.hosts[i].lighttpd, SIGTERM, "lighttpd", 15000);
+	}
+	if (stack->redis != 0)
+		redis_kill(stack);
+	/* Workers whose web server was killed. */
+	guardian_kill(stack);
+	if (chaos->stand.shared_fd >= 0)
+		close(chaos->stand.shared_fd);
+	stack_stop(stack);
+}

@@ -1,0 +1,99 @@
+/* What is published on presence:broadcast, as a user of Redis of its own whom no fault concerns. */
+#include "chaos.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#define OTHERS 50 /* ms that Redis and the kernel may take to hand a message over */
+
+struct tap {
+	redisContext *context;
+};
+
+static redisReply *ask(redisContext *context, const char *command)
+{
+	redisReply *reply = redisCommand(context, command);
+
+	ck_assert_msg(reply != NULL && reply->type != REDIS_REPLY_ERROR, "%s: %s", command,
+		      reply != NULL ? reply->str : context->errstr);
+	return reply;
+}
+
+void tap_open(struct chaos *chaos)
+{
+	struct tap *tap = xcalloc(1, sizeof *tap);
+
+	tap->context = redisConnectUnix(stack_path(chaos->stand.stack, "redis.sock"));
+	ck_assert_msg(tap->context->err == 0, "Redis: %s", tap->context->errstr);
+	freeReplyObject(ask(tap->context, "ACL SETUSER chaos on >chaos ~* &* +@all"));
+	freeReplyObject(ask(tap->context, "AUTH chaos chaos"));
+	freeReplyObject(ask(tap->context, "SUBSCRIBE presence:broadcast"));
+	chaos->tap = tap;
+	chaos->drained = now_ms();
+}
+
+void tap_close(struct chaos *chaos)
+{
+	if (chaos->tap == NULL)
+		return;
+	redisFree(chaos->tap->context);
+	free(chaos->tap);
+	chaos->tap = NULL;
+	for (unsigned i = 1; i <= chaos->user_count; i++)
+		chaos->users[i].told = false;
+}
+
+static void on_message(struct chaos *chaos, const char *text, int64_t now)
+{
+	struct json_object *message = json_tokener_parse(text), *id, *online, *version, *reason;
+	struct change change = {.from = chaos->drained - OTHERS, .to = now};
+	long long user = 0;
+
+	if (json_object_object_get_ex(message, "user_id", &id))
+		user = json_object_get_int64(id);
+	if (user >= 1 && user <= chaos->user_count &&
+	    json_object_object_get_ex(message, "is_online", &online) &&
+	    json_object_object_get_ex(message, "version", &version) &&
+	    json_object_object_get_ex(message, "reason", &reason)) {
+		change.online = json_object_get_boolean(online);
+		change.version = (uint64_t)json_object_get_int64(version);
+		change.reason = json_object_get_string(reason);
+		chaos->result->published++;
+		chaos_note(&chaos->users[user], "published: %s", text);
+		properties_published(chaos, &chaos->users[user], &change);
+		chaos->users[user].told = true;
+		chaos->users[user].told_online = change.online;
+		chaos->users[user].told_version = change.version;
+		chaos->users[user].told_at = now;
+	}
+	json_object_put(message);
+}
+
+void tap_drain(struct chaos *chaos)
+{
+	redisContext *context = chaos->tap != NULL ? chaos->tap->context : NULL;
+	int64_t now = now_ms();
+	redisReply *reply = NULL;
+
+	while (context != NULL &&
+	       poll(&(struct pollfd){.fd = context->fd, .events = POLLIN}, 1, 0) > 0) {
+		if (redisBufferRead(context) != REDIS_OK) {
+			tap_close(chaos);
+			context = NULL;
+			break;
+		}
+		while (redisGetReplyFromReader(context, (void **)&reply) == REDIS_OK &&
+		       reply != NULL) {
+			if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
+			    strcmp(reply->element[0]->str, "message") == 0)
+				on_message(chaos, reply->element[2]->str, now_ms());
+			freeReplyObject(reply);
+		}
+	}
+	/* While Redis is stopped, what it had said may still be under way. */
+	if (!chaos->stand.redis_stopped)
+		chaos->drained = now;
+}
