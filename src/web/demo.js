@@ -1,6 +1,6 @@
 // The demo page: log in, see friends come and go.
 
-import { PresenceClient } from "./presence.js";
+import { PresenceClient, formatLastSeen } from "./presence.js";
 
 const BASE = "/api";
 const STORE = "presence-demo"; // in sessionStorage: each window can be another user
@@ -116,7 +116,7 @@ async function start() {
   document.title = `${session.user.name} – Presence`;
   $("friends").replaceChildren();
 
-  client = new PresenceClient({ base: BASE, token: session.token, pollMs: POLL_MS });
+  client = new PresenceClient({ base: BASE, getToken, pollMs: POLL_MS });
   client.addEventListener("state", (event) => showState(event.detail.state));
   client.addEventListener("change", (event) => onChange(event.target, event.detail));
   client.addEventListener("bye", (event) => {
@@ -128,6 +128,15 @@ async function start() {
   clearInterval(countTimer);
   countTimer = setInterval(showCount, COUNT_EVERY_MS);
   await Promise.all([loadNames(), showCount()]);
+}
+
+/** The session's token; a new one in time, so that a page that stays open stays logged in. */
+async function getToken({ reason }) {
+  if (reason === "expiring") {
+    session.token = (await api("POST", "/auth/refresh")).access_token;
+    sessionStorage.setItem(STORE, JSON.stringify(session));
+  }
+  return session.token;
 }
 
 async function loadNames() {
@@ -152,14 +161,17 @@ async function showCount() {
 const STATES = {
   connecting: "Connecting…",
   live: "Live",
+  polling: "Polling",
   degraded: "May be out of date",
   closed: "Closed",
 };
 
+const isCurrent = (state) => state === "live" || state === "polling";
+
 function showState(state) {
-  $("connection").textContent = state === "live" && client.polling ? "Polling" : STATES[state];
+  $("connection").textContent = STATES[state];
   $("connection").dataset.state = state;
-  $("app").dataset.stale = String(state !== "live");
+  $("app").dataset.stale = String(!isCurrent(state));
 }
 
 function onChange(source, { full, changes }) {
@@ -206,7 +218,7 @@ function render() {
   const online = [...client.friends.values()].filter((status) => status.is_online).length;
   $("friends-count").textContent = `${online} of ${rows.length} online`;
   list.hidden = rows.length === 0;
-  $("no-friends").hidden = rows.length > 0 || client.state !== "live";
+  $("no-friends").hidden = rows.length > 0 || !isCurrent(client.state);
 }
 
 function newRow(id) {
@@ -232,25 +244,11 @@ function paintTime(time, status) {
     time.removeAttribute("datetime");
     time.title = "";
   } else {
-    time.textContent = `Last seen ${ago(status.last_seen)}`;
+    const ago = formatLastSeen(status.last_seen, { locale: "en", now: client.now() });
+    time.textContent = `Last seen ${ago}`;
     time.dateTime = status.last_seen;
     time.title = new Date(status.last_seen).toLocaleString();
   }
-}
-
-const relative = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-const UNITS = [
-  ["day", 86400],
-  ["hour", 3600],
-  ["minute", 60],
-];
-
-function ago(time) {
-  const seconds = (Date.now() + client.clockOffset - Date.parse(time)) / 1000;
-  for (const [unit, size] of UNITS) {
-    if (seconds >= size) return relative.format(-Math.floor(seconds / size), unit);
-  }
-  return seconds < 10 ? "just now" : `${Math.floor(seconds / 10) * 10} seconds ago`;
 }
 
 function flash(row) {

@@ -1,0 +1,33 @@
+#!/bin/bash
+# npm.sh SRCDIR DEST: makes the npm package presence-client in the directory DEST, with types and with
+# builds for a classic <script>. Its tools are those of tests/npm: ./bootstrap --tests.
+set -eu
+
+srcdir=$(readlink -f "$1")
+mkdir -p "$2"
+dest=$(readlink -f "$2")
+tools=$srcdir/tests/npm/node_modules
+
+[ -x "$tools/.bin/tsc" ] || {
+	echo "npm.sh: the tools are missing: ./bootstrap --tests" >&2
+	exit 1
+}
+rm -rf "$dest/package"
+mkdir -p "$dest/package"
+cd "$dest/package"
+cp "$srcdir/src/web/presence.js" "$srcdir/src/web/react.js" "$srcdir/src/web/package.json" \
+	"$srcdir/src/web/README.md" "$srcdir/LICENSE" .
+# Where React's types are found; not part of the package.
+ln -s "$tools" node_modules
+"$tools/.bin/tsc" --allowJs --declaration --emitDeclarationOnly --strict --target es2022 \
+	--module nodenext --moduleResolution nodenext --lib es2022,dom,dom.iterable --skipLibCheck \
+	--outDir types presence.js react.js
+rm node_modules
+bundle() {
+	"$tools/.bin/esbuild" presence.js --bundle --minify --target=es2022 --sourcemap \
+		--log-level=warning "$@"
+}
+bundle --format=esm --outfile=dist/presence.min.js
+bundle --format=iife --global-name=Presence --outfile=dist/presence.global.js
+cd "$dest"
+npm pack --silent ./package
