@@ -1,41 +1,53 @@
 /*
  * Why not FCGX_Accept_r alone: its accept() misses a signal that comes just
- * before it; a signal in the middle of a request breaks that request; and a peer
- * that connects and is silent holds the process for ever. So signals are let in
- * only while we wait here, the connection gets time limits, and libfcgi is given
- * the connection instead of the listening socket.
+ * before it; a signal in the middle of a request breaks that request; a peer that
+ * connects and is silent holds the process for ever, and one that does not close
+ * its end after the answer for two seconds and more. So signals are let in only
+ * while we wait here, libfcgi is given a connection on which the whole request is
+ * there, and closing it is left to us.
  */
 #include "api/accept.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
 #include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "api/channel.h"
+#include "api/gate.h"
 #include "base/log.h"
 #include "base/times.h"
 
-#define LISTENER 0 /* FCGI_LISTENSOCK_FILENO, FastCGI section 2.2 */
-#define PEER_TIMEOUT 5 /* seconds that a web server may be silent in a request */
+#define ARRIVED_TIMEOUT 1 /* seconds to read what has arrived: never, unless libfcgi wants more */
+#define READ_TIMEOUT 5 /* seconds in which a web server must take a part of its answer */
 #define SMALL_ANSWER 8192 /* bytes: a new connection takes them without waiting for the peer */
-#define ACCEPT_LIMIT 10 /* ms */
 #define STOP_LIMIT 500 /* ms in which those are served who wait already when we are to stop */
 #define LOOK_EVERY 8 /* requests between two looks for a pending signal */
-#define OUT_OF_DESCRIPTORS_WAIT 100 /* ms */
 
 static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 #define STOP_SIGNALS (sizeof stop_signals / sizeof stop_signals[0])
 
 static volatile sig_atomic_t stopped;
 static sigset_t waiting_mask; /* lets the stop signals in; in use while we wait, and only then */
-static int listener_epoll = -1;
+static int channel_end = -1, channel_epoll = -1; /* with a parent */
+static struct gate *gate; /* without one */
 static int64_t stop_by; /* ms; 0 until we are to stop */
+/*
+ * A request that was taken from its connection is in a file, which libfcgi reads in
+ * the connection's place until it is to write; -1: no such request.
+ */
+static int set_aside = -1;
+static bool was_taken; /* this request was */
+static bool was_cut; /* and there is more of it than the gate takes */
+static size_t most_taken; /* bytes */
+static bool is_kept; /* the peer wants to use its connection again (FCGI_KEEP_CONN) */
 
 static void on_stop(int signo)
 {
@@ -49,7 +61,6 @@ static void install_signals(void)
 	struct sigaction action = {.sa_handler = on_stop};
 	sigset_t blocked;
 
-	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&blocked);
 	for (size_t i = 0; i < STOP_SIGNALS; i++) {
 		sigaction(stop_signals[i], &action, NULL);
@@ -75,128 +86,208 @@ static bool is_stopping(void)
 	return stopped;
 }
 
-bool accept_init(FCGX_Request *fcgx)
+/*
+ * Whether we are to stop and have had time for those who wait already: in a socket
+ * that is ours alone (mod_fcgid) they would be lost with us.
+ */
+static bool is_late(bool stopping)
+{
+	if (stopping && stop_by == 0)
+		stop_by = times_mono_ms() + STOP_LIMIT;
+	return stopping && times_mono_ms() >= stop_by;
+}
+
+static bool open_channel(int channel)
 {
 	/* Of many workers that wait only one is woken for a connection. */
 	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-	/*
-	 * O_NONBLOCK belongs to all who share the socket: systemd takes it away whenever it runs
-	 * ExecReload=. Then this bounds an accept() that lost the race for a connection.
-	 */
-	const struct timeval limit = {.tv_usec = ACCEPT_LIMIT * 1000L};
-	int flags = fcntl(LISTENER, F_GETFL), on = 1;
 
+	channel_end = channel;
+	channel_epoll = epoll_create1(EPOLL_CLOEXEC);
+	return channel_epoll >= 0 && epoll_ctl(channel_epoll, EPOLL_CTL_ADD, channel, &event) == 0;
+}
+
+bool accept_init(FCGX_Request *fcgx, int channel, size_t most)
+{
 	install_signals();
-	/* Connections get it from the listener; a Unix socket has no such option. */
-	setsockopt(LISTENER, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-	setsockopt(LISTENER, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	listener_epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (flags < 0 || fcntl(LISTENER, F_SETFL, flags | O_NONBLOCK) != 0 || listener_epoll < 0 ||
-	    epoll_ctl(listener_epoll, EPOLL_CTL_ADD, LISTENER, &event) != 0)
-		return false;
+	most_taken = most;
+	if (channel >= 0) {
+		if (!open_channel(channel))
+			return false;
+	} else {
+		gate = gate_new(ACCEPT_LISTENER, most);
+		if (gate == NULL)
+			return false;
+	}
+	/* After an error libfcgi closes the connection itself, and would wait for its peer. */
+	setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "0", 1);
 	/* No listening socket for libfcgi: it must not wait for a connection of its own. */
 	return FCGX_Init() == 0 && FCGX_InitRequest(fcgx, -1, 0) == 0;
 }
 
-static bool is_out_of_resources(int error)
-{
-	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
-}
+/* --- connections ----------------------------------------------------------------------------- */
 
-static bool is_transient(int error)
+/* The next one that the parent passes on, or -1 when the process is to stop. */
+static int connection_of_parent(int *taken)
 {
-	/* accept(2): what went wrong with the connection that was taken. */
-	return error == EINTR || error == ECONNABORTED || error == EPROTO || error == ENETDOWN ||
-	       error == ENOPROTOOPT || error == EHOSTDOWN || error == ENONET ||
-	       error == EHOSTUNREACH || error == EOPNOTSUPP || error == ENETUNREACH ||
-	       error == EPERM || error == ETIMEDOUT;
-}
-
-/* A new connection, or -1 when the process is to stop. */
-static int accept_connection(void)
-{
-	struct timespec pause = {.tv_nsec = OUT_OF_DESCRIPTORS_WAIT * 1000000L};
 	struct epoll_event event;
-	int fd;
+	enum channel_word word;
 
 	for (;;) {
 		bool stopping = is_stopping();
+		int fd = is_late(stopping) ? CHANNEL_EMPTY
+					   : channel_receive(channel_end, taken, &word);
 
-		/* Whoever waits in a socket that is ours alone (mod_fcgid) would be lost with us. */
-		if (stopping && stop_by == 0)
-			stop_by = times_mono_ms() + STOP_LIMIT;
-		if (stopping && times_mono_ms() > stop_by)
-			return -1;
-		/* cppcheck-suppress nullPointer ; accept(2) takes NULL for an address not wanted */
-		fd = accept4(LISTENER, NULL, NULL, SOCK_CLOEXEC);
 		if (fd >= 0)
 			return fd;
-		if (stopping)
+		if (fd == CHANNEL_ENDED)
+			log_warn("the parent is gone: this worker ends");
+		if (fd == CHANNEL_ENDED || stopping)
 			return -1;
-		if (errno == EAGAIN) {
-			epoll_pwait(listener_epoll, &event, 1, -1, &waiting_mask);
-		} else if (is_out_of_resources(errno)) {
-			log_error("cannot accept: %s", strerror(errno));
-			ppoll(NULL, 0, &pause, &waiting_mask);
-		} else if (!is_transient(errno)) {
-			log_error("cannot accept any more: %s", strerror(errno));
-			return -1;
-		}
+		epoll_pwait(channel_epoll, &event, 1, -1, &waiting_mask);
 	}
 }
 
-static void limit_wait(int fd, int option)
+/* Waits for what the gate expects, or, when we are not to stop, for anything. False: no more. */
+static bool wait_at_gate(bool stopping)
 {
-	static const struct timeval limit = {.tv_sec = PEER_TIMEOUT};
+	bool expects = gate_expects(gate);
+	int limit = !stopping ? -1 : expects ? (int)(stop_by - times_mono_ms()) : 0;
+	int happened = gate_wait(gate, limit < -1 ? 0 : limit, &waiting_mask);
+
+	if (happened < 0)
+		log_error("cannot accept any more: %s", strerror(errno));
+	return happened > 0 || (happened == 0 && (!stopping || expects));
+}
+
+/* The next one from the listener, or -1 when the process is to stop. */
+static int connection_of_gate(int *taken)
+{
+	bool stopping;
+
+	do {
+		int fd = gate_next(gate, taken);
+
+		if (fd >= 0)
+			return fd;
+		stopping = is_stopping();
+	} while (!is_late(stopping) && wait_at_gate(stopping));
+	return -1;
+}
+
+static void limit_wait(int fd, int option, int seconds)
+{
+	const struct timeval limit = {.tv_sec = seconds};
 
 	setsockopt(fd, SOL_SOCKET, option, &limit, sizeof limit);
 }
 
-void accept_expect_answer(const FCGX_Request *fcgx, size_t len)
+/* From now on libfcgi has the connection. */
+static void put_back(const FCGX_Request *fcgx)
 {
-	if (len > SMALL_ANSWER || fcgx->keepConnection)
-		limit_wait(fcgx->ipcFd, SO_SNDTIMEO);
+	if (set_aside < 0)
+		return;
+	if (fcgx->ipcFd >= 0)
+		dup3(set_aside, fcgx->ipcFd, O_CLOEXEC);
+	close(set_aside);
+	set_aside = -1;
 }
 
-/*
- * With FCGI_KEEP_CONN the connection is still open. Waits for its next request,
- * but gives it up when another connection waits, or the process is to stop.
- */
-static bool wait_on_kept(FCGX_Request *fcgx)
+void accept_expect_answer(const FCGX_Request *fcgx, size_t len)
 {
-	struct pollfd both[] = {{.fd = fcgx->ipcFd, .events = POLLIN},
-				{.fd = LISTENER, .events = POLLIN}};
+	put_back(fcgx);
+	if (len > SMALL_ANSWER || is_kept)
+		limit_wait(fcgx->ipcFd, SO_SNDTIMEO, READ_TIMEOUT);
+}
 
-	while (!is_stopping() && ppoll(both, 2, NULL, &waiting_mask) < 0 && errno == EINTR)
-		continue;
-	if (both[0].revents != 0)
-		return true;
-	close(fcgx->ipcFd);
+/* Back to where it came from: kept for another request, or until its peer has read the answer. */
+static void give_back(int fd, bool leftover)
+{
+	if (gate == NULL) {
+		channel_send(channel_end, fd, -1, leftover ? CHANNEL_LEFTOVER : CHANNEL_KEPT);
+		close(fd);
+	} else if (leftover) {
+		gate_linger(gate, fd);
+	} else {
+		gate_keep(gate, fd);
+	}
+}
+
+/* Reads what the handler left of the body: it must not stand before the next request. */
+static void skip_body(FCGX_Request *fcgx)
+{
+	char waste[8192];
+	int got = (int)sizeof waste;
+
+	while (got == (int)sizeof waste)
+		got = FCGX_GetStr(waste, (int)sizeof waste, fcgx->in);
+}
+
+/* Finishes the request, if there is one; its connection is ours again, unless it failed. */
+static void finish(FCGX_Request *fcgx)
+{
+	bool again = is_kept;
+	int fd, unread = 0;
+
+	if (is_kept && !was_taken)
+		skip_body(fcgx);
+	put_back(fcgx);
+	/* So that libfcgi leaves the connection open. */
+	fcgx->keepConnection = 1;
+	FCGX_Finish_r(fcgx);
+	fd = fcgx->ipcFd;
 	fcgx->ipcFd = -1;
-	return false;
+	is_kept = false;
+	if (fd < 0)
+		return;
+	/* What is still there cannot be the next request, which is sent after the answer. */
+	if (was_cut || (ioctl(fd, FIONREAD, &unread) == 0 && unread > 0))
+		give_back(fd, true);
+	else if (again)
+		give_back(fd, false);
+	else
+		close(fd);
+}
+
+/* Gives libfcgi a connection to read from, without which it would close it. */
+static void hand_over(FCGX_Request *fcgx, int fd, int taken)
+{
+	struct stat info;
+
+	was_taken = taken >= 0;
+	was_cut = was_taken && fstat(taken, &info) == 0 && (size_t)info.st_size >= most_taken;
+	if (was_taken)
+		set_aside = fd;
+	else
+		limit_wait(fd, SO_RCVTIMEO, ARRIVED_TIMEOUT);
+	fcgx->ipcFd = was_taken ? taken : fd;
+	fcgx->keepConnection = 1;
 }
 
 bool accept_next(FCGX_Request *fcgx)
 {
-	FCGX_Finish_r(fcgx);
+	finish(fcgx);
 	for (;;) {
-		if (fcgx->ipcFd < 0 || !wait_on_kept(fcgx)) {
-			fcgx->ipcFd = accept_connection();
-			if (fcgx->ipcFd < 0)
-				return false;
-			limit_wait(fcgx->ipcFd, SO_RCVTIMEO);
-			/* So that FCGX_Accept_r reads from this connection rather than close it. */
-			fcgx->keepConnection = 1;
-		}
-		if (FCGX_Accept_r(fcgx) == 0)
+		int taken;
+		int fd = gate != NULL ? connection_of_gate(&taken) : connection_of_parent(&taken);
+
+		if (fd < 0)
+			return false;
+		hand_over(fcgx, fd, taken);
+		if (FCGX_Accept_r(fcgx) == 0) {
+			is_kept = fcgx->keepConnection != 0;
 			return true;
+		}
 		log_debug("a connection brought no FastCGI request");
+		finish(fcgx);
 	}
 }
 
 void accept_end(FCGX_Request *fcgx)
 {
-	fcgx->keepConnection = 0;
-	FCGX_Finish_r(fcgx);
-	close(listener_epoll);
+	finish(fcgx);
+	if (gate != NULL)
+		gate_free(gate);
+	else
+		close(channel_epoll);
 }

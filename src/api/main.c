@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,6 +18,7 @@
 #include "api/workers.h"
 #include "base/address.h"
 #include "base/log.h"
+#include "base/signals.h"
 
 #define PROGRAM "presence-api"
 #define SOCKET_MODE 0660
@@ -124,7 +124,6 @@ static int serve_cgi(const struct config *config)
 
 	if (service == NULL)
 		return refuse(err);
-	signal(SIGPIPE, SIG_IGN);
 	request_serve(service, routes, ROUTE_COUNT, environ, &transport);
 	discard_body(done);
 	service_free(service);
@@ -149,8 +148,8 @@ static void write_fcgi(void *arg, const char *data, size_t len)
 	FCGX_PutStr(data, (int)len, fcgx->out);
 }
 
-/* A worker: one request after the other from fd 0. */
-static int serve_fastcgi(const struct config *config)
+/* A worker: one request after the other, from the parent's channel or (-1) from fd 0. */
+static int serve_fastcgi(const struct config *config, int channel)
 {
 	FCGX_Request fcgx;
 	struct transport transport = {read_fcgi, write_fcgi, &fcgx};
@@ -158,7 +157,7 @@ static int serve_fastcgi(const struct config *config)
 	char err[ERR_SIZE];
 	struct service *service;
 
-	if (!accept_init(&fcgx)) {
+	if (!accept_init(&fcgx, channel, request_most(config))) {
 		log_error("cannot wait for connections: %s", strerror(errno));
 		return 1;
 	}
@@ -176,11 +175,12 @@ static int serve_fastcgi(const struct config *config)
 }
 
 /* Whether a worker could start with this configuration. */
-static int check_service(const struct config *config)
+static int check_service(const struct config *config, int channel)
 {
 	char err[ERR_SIZE];
 	struct service *service = service_open(config, err, sizeof err);
 
+	(void)channel;
 	if (service == NULL)
 		return refuse(err);
 	service_free(service);
@@ -243,7 +243,7 @@ static int run(const struct config *config, const char *file)
 	/* Nobody else would restart a worker that listens on a socket of its own. */
 	if (config->api.children > 0 || !inherited)
 		return workers_run(config, file, check_service, serve_fastcgi);
-	return serve_fastcgi(config);
+	return serve_fastcgi(config, -1);
 }
 
 int main(int argc, char **argv)
@@ -257,6 +257,7 @@ int main(int argc, char **argv)
 	char err[ERR_SIZE];
 	int option, status;
 
+	signals_reset();
 	fill_standard_fds();
 	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
 		switch (option) {

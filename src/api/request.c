@@ -15,6 +15,13 @@
 
 #define PATH_SIZE 1024
 #define CHUNK 8192
+#define PARAMETERS_MAX 65536 /* bytes of all of a request's variables */
+
+size_t request_most(const struct config *config)
+{
+	/* A body in records that are as large as their headers is the worst that makes sense. */
+	return PARAMETERS_MAX + 2 * (size_t)config->api.body_limit;
+}
 
 /* --- the way in ------------------------------------------------------------------------------ */
 
@@ -201,8 +208,9 @@ void request_serve(struct service *service, const struct route *routes, size_t c
 		}
 	}
 	if (problem.kind == PROBLEM_METHOD_NOT_ALLOWED && strcmp(method, "OPTIONS") == 0)
-		cors_put_options(out, service->config->cors.allow_origins,
-				 cgi_param(env, "HTTP_ORIGIN"), match.allow);
+		cors_put_options(
+			out, service->config->cors.allow_origins, cgi_param(env, "HTTP_ORIGIN"),
+			cgi_param(env, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"), match.allow);
 	else if (problem.kind != PROBLEM_NONE)
 		problem_put(out, &problem, cors_fields(&request));
 	else

@@ -36,6 +36,9 @@ struct request {
 	char detail[REQUEST_DETAIL_MAX]; /* room for a problem's sentence */
 };
 
+/* Bytes that a request may have over FastCGI: parameters, the largest body, the records' headers. */
+size_t request_most(const struct config *config);
+
 /* Serves one request with the routes of the table and writes its answer. */
 void request_serve(struct service *service, const struct route *routes, size_t count,
 		   char *const *env, const struct transport *transport);

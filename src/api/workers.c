@@ -1,23 +1,30 @@
 #include "api/workers.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "api/accept.h"
+#include "api/channel.h"
+#include "api/gate.h"
+#include "api/request.h"
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/times.h"
 
 #define STOP_LIMIT 10000 /* ms that a worker has for the request it serves */
+#define DRAIN_LIMIT 500 /* ms for requests that are on their way when we are to stop */
 #define FAST_DEATH 5000 /* ms; a worker that fails sooner is not worth a restart at once */
 #define PAUSE_MIN 100 /* ms before such a restart, doubled each time */
 #define PAUSE_MAX 10000 /* ms */
+#define FULL_WAIT 100 /* ms before a channel that is full for reasons of its own is tried again */
 #define NEVER INT64_MAX
 
 /* Times are in ms of the monotonic clock. */
@@ -35,28 +42,23 @@ struct workers {
 	struct config *loaded; /* the latest that was read again, or NULL */
 	const char *file;
 	worker_main *check, *serve;
-	sigset_t signals; /* those that the parent waits for */
-	sigset_t old_mask;
+	struct gate *gate;
+	int ours, theirs; /* the ends of the channel */
+	int held; /* a connection that the channel did not take, or -1 */
+	int held_taken; /* what was taken from it, or -1 */
+	int64_t retry_at; /* NEVER, or when to try that again */
+	sigset_t waiting_mask; /* lets signals in; in use while we wait, and only then */
+	struct config *checked; /* `check` runs for it, or NULL */
+	pid_t check_pid;
 	unsigned generation;
-	bool stopping;
+	int64_t stop_by; /* NEVER, or when the workers are told to end at the latest */
+	bool stopping; /* they have been told */
 	struct slot *slots;
 	size_t count; /* slots; those from `wanted` on are being emptied */
 	size_t wanted;
 };
 
-/* Forks a process that runs `run` and ends with the parent; returns its pid, or -1. */
-static pid_t spawn(const struct config *config, const sigset_t *mask, worker_main *run)
-{
-	pid_t parent = getpid(), pid = fork();
-
-	if (pid != 0)
-		return pid;
-	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (getppid() != parent)
-		exit(0);
-	sigprocmask(SIG_SETMASK, mask, NULL);
-	exit(run(config));
-}
+static volatile sig_atomic_t got_stop, got_reload, got_child;
 
 static pid_t wait_for(pid_t pid, int *status, int flags)
 {
@@ -70,22 +72,60 @@ static pid_t wait_for(pid_t pid, int *status, int flags)
 
 int workers_check(const struct config *config, worker_main *check)
 {
-	sigset_t mask;
-	pid_t pid;
+	pid_t pid = fork();
 	int status;
 
-	sigprocmask(SIG_SETMASK, NULL, &mask);
-	pid = spawn(config, &mask, check);
+	if (pid == 0)
+		exit(check(config, -1));
 	if (pid < 0 || wait_for(pid, &status, 0) != pid || !WIFEXITED(status))
 		return 1;
 	return WEXITSTATUS(status);
+}
+
+static void close_held(struct workers *workers)
+{
+	if (workers->held >= 0)
+		close(workers->held);
+	if (workers->held_taken >= 0)
+		close(workers->held_taken);
+	workers->held = workers->held_taken = -1;
+}
+
+/*
+ * In a child: lets go of all that is the parent's. A copy of the socket would keep
+ * it open after the parent's death, a copy of a connection would keep its peer waiting.
+ */
+static void forget_parent(struct workers *workers)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	gate_free(workers->gate);
+	close_held(workers);
+	close(workers->ours);
+	dup2(null, ACCEPT_LISTENER);
+	close(null);
+}
+
+/* Forks a process that runs `run`, without the parent's descriptors; its pid, or -1. */
+static pid_t spawn(struct workers *workers, const struct config *config, worker_main *run)
+{
+	static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+	pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	forget_parent(workers);
+	for (size_t i = 0; i < sizeof handled / sizeof handled[0]; i++)
+		signal(handled[i], SIG_DFL);
+	sigprocmask(SIG_SETMASK, &workers->waiting_mask, NULL);
+	exit(run(config, workers->theirs));
 }
 
 /* --- one worker ------------------------------------------------------------------------------ */
 
 static void start_worker(struct workers *workers, struct slot *slot, int64_t now)
 {
-	pid_t pid = spawn(workers->config, &workers->old_mask, workers->serve);
+	pid_t pid = spawn(workers, workers->config, workers->serve);
 
 	if (pid < 0) {
 		log_error("cannot start a worker: %s", strerror(errno));
@@ -121,19 +161,6 @@ static void on_worker_end(struct slot *slot, int status, int64_t now)
 		slot->pause = PAUSE_MAX;
 	slot->pid = 0;
 	slot->start_at = now + slot->pause;
-}
-
-static void reap(struct workers *workers, int64_t now)
-{
-	int status;
-	pid_t pid;
-
-	while ((pid = wait_for(-1, &status, WNOHANG)) > 0) {
-		for (size_t i = 0; i < workers->count; i++) {
-			if (workers->slots[i].pid == pid)
-				on_worker_end(&workers->slots[i], status, now);
-		}
-	}
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */
@@ -210,11 +237,19 @@ static size_t kill_overdue(struct workers *workers, int64_t now)
 	return running;
 }
 
+/* Whether all who had begun a request have been passed on, as far as the last wait has shown. */
+static bool is_drained(const struct workers *workers)
+{
+	return workers->held < 0 && !gate_expects(workers->gate);
+}
+
 /* When there is next something to do that no signal tells. */
 static int64_t next_deadline(const struct workers *workers)
 {
-	int64_t next = NEVER;
+	int64_t next = workers->retry_at;
 
+	if (got_stop && !workers->stopping)
+		next = is_drained(workers) ? 0 : workers->stop_by;
 	for (size_t i = 0; i < workers->count; i++) {
 		const struct slot *slot = &workers->slots[i];
 		int64_t due = slot->pid != 0 ? slot->kill_at : slot->start_at;
@@ -227,7 +262,10 @@ static int64_t next_deadline(const struct workers *workers)
 	return next;
 }
 
-static void reload(struct workers *workers)
+/* --- a configuration that is read again ------------------------------------------------------ */
+
+/* Reads it, and has it checked in a process of its own: requests go on meanwhile. */
+static void begin_reload(struct workers *workers)
 {
 	char err[512];
 	struct config *config = config_load(workers->file, err, sizeof err);
@@ -236,7 +274,21 @@ static void reload(struct workers *workers)
 		log_error("%s; the old configuration stays", err);
 		return;
 	}
-	if (workers_check(config, workers->check) != 0) {
+	workers->check_pid = spawn(workers, config, workers->check);
+	if (workers->check_pid > 0) {
+		workers->checked = config;
+		return;
+	}
+	log_error("cannot check the new configuration: %s; the old one stays", strerror(errno));
+	config_free(config);
+}
+
+static void on_check_end(struct workers *workers, int status)
+{
+	struct config *config = workers->checked;
+
+	workers->checked = NULL;
+	if (!WIFEXITED(status) || WEXITSTATUS(status) != 0) {
 		log_error("the new configuration does not work; the old one stays");
 		config_free(config);
 		return;
@@ -248,62 +300,195 @@ static void reload(struct workers *workers)
 	workers->generation++;
 	log_setup("presence-api", (enum log_level)config->log.level, config->log.target == 1);
 	log_info("configuration read again, replacing the workers");
+	gate_set_most(workers->gate, request_most(config));
 	resize(workers);
 }
 
-static void wait_for_signal(struct workers *workers, int64_t now)
+/* --- connections ----------------------------------------------------------------------------- */
+
+/* What is to be done when the channel took no connection. */
+static void wait_for_channel(struct workers *workers, int64_t now)
+{
+	bool is_full = errno == EAGAIN;
+
+	/* Else too many descriptors are under way in all programs of this user: unix(7). */
+	if (!is_full)
+		workers->retry_at = now + FULL_WAIT;
+	gate_watch(workers->gate, workers->ours, is_full);
+}
+
+/* Passes on connections with a request to serve, until the channel is full. */
+static void pass_on(struct workers *workers, int64_t now)
+{
+	bool waited = workers->held >= 0;
+
+	workers->retry_at = NEVER;
+	for (;;) {
+		if (workers->held < 0)
+			workers->held = gate_next(workers->gate, &workers->held_taken);
+		if (workers->held < 0)
+			break;
+		if (!channel_send(workers->ours, workers->held, workers->held_taken,
+				  CHANNEL_REQUEST)) {
+			wait_for_channel(workers, now);
+			return;
+		}
+		close_held(workers);
+	}
+	if (waited)
+		gate_watch(workers->gate, workers->ours, false);
+}
+
+/* Takes what the workers give back. */
+static void take_back(struct workers *workers)
+{
+	enum channel_word word;
+	int fd, taken;
+
+	while ((fd = channel_receive(workers->ours, &taken, &word)) >= 0) {
+		if (word == CHANNEL_KEPT)
+			gate_keep(workers->gate, fd);
+		else
+			gate_linger(workers->gate, fd);
+	}
+}
+
+/* --- the loop -------------------------------------------------------------------------------- */
+
+static void reap(struct workers *workers, int64_t now)
+{
+	int status;
+	pid_t pid;
+
+	if (!got_child)
+		return;
+	got_child = 0;
+	while ((pid = wait_for(-1, &status, WNOHANG)) > 0) {
+		if (workers->checked != NULL && pid == workers->check_pid)
+			on_check_end(workers, status);
+		for (size_t i = 0; i < workers->count; i++) {
+			if (workers->slots[i].pid == pid)
+				on_worker_end(&workers->slots[i], status, now);
+		}
+	}
+}
+
+/* Waits for connections and signals, and serves the former. False: the listener is gone. */
+static bool wait_and_pass(struct workers *workers, int64_t now)
 {
 	int64_t next = next_deadline(workers), wait = next > now ? next - now : 0;
-	struct timespec limit = {.tv_sec = wait / 1000, .tv_nsec = wait % 1000 * 1000000};
-	int signo = next == NEVER ? sigwaitinfo(&workers->signals, NULL)
-				  : sigtimedwait(&workers->signals, NULL, &limit);
+	int happened, limit = next == NEVER ? -1 : wait < INT_MAX ? (int)wait : INT_MAX;
 
+	happened = gate_wait(workers->gate, limit, &workers->waiting_mask);
+	if (happened < 0) {
+		log_error("cannot accept any more: %s", strerror(errno));
+		return false;
+	}
+	if (gate_watched(workers->gate))
+		take_back(workers);
+	pass_on(workers, now);
+	if (got_stop && happened == 0 && is_drained(workers))
+		workers->stop_by = now;
+	return true;
+}
+
+static void on_signal(int signo)
+{
 	if (signo == SIGTERM || signo == SIGINT)
-		stop_all(workers, times_mono_ms());
-	else if (signo == SIGHUP && !workers->stopping)
-		reload(workers);
+		got_stop = 1;
+	else if (signo == SIGHUP)
+		got_reload = 1;
+	else
+		got_child = 1;
 }
 
-static void on_child(int signo)
+static void install_signals(struct workers *workers)
 {
-	(void)signo;
+	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+	struct sigaction action = {.sa_handler = on_signal};
+	sigset_t blocked;
+
+	sigemptyset(&blocked);
+	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
+		sigaction(signals[i], &action, NULL);
+		sigaddset(&blocked, signals[i]);
+	}
+	sigprocmask(SIG_BLOCK, &blocked, &workers->waiting_mask);
 }
 
-static void block_signals(struct workers *workers)
+static bool open_connections(struct workers *workers)
 {
-	struct sigaction child = {.sa_handler = on_child};
+	int ends[2];
 
-	/* Whoever started us may have left SIGCHLD ignored: then nobody could be waited for. */
-	sigaction(SIGCHLD, &child, NULL);
-	sigemptyset(&workers->signals);
-	sigaddset(&workers->signals, SIGTERM);
-	sigaddset(&workers->signals, SIGINT);
-	sigaddset(&workers->signals, SIGHUP);
-	sigaddset(&workers->signals, SIGCHLD);
-	sigprocmask(SIG_BLOCK, &workers->signals, &workers->old_mask);
+	workers->gate = gate_new(ACCEPT_LISTENER, request_most(workers->config));
+	if (workers->gate == NULL || !channel_open(ends)) {
+		log_error("cannot wait for connections: %s", strerror(errno));
+		return false;
+	}
+	workers->ours = ends[0];
+	workers->theirs = ends[1];
+	gate_watch(workers->gate, workers->ours, false);
+	return true;
+}
+
+/* What signals have asked for. */
+static void obey(struct workers *workers, int64_t now)
+{
+	if (got_stop && workers->stop_by == NEVER)
+		workers->stop_by = now + DRAIN_LIMIT;
+	if (workers->stop_by <= now && !workers->stopping) {
+		gate_close(workers->gate);
+		stop_all(workers, now);
+	}
+	if (got_reload && workers->checked == NULL) {
+		got_reload = 0;
+		if (!got_stop)
+			begin_reload(workers);
+	}
+}
+
+static void run(struct workers *workers)
+{
+	for (;;) {
+		int64_t now = times_mono_ms();
+
+		reap(workers, now);
+		obey(workers, now);
+		if (kill_overdue(workers, now) == 0 && workers->stopping)
+			return;
+		if (!workers->stopping) {
+			start_due(workers, now);
+			retire_one(workers, now);
+		}
+		if (!wait_and_pass(workers, now))
+			got_stop = 1;
+	}
 }
 
 int workers_run(const struct config *config, const char *file, worker_main *check,
 		worker_main *serve)
 {
-	struct workers workers = {.config = config, .file = file, .check = check, .serve = serve};
+	struct workers workers = {.config = config,
+				  .file = file,
+				  .check = check,
+				  .serve = serve,
+				  .held = -1,
+				  .held_taken = -1,
+				  .retry_at = NEVER,
+				  .stop_by = NEVER};
 
-	block_signals(&workers);
+	install_signals(&workers);
+	if (!open_connections(&workers))
+		return 1;
 	resize(&workers);
 	log_info("keeping %zu workers", workers.wanted);
-	for (;;) {
-		int64_t now = times_mono_ms();
-
-		reap(&workers, now);
-		if (kill_overdue(&workers, now) == 0 && workers.stopping)
-			break;
-		if (!workers.stopping) {
-			start_due(&workers, now);
-			retire_one(&workers, now);
-		}
-		wait_for_signal(&workers, now);
-	}
+	run(&workers);
+	close_held(&workers);
+	close(workers.ours);
+	close(workers.theirs);
+	gate_free(workers.gate);
 	free(workers.slots);
+	config_free(workers.checked);
 	config_free(workers.loaded);
 	return 0;
 }

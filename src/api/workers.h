@@ -1,19 +1,24 @@
-/* The parent of the workers: keeps `children` of them on the one socket, fd 0. */
+/* The parent of the workers: accepts on the one socket, fd 0, and keeps `children` workers. */
 #ifndef PRESENCE_API_WORKERS_H
 #define PRESENCE_API_WORKERS_H
 
 #include "base/config.h"
 
-/* What a worker does; the result is its exit status. */
-typedef int worker_main(const struct config *config);
+/*
+ * What a process does; the result is its exit status. `channel`: where a worker's
+ * requests come from (accept.h); -1 for a check.
+ */
+typedef int worker_main(const struct config *config, int channel);
 
 /*
- * Runs until SIGTERM or SIGINT, then ends the workers and returns 0. A worker
- * that ends is replaced at once, one that fails right after its start after a
- * growing pause. SIGHUP re-reads `file`: when the configuration is good and
- * `check`, run in a process of its own, returns 0 for it, the workers are
- * replaced one after the other; the socket stays open all the while, so no
- * request is refused. At least one worker is kept.
+ * Runs until SIGTERM or SIGINT, then ends the workers and returns 0. The parent
+ * alone holds the socket: when it dies, however it dies, the socket is gone with
+ * it, so that whoever started it sees that and starts it again; its workers finish
+ * what has been passed to them and end. A worker that ends is replaced at once,
+ * one that fails right after its start after a growing pause. SIGHUP re-reads
+ * `file`: when the configuration is good and `check`, run in a process of its
+ * own, returns 0 for it, the workers are replaced one after the other; the socket
+ * stays open all the while, so no request is refused. At least one worker is kept.
  */
 int workers_run(const struct config *config, const char *file, worker_main *check,
 		worker_main *serve);

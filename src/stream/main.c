@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <getopt.h>
 #include <malloc.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 #include "base/address.h"
 #include "base/config.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "directory/directory.h"
 #include "stream/server.h"
 
@@ -141,11 +141,11 @@ int main(int argc, char **argv)
 	struct directory *directory = NULL;
 	int status = 2;
 
+	signals_reset();
 	if (config == NULL) {
 		fprintf(stderr, "%s\n", err);
 		return 2;
 	}
-	signal(SIGPIPE, SIG_IGN);
 	/* The loop's arena and one for the directory's threads: in a common one they would wait for
 	 * each other, with one each the memory of many a burst would stay. */
 	mallopt(M_ARENA_MAX, 2);

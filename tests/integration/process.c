@@ -295,6 +295,13 @@ int process_end(pid_t *pid, int signal, const char *name, int ms)
 	return exit_status(status);
 }
 
+bool process_runs(pid_t pid)
+{
+	pid_t parent, group;
+
+	return read_stat(pid, &parent, &group);
+}
+
 bool process_lives(pid_t pid)
 {
 	siginfo_t info = {0};

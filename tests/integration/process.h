@@ -22,6 +22,7 @@ int process_end(pid_t *pid, int signal, const char *name, int ms);
  */
 void process_default_signals(void);
 bool process_lives(pid_t pid);
+bool process_runs(pid_t pid); /* the same of one that is not our child */
 
 /* Free on 127.0.0.1 just now; below those that the system gives to connections, and to those who ask
  * for any. */

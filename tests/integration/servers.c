@@ -220,12 +220,13 @@ static void start_haproxy(struct site *site)
 /* --- the table ---------------------------------------------------------------------------- */
 
 const struct server servers[] = {
-	{"lighttpd, bin-path", start_lighttpd_bin, STREAMS, SIGUSR1},
+	{"lighttpd, bin-path", start_lighttpd_bin, STREAMS | STARTS_API, SIGUSR1},
 	{"lighttpd, a running socket", start_lighttpd_socket, STREAMS, SIGUSR1},
-	{"lighttpd, HTTP/2", start_lighttpd_http2, STREAMS, SIGUSR1},
-	{"Apache, mod_fcgid and mod_proxy_fcgi", start_apache_fcgid, STREAMS, SIGUSR1},
+	{"lighttpd, HTTP/2", start_lighttpd_http2, STREAMS | STARTS_API, SIGUSR1},
+	{"Apache, mod_fcgid and mod_proxy_fcgi", start_apache_fcgid, STREAMS | STARTS_API, SIGUSR1},
 	{"Apache, mod_proxy_fcgi alone", start_apache_proxy, STREAMS, SIGUSR1},
-	{"Apache, a shared host", start_apache_shared_host, STREAMS | STARTS_STREAMD, SIGUSR1},
+	{"Apache, a shared host", start_apache_shared_host, STREAMS | STARTS_STREAMD | STARTS_API,
+	 SIGUSR1},
 	/* Apache ends the daemon that starts the programs, whatever that is doing. */
 	{"Apache, mod_cgid", start_apache_cgid, RELOAD_DROPS, SIGUSR1},
 	{"Apache, a shared host without mod_fcgid", start_apache_shared_cgi, RELOAD_DROPS, SIGUSR1},

@@ -11,6 +11,7 @@
 #define STREAMS 1u /* it serves the stream; others answer 501 */
 #define STARTS_STREAMD 2u /* a streamd for each stream, started by the web server */
 #define HOLDS_SOCKETS 4u /* the sockets outlive streamd and presence-api, as under systemd */
+#define STARTS_API 16u /* and again when it has died */
 #define RELOAD_DROPS 8u /* what it has just begun when it is reloaded gets a 503 */
 
 struct site {
@@ -53,6 +54,8 @@ void site_change(struct site *site, const char *file, const char *from, const ch
 /* streamd, or presence-api with HOLDS_SOCKETS, again after its end. */
 void site_start_streamd(struct site *site);
 void site_start_api(struct site *site);
+/* The processes of a program under test, whoever started them; how many. */
+int site_processes(struct site *site, const char *program, pid_t *list, int max);
 /* presence-streamd's processes, those that the web server started too; how many. */
 int site_streamds(struct site *site, pid_t *list, int max);
 

@@ -310,7 +310,8 @@ void site_stop(struct site *site)
 	stack_stop(site->stack);
 }
 
-static bool is_streamd(pid_t pid)
+/* The kernel keeps the first 15 bytes of a program's name. */
+static bool is_program(pid_t pid, const char *program)
 {
 	FILE *file = fopen(text_of("/proc/%d/comm", (int)pid), "re");
 	char name[32] = "";
@@ -318,12 +319,14 @@ static bool is_streamd(pid_t pid)
 
 	if (file == NULL)
 		return false;
-	is = fgets(name, sizeof name, file) != NULL && strncmp(name, "presence-stream", 15) == 0;
+	is = fgets(name, sizeof name, file) != NULL &&
+	     strcspn(name, "\n") == strnlen(program, 15) &&
+	     strncmp(name, program, strcspn(name, "\n")) == 0;
 	fclose(file);
 	return is;
 }
 
-int site_streamds(struct site *site, pid_t *list, int max)
+int site_processes(struct site *site, const char *program, pid_t *list, int max)
 {
 	DIR *entries = opendir("/proc");
 	struct dirent *entry;
@@ -333,9 +336,15 @@ int site_streamds(struct site *site, pid_t *list, int max)
 	while ((entry = readdir(entries)) != NULL && count < max) {
 		pid_t pid = (pid_t)atoi(entry->d_name);
 
-		if (pid > 0 && getpgid(pid) == site->stack->group && is_streamd(pid))
+		if (pid > 0 && getpgid(pid) == site->stack->group && process_runs(pid) &&
+		    is_program(pid, program))
 			list[count++] = pid;
 	}
 	closedir(entries);
 	return count;
+}
+
+int site_streamds(struct site *site, pid_t *list, int max)
+{
+	return site_processes(site, "presence-streamd", list, max);
 }

@@ -328,6 +328,9 @@ START_TEST(crafted_lengths_cost_the_api_one_worker_at_most)
 	stack->expects_abort = true;
 	wire_begin(bytes, 1, FCGI_RESPONDER, 0);
 	wire_record(bytes, FCGI_PARAMS, 1, lengths, sizeof lengths);
+	/* A whole request, or it would not reach libfcgi. */
+	wire_record(bytes, FCGI_PARAMS, 1, NULL, 0);
+	wire_record(bytes, FCGI_STDIN, 1, NULL, 0);
 	for (int i = 0; i < 4; i++) {
 		int fd = wire_connect(
 			stack_path(stack, "api.sock-0")); /* lighttpd adds the number */

@@ -97,6 +97,35 @@ static void check_refusals(struct stack *stack)
 		      options->head);
 }
 
+/* HEAD is what GET is without its body: nothing that a client would take for the next answer. */
+static void check_head(struct stack *stack)
+{
+	const char *token = token_for(stack, "1");
+	const struct request requests[] = {
+		{.path = "/api/health"},
+		{.path = COUNT, .token = token},
+		{.path = "/api/friends/list", .token = token},
+		{.path = COUNT},
+		{.path = "/api/nothing", .token = token},
+		{.path = "/api/online-status/user/%20", .token = token},
+		{.path = "/api/online-status/user/2", .token = "garbage"},
+	};
+
+	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+		struct request head = requests[i];
+		struct response *get = http_send(stack, &requests[i]), *seen;
+
+		head.method = "HEAD";
+		seen = http_send(stack, &head);
+		ck_assert_msg(seen->status == get->status && seen->body_len == 0,
+			      "HEAD %s: status %d with %zu bytes of body, GET has %d", head.path,
+			      seen->status, seen->body_len, get->status);
+		ck_assert_str_eq(header_of(seen->head, "Content-Type") ?: "none",
+				 header_of(get->head, "Content-Type"));
+	}
+	ck_assert_int_eq(HTTP(stack, .method = "HEAD", .path = LOGIN)->status, 405);
+}
+
 /* --- the stream --------------------------------------------------------------------------- */
 
 /* Opens one whose client would take compressed events, and checks when its first ones come. */
@@ -166,6 +195,7 @@ START_TEST(every_call_and_the_stream_work_and_nothing_is_buffered)
 
 	check_calls(stack);
 	check_refusals(stack);
+	check_head(stack);
 	if (serves_streams(site))
 		check_stream(site);
 	else
@@ -594,6 +624,90 @@ START_TEST(requests_wait_in_the_socket_while_presence_api_is_restarted)
 }
 END_TEST
 
+/* --- a presence-api that dies ------------------------------------------------------------- */
+
+#define PROCESSES_MAX 64
+
+static void kill_all(struct site *site, int signal)
+{
+	pid_t list[PROCESSES_MAX];
+	int count = site_processes(site, "presence-api", list, PROCESSES_MAX);
+
+	ck_assert_int_gt(count, 0);
+	for (int i = 0; i < count; i++)
+		kill(list[i], signal);
+}
+
+/* Those that have workers, or all when none has. */
+static int find_parents(struct site *site, pid_t *parents)
+{
+	pid_t list[PROCESSES_MAX], child;
+	int count = site_processes(site, "presence-api", list, PROCESSES_MAX), found = 0;
+
+	for (int i = 0; i < count; i++) {
+		if (children_of(list[i], &child, 1) > 0)
+			parents[found++] = list[i];
+	}
+	if (found > 0)
+		return found;
+	memcpy(parents, list, (size_t)count * sizeof *list);
+	return count;
+}
+
+static void check_heals(struct site *site, const char *token, const char *what)
+{
+	int64_t end = now_ms() + patience(10000);
+
+	while (HTTP(site->stack, .path = COUNT, .token = token)->status != 200)
+		ck_assert_msg(now_ms() < end, "no answer after %s", what);
+	for (int i = 0; i < 30; i++)
+		ck_assert_msg(HTTP(site->stack, .path = COUNT, .token = token)->status == 200,
+			      "an answer is lost after %s", what);
+}
+
+START_TEST(a_presence_api_that_dies_is_started_again)
+{
+	static const int signals[] = {SIGKILL, SIGSEGV};
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	const char *token = token_for(site->stack, "1");
+	pid_t parents[PROCESSES_MAX];
+
+	site->stack->expects_abort = true;
+	check_heals(site, token, "the start");
+	for (int i = 0; i < 2; i++) {
+		int count = find_parents(site, parents);
+
+		ck_assert_int_gt(count, 0);
+		for (int j = 0; j < count; j++)
+			kill(parents[j], signals[i]);
+		check_heals(site, token, "the parent's death");
+		/* The OOM killer's way when one kill was not enough. */
+		kill_all(site, signals[i]);
+		check_heals(site, token, "the death of all");
+	}
+	site_stop(site);
+}
+END_TEST
+
+START_TEST(requests_wait_in_the_socket_until_a_presence_api_that_died_is_back)
+{
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	const char *token = token_for(site->stack, "1");
+	int old = 0;
+	pid_t list[PROCESSES_MAX];
+
+	ck_assert_int_eq(process_end(&site->api, SIGKILL, "presence-api", 5000), 128 + SIGKILL);
+	site_start_api(site);
+	check_heals(site, token, "the parent's death");
+	/* Its workers have ended, and the new one's serve. */
+	WAIT_UNTIL((old = site_processes(site, "presence-api", list, PROCESSES_MAX)) ==
+			   1 + children_of(site->api, list, PROCESSES_MAX),
+		   5000);
+	ck_assert_int_gt(old, 1);
+	site_stop(site);
+}
+END_TEST
+
 /* --- the suite ---------------------------------------------------------------------------- */
 
 int main(void)
@@ -606,6 +720,14 @@ int main(void)
 		tcase_add_loop_test(tcase, every_call_and_the_stream_work_and_nothing_is_buffered,
 				    i, i + 1);
 		tcase_add_loop_test(tcase, a_reload_loses_no_request, i, i + 1);
+		if (servers[i].traits & STARTS_API)
+			tcase_add_loop_test(tcase, a_presence_api_that_dies_is_started_again, i,
+					    i + 1);
+		if (servers[i].traits & HOLDS_SOCKETS)
+			tcase_add_loop_test(
+				tcase,
+				requests_wait_in_the_socket_until_a_presence_api_that_died_is_back,
+				i, i + 1);
 		if ((servers[i].traits & STREAMS) == 0)
 			continue;
 		tcase_add_loop_test(tcase, idle_streams_stay_and_gone_clients_are_noticed, i,

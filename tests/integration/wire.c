@@ -58,10 +58,15 @@ void wire_pair(struct printbuf *out, const char *name, const char *value)
 
 void wire_stream_request(struct printbuf *out, const char *uri, const char *token)
 {
+	wire_request(out, "GET", uri, token);
+}
+
+void wire_request(struct printbuf *out, const char *method, const char *uri, const char *token)
+{
 	struct printbuf *params = buf_new(), *bearer = buf_new();
 
 	buf_putf(bearer, "Bearer %s", token != NULL ? token : "");
-	wire_pair(params, "REQUEST_METHOD", "GET");
+	wire_pair(params, "REQUEST_METHOD", method);
 	wire_pair(params, "REQUEST_URI", uri);
 	wire_pair(params, "SCRIPT_NAME", uri);
 	wire_pair(params, "QUERY_STRING", "");

@@ -13,6 +13,8 @@ void wire_record(struct printbuf *out, unsigned type, unsigned id, const void *c
 void wire_begin(struct printbuf *out, unsigned id, unsigned role, unsigned flags);
 /* Appends one name-value pair to the content of an FCGI_PARAMS record (FastCGI 3.4). */
 void wire_pair(struct printbuf *out, const char *name, const char *value);
+/* A whole request without a body: BEGIN, PARAMS, the ends of PARAMS and STDIN. */
+void wire_request(struct printbuf *out, const char *method, const char *uri, const char *token);
 /* A whole request for a stream: BEGIN, PARAMS, the ends of PARAMS and STDIN. */
 void wire_stream_request(struct printbuf *out, const char *uri, const char *token);
 /* Connects to a Unix socket; -1 with errno. Not blocking afterwards. */

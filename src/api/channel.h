@@ -1,0 +1,37 @@
+/*
+ * Connections passed between the parent and its workers (SCM_RIGHTS, unix(7)).
+ * All workers share one end: whoever is free takes the next connection, and what
+ * is in the channel outlives a worker. When the parent is gone, however it ended,
+ * the workers read what is left and then the end.
+ */
+#ifndef PRESENCE_API_CHANNEL_H
+#define PRESENCE_API_CHANNEL_H
+
+#include <stdbool.h>
+
+/* What is to be done with a connection. */
+enum channel_word {
+	CHANNEL_REQUEST = 'r', /* to a worker: a request has arrived on it */
+	CHANNEL_KEPT = 'k', /* to the parent: another request may come on it (FCGI_KEEP_CONN) */
+	CHANNEL_LEFTOVER = 'l', /* to the parent: answered, but not all that was sent was read */
+};
+
+#define CHANNEL_EMPTY (-1)
+#define CHANNEL_ENDED (-2)
+
+/* Makes the two ends, alike, not blocking and close-on-exec; false with errno. */
+bool channel_open(int ends[2]);
+
+/*
+ * Passes a connection on, and the file of what was taken from it (gate.h; -1:
+ * nothing). Both stay open here. False: there is no capacity now.
+ */
+bool channel_send(int end, int fd, int taken, enum channel_word word);
+
+/*
+ * A connection that was passed on and the file of what was taken from it (-1:
+ * nothing), now the caller's, with the word; else EMPTY or ENDED.
+ */
+int channel_receive(int end, int *taken, enum channel_word *word);
+
+#endif

@@ -1,0 +1,522 @@
+#include "api/gate.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/mman.h>
+#include <sys/queue.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "api/arrival.h"
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/log.h"
+#include "base/times.h"
+
+#define SILENCE_MAX 5000 /* ms without a byte before a request that has not arrived is dropped */
+#define ARRIVAL_TIME_MAX 60000 /* ms that a request may take to arrive */
+#define LINGER_MAX 2000 /* ms for a peer to read its answer */
+#define CONNECTIONS_MAX 1000
+#define PIECE 16384 /* bytes that are read at a time */
+#define TAKEN_MAX (16 << 20) /* bytes taken from all connections */
+#define OWN_DESCRIPTORS 64 /* what the process needs besides connections, at most */
+#define ACCEPT_LIMIT 10 /* ms */
+#define OUT_OF_DESCRIPTORS_WAIT 100 /* ms */
+#define EVENTS 64
+
+#define PAUSED_NOT 0
+#define PAUSED_FULL (-1) /* until a connection is served */
+#define PAUSED_CLOSED (-2)
+
+enum state {
+	STATE_ARRIVING, /* a request is on its way, or its first byte is */
+	STATE_KEPT, /* idle between two requests */
+	STATE_LINGERING, /* answered; what still comes is thrown away */
+	STATE_READY,
+	STATE_COUNT,
+};
+
+/* Times are in ms of the monotonic clock. */
+struct connection {
+	int fd;
+	enum state state;
+	bool listened; /* epoll knows it */
+	struct printbuf *taken; /* what was taken from it, or NULL */
+	int64_t begun; /* its request's first byte, or accept */
+	int64_t heard; /* the last byte, or when it came into its state */
+	TAILQ_ENTRY(connection) entry;
+};
+TAILQ_HEAD(queue, connection);
+
+struct gate {
+	int listener, epoll;
+	struct queue queues[STATE_COUNT]; /* by state, each in the order of `heard` */
+	size_t count, max; /* connections */
+	size_t most; /* bytes of one request */
+	size_t taken; /* bytes of all */
+	int64_t paused_until; /* or one of PAUSED_… */
+	bool watched;
+	unsigned char piece[PIECE];
+};
+
+/* epoll's data: a connection, or one of these. */
+static char listener_mark, watched_mark;
+
+/* --- connections ----------------------------------------------------------------------------- */
+
+static void enter(struct gate *gate, struct connection *connection, enum state state)
+{
+	connection->state = state;
+	TAILQ_INSERT_TAIL(&gate->queues[state], connection, entry);
+}
+
+static void leave(struct gate *gate, struct connection *connection)
+{
+	TAILQ_REMOVE(&gate->queues[connection->state], connection, entry);
+}
+
+static void forget_taken(struct gate *gate, struct connection *connection)
+{
+	if (connection->taken == NULL)
+		return;
+	gate->taken -= buf_len(connection->taken);
+	printbuf_free(connection->taken);
+	connection->taken = NULL;
+}
+
+/* Forgets the connection, whose descriptor is the caller's. */
+static int release(struct gate *gate, struct connection *connection)
+{
+	int fd = connection->fd;
+
+	/* Closing would not do: a process just forked may still have a copy of it. */
+	if (connection->listened)
+		epoll_ctl(gate->epoll, EPOLL_CTL_DEL, fd, NULL);
+	leave(gate, connection);
+	gate->count--;
+	forget_taken(gate, connection);
+	free(connection);
+	return fd;
+}
+
+static void drop(struct gate *gate, struct connection *connection)
+{
+	close(release(gate, connection));
+}
+
+/* Makes room by dropping who has been silent for longest; false: all have requests to serve. */
+static bool drop_one(struct gate *gate)
+{
+	static const enum state order[] = {STATE_LINGERING, STATE_ARRIVING, STATE_KEPT};
+
+	for (size_t i = 0; i < sizeof order / sizeof order[0]; i++) {
+		struct connection *oldest = TAILQ_FIRST(&gate->queues[order[i]]);
+
+		if (oldest != NULL) {
+			drop(gate, oldest);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* More has come of a request that is not whole; false when that has taken too long. */
+static bool go_on(struct gate *gate, struct connection *connection)
+{
+	int64_t now = times_mono_ms();
+
+	if (connection->state == STATE_KEPT)
+		connection->begun = now;
+	if (now - connection->begun > ARRIVAL_TIME_MAX)
+		return false;
+	leave(gate, connection);
+	connection->heard = now;
+	enter(gate, connection, STATE_ARRIVING);
+	return true;
+}
+
+/* Keeps the sum of what was taken bounded: drops the longest silent of the others. */
+static void bound_taken(struct gate *gate, const struct connection *taker)
+{
+	struct connection *next = TAILQ_FIRST(&gate->queues[STATE_ARRIVING]), *connection;
+
+	while (gate->taken > TAKEN_MAX && (connection = next) != NULL) {
+		next = TAILQ_NEXT(connection, entry);
+		if (connection->taken != NULL && connection != taker)
+			drop(gate, connection);
+	}
+}
+
+/* Takes what is there, up to the most that a request may have; as recv(2), for the last piece. */
+static ssize_t take_pieces(struct gate *gate, struct connection *connection)
+{
+	ssize_t got;
+
+	if (connection->taken == NULL)
+		connection->taken = buf_new();
+	while (buf_len(connection->taken) < gate->most) {
+		got = recv(connection->fd, gate->piece, sizeof gate->piece, MSG_DONTWAIT);
+		if (got <= 0)
+			return got;
+		buf_put(connection->taken, gate->piece, (size_t)got);
+		gate->taken += (size_t)got;
+		bound_taken(gate, connection);
+	}
+	return 1;
+}
+
+/*
+ * What has arrived on the connection. Mostly it is a whole request at the first
+ * look, and stays where it is. Else it is taken: a socket's buffer is full, or
+ * looks full to a sender that asks poll(2), long before the request is whole.
+ */
+static enum arrival arrived(struct gate *gate, struct connection *connection, ssize_t *got)
+{
+	enum arrival arrival = ARRIVAL_PART;
+
+	if (connection->taken == NULL) {
+		*got = recv(connection->fd, gate->piece, sizeof gate->piece,
+			    MSG_PEEK | MSG_DONTWAIT);
+		if (*got <= 0)
+			return ARRIVAL_PART;
+		arrival = arrival_of(gate->piece, (size_t)*got);
+		if (arrival != ARRIVAL_PART)
+			return arrival;
+	}
+	*got = take_pieces(gate, connection);
+	arrival = arrival_of((const unsigned char *)connection->taken->buf,
+			     buf_len(connection->taken));
+	if (arrival == ARRIVAL_PART && buf_len(connection->taken) >= gate->most)
+		return ARRIVAL_WHOLE;
+	return arrival;
+}
+
+/*
+ * Sees what has come on a connection. Drops the connection when it can bring no
+ * request (`ended`: its peer sends no more), and then returns false.
+ */
+static bool look(struct gate *gate, struct connection *connection, bool ended)
+{
+	size_t before = connection->taken != NULL ? buf_len(connection->taken) : 0;
+	ssize_t got;
+
+	switch (arrived(gate, connection, &got)) {
+	case ARRIVAL_WHOLE:
+		leave(gate, connection);
+		enter(gate, connection, STATE_READY);
+		return true;
+	case ARRIVAL_BAD:
+		log_debug("a connection brought no FastCGI request");
+		break;
+	case ARRIVAL_PART:
+		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR) || ended)
+			break;
+		if (connection->taken == NULL || buf_len(connection->taken) == before ||
+		    go_on(gate, connection))
+			return true;
+	}
+	drop(gate, connection);
+	return false;
+}
+
+/* Throws away what has come; the peer's end, or its reset, ends it. */
+static void discard(struct gate *gate, struct connection *connection)
+{
+	ssize_t got;
+
+	do
+		got = recv(connection->fd, gate->piece, sizeof gate->piece, MSG_DONTWAIT);
+	while (got > 0);
+	if (got == 0 || (errno != EAGAIN && errno != EINTR))
+		drop(gate, connection);
+}
+
+/* Each edge is one look: data that stays unread must not wake us again. */
+static void listen_to(struct gate *gate, struct connection *connection)
+{
+	struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET,
+				    .data.ptr = connection};
+
+	connection->listened = epoll_ctl(gate->epoll, EPOLL_CTL_ADD, connection->fd, &event) == 0;
+	if (!connection->listened)
+		drop(gate, connection);
+}
+
+static struct connection *add(struct gate *gate, int fd, enum state state)
+{
+	struct connection *connection = xcalloc(1, sizeof *connection);
+
+	connection->fd = fd;
+	connection->begun = connection->heard = times_mono_ms();
+	gate->count++;
+	enter(gate, connection, state);
+	return connection;
+}
+
+static void take_back(struct gate *gate, int fd, enum state state)
+{
+	if (gate->count >= gate->max)
+		drop_one(gate);
+	listen_to(gate, add(gate, fd, state));
+}
+
+void gate_keep(struct gate *gate, int fd)
+{
+	take_back(gate, fd, STATE_KEPT);
+}
+
+void gate_linger(struct gate *gate, int fd)
+{
+	shutdown(fd, SHUT_WR);
+	take_back(gate, fd, STATE_LINGERING);
+}
+
+/* --- the listener ---------------------------------------------------------------------------- */
+
+static bool resume_listener(struct gate *gate)
+{
+	/* Of many processes that wait for the same socket only one is woken for a connection. */
+	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &listener_mark};
+
+	gate->paused_until = PAUSED_NOT;
+	return epoll_ctl(gate->epoll, EPOLL_CTL_ADD, gate->listener, &event) == 0;
+}
+
+static void pause_listener(struct gate *gate, int64_t until)
+{
+	if (gate->paused_until == PAUSED_NOT)
+		epoll_ctl(gate->epoll, EPOLL_CTL_DEL, gate->listener, NULL);
+	gate->paused_until = until;
+}
+
+static bool is_out_of_resources(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+static bool is_transient(int error)
+{
+	/* accept(2): what went wrong with the connection that was taken. */
+	return error == EAGAIN || error == EINTR || error == ECONNABORTED || error == EPROTO ||
+	       error == ENETDOWN || error == ENOPROTOOPT || error == EHOSTDOWN || error == ENONET ||
+	       error == EHOSTUNREACH || error == EOPNOTSUPP || error == ENETUNREACH ||
+	       error == EPERM || error == ETIMEDOUT;
+}
+
+/* Takes one connection; false with errno when no other one can come. */
+static bool take_connection(struct gate *gate)
+{
+	struct connection *connection;
+	int fd;
+
+	if (gate->count >= gate->max && !drop_one(gate)) {
+		pause_listener(gate, PAUSED_FULL);
+		return true;
+	}
+	/* cppcheck-suppress nullPointer ; accept(2) takes NULL for an address not wanted */
+	fd = accept4(gate->listener, NULL, NULL, SOCK_CLOEXEC);
+	if (fd < 0 && is_out_of_resources(errno)) {
+		if (!drop_one(gate)) {
+			log_error("cannot accept: %s", strerror(errno));
+			pause_listener(gate, times_mono_ms() + OUT_OF_DESCRIPTORS_WAIT);
+		}
+		return true;
+	}
+	if (fd < 0)
+		return is_transient(errno);
+	connection = add(gate, fd, STATE_ARRIVING);
+	/* Mostly the request is here already, and epoll need not hear of the connection. */
+	if (look(gate, connection, false) && connection->state != STATE_READY)
+		listen_to(gate, connection);
+	return true;
+}
+
+/* --- the gate -------------------------------------------------------------------------------- */
+
+static size_t most_connections(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+	    limit.rlim_cur > CONNECTIONS_MAX + OWN_DESCRIPTORS)
+		return CONNECTIONS_MAX;
+	return limit.rlim_cur > 2 * OWN_DESCRIPTORS ? limit.rlim_cur - OWN_DESCRIPTORS
+						    : OWN_DESCRIPTORS;
+}
+
+struct gate *gate_new(int listener, size_t most)
+{
+	/*
+	 * O_NONBLOCK belongs to all who share the socket: systemd takes it away whenever it runs
+	 * ExecReload=. Then this bounds an accept() that lost the race for a connection.
+	 */
+	const struct timeval limit = {.tv_usec = ACCEPT_LIMIT * 1000L};
+	int flags = fcntl(listener, F_GETFL), on = 1;
+	struct gate *gate;
+
+	if (flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) != 0)
+		return NULL;
+	/* Connections get it from the listener; a Unix socket has no such option. */
+	setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+	setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	gate = xcalloc(1, sizeof *gate);
+	gate->listener = listener;
+	gate->most = most;
+	gate->max = most_connections();
+	for (int i = 0; i < STATE_COUNT; i++)
+		TAILQ_INIT(&gate->queues[i]);
+	gate->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (gate->epoll < 0 || !resume_listener(gate)) {
+		gate_free(gate);
+		return NULL;
+	}
+	return gate;
+}
+
+void gate_free(struct gate *gate)
+{
+	struct connection *first;
+
+	/* Nothing is taken out of epoll, which a parent's gate shares. */
+	for (int i = 0; i < STATE_COUNT; i++) {
+		while ((first = TAILQ_FIRST(&gate->queues[i])) != NULL) {
+			TAILQ_REMOVE(&gate->queues[i], first, entry);
+			close(first->fd);
+			forget_taken(gate, first);
+			free(first);
+		}
+	}
+	if (gate->epoll >= 0)
+		close(gate->epoll);
+	free(gate);
+}
+
+void gate_set_most(struct gate *gate, size_t most)
+{
+	gate->most = most;
+}
+
+void gate_watch(struct gate *gate, int fd, bool writable)
+{
+	struct epoll_event event = {.events = EPOLLIN | (writable ? (unsigned)EPOLLOUT : 0),
+				    .data.ptr = &watched_mark};
+
+	if (epoll_ctl(gate->epoll, EPOLL_CTL_MOD, fd, &event) != 0)
+		epoll_ctl(gate->epoll, EPOLL_CTL_ADD, fd, &event);
+}
+
+bool gate_watched(const struct gate *gate)
+{
+	return gate->watched;
+}
+
+void gate_close(struct gate *gate)
+{
+	pause_listener(gate, PAUSED_CLOSED);
+}
+
+/* Drops those of a queue that have been silent for `limit` ms; when the next one is due, or -1. */
+static int64_t drop_late(struct gate *gate, enum state state, int64_t limit, int64_t now)
+{
+	struct connection *first;
+
+	while ((first = TAILQ_FIRST(&gate->queues[state])) != NULL) {
+		if (first->heard + limit > now)
+			return first->heard + limit;
+		drop(gate, first);
+	}
+	return -1;
+}
+
+/* The sooner of two times, of which a negative one is never. */
+static int64_t sooner(int64_t a, int64_t b)
+{
+	return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
+/* Does what is due; returns the ms until something else is, at most `timeout`; -1: never. */
+static int until_next(struct gate *gate, int timeout)
+{
+	int64_t now = times_mono_ms(), next, wait;
+
+	next = sooner(drop_late(gate, STATE_ARRIVING, SILENCE_MAX, now),
+		      drop_late(gate, STATE_LINGERING, LINGER_MAX, now));
+	if (gate->paused_until > now)
+		next = sooner(next, gate->paused_until);
+	else if (gate->paused_until > 0 ||
+		 (gate->paused_until == PAUSED_FULL && gate->count < gate->max))
+		resume_listener(gate);
+	wait = next < 0 ? -1 : next > now ? next - now : 0;
+	return (int)sooner(timeout, wait);
+}
+
+int gate_wait(struct gate *gate, int timeout, const sigset_t *mask)
+{
+	struct epoll_event events[EVENTS];
+	int count = epoll_pwait(gate->epoll, events, EVENTS, until_next(gate, timeout), mask);
+
+	gate->watched = false;
+	for (int i = 0; i < count; i++) {
+		struct connection *connection = events[i].data.ptr;
+		bool ended = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+
+		if (events[i].data.ptr == &watched_mark)
+			gate->watched = true;
+		else if (events[i].data.ptr == &listener_mark)
+			continue;
+		else if (connection->state == STATE_LINGERING)
+			discard(gate, connection);
+		else if (connection->state != STATE_READY)
+			look(gate, connection, ended);
+	}
+	/* After the connections: what is accepted may drop one of them. */
+	for (int i = 0; i < count; i++) {
+		if (events[i].data.ptr == &listener_mark && !take_connection(gate))
+			return -1;
+	}
+	return count > 0 ? count : 0;
+}
+
+/* A file of what was taken, to be read from its beginning; -1 with errno. */
+static int file_of(const struct printbuf *taken)
+{
+	int fd = memfd_create("request", MFD_CLOEXEC);
+
+	if (fd < 0)
+		return -1;
+	/* Written whole or not at all but for want of memory. */
+	if (pwrite(fd, taken->buf, buf_len(taken), 0) != (ssize_t)buf_len(taken)) {
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+int gate_next(struct gate *gate, int *taken)
+{
+	struct connection *first;
+
+	*taken = -1;
+	while ((first = TAILQ_FIRST(&gate->queues[STATE_READY])) != NULL) {
+		if (first->taken == NULL)
+			return release(gate, first);
+		*taken = file_of(first->taken);
+		if (*taken >= 0)
+			return release(gate, first);
+		log_error("cannot keep a large request: %s", strerror(errno));
+		drop(gate, first);
+	}
+	return -1;
+}
+
+bool gate_expects(const struct gate *gate)
+{
+	return !TAILQ_EMPTY(&gate->queues[STATE_ARRIVING]);
+}

@@ -1,0 +1,65 @@
+/*
+ * Accepts connections and lets those through whose request has arrived. All
+ * others wait here, where they cost a descriptor and nobody's time: silent peers
+ * are dropped after some seconds, the longest silent one at once when there are
+ * too many. A request that is there never waits for one that is not.
+ *
+ * A request that is there at the first look stays in its connection. Another one
+ * is taken from it as it comes, and goes along as a file.
+ */
+#ifndef PRESENCE_API_GATE_H
+#define PRESENCE_API_GATE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct gate;
+
+/*
+ * Listens on the socket, which stays the caller's. A request of more than `most`
+ * bytes is let through when so many have arrived. NULL with errno.
+ */
+struct gate *gate_new(int listener, size_t most);
+void gate_set_most(struct gate *gate, size_t most);
+
+/*
+ * Closes what waits. After fork() the child calls it to be rid of its copies; the
+ * parent's gate does not feel it.
+ */
+void gate_free(struct gate *gate);
+
+/*
+ * Waits up to timeout ms (-1: without limit) under the signal mask `mask`, and
+ * takes in what has come. Returns how many things happened (0: none, or a signal
+ * came), -1 with errno when the listener is gone for good.
+ */
+int gate_wait(struct gate *gate, int timeout, const sigset_t *mask);
+
+/*
+ * The next connection whose request has arrived, now the caller's; -1: none.
+ * *taken: a file of what was taken from it, the caller's too; -1: nothing was.
+ */
+int gate_next(struct gate *gate, int *taken);
+
+/* Whether something has been accepted whose request may still be on its way. */
+bool gate_expects(const struct gate *gate);
+
+/* Takes a connection on which another request may come; it may be idle without limit. */
+void gate_keep(struct gate *gate, int fd);
+
+/*
+ * Takes a connection that was answered before all that was sent was read, and
+ * closes it when its peer has read the answer: closed now, it would be reset.
+ */
+void gate_linger(struct gate *gate, int fd);
+
+/* gate_wait() returns also when `fd` can be read, or (`writable`) written. One descriptor. */
+void gate_watch(struct gate *gate, int fd, bool writable);
+/* Whether the last gate_wait() saw that. */
+bool gate_watched(const struct gate *gate);
+
+/* Accepts nobody any more; what has been accepted still arrives. */
+void gate_close(struct gate *gate);
+
+#endif
