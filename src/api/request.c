@@ -215,6 +215,8 @@ void request_serve(struct service *service, const struct route *routes, size_t c
 		problem_put(out, &problem, cors_fields(&request));
 	else
 		put_answer(out, cors_fields(&request), service->answer);
+	if (method != NULL && strcmp(method, "HEAD") == 0)
+		cgi_drop_body(out);
 	transport->write(transport->arg, out->buf, buf_len(out));
 	request_end(&request);
 }

@@ -33,6 +33,7 @@ enum route_result router_find(const struct route *routes, size_t count, unsigned
 {
 	size_t base_len = strlen(base), used = 0, id_len;
 	const char *id;
+	bool is_get;
 
 	memset(match, 0, sizeof *match);
 	if (strncmp(path, base, base_len) != 0)
@@ -41,9 +42,10 @@ enum route_result router_find(const struct route *routes, size_t count, unsigned
 	for (const struct route *route = routes; route < routes + count; route++) {
 		if ((route->flags & hidden) != 0 || !path_matches(route->path, path, &id, &id_len))
 			continue;
+		is_get = strcmp(route->method, "GET") == 0;
 		used += (size_t)snprintf(match->allow + used, sizeof match->allow - used, "%s, ",
-					 route->method);
-		if (strcmp(route->method, method) == 0) {
+					 is_get ? "GET, HEAD" : route->method);
+		if (strcmp(route->method, method) == 0 || (is_get && strcmp(method, "HEAD") == 0)) {
 			match->route = route;
 			match->id = id;
 			match->id_len = id_len;

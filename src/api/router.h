@@ -39,7 +39,8 @@ struct route_match {
 /*
  * Looks `path` (percent-encoded, as cgi_path() gives it) up under `base`. Paths
  * are compared as they are written: nothing but {id} may be percent-encoded.
- * Routes that have a flag of `hidden` do not exist.
+ * Routes that have a flag of `hidden` do not exist. HEAD is found where GET is
+ * (RFC 9110 section 9.3.2).
  */
 enum route_result router_find(const struct route *routes, size_t count, unsigned hidden,
 			      const char *base, const char *method, const char *path,

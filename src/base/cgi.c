@@ -81,6 +81,16 @@ bool cgi_decode(char *text)
 	return decode(text, len, false, text, len + 1);
 }
 
+void cgi_drop_body(struct printbuf *answer)
+{
+	const char *end = strstr(answer->buf, "\r\n\r\n");
+
+	if (end == NULL)
+		return;
+	answer->bpos = (int)(end + 4 - answer->buf);
+	answer->buf[answer->bpos] = '\0';
+}
+
 enum cgi_query cgi_query_get(char *const *env, const char *name, char *value, size_t size)
 {
 	const char *uri = cgi_param(env, "REQUEST_URI");

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/buf.h"
+
 /* The value of a variable in a NULL-terminated list of "NAME=VALUE", or NULL. Borrowed. */
 const char *cgi_param(char *const *env, const char *name);
 
@@ -23,6 +25,12 @@ enum cgi_query { CGI_QUERY_ABSENT, CGI_QUERY_FOUND, CGI_QUERY_BAD };
  * escape, a NUL, or longer than size - 1 bytes.
  */
 enum cgi_query cgi_query_get(char *const *env, const char *name, char *value, size_t size);
+
+/*
+ * Cuts a whole CGI answer off after its header fields, as one to HEAD must be (RFC
+ * 3875 section 4.3.3), errors included: a body would be taken for the next answer.
+ */
+void cgi_drop_body(struct printbuf *answer);
 
 /* Percent-decodes in place; false on a broken escape or an encoded NUL. */
 bool cgi_decode(char *text);

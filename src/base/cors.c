@@ -4,6 +4,10 @@
 #include <string.h>
 
 #define PREFLIGHT_MAX_AGE 600 /* seconds that a browser may remember a preflight's answer */
+#define REQUESTED_MAX 1024 /* bytes of field names that a preflight may ask for */
+/* What every call takes; a path that lacks one answers 405, which a page can read. */
+#define METHODS "GET, HEAD, POST, PUT, DELETE, OPTIONS"
+#define FIELDS "Authorization, Content-Type"
 
 enum match { MATCH_NONE, MATCH_EXACT, MATCH_ANY };
 
@@ -43,20 +47,45 @@ void cors_put_fields(struct printbuf *out, const char *allowed, const char *orig
 				 origin);
 	}
 	if (match != MATCH_NONE)
-		buf_puts(out, "Access-Control-Expose-Headers: Retry-After, WWW-Authenticate\r\n");
+		buf_puts(out, "Access-Control-Expose-Headers: Retry-After, WWW-Authenticate, "
+			      "X-Request-Id\r\n");
+}
+
+/* RFC 9110 section 5.6.2. */
+static bool is_token(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* Whether this is a list of field names and nothing else, so that it can be repeated. */
+static bool is_list_of_names(const char *list)
+{
+	size_t len = 0;
+
+	if (list == NULL || strlen(list) > REQUESTED_MAX)
+		return false;
+	for (; *list != '\0'; list++) {
+		if (is_token(*list))
+			len++;
+		else if (strchr(", \t", *list) == NULL)
+			return false;
+	}
+	return len > 0;
 }
 
 void cors_put_options(struct printbuf *out, const char *allowed, const char *origin,
-		      const char *methods)
+		      const char *requested, const char *methods)
 {
 	buf_putf(out, "Status: 204 No Content\r\nAllow: %s\r\nCache-Control: no-store\r\n",
 		 methods);
 	cors_put_fields(out, allowed, origin);
 	if (match_origin(allowed, origin) != MATCH_NONE)
 		buf_putf(out,
-			 "Access-Control-Allow-Methods: %s\r\n"
-			 "Access-Control-Allow-Headers: Authorization, Content-Type\r\n"
+			 "Vary: Access-Control-Request-Headers\r\n"
+			 "Access-Control-Allow-Methods: " METHODS "\r\n"
+			 "Access-Control-Allow-Headers: %s\r\n"
 			 "Access-Control-Max-Age: %d\r\n",
-			 methods, PREFLIGHT_MAX_AGE);
+			 is_list_of_names(requested) ? requested : FIELDS, PREFLIGHT_MAX_AGE);
 	buf_puts(out, "\r\n");
 }

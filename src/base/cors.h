@@ -15,9 +15,12 @@ void cors_put_fields(struct printbuf *out, const char *allowed, const char *orig
 
 /*
  * Appends a whole CGI answer to OPTIONS: 204, Allow, and for a preflight of an
- * allowed origin what it may do. `methods` as in Allow: "GET, OPTIONS".
+ * allowed origin what it may do: use any method, and send the header fields that
+ * it asks for. `requested` is its Access-Control-Request-Headers, or NULL; one
+ * that is not a list of names, or a very long one, is not repeated. `methods` as
+ * in Allow: "GET, OPTIONS".
  */
 void cors_put_options(struct printbuf *out, const char *allowed, const char *origin,
-		      const char *methods);
+		      const char *requested, const char *methods);
 
 #endif

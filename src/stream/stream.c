@@ -450,12 +450,13 @@ static char *cors_fields(const struct server *server, const char *origin)
 	return buf_take(fields, NULL);
 }
 
-static void answer_options(struct stream *stream, const char *origin)
+static void answer_options(struct stream *stream, const char *origin, const char *requested)
 {
 	struct printbuf *text = stream->server->scratch;
 
 	buf_reset(text);
-	cors_put_options(text, stream->server->config->cors.allow_origins, origin, METHODS);
+	cors_put_options(text, stream->server->config->cors.allow_origins, origin, requested,
+			 METHODS);
 	send_text(stream, text);
 	finish(stream);
 }
@@ -472,7 +473,8 @@ static void on_request(struct stream *stream)
 	stream->fields = cors_fields(server, origin);
 	if (wrong == PROBLEM_METHOD_NOT_ALLOWED &&
 	    strcmp(cgi_param(env, "REQUEST_METHOD"), "OPTIONS") == 0)
-		answer_options(stream, origin);
+		answer_options(stream, origin,
+			       cgi_param(env, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"));
 	else if (wrong != PROBLEM_NONE)
 		stream_refuse(stream, wrong, why);
 	else if (!take_place(stream))

@@ -149,6 +149,26 @@ START_TEST(test_decode)
 }
 END_TEST
 
+START_TEST(an_answer_to_head_ends_with_its_fields)
+{
+	static const char *const rows[][2] = {
+		{"Status: 200 OK\r\nA: b\r\n\r\n{\"a\":1}\r\n\r\n",
+		 "Status: 200 OK\r\nA: b\r\n\r\n"},
+		{"Status: 204 No Content\r\n\r\n", "Status: 204 No Content\r\n\r\n"},
+	};
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		struct printbuf *answer = buf_new();
+
+		buf_puts(answer, rows[i][0]);
+		cgi_drop_body(answer);
+		ck_assert_str_eq(answer->buf, rows[i][1]);
+		ck_assert_uint_eq(buf_len(answer), strlen(rows[i][1]));
+		printbuf_free(answer);
+	}
+}
+END_TEST
+
 static Suite *cgi_suite(void)
 {
 	Suite *suite = suite_create("cgi");
@@ -159,6 +179,7 @@ static Suite *cgi_suite(void)
 	tcase_add_test(tcase, test_path_size);
 	tcase_add_loop_test(tcase, test_query, 0, UNIT_COUNT(query_rows));
 	tcase_add_test(tcase, test_decode);
+	tcase_add_test(tcase, an_answer_to_head_ends_with_its_fields);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -11,7 +11,7 @@ static char *fields(const char *allowed, const char *origin)
 	return buf_take(out, NULL);
 }
 
-#define EXPOSE "Access-Control-Expose-Headers: Retry-After, WWW-Authenticate\r\n"
+#define EXPOSE "Access-Control-Expose-Headers: Retry-After, WWW-Authenticate, X-Request-Id\r\n"
 #define EXACT(origin)                                                 \
 	"Vary: Origin\r\nAccess-Control-Allow-Origin: " origin "\r\n" \
 	"Access-Control-Allow-Credentials: true\r\n" EXPOSE
@@ -48,20 +48,66 @@ START_TEST(only_allowed_origins_are_named)
 }
 END_TEST
 
-START_TEST(a_preflight_is_answered_with_what_is_allowed)
+/* What a preflight of an allowed origin is answered. */
+static char *preflight(const char *requested)
 {
 	struct printbuf *out = buf_new();
 
-	cors_put_options(out, "https://a.example", "https://a.example", "GET, OPTIONS");
-	ck_assert_str_eq(
-		out->buf,
-		"Status: 204 No Content\r\nAllow: GET, OPTIONS\r\n"
-		"Cache-Control: no-store\r\n" EXACT(
-			"https://a.example") "Access-Control-Allow-Methods: GET, OPTIONS\r\n"
-					     "Access-Control-Allow-Headers: Authorization, "
-					     "Content-Type\r\n"
-					     "Access-Control-Max-Age: 600\r\n\r\n");
-	printbuf_free(out);
+	cors_put_options(out, "https://a.example", "https://a.example", requested, "GET, OPTIONS");
+	return buf_take(out, NULL);
+}
+
+#define PREFLIGHT(names)                                                                      \
+	"Status: 204 No Content\r\nAllow: GET, OPTIONS\r\nCache-Control: no-store\r\n" EXACT( \
+		"https://a.example") "Vary: Access-Control-Request-Headers\r\n"               \
+				     "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, "   \
+				     "DELETE, OPTIONS\r\n"                                    \
+				     "Access-Control-Allow-Headers: " names "\r\n"            \
+				     "Access-Control-Max-Age: 600\r\n\r\n"
+#define OWN PREFLIGHT("Authorization, Content-Type")
+
+static const struct {
+	const char *requested, *expected;
+} preflights[] = {
+	{NULL, OWN},
+	{"", OWN},
+	{", ,", OWN},
+	{"authorization", PREFLIGHT("authorization")},
+	{"cache-control,last-event-id,x-requested-with,traceparent",
+	 PREFLIGHT("cache-control,last-event-id,x-requested-with,traceparent")},
+	{"a, b,\tc", PREFLIGHT("a, b,\tc")},
+	{"!#$%&'*+-.^_`|~", PREFLIGHT("!#$%&'*+-.^_`|~")},
+	{"a\r\nSet-Cookie: b", OWN},
+	{"a:b", OWN},
+	{"a\"b", OWN},
+	{"a\x7f", OWN},
+	{"\xc3\xa9", OWN},
+	{"a(b)", OWN},
+};
+
+START_TEST(a_preflight_gets_the_names_that_it_asks_for)
+{
+	char *seen = preflight(preflights[_i].requested);
+
+	ck_assert_str_eq(seen, preflights[_i].expected);
+	free(seen);
+}
+END_TEST
+
+START_TEST(a_very_long_list_of_names_is_not_repeated)
+{
+	char names[1026], *seen;
+
+	memset(names, 'a', sizeof names);
+	names[1024] = '\0';
+	seen = preflight(names);
+	ck_assert_ptr_nonnull(strstr(seen, names));
+	free(seen);
+	names[1024] = 'a';
+	names[1025] = '\0';
+	seen = preflight(names);
+	ck_assert_str_eq(seen, OWN);
+	free(seen);
 }
 END_TEST
 
@@ -69,7 +115,7 @@ START_TEST(a_foreign_preflight_is_told_nothing)
 {
 	struct printbuf *out = buf_new();
 
-	cors_put_options(out, "https://a.example", "https://b.example", "GET, OPTIONS");
+	cors_put_options(out, "https://a.example", "https://b.example", "x-a", "GET, OPTIONS");
 	ck_assert_ptr_null(strstr(out->buf, "Access-Control"));
 	printbuf_free(out);
 }
@@ -81,7 +127,9 @@ int main(void)
 	TCase *tcase = tcase_create("cors");
 
 	tcase_add_loop_test(tcase, only_allowed_origins_are_named, 0, (int)UNIT_COUNT(rows));
-	tcase_add_test(tcase, a_preflight_is_answered_with_what_is_allowed);
+	tcase_add_loop_test(tcase, a_preflight_gets_the_names_that_it_asks_for, 0,
+			    (int)UNIT_COUNT(preflights));
+	tcase_add_test(tcase, a_very_long_list_of_names_is_not_repeated);
 	tcase_add_test(tcase, a_foreign_preflight_is_told_nothing);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
