@@ -5,6 +5,8 @@
 
 #include "base/utf8.h"
 
+#define BOM "\xef\xbb\xbf"
+
 static bool starts_with(const char *text, const char *end, const char *word)
 {
 	size_t len = strlen(word);
@@ -128,6 +130,9 @@ struct json_object *json_parse_object(const char *text, size_t len, const char *
 	enum json_tokener_error error;
 	size_t parsed;
 
+	*why = "a byte order mark before it";
+	if (len >= sizeof BOM - 1 && memcmp(text, BOM, sizeof BOM - 1) == 0)
+		return NULL;
 	*why = "too long";
 	if (len > INT32_MAX || !has_only_json_tokens(text, len, why))
 		return NULL;
@@ -177,24 +182,29 @@ bool json_is_text(struct json_object *value, size_t max, const char **text)
 void json_put_string(struct printbuf *buf, const char *text, size_t len)
 {
 	static const char hex[] = "0123456789abcdef";
-	size_t done = 0;
+	const char *end = text + len, *done = text;
 
 	buf_put(buf, "\"", 1);
-	for (size_t i = 0; i < len; i++) {
-		unsigned char c = (unsigned char)text[i];
+	while (text < end) {
+		unsigned char c = (unsigned char)*text;
 		char escape[6] = {'\\', 'u', '0', '0', hex[c >> 4], hex[c & 15]};
+		size_t step = utf8_len(text, end);
 
-		if (c >= 0x20 && c != '"' && c != '\\')
+		if (step > 0 && c >= 0x20 && c != '"' && c != '\\') {
+			text += step;
 			continue;
-		buf_put(buf, text + done, i - done);
-		if (c < 0x20) {
+		}
+		buf_put(buf, done, (size_t)(text - done));
+		if (step == 0) {
+			buf_puts(buf, UTF8_REPLACEMENT);
+		} else if (c < 0x20) {
 			buf_put(buf, escape, sizeof escape);
 		} else {
 			escape[1] = (char)c;
 			buf_put(buf, escape, 2);
 		}
-		done = i + 1;
+		done = ++text;
 	}
-	buf_put(buf, text + done, len - done);
+	buf_put(buf, done, (size_t)(end - done));
 	buf_put(buf, "\"", 1);
 }

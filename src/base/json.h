@@ -16,7 +16,8 @@
  * JSON_DEPTH_MAX deep, nothing after it but white space. The caller releases
  * the result with json_object_put(). NULL on error, with a sentence in *why.
  * What json-c lets through and we refuse: NaN and Infinity, single quotes, raw
- * control characters in strings, \u0000, other words. Of duplicate keys the last wins.
+ * control characters in strings, \u0000, other words, a byte order mark (RFC 8259
+ * section 8.1). Of duplicate keys the last wins.
  */
 struct json_object *json_parse_object(const char *text, size_t len, const char **why);
 
@@ -26,7 +27,7 @@ struct json_object *json_member(struct json_object *object, const char *name);
 /* Whether `value` is a string of 0..max bytes without NUL; then *text is it, borrowed. */
 bool json_is_text(struct json_object *value, size_t max, const char **text);
 
-/* Appends text as a JSON string in quotes. */
+/* Appends text as a JSON string in quotes; what is not UTF-8 in it becomes U+FFFD. */
 void json_put_string(struct printbuf *buf, const char *text, size_t len);
 
 #endif

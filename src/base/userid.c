@@ -93,3 +93,13 @@ void userid_put_json(struct printbuf *buf, const struct userid *id)
 	buf_put(buf, id->text, len);
 	buf_put(buf, "\"", 1);
 }
+
+/* FNV-1a, 32 bits. */
+unsigned userid_hash(const struct userid *id)
+{
+	unsigned hash = 2166136261U;
+
+	for (const char *c = id->text; *c != '\0'; c++)
+		hash = (hash ^ (unsigned char)*c) * 16777619U;
+	return hash;
+}

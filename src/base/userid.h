@@ -37,6 +37,9 @@ static inline bool userid_equal(const struct userid *a, const struct userid *b)
 	return strcmp(a->text, b->text) == 0;
 }
 
+/* For hash tables; the same in every process. */
+unsigned userid_hash(const struct userid *id);
+
 /* By text, for qsort(3) and bsearch(3) over user ids, or structs that begin with one. */
 static inline int userid_compare(const void *a, const void *b)
 {

@@ -45,6 +45,27 @@ bool utf8_is_valid(const char *text, size_t len)
 	return true;
 }
 
+bool utf8_put(struct printbuf *out, const char *text, size_t len)
+{
+	const char *end = text + len, *done = text;
+	bool valid = true;
+
+	while (text < end) {
+		size_t step = utf8_len(text, end);
+
+		if (step > 0) {
+			text += step;
+			continue;
+		}
+		buf_put(out, done, (size_t)(text - done));
+		buf_puts(out, UTF8_REPLACEMENT);
+		done = ++text;
+		valid = false;
+	}
+	buf_put(out, done, (size_t)(end - done));
+	return valid;
+}
+
 bool utf8_is_control(const char *text, size_t len)
 {
 	const unsigned char *c = (const unsigned char *)text;

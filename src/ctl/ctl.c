@@ -7,12 +7,22 @@
 
 #include "base/address.h"
 #include "base/alloc.h"
+#include "base/utf8.h"
 
 static void say(const char *format, va_list args)
 {
-	fputs(PROGRAM ": ", stderr);
-	vfprintf(stderr, format, args);
-	fputc('\n', stderr);
+	struct printbuf *out = buf_new();
+	char *text;
+
+	/* What is quoted may come from anywhere. */
+	buf_puts(out, PROGRAM ": ");
+	if (vasprintf(&text, format, args) >= 0) {
+		utf8_put(out, text, strlen(text));
+		free(text);
+	}
+	buf_puts(out, "\n");
+	fwrite(out->buf, 1, buf_len(out), stderr);
+	printbuf_free(out);
 }
 
 enum ctl_exit ctl_fail(const char *format, ...)
@@ -87,6 +97,10 @@ bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count, red
 
 void ctl_print(struct printbuf *out)
 {
-	fwrite(out->buf, 1, buf_len(out), stdout);
+	struct printbuf *valid = buf_new();
+
+	utf8_put(valid, out->buf, buf_len(out));
+	fwrite(valid->buf, 1, buf_len(valid), stdout);
+	printbuf_free(valid);
 	buf_reset(out);
 }

@@ -53,7 +53,7 @@ struct userid *ctl_read_ids(char **args, int count);
 /* Runs a pipeline as blocking_run() does; says so when Redis does not. */
 bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count, redisReply **replies);
 
-/* Writes the buffer to standard output and empties it. */
+/* Writes the buffer to standard output, U+FFFD for what is not UTF-8 in it, and empties it. */
 void ctl_print(struct printbuf *out);
 
 #endif

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/times.h"
+#include "base/utf8.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
@@ -95,7 +96,8 @@ static void print_message(struct ctl *ctl, const redisReply *reply, bool colour)
 		return;
 	if (!ctl->json)
 		print_change(id.text, message, colour);
-	else if (memchr(message->str, '\n', message->len) == NULL)
+	else if (memchr(message->str, '\n', message->len) == NULL &&
+		 utf8_is_valid(message->str, message->len))
 		printf("%.*s\n", (int)message->len, message->str);
 }
 

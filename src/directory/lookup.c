@@ -6,10 +6,12 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/times.h"
+#include "base/utf8.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
 #define LOG_EVERY_MS 10000 /* between two lines of one kind */
+#define NAME_LOG_EVERY_MS 3600000 /* between two lines about the name of one user */
 
 bool lookup_may_complain(struct lookup *lookup, enum complaint complaint)
 {
@@ -38,6 +40,23 @@ static bool read_id(struct lookup *lookup, const char *query, const char *text, 
 	return false;
 }
 
+/* A name in another encoding than UTF-8 is a fault of the connection's parameters, or of the table. */
+static void put_name(struct lookup *lookup, const struct userid *user, struct printbuf *out,
+		     const char *name)
+{
+	int_least64_t now = times_mono_ms(), last = 0;
+	atomic_int_least64_t *logged = &lookup->names_logged[userid_hash(user) % NAMES_LOGGED];
+
+	if (utf8_put(out, name, strlen(name)))
+		return;
+	last = atomic_load(logged);
+	if ((last == 0 || now - last >= NAME_LOG_EVERY_MS) &&
+	    atomic_compare_exchange_strong(logged, &last, now))
+		log_warn("directory: the name of user %s is not UTF-8: characters in it are "
+			 "replaced",
+			 user->text);
+}
+
 struct account_reader {
 	struct lookup *lookup;
 	struct account *account;
@@ -48,13 +67,16 @@ static void on_account_row(void *arg, const char *const columns[SQL_COLUMNS_MAX]
 {
 	struct account_reader *reader = arg;
 	struct account *account = reader->account;
+	struct printbuf *name;
 
 	/* Nobody can log in with an empty hash, so that is as good as no account. */
 	if (reader->result == DIRECTORY_OK || columns[1] == NULL || columns[1][0] == '\0' ||
 	    !read_id(reader->lookup, "account_query", columns[0], &account->user))
 		return;
 	account->password_hash = xstrdup(columns[1]);
-	account->name = xstrdup(columns[2] != NULL ? columns[2] : "");
+	name = buf_new();
+	put_name(reader->lookup, &account->user, name, columns[2] != NULL ? columns[2] : "");
+	account->name = buf_take(name, NULL);
 	reader->result = DIRECTORY_OK;
 }
 
@@ -129,7 +151,8 @@ static void append(struct friends_reader *reader, const struct userid *id, const
 	friend = &friends->list[friends->count++];
 	friend->user = *id;
 	friend->name = buf_len(friends->names);
-	buf_put(friends->names, name, strlen(name) + 1);
+	put_name(reader->lookup, id, friends->names, name);
+	buf_put(friends->names, "", 1);
 }
 
 static void on_friend_row(void *arg, const char *const columns[SQL_COLUMNS_MAX])

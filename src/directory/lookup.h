@@ -13,6 +13,8 @@
 
 enum complaint { COMPLAINT_FAILURE, COMPLAINT_ID, COMPLAINT_CUT, COMPLAINT_COUNT };
 
+#define NAMES_LOGGED 1024
+
 /* Where one thread asks: an SQL database, Redis (backend = redis), or nowhere (none). */
 struct lookup_source {
 	struct sql *sql;
@@ -24,6 +26,8 @@ struct lookup {
 	size_t max_friends;
 	char *prefix; /* of Redis' keys */
 	atomic_int_least64_t complained[COMPLAINT_COUNT]; /* monotonic ms of the last line */
+	/* The same about a user's name, by the user's hash: two may share a line, none has two. */
+	atomic_int_least64_t names_logged[NAMES_LOGGED];
 };
 
 /* Whether a line of this kind is due: a database that is away must not fill the log. */

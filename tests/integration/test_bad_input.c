@@ -175,7 +175,8 @@ START_TEST(user_ids_must_be_a_list)
 }
 END_TEST
 
-#define ID_65 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffggggg"
+#define ID_64 "aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggg"
+#define ID_129 ID_64 ID_64 "x"
 
 START_TEST(what_is_no_user_id_is_refused)
 {
@@ -203,9 +204,9 @@ START_TEST(what_is_no_user_id_is_refused)
 		"\"a b\"",
 		"\"a/b\"",
 		"\"a*\"",
-		"\"a:b\"",
+		"\"a;b\"",
 		"\"a\\nb\"",
-		"\"" ID_65 "\"",
+		"\"" ID_129 "\"",
 		"\"\xc3\xa9\"",
 	};
 	struct stack *stack = stack_start_api("");
@@ -238,7 +239,7 @@ END_TEST
 START_TEST(what_is_no_user_id_in_the_path_is_refused)
 {
 	static const char *const plain[] = {
-		"0", "01", "+1", "9007199254740992", "99999999999999999999", ID_65, "a*", "a:b",
+		"0", "01", "9007199254740992", "99999999999999999999", ID_129, "a*", "a;b",
 	};
 	/* The web server may refuse a broken escape itself, or decode it first. */
 	static const char *const escaped[] = {
@@ -246,7 +247,7 @@ START_TEST(what_is_no_user_id_in_the_path_is_refused)
 	};
 	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
-	char *before = redis_dump(stack), path[128];
+	char *before = redis_dump(stack), path[256];
 
 	for (size_t i = 0; i < COUNT_OF(plain); i++) {
 		snprintf(path, sizeof path, STATUS_USER "%s", plain[i]);
@@ -415,6 +416,54 @@ START_TEST(another_content_type_is_refused)
 }
 END_TEST
 
+/* --- what comes from the site's own tables -------------------------------------------------- */
+
+#define LATIN1 "CAST(X'4AFC7267656E' AS TEXT)" /* Jürgen */
+#define REPLACED "J\xef\xbf\xbdrgen"
+
+static void change_database(struct stack *stack, const char *sql)
+{
+	const char *argv[] = {"sqlite3", stack_path(stack, "users.db"), sql, NULL};
+
+	ck_assert_int_eq(run(stack, NULL, NULL, argv), 0);
+}
+
+static size_t count_of(const char *text, const char *part)
+{
+	size_t count = 0;
+
+	for (; (text = strstr(text, part)) != NULL; text += strlen(part))
+		count++;
+	return count;
+}
+
+START_TEST(a_name_that_is_not_utf8_is_replaced_everywhere)
+{
+	struct stack *stack = stack_start_api("api { children = 1 }");
+	struct json_object *friends, *login;
+	const char *token;
+
+	change_database(stack, "UPDATE users SET name = " LATIN1 " WHERE id = 2;");
+	for (int i = 0; i < 3; i++) {
+		friends = http_ok(stack, FRIENDS_LIST, token_for(stack, "1"), NULL);
+		CHECK_JSON(json_object_array_get_idx(friends, 0),
+			   "{'user_id':2,'name':'" REPLACED "'}");
+	}
+	login = http_ok(stack, LOGIN, NULL,
+			"{\"email\":\"user2@example.com\",\"password\":\"" PASSWORD "\"}");
+	ck_assert_str_eq(json_text(json_at(login, "user"), "name"), REPLACED);
+	token = json_text(login, "access_token");
+	ck_assert_str_eq(json_text(token_payload(token), "name"), REPLACED);
+	http_ok(stack, COUNT, token, NULL);
+	/* The operator is told, once. */
+	ck_assert_uint_eq(
+		count_of(stack_file(stack, "lighttpd.log"), "the name of user 2 is not UTF-8"), 1);
+	check_has(CTL(stack, "user", "list"), REPLACED);
+	check_has(CTL(stack, "user", "list", "--json"), "\"" REPLACED "\"");
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(bad_cursors_and_limits_are_refused)
 {
 	static const char *const queries[] = {
@@ -540,6 +589,7 @@ int main(void)
 	tcase_add_test(tcase, an_unknown_path_is_not_found);
 	tcase_add_test(tcase, login_answers_404_when_tokens_come_from_elsewhere);
 	tcase_add_test(tcase, another_content_type_is_refused);
+	tcase_add_test(tcase, a_name_that_is_not_utf8_is_replaced_everywhere);
 	tcase_add_test(tcase, bad_cursors_and_limits_are_refused);
 	tcase_add_test(tcase, a_bad_websocket_session_is_refused);
 	tcase_add_test(tcase, a_login_without_email_or_password_is_refused);

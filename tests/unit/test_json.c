@@ -252,6 +252,11 @@ START_TEST(test_put_string)
 		{"a\0b", 3, "\"a\\u0000b\""},
 		{"\x1f\x7f", 2, "\"\\u001f\x7f\""},
 		{"\xc3\xa9", 2, "\"\xc3\xa9\""},
+		/* What is not UTF-8: Latin-1, a lone surrogate, an overlong NUL, a cut character. */
+		{"J\xfcrgen", 6, "\"J\xef\xbf\xbdrgen\""},
+		{"\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\""},
+		{"\xc0\x80", 2, "\"\xef\xbf\xbd\xef\xbf\xbd\""},
+		{"\xff\"\xc3", 3, "\"\xef\xbf\xbd\\\"\xef\xbf\xbd\""},
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(strings); i++) {
@@ -261,6 +266,15 @@ START_TEST(test_put_string)
 		ck_assert_str_eq(buf->buf, strings[i].json);
 		printbuf_free(buf);
 	}
+}
+END_TEST
+
+START_TEST(a_byte_order_mark_is_named)
+{
+	const char *why = NULL;
+
+	ck_assert_ptr_null(json_parse_object("\xef\xbb\xbf{}", 5, &why));
+	ck_assert_str_eq(why, "a byte order mark before it");
 }
 END_TEST
 
@@ -275,6 +289,7 @@ static Suite *json_suite(void)
 	tcase_add_test(tcase, test_large);
 	tcase_add_test(tcase, test_members);
 	tcase_add_test(tcase, test_put_string);
+	tcase_add_test(tcase, a_byte_order_mark_is_named);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

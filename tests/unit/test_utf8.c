@@ -61,6 +61,27 @@ START_TEST(a_character_is_told_by_its_bytes)
 }
 END_TEST
 
+START_TEST(what_is_not_utf8_is_replaced)
+{
+	static const char *const texts[][2] = {
+		{"", ""},
+		{"J\xc3\xbcrgen", "J\xc3\xbcrgen"},
+		{"J\xfcrgen", "J\xef\xbf\xbdrgen"},
+		{"\xff\xfe", "\xef\xbf\xbd\xef\xbf\xbd"},
+		{"a\xe2\x82", "a\xef\xbf\xbd\xef\xbf\xbd"},
+	};
+
+	for (size_t i = 0; i < UNIT_COUNT(texts); i++) {
+		struct printbuf *out = buf_new();
+		bool valid = utf8_put(out, texts[i][0], strlen(texts[i][0]));
+
+		ck_assert_str_eq(out->buf, texts[i][1]);
+		ck_assert_int_eq(valid, strcmp(texts[i][0], texts[i][1]) == 0);
+		printbuf_free(out);
+	}
+}
+END_TEST
+
 START_TEST(a_log_line_is_one_line_of_text_whatever_it_holds)
 {
 	char line[512];
@@ -89,6 +110,7 @@ int main(void)
 	TCase *tcase = tcase_create("utf8");
 
 	tcase_add_loop_test(tcase, a_character_is_told_by_its_bytes, 0, UNIT_COUNT(rows));
+	tcase_add_test(tcase, what_is_not_utf8_is_replaced);
 	tcase_add_test(tcase, a_log_line_is_one_line_of_text_whatever_it_holds);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
