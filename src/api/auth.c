@@ -113,7 +113,7 @@ static char *issue(struct request *request, int64_t redis_now)
 	 * Redis compares iat with its own clock (logout from everywhere, kick); exp is
 	 * compared with the clock of the host that verifies.
 	 */
-	token->iat = redis_now;
+	token->iat = token->issued = redis_now;
 	token->exp = times_wall_ms() / 1000 + request->service->config->auth.token_lifetime;
 	return token_issue(request->service->keys, token);
 }
@@ -221,7 +221,7 @@ struct problem auth_logout(struct request *request)
 	struct store_end end = {
 		.user = &request->token.user,
 		.tok = request->token.name,
-		.iat = request->token.iat,
+		.iat = request->token.issued,
 		.exp = request->token.exp,
 		.reason = "logout",
 	};

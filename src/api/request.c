@@ -252,7 +252,7 @@ struct printbuf *request_touch(struct request *request, const char *reason)
 	const struct store_touch touch = {
 		.user = &request->token.user,
 		.tok = request->token.name,
-		.iat = request->token.iat,
+		.iat = request->token.issued,
 		.token = true,
 		.reason = reason,
 	};

@@ -24,7 +24,7 @@ void ticket_put_issue(struct printbuf *out, const char *prefix, const char *tick
 	userid_put_json(value, &token->user);
 	buf_puts(value, ",\"tok\":");
 	json_put_string(value, token->name, strlen(token->name));
-	buf_putf(value, ",\"iat\":%" PRId64 ",\"exp\":%" PRId64, token->iat, token->exp);
+	buf_putf(value, ",\"iat\":%" PRId64 ",\"exp\":%" PRId64, token->issued, token->exp);
 	if (token->watch)
 		buf_puts(value, ",\"presence\":\"watch\"");
 	if (token->scope[0] != '\0') {
@@ -75,6 +75,7 @@ static bool read_members(struct json_object *value, struct token *token)
 	    !read_text(json_member(value, "presence"), TOKEN_SCOPE_MAX, &presence) ||
 	    !read_text(json_member(value, "scope"), TOKEN_SCOPE_MAX, &scope))
 		return false;
+	token->issued = token->iat;
 	token->watch = strcmp(presence, "watch") == 0;
 	token_set_scope(token, scope);
 	token_set_name(token, name);

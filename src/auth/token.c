@@ -274,8 +274,8 @@ static bool is_for(struct json_object *audience, const char *expected)
 	return false;
 }
 
-static const char *read_dates(struct json_object *payload, struct token *token,
-			      struct token_dates *dates)
+static const char *read_dates(const struct config *config, struct json_object *payload,
+			      struct token *token, struct token_dates *dates)
 {
 	int64_t iat_ms = 0;
 
@@ -294,6 +294,11 @@ static const char *read_dates(struct json_object *payload, struct token *token,
 		return "the token's iat is not a number of seconds, from 0 and below 2^53";
 	token->exp = dates->exp_ms / 1000;
 	token->iat = iat_ms / 1000;
+	token->issued = token->iat;
+	if (config->auth.login == LOGIN_EXTERNAL)
+		token->issued += config->auth.leeway;
+	if (token->issued > TOKEN_TIME_MAX)
+		token->issued = TOKEN_TIME_MAX;
 	return NULL;
 }
 
@@ -353,7 +358,7 @@ static const char *read_rights(struct json_object *payload, struct token *token)
 static const char *read_claims(const struct config *config, struct json_object *payload,
 			       struct token *token, struct token_dates *dates)
 {
-	const char *why = read_dates(payload, token, dates);
+	const char *why = read_dates(config, payload, token, dates);
 
 	if (why != NULL)
 		return why;

@@ -27,6 +27,12 @@ struct token {
 		   1]; /* words with a blank between (RFC 8693 section 4.2); or "" */
 	bool watch; /* `"presence":"watch"`: it sees, and makes nobody online */
 	int64_t iat; /* seconds, rounded down; 0 when the token has none */
+	/*
+	 * iat as Redis compares it when every token of a user is revoked. Those of our login have
+	 * Redis' time; with auth.login = external the issuer's clock may be late, so that its tokens
+	 * count as issued `leeway` later.
+	 */
+	int64_t issued;
 	int64_t exp; /* seconds, rounded down; token_verify() compares it as it stands */
 };
 

@@ -40,10 +40,28 @@ static void print_token(const struct ctl *ctl, const char *text, const struct us
 	printbuf_free(out);
 }
 
+/* Redis' clock, with which iat is compared, in seconds; this host's where Redis does not answer. */
+static int64_t issue_time(struct ctl *ctl)
+{
+	struct printbuf *command = buf_new();
+	int64_t now = times_wall_ms() / 1000;
+	redisReply *reply;
+
+	resp_begin(command, 1);
+	resp_text(command, "TIME");
+	if (blocking_run(ctl->redis, command, 1, &reply)) {
+		if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
+			now = strtoll(reply->element[0]->str, NULL, 10);
+		freeReplyObject(reply);
+	}
+	printbuf_free(command);
+	return now;
+}
+
 enum ctl_exit ctl_token(struct ctl *ctl, char **args, int count)
 {
 	int lifetime = ctl->lifetime != 0 ? ctl->lifetime : ctl->config->auth.token_lifetime;
-	struct token token = {.iat = times_wall_ms() / 1000};
+	struct token token = {.iat = issue_time(ctl)};
 	struct token_keys *keys;
 	char err[512], *text;
 
@@ -53,7 +71,7 @@ enum ctl_exit ctl_token(struct ctl *ctl, char **args, int count)
 	keys = token_keys_open(ctl->config, err, sizeof err);
 	if (keys == NULL)
 		return ctl_fail("%s", err);
-	token.exp = token.iat + lifetime;
+	token.exp = times_wall_ms() / 1000 + lifetime;
 	text = token_issue(keys, &token);
 	token_keys_free(keys);
 	if (text == NULL)

@@ -55,7 +55,7 @@ enum store_verdict {
 struct store_touch {
 	const struct userid *user;
 	const char *tok; /* the token's name */
-	int64_t iat; /* seconds; 0 when the token has none */
+	int64_t iat; /* seconds, the token's `issued` (token.h); 0 when it has none */
 	const char *stream; /* a stream's random word, or NULL */
 	bool token; /* renew the token's own session */
 	/* login, activity or stream_open: published if it brings the user online */

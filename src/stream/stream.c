@@ -406,7 +406,7 @@ void stream_admit(struct stream *stream, const struct token *token)
 	stream->user = token->user;
 	stream->tok = xstrdup(token->name);
 	memcpy(stream->session_id, token->session_id, sizeof stream->session_id);
-	stream->iat = token->iat;
+	stream->iat = token->issued;
 	stream->exp = token->exp;
 	random_word(stream->word);
 	if (ms_to_expiry(stream) <= 0) /* of a ticket: a token was checked just now */

@@ -4,6 +4,7 @@
  */
 #include "calls.h"
 
+#include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,14 +21,15 @@ static struct stack *start_two(const char *conf)
 	return stack;
 }
 
-/* A token of user `id` issued `age` seconds ago; a sid of its own. age < 0: without iat. */
+#define NO_IAT INT_MIN
+/* A token of user `id` issued `age` seconds ago; a sid of its own. NO_IAT: without iat. */
 static const char *token_aged(struct stack *stack, const char *id, int age)
 {
 	static int number;
 	long long now = (long long)time(NULL);
 	char payload[256], iat[64] = "";
 
-	if (age >= 0)
+	if (age != NO_IAT)
 		snprintf(iat, sizeof iat, ",'iat':%lld", now - age);
 	snprintf(payload, sizeof payload, "{'sub':'%s','sid':'aged%d'%s,'exp':%lld}", id, ++number,
 		 iat, now + 1000);
@@ -196,7 +198,7 @@ START_TEST(logout_from_everywhere_holds_through_the_leeway)
 {
 	struct stack *stack = stack_start("auth { leeway = 3000 }");
 	const char *used = token_for(stack, "1"), *expired = token_until(stack, "1", -100);
-	const char *aged = token_aged(stack, "1", 10), *ageless = token_aged(stack, "1", -1);
+	const char *aged = token_aged(stack, "1", 10), *ageless = token_aged(stack, "1", NO_IAT);
 	const char *other = token_aged(stack, "2", 10);
 
 	touch(stack, used);
@@ -207,7 +209,7 @@ START_TEST(logout_from_everywhere_holds_through_the_leeway)
 	check_problem(HTTP(stack, .path = COUNT, .token = expired), 401, "token_revoked");
 	check_problem(HTTP(stack, .path = COUNT, .token = aged), 401, "token_revoked");
 	check_problem(HTTP(stack, .path = COUNT, .token = ageless), 401, "token_revoked");
-	check_problem(HTTP(stack, .path = COUNT, .token = token_aged(stack, "1", -1)), 401,
+	check_problem(HTTP(stack, .path = COUNT, .token = token_aged(stack, "1", NO_IAT)), 401,
 		      "token_revoked");
 	check_problem(HTTP(stack, .path = STREAM, .token = ageless), 401, "token_revoked");
 	check_problem(HTTP(stack, .path = REFRESH, .method = "POST", .token = aged), 401,
@@ -266,6 +268,31 @@ START_TEST(a_kick_ends_everything_until_the_next_login)
 	ck_assert_msg(ttl > 604800 - 60 && ttl <= 604800, "not_before lives %lld s", ttl);
 	touch(stack, login(stack, "user1@example.com"));
 	sse_wait_change(friend, "1", true, 5000);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(an_issuer_whose_clock_is_late_or_early_is_no_obstacle_after_a_kick)
+{
+	struct stack *stack = stack_start("auth { login = external leeway = 30 }\n");
+	const char *early = token_aged(stack, "1", -8), *old = token_aged(stack, "1", 40);
+	const char *kick[] = {program("presencectl"),
+			      "-c",
+			      stack_path(stack, "presence.conf"),
+			      "kick",
+			      "1",
+			      NULL};
+
+	/* From a clock that is 8 s ahead; in use, so that it is known by name. */
+	touch(stack, early);
+	ck_assert_int_eq(run(stack, NULL, NULL, kick), 0);
+	check_problem(HTTP(stack, .path = COUNT, .token = early), 401, "token_revoked");
+	check_problem(HTTP(stack, .path = COUNT, .token = old), 401, "token_revoked");
+	/* Issued after the kick by a clock that is 5 s late. */
+	touch(stack, token_aged(stack, "1", 5));
+	ck_assert_str_eq(
+		json_text(http_ok(stack, STATUS_USER "1", token_for(stack, "2"), NULL), "status"),
+		"online");
 	stack_stop(stack);
 }
 END_TEST
@@ -443,6 +470,7 @@ int main(void)
 	tcase_add_test(tcase, logout_from_everywhere_holds_through_the_leeway);
 	tcase_add_test(tcase, a_logout_holds_through_the_leeway);
 	tcase_add_test(tcase, a_kick_ends_everything_until_the_next_login);
+	tcase_add_test(tcase, an_issuer_whose_clock_is_late_or_early_is_no_obstacle_after_a_kick);
 
 	tcase = harness_case(suite, "failed logins", 60);
 	tcase_add_test(tcase, an_account_is_throttled_whatever_the_address);

@@ -32,7 +32,7 @@ static bool read_text(const char *text, struct token *token)
 START_TEST(test_what_is_stored_comes_back)
 {
 	struct token token = {.user = {"auth0|5f7c"},
-			      .iat = 1700000000,
+			      .issued = 1700000000,
 			      .exp = TOKEN_TIME_MAX,
 			      .watch = true,
 			      .scope = "push admin"};
@@ -48,7 +48,7 @@ START_TEST(test_what_is_stored_comes_back)
 	ck_assert_str_eq(seen.user.text, "auth0|5f7c");
 	ck_assert_str_eq(seen.name, token.name);
 	ck_assert_str_eq(seen.session_id, token.session_id);
-	ck_assert_int_eq(seen.iat, token.iat);
+	ck_assert_int_eq(seen.issued, token.issued);
 	ck_assert_int_eq(seen.exp, token.exp);
 	ck_assert(seen.watch);
 	ck_assert_str_eq(seen.scope, "push admin");
