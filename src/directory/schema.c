@@ -1,6 +1,7 @@
 /* The tables of conf/schema.sql, as presencectl makes and fills them. */
 #include "directory/directory_private.h"
 
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -85,10 +86,13 @@ const char *directory_list_users(struct directory *directory, directory_each_use
 									       : sql_error(sql);
 }
 
-static const char *check_user(struct sql *sql, const struct userid *id, const char *unknown)
+/* NULL, or what is wrong: valid until the next call of this thread. */
+static const char *check_user(struct sql *sql, const struct userid *id)
 {
+	static _Thread_local char unknown[sizeof id->text + 32];
 	struct userid found;
 
+	snprintf(unknown, sizeof unknown, "there is no user %s", id->text);
 	/* The schema's ids are integers: PostgreSQL refuses to compare them with others. */
 	if (!userid_is_integer(id))
 		return unknown;
@@ -109,9 +113,9 @@ static const char *change_friends(struct directory *directory, enum sql_query qu
 		return NO_SQL;
 	if (userid_equal(a, b))
 		return "nobody is a friend of themselves";
-	wrong = check_user(sql, a, "there is no user with the first id");
+	wrong = check_user(sql, a);
 	if (wrong == NULL)
-		wrong = check_user(sql, b, "there is no user with the second id");
+		wrong = check_user(sql, b);
 	if (wrong == NULL && !sql_execute(sql, query, values, 4, changed))
 		wrong = sql_error(sql);
 	return wrong;
@@ -132,6 +136,6 @@ const char *directory_remove_friend(struct directory *directory, const struct us
 	const char *wrong = change_friends(directory, SQL_REMOVE_FRIEND, a, b, &changed);
 
 	if (wrong == NULL && changed == 0)
-		return "they are no friends";
+		return "they are not friends";
 	return wrong;
 }

@@ -223,6 +223,7 @@ START_TEST(accounts_and_friends_are_made_and_listed)
 	CTL(stack, "friend", "remove", "7", "1");
 	check_has(CTL(stack, "explain", "7", "1"), "1 is not one of 7's 0 friends");
 	ck_assert_int_eq(CTL_STATUS(stack, NULL, "friend", "add", "7", "99"), 1);
+	check_has(stack_file(stack, "run.log"), "presencectl: there is no user 99\n");
 	ck_assert_int_eq(CTL_STATUS(stack, NULL, "friend", "add", "7", "7"), 1);
 	stack_stop(stack);
 }

@@ -327,7 +327,7 @@ START_TEST(friendship_is_mutual)
 	assert_done(directory_remove_friend(directory, &carol, &alice), "remove");
 	assert_friends(directory, "1", "2=Bob");
 	assert_friends(directory, "3", "");
-	assert_refused(directory_remove_friend(directory, &carol, &alice), "no friends");
+	assert_refused(directory_remove_friend(directory, &carol, &alice), "not friends");
 	directory_close(directory);
 }
 END_TEST
@@ -340,8 +340,8 @@ START_TEST(nonsense_is_refused)
 	fill(directory);
 	assert_refused(directory_add_user(directory, "bob@example.com", "Bob", "x", &id), "e-mail");
 	assert_refused(directory_add_friend(directory, &alice, &alice), "themselves");
-	assert_refused(directory_add_friend(directory, &alice, &stranger), "second id");
-	assert_refused(directory_add_friend(directory, &word, &alice), "first id");
+	assert_refused(directory_add_friend(directory, &alice, &stranger), "no user 77");
+	assert_refused(directory_add_friend(directory, &word, &alice), "no user anna");
 	assert_friends(directory, "1", "2=Bob 3=Carol \"C\"");
 	directory_close(directory);
 }
