@@ -168,6 +168,7 @@ struct tab {
 	int64_t retry_at;
 	unsigned failures;
 	int64_t opened, ready; /* when it asked, when its first `initial` came */
+	int64_t away_at; /* since when it should have a stream and has none */
 	bool asleep; /* reads nothing, or has only just begun again: the stream may be gone */
 	int64_t awake_at; /* when it began to read again; 0: it does not */
 	int64_t initial_at; /* the last one */
@@ -320,9 +321,12 @@ void properties_answered(struct chaos *chaos, const struct call *call);
 void properties_shown(struct chaos *chaos, struct tab *tab, const char *event);
 /* All of the settled ones; true when they hold. */
 bool properties_settled(struct chaos *chaos);
+/* What was complained of longest becomes the run's failure. */
+void properties_give_up(struct chaos *chaos);
 
 /* --- tap.c: presence:broadcast --------------------------------------------------------------- */
 
+#define WIPED "wiped" /* a message of the fault's own: Redis has lost its data just now */
 void tap_open(struct chaos *chaos);
 void tap_close(struct chaos *chaos); /* what is told until it opens again is missed */
 void tap_drain(struct chaos *chaos);
@@ -411,9 +415,11 @@ struct chaos {
 	int64_t stalled_until; /* this process stood still: what it saw until then proves nothing */
 
 	const struct property *checking;
-	char complaint[400]; /* of the settled properties: the first one of this look */
-	const struct property *complaining;
-	unsigned complaints, blamed; /* blamed: the user that it is about */
+	char (*complaint)[300]; /* [property_count]: of the settled ones, the first of this look */
+	unsigned *accused; /* [property_count]: the user that it is about */
+	unsigned complaints; /* in this look */
+	unsigned *looks; /* [property_count]: how often in a row each was complained of */
+	unsigned blamed; /* the user that the last complaint is about */
 	bool over; /* failed */
 };
 

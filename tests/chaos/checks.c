@@ -12,21 +12,23 @@
 /* What is wrong at one moment is wrong; what is not settled yet may be soon. */
 void violated(struct chaos *chaos, unsigned user, const char *format, ...)
 {
-	bool final = chaos->checking->settled == NULL;
+	size_t index = (size_t)(chaos->checking - properties);
+	bool is_final = chaos->checking->settled == NULL;
 	va_list args;
 
-	if (chaos->over || (!final && chaos->complaints++ > 0))
+	if (chaos->over || (!is_final && chaos->complaint[index][0] != '\0'))
 		return;
 	va_start(args, format);
-	if (final)
+	if (is_final)
 		vsnprintf(chaos->result->text, sizeof chaos->result->text, format, args);
 	else
-		vsnprintf(chaos->complaint, sizeof chaos->complaint, format, args);
+		vsnprintf(chaos->complaint[index], sizeof chaos->complaint[index], format, args);
 	va_end(args);
-	chaos->complaining = chaos->checking;
-	chaos->blamed = user;
-	if (!final)
+	chaos->accused[index] = user;
+	chaos->complaints++;
+	if (!is_final)
 		return;
+	chaos->blamed = user;
 	snprintf(chaos->result->property, sizeof chaos->result->property, "%s",
 		 chaos->checking->name);
 	chaos->result->failed = chaos->over = true;
@@ -157,9 +159,26 @@ bool properties_settled(struct chaos *chaos)
 		conn_turn(chaos, now_ms() + 5);
 	for (size_t i = 0; i < property_count && !chaos->over; i++) {
 		chaos->checking = &properties[i];
+		chaos->complaint[i][0] = '\0';
 		if (properties[i].settled != NULL)
 			properties[i].settled(chaos, &snapshot);
+		chaos->looks[i] = chaos->complaint[i][0] != '\0' ? chaos->looks[i] + 1 : 0;
 	}
 	free(snapshot.users);
 	return chaos->complaints == 0;
+}
+
+void properties_give_up(struct chaos *chaos)
+{
+	size_t worst = 0;
+
+	for (size_t i = 1; i < property_count; i++) {
+		if (chaos->looks[i] > chaos->looks[worst])
+			worst = i;
+	}
+	snprintf(chaos->result->property, sizeof chaos->result->property, "%s",
+		 properties[worst].name);
+	snprintf(chaos->result->text, sizeof chaos->result->text, "%s", chaos->complaint[worst]);
+	chaos->blamed = chaos->accused[worst];
+	chaos->result->failed = chaos->over = true;
 }

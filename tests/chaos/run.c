@@ -220,11 +220,7 @@ static void settle(struct chaos *chaos)
 		int64_t again = now_ms() + LOOK_AGAIN;
 
 		if (now_ms() > limit) {
-			chaos->result->failed = chaos->over = true;
-			snprintf(chaos->result->property, sizeof chaos->result->property, "%s",
-				 chaos->complaining != NULL ? chaos->complaining->name : "");
-			snprintf(chaos->result->text, sizeof chaos->result->text,
-				 "%s (and %u more)", chaos->complaint, chaos->complaints - 1);
+			properties_give_up(chaos);
 			return;
 		}
 		while (now_ms() < again && !chaos->over)
@@ -318,6 +314,9 @@ void chaos_run(const struct plan *plan, int seconds, struct result *result)
 	chaos->result = result;
 	chaos->prng.state = plan->seed;
 	chaos->epoll = epoll_create1(EPOLL_CLOEXEC);
+	chaos->complaint = xcalloc(property_count, sizeof *chaos->complaint);
+	chaos->accused = xcalloc(property_count, sizeof *chaos->accused);
+	chaos->looks = xcalloc(property_count, sizeof *chaos->looks);
 	make_users(chaos);
 	stand_start(chaos);
 	snprintf(observer, sizeof observer, "%u", plan->users + 1);

@@ -26,6 +26,8 @@ static void wait_a_little(struct tab *tab)
 	int base = RETRY_FIRST << (tab->failures < 4 ? tab->failures : 4);
 
 	tab->failures++;
+	if (tab->state == TAB_READY)
+		tab->away_at = now_ms();
 	tab->state = TAB_WAITING;
 	tab->retry_at = now_ms() + base / 2 + prng_below(&chaos->prng, (unsigned)base);
 }
@@ -248,6 +250,7 @@ void tab_open(struct tab *tab, unsigned way)
 	tab->conn.owner = tab;
 	tab->way = way;
 	tab->failures = 0;
+	tab->away_at = now_ms();
 	connect_tab(tab);
 }
 

@@ -48,10 +48,15 @@ void tap_close(struct chaos *chaos)
 
 static void on_message(struct chaos *chaos, const char *text, int64_t now)
 {
-	struct json_object *message = json_tokener_parse(text), *id, *online, *version, *reason;
+	struct json_object *message, *id, *online, *version, *reason;
 	struct change change = {.from = chaos->drained - OTHERS, .to = now};
 	long long user = 0;
 
+	if (strcmp(text, WIPED) == 0) {
+		model_data_lost(chaos);
+		return;
+	}
+	message = json_tokener_parse(text);
 	if (json_object_object_get_ex(message, "user_id", &id))
 		user = json_object_get_int64(id);
 	if (user >= 1 && user <= chaos->user_count &&
