@@ -3,10 +3,13 @@
 
 CREATE TABLE IF NOT EXISTS users (
     id            INTEGER PRIMARY KEY,
-    email         VARCHAR(254) NOT NULL UNIQUE,
+    email         VARCHAR(254) NOT NULL,
     name          VARCHAR(200) NOT NULL,
     password_hash VARCHAR(512) NOT NULL
 );
+
+-- Anna@example.com and anna@example.com are one account.
+CREATE UNIQUE INDEX IF NOT EXISTS users_email ON users (lower(email));
 
 -- One row for each direction: friendship is mutual when both are there.
 CREATE TABLE IF NOT EXISTS friends (

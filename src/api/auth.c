@@ -37,30 +37,47 @@ struct attempt {
 	int64_t now; /* seconds of Redis' clock, when it was counted */
 };
 
-/*
- * Counts the attempt as failed until it succeeds. The e-mail's letters count
- * as small ones, so that AlIcE@… is not a fresh account to guess at.
- */
-static struct problem begin_attempt(struct request *request, const char *email,
-				    struct attempt *attempt)
+/* The name of an account, or of an e-mail that has none: its letters A to Z count as small ones. */
+static void name_account(struct attempt *attempt, const struct account *account, const char *email)
 {
-	const char *peer = cgi_param(request->env, "REMOTE_ADDR");
 	char small[EMAIL_MAX + 1], hash[HASH_NAME_LEN + 1];
 	size_t len = strlen(email);
-	struct problem problem;
-	int wait;
 
 	for (size_t i = 0; i <= len; i++)
 		small[i] = (char)(email[i] >= 'A' && email[i] <= 'Z' ? email[i] + 32 : email[i]);
-	hash_name("account\n", small, len, hash);
+	if (account != NULL)
+		hash_name("user\n", account->user.text, strlen(account->user.text), hash);
+	else
+		hash_name("account\n", small, len, hash);
 	/* cppcheck-suppress ctuuninitvar ; it is what this function fills */
 	snprintf(attempt->account, sizeof attempt->account, "account:%s", hash);
+}
+
+static void name_address(struct attempt *attempt, const char *peer)
+{
+	char hash[HASH_NAME_LEN + 1];
+
 	attempt->address = NULL;
-	if (peer != NULL && *peer != '\0') {
-		hash_name("address\n", peer, strlen(peer), hash);
-		snprintf(attempt->name, sizeof attempt->name, "addr:%s", hash);
-		attempt->address = attempt->name;
-	}
+	if (peer == NULL || *peer == '\0')
+		return;
+	hash_name("address\n", peer, strlen(peer), hash);
+	snprintf(attempt->name, sizeof attempt->name, "addr:%s", hash);
+	attempt->address = attempt->name;
+}
+
+/*
+ * Counts the attempt as failed until it succeeds: for the account that the
+ * directory found, so that no other spelling which the directory takes for the
+ * same (AlIcE@example.com) is a fresh account to guess at. NULL: it found none.
+ */
+static struct problem begin_attempt(struct request *request, const struct account *account,
+				    const char *email, struct attempt *attempt)
+{
+	struct problem problem;
+	int wait;
+
+	name_account(attempt, account, email);
+	name_address(attempt, cgi_param(request->env, "REMOTE_ADDR"));
 	store_put_throttle(request_pipeline(request), request->service->store, attempt->account,
 			   attempt->address);
 	problem = request_ask(request, 1);
@@ -75,20 +92,23 @@ static struct problem begin_attempt(struct request *request, const char *email,
 
 /* Finds the account; an unknown e-mail takes as long as a wrong password and looks the same. */
 static struct problem check_credentials(struct request *request, const char *email,
-					const char *password, struct account *account)
+					const char *password, struct account *account,
+					struct attempt *attempt)
 {
-	switch (directory_account(request->service->directory, email, account)) {
-	case DIRECTORY_OK:
-		if (password_verify(password, account->password_hash))
-			return request_done();
-		account_free(account);
-		return request_refuse(PROBLEM_BAD_CREDENTIALS, NULL);
-	case DIRECTORY_NOT_FOUND:
-		password_verify(password, NULL);
-		return request_refuse(PROBLEM_BAD_CREDENTIALS, NULL);
-	default:
+	enum directory_result result =
+		directory_account(request->service->directory, email, account);
+	const struct account *found = result == DIRECTORY_OK ? account : NULL;
+	struct problem problem;
+
+	if (result == DIRECTORY_UNAVAILABLE)
 		return request_no_directory(request);
-	}
+	problem = begin_attempt(request, found, email, attempt);
+	if (problem.kind == PROBLEM_NONE &&
+	    !password_verify(password, found != NULL ? found->password_hash : NULL))
+		problem = request_refuse(PROBLEM_BAD_CREDENTIALS, NULL);
+	if (problem.kind != PROBLEM_NONE && found != NULL)
+		account_free(account);
+	return problem;
 }
 
 static void put_login(struct printbuf *out, const struct token *token, const char *text,
@@ -150,9 +170,7 @@ struct problem auth_login(struct request *request)
 	if (problem.kind == PROBLEM_NONE)
 		problem = parse_text(request, "password", PASSWORD_MAX, &password);
 	if (problem.kind == PROBLEM_NONE)
-		problem = begin_attempt(request, email, &attempt);
-	if (problem.kind == PROBLEM_NONE)
-		problem = check_credentials(request, email, password, &account);
+		problem = check_credentials(request, email, password, &account, &attempt);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	problem = log_in(request, &account, &attempt);

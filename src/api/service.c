@@ -1,7 +1,9 @@
 #include "api/service.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "auth/password.h"
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/times.h"
@@ -14,7 +16,11 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 
 	service->config = config;
 	service->redis_logged_ms = -REDIS_LOG_EVERY;
-	service->keys = token_keys_open(config, err, errsize);
+	if (password_set_dummy(config->directory.dummy_hash))
+		service->keys = token_keys_open(config, err, errsize);
+	else
+		snprintf(err, errsize,
+			 "directory.dummy_hash: not a hash of a method that accounts may have");
 	if (service->keys != NULL)
 		service->directory = directory_open(config, 1, err, errsize);
 	if (service->directory == NULL) {

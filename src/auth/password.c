@@ -10,8 +10,13 @@
 
 #define PREFIX "$y$" /* yescrypt, at crypt_gensalt's default cost */
 
-/* What an unknown account's password is checked against: yescrypt at the same cost. */
-#define DUMMY "$y$j9T$eEM3U4huHBvTCcZI.RoKL0$1p3K/GWZEZK5OPbGhew5JJ5W7js10rWEEpxk1DR6Ws3"
+/*
+ * What an unknown account's password is checked against, so that the time tells
+ * nothing: at first yescrypt at the same cost, then a setting like those of the
+ * site's own hashes, which may be cheaper or dearer.
+ */
+static char dummy[CRYPT_OUTPUT_SIZE] = "$y$j9T$eEM3U4huHBvTCcZI.RoKL0$";
+static bool is_dummy_fixed;
 
 /*
  * crypt(3) of the password with that hash or salt. NULL when the password is
@@ -56,6 +61,35 @@ char *password_hash(const char *password)
 	return hash;
 }
 
+/* Bytes of method, cost and salt: of all but what comes of the password. */
+static size_t setting_len(const char *hash)
+{
+	/* bcrypt's salt has 22 characters and no end of its own: $2b$NN$ and these. */
+	return hash[1] == '2' ? 29 : (size_t)(strrchr(hash, '$') + 1 - hash);
+}
+
+static void set_dummy(const char *hash)
+{
+	size_t len = setting_len(hash);
+
+	if (len <= strlen(hash) && len < sizeof dummy) {
+		memcpy(dummy, hash, len);
+		dummy[len] = '\0';
+	}
+}
+
+bool password_set_dummy(const char *hash)
+{
+	is_dummy_fixed = *hash != '\0';
+	if (!is_dummy_fixed)
+		return true;
+	if (!is_supported(hash) || setting_len(hash) > strlen(hash) ||
+	    crypt_checksalt(hash) == CRYPT_SALT_INVALID)
+		return false;
+	set_dummy(hash);
+	return true;
+}
+
 static bool equal(const char *a, const char *b)
 {
 	size_t len = strlen(a);
@@ -71,12 +105,14 @@ bool password_verify(const char *password, const char *hash)
 	if (hash != NULL && is_supported(hash))
 		computed = crypt_text(password, hash);
 	match = computed != NULL && equal(computed, hash);
+	if (computed != NULL && !is_dummy_fixed)
+		set_dummy(hash);
 	/*
 	 * No account, or a hash that cannot be checked: take the time nevertheless.
 	 * A password that is too long fails at once, here as with any hash.
 	 */
 	if (computed == NULL)
-		computed = crypt_text(password, DUMMY);
+		computed = crypt_text(password, dummy);
 	free(computed);
 	return match;
 }

@@ -10,8 +10,16 @@ char *password_hash(const char *password);
 /*
  * Whether the password has this hash (yescrypt, bcrypt, sha512crypt, ... as
  * crypt(5) lists; DES and MD5 are refused). `hash` NULL stands for an unknown
- * account: false, after the time that a yescrypt check takes.
+ * account: false, after the time that a check takes: of password_set_dummy()'s
+ * hash, else of the method and cost that the last account's hash had, else of
+ * password_hash()'s. Not for several threads.
  */
 bool password_verify(const char *password, const char *hash);
+
+/*
+ * Sets the hash whose method and cost unknown accounts have; "": the last
+ * account's. False when it is not one that password_verify() supports.
+ */
+bool password_set_dummy(const char *hash);
 
 #endif

@@ -55,7 +55,10 @@ static text_check check_redis_url, check_prefix, check_base, check_required, che
 	}
 
 #define ALGORITHMS "HS256 HS384 HS512 RS256 RS384 RS512 ES256 ES384 ES512"
-#define ACCOUNT_QUERY "SELECT id, password_hash, name FROM users WHERE email = %s"
+/* The one that is spelled as asked for comes first: tables from before the index may have two. */
+#define ACCOUNT_QUERY                                \
+	"SELECT id, password_hash, name FROM users " \
+	"WHERE lower(email) = lower(%s) ORDER BY email <> %s"
 /* Compared as a text, too: SQL takes the user id '1.0' or '+1' for the integer 1. */
 #define FRIENDS_QUERY                                                            \
 	"SELECT u.id, u.name FROM friends f JOIN users u ON u.id = f.friend_id " \
@@ -79,6 +82,7 @@ static const struct option options[] = {
 	TEXT(directory, driver, "sqlite3", check_required),
 	TEXT(directory, params, "/var/lib/presence/presence.db", NULL),
 	TEXT(directory, account_query, ACCOUNT_QUERY, check_required),
+	TEXT(directory, dummy_hash, "", NULL),
 	TEXT(directory, friends_query, FRIENDS_QUERY, check_required),
 	INT(directory, max_friends, 5000, 1, 100000),
 	INT(directory, timeout_ms, 5000, 10, 600000),

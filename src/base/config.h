@@ -48,6 +48,7 @@ struct config {
 		char *driver;
 		char *params;
 		char *account_query;
+		char *dummy_hash;
 		char *friends_query;
 		int max_friends;
 		int timeout_ms;

@@ -27,7 +27,7 @@ static const struct {
 	[SQL_ACCOUNT] = {NULL, 3},
 	[SQL_FRIENDS] = {NULL, 1},
 	[SQL_FIND_USER] = {"SELECT id FROM users WHERE id = %s", 1},
-	[SQL_FIND_EMAIL] = {"SELECT id FROM users WHERE email = %s", 1},
+	[SQL_FIND_EMAIL] = {"SELECT id FROM users WHERE lower(email) = lower(%s)", 1},
 	[SQL_LIST_USERS] = {"SELECT id, email, name FROM users ORDER BY id", 3},
 	/* SQLite would number the rows by itself, PostgreSQL's plain INTEGER does not. */
 	[SQL_ADD_USER] = {"INSERT INTO users (id, email, name, password_hash) "

@@ -55,6 +55,18 @@ START_TEST(login_brings_the_user_online)
 }
 END_TEST
 
+START_TEST(login_takes_an_e_mail_in_any_case)
+{
+	struct stack *stack = stack_start_api("");
+	struct json_object *answer =
+		http_ok(stack, LOGIN, NULL,
+			"{\"email\":\"USER1@Example.COM\",\"password\":\"" PASSWORD "\"}");
+
+	ck_assert_int_eq(json_object_get_int(json_at(json_at(answer, "user"), "user_id")), 1);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(login_says_the_same_of_a_wrong_password_and_an_unknown_account)
 {
 	struct stack *stack = stack_start_api("");
@@ -563,6 +575,7 @@ int main(void)
 
 	tcase_add_test(tcase, login_answers_a_token_that_works);
 	tcase_add_test(tcase, login_brings_the_user_online);
+	tcase_add_test(tcase, login_takes_an_e_mail_in_any_case);
 	tcase_add_test(tcase, login_says_the_same_of_a_wrong_password_and_an_unknown_account);
 	tcase_add_test(tcase, logout_ends_the_token_and_the_user_is_offline);
 	tcase_add_test(tcase, logout_counts_as_no_activity);

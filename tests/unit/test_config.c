@@ -94,6 +94,7 @@ static const struct default_row {
 	{"directory", "driver", "sqlite3"},
 	{"directory", "params", NULL}, /* NULL: the project's choice */
 	{"directory", "account_query", NULL},
+	{"directory", "dummy_hash", ""},
 	{"directory", "friends_query", NULL},
 	{"directory", "max_friends", "5000"},
 	{"directory", "timeout_ms", "5000"},

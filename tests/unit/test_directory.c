@@ -347,6 +347,77 @@ START_TEST(nonsense_is_refused)
 }
 END_TEST
 
+static void assert_account(struct directory *directory, const char *email, const char *id)
+{
+	struct account account;
+	enum directory_result result = directory_account(directory, email, &account);
+
+	ck_assert_msg(result == DIRECTORY_OK, "%s: expected an account, got %d", email, result);
+	ck_assert_msg(strcmp(account.user.text, id) == 0, "%s: expected %s, got %s", email, id,
+		      account.user.text);
+	account_free(&account);
+}
+
+START_TEST(an_e_mail_is_one_account_whatever_its_letters)
+{
+	struct directory *directory = open_directory(1);
+	struct account account;
+	struct userid id;
+
+	assert_done(directory_init(directory), "init");
+	add_user(directory, "Anna@Example.com", "Anna", "1");
+	assert_account(directory, "Anna@Example.com", "1");
+	assert_account(directory, "anna@example.com", "1");
+	assert_account(directory, "ANNA@EXAMPLE.COM", "1");
+	ck_assert_int_eq(directory_account(directory, "anna@example.con", &account),
+			 DIRECTORY_NOT_FOUND);
+	assert_refused(directory_add_user(directory, "aNNA@example.com", "A", "h", &id), "e-mail");
+	directory_close(directory);
+}
+END_TEST
+
+/* The tables of 0.1, where the column was unique as it is spelled. */
+#define OLD_USERS                                                                  \
+	"CREATE TABLE users (id INTEGER PRIMARY KEY, email VARCHAR(254) NOT NULL " \
+	"UNIQUE, name VARCHAR(200) NOT NULL, password_hash VARCHAR(512) NOT NULL)"
+
+START_TEST(older_tables_get_the_index)
+{
+	struct directory *directory;
+	struct site site;
+	int changed;
+
+	site_tables(database, OLD_USERS,
+		    "INSERT INTO users VALUES (1, 'Anna@example.com', 'Anna', 'h')", NULL);
+	directory = open_directory(1);
+	assert_account(directory, "anna@example.com", "1"); /* without it, too */
+	assert_done(directory_init(directory), "init");
+	directory_close(directory);
+	site = site_open(database);
+	ck_assert_msg(apr_dbd_query(site.driver, site.handle, &changed,
+				    "INSERT INTO users VALUES (2, 'anna@example.com', 'A', 'h')") !=
+			      0,
+		      "the table takes the same e-mail twice");
+	site_close(&site);
+}
+END_TEST
+
+START_TEST(two_old_accounts_of_one_e_mail_stay_two)
+{
+	struct directory *directory;
+
+	site_tables(database, OLD_USERS,
+		    "INSERT INTO users VALUES (1, 'Anna@example.com', 'Anna', 'h'), "
+		    "(2, 'anna@example.com', 'Another', 'h')",
+		    NULL);
+	directory = open_directory(1);
+	assert_account(directory, "Anna@example.com", "1");
+	assert_account(directory, "anna@example.com", "2");
+	assert_refused(directory_init(directory), "users_email");
+	directory_close(directory);
+}
+END_TEST
+
 START_TEST(injection_is_only_text)
 {
 	static const char *const attempts[] = {
@@ -848,6 +919,9 @@ int main(void)
 	tcase_add_test(own, init_again_keeps_everything);
 	tcase_add_test(own, friendship_is_mutual);
 	tcase_add_test(own, nonsense_is_refused);
+	tcase_add_test(own, an_e_mail_is_one_account_whatever_its_letters);
+	tcase_add_test(own, older_tables_get_the_index);
+	tcase_add_test(own, two_old_accounts_of_one_e_mail_stay_two);
 	tcase_add_test(own, injection_is_only_text);
 	suite_add_tcase(suite, own);
 

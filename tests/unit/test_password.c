@@ -13,10 +13,10 @@ START_TEST(test_hash)
 
 	ck_assert_ptr_nonnull(hash);
 	ck_assert_ptr_nonnull(other);
-	ck_assert_msg(
-		strncmp(hash, "$y$j9T$", 7) == 0,
-		"yescrypt at the cost of password.c's DUMMY expected, seen %s: make a new DUMMY",
-		hash);
+	ck_assert_msg(strncmp(hash, "$y$j9T$", 7) == 0,
+		      "yescrypt at the cost of password.c's first dummy expected, seen %s: make a "
+		      "new one",
+		      hash);
 	ck_assert_msg(strcmp(hash, other) != 0, "two hashes have one salt: %s", hash);
 	ck_assert(password_verify("password", hash));
 	ck_assert(password_verify("password", other));
@@ -160,6 +160,65 @@ START_TEST(test_unknown_accounts_cost_time)
 }
 END_TEST
 
+/* A hash of the method at this cost. */
+static char *hash_at(const char *prefix, unsigned long count)
+{
+	char *salt = crypt_gensalt_ra(prefix, count, NULL, 0), *hash;
+	void *data = NULL;
+	int size = 0;
+
+	ck_assert_ptr_nonnull(salt);
+	hash = strdup(crypt_ra("password", salt, &data, &size));
+	free(salt);
+	free(data);
+	return hash;
+}
+
+/* Of a site whose hashes are cheaper, or dearer, than ours. */
+static const struct cost_row {
+	const char *prefix;
+	unsigned long cheap, dear;
+} cost_rows[] = {{"$2y$", 4, 9}, {"$6$", 1000, 60000}, {"$5$", 1000, 60000}, {"$y$", 1, 5}};
+
+START_TEST(test_unknown_accounts_cost_what_the_accounts_do)
+{
+	const struct cost_row *row = &cost_rows[_i];
+	char *cheap = hash_at(row->prefix, row->cheap), *dear = hash_at(row->prefix, row->dear);
+	double cheap_ms = cost("wrong", cheap), dear_ms = cost("wrong", dear), unknown;
+
+	ck_assert_msg(dear_ms > 4 * cheap_ms, "%s: both cost the same", row->prefix);
+	/* The last account's: a wrong password is enough. */
+	unknown = cost("wrong", NULL);
+	ck_assert_msg(unknown > dear_ms / 2 && unknown < dear_ms * 2,
+		      "%s: expected about %.1f ms, seen %.1f", dear, dear_ms, unknown);
+	password_verify("wrong", cheap);
+	unknown = cost("wrong", NULL);
+	ck_assert_msg(unknown > cheap_ms / 2 && unknown < dear_ms / 2,
+		      "%s: expected about %.1f ms, seen %.1f", cheap, cheap_ms, unknown);
+	/* The configured one stays. */
+	ck_assert(password_set_dummy(dear));
+	password_verify("wrong", cheap);
+	unknown = cost("wrong", NULL);
+	ck_assert_msg(unknown > dear_ms / 2, "%s: expected about %.1f ms, seen %.1f", dear, dear_ms,
+		      unknown);
+	free(cheap);
+	free(dear);
+}
+END_TEST
+
+START_TEST(test_dummies)
+{
+	static const char *const bad[] = {"x",	     "$",	    "$1$salt$hash", "abJnggxhB/yWI",
+					  "$2y$10$", "$2y$10$short"};
+
+	for (size_t i = 0; i < UNIT_COUNT(bad); i++)
+		ck_assert_msg(!password_set_dummy(bad[i]), "'%s' is taken", bad[i]);
+	ck_assert(password_set_dummy(""));
+	ck_assert(password_set_dummy("$2y$10$abcdefghijklmnopqrstuu"));
+	ck_assert(password_set_dummy("$y$j9T$eEM3U4huHBvTCcZI.RoKL0$"));
+}
+END_TEST
+
 static Suite *password_suite(void)
 {
 	Suite *suite = suite_create("password");
@@ -172,6 +231,9 @@ static Suite *password_suite(void)
 	tcase_add_loop_test(tcase, test_methods, 0, UNIT_COUNT(rows));
 	tcase_add_loop_test(tcase, test_bad_hashes, 0, UNIT_COUNT(bad_hashes));
 	tcase_add_test(tcase, test_unknown_accounts_cost_time);
+	tcase_add_loop_test(tcase, test_unknown_accounts_cost_what_the_accounts_do, 0,
+			    UNIT_COUNT(cost_rows));
+	tcase_add_test(tcase, test_dummies);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
