@@ -5,6 +5,8 @@
 
 #include "base/alloc.h"
 
+const struct state_names topic_states = {"topic", 3, {"WANTED", "ASKED", "IDLE"}};
+
 void hub_init(struct hub *hub)
 {
 	memset(hub, 0, sizeof *hub);
@@ -15,35 +17,35 @@ void hub_init(struct hub *hub)
 
 /* --- numbers --------------------------------------------------------------------------------- */
 
-/* A number below *room; the tables (of pointers, and of free numbers) grow as needed. */
+/* A number below *capacity; the tables (of pointers, and of free numbers) grow as needed. */
 static uint32_t take_number(void ***table, uint32_t **free_numbers, uint32_t *free_count,
-			    uint32_t *next, uint32_t *room)
+			    uint32_t *next, uint32_t *capacity)
 {
 	if (*free_count > 0)
 		return (*free_numbers)[--*free_count];
-	if (*next >= *room) {
-		*room = *room > 0 ? *room * 2 : 64;
-		*table = xrealloc(*table, *room * sizeof **table);
-		*free_numbers = xrealloc(*free_numbers, *room * sizeof **free_numbers);
+	if (*next >= *capacity) {
+		*capacity = *capacity > 0 ? *capacity * 2 : 64;
+		*table = xrealloc(*table, *capacity * sizeof **table);
+		*free_numbers = xrealloc(*free_numbers, *capacity * sizeof **free_numbers);
 	}
 	return (*next)++;
 }
 
 /* --- edges ----------------------------------------------------------------------------------- */
 
-static uint32_t edges_push(struct hub_edges *edges, uint32_t other, uint32_t place)
+static uint32_t edges_push(struct hub_edges *edges, uint32_t other, uint32_t index)
 {
-	if (edges->count == edges->room) {
+	if (edges->count == edges->capacity) {
 		/* By half, not by doubling: there are millions of edges, few of them new. */
-		edges->room += edges->room / 2 + 4;
-		edges->list = xrealloc(edges->list, edges->room * sizeof edges->list[0]);
+		edges->capacity += edges->capacity / 2 + 4;
+		edges->list = xrealloc(edges->list, edges->capacity * sizeof edges->list[0]);
 	}
-	edges->list[edges->count] = (struct hub_edge){.other = other, .place = place};
+	edges->list[edges->count] = (struct hub_edge){.other = other, .index = index};
 	return edges->count++;
 }
 
-/* Takes an edge out; true when the last one moved into its place. */
-static bool edges_remove(struct hub_edges *edges, uint32_t place)
+/* Takes an edge out; true when the last one moved into its index. */
+static bool edges_remove(struct hub_edges *edges, uint32_t index)
 {
 	edges->count--;
 	if (edges->count == 0) {
@@ -51,9 +53,9 @@ static bool edges_remove(struct hub_edges *edges, uint32_t place)
 		memset(edges, 0, sizeof *edges);
 		return false;
 	}
-	if (place == edges->count)
+	if (index == edges->count)
 		return false;
-	edges->list[place] = edges->list[edges->count];
+	edges->list[index] = edges->list[edges->count];
 	return true;
 }
 
@@ -63,7 +65,7 @@ void hub_add(struct hub *hub, struct subscriber *subscriber)
 {
 	subscriber->number = take_number((void ***)&hub->subscribers, &hub->free_subscribers,
 					 &hub->free_subscriber_count, &hub->next_subscriber,
-					 &hub->subscriber_room);
+					 &hub->subscriber_capacity);
 	hub->subscribers[subscriber->number] = subscriber;
 }
 
@@ -71,10 +73,10 @@ void hub_reserve(struct subscriber *subscriber, uint32_t topics)
 {
 	struct hub_edges *edges = &subscriber->topics;
 
-	if (topics <= edges->room)
+	if (topics <= edges->capacity)
 		return;
 	edges->list = xrealloc(edges->list, topics * sizeof edges->list[0]);
-	edges->room = topics;
+	edges->capacity = topics;
 }
 
 void hub_remove(struct hub *hub, struct subscriber *subscriber, int64_t now_ms)
@@ -97,7 +99,7 @@ static struct topic *topic_new(struct hub *hub, const char *channel)
 
 	memcpy(topic->channel, channel, len + 1);
 	topic->number = take_number((void ***)&hub->topics, &hub->free_topics,
-				    &hub->free_topic_count, &hub->next_topic, &hub->topic_room);
+				    &hub->free_topic_count, &hub->next_topic, &hub->topic_capacity);
 	hub->topics[topic->number] = topic;
 	topic->state = TOPIC_WANTED;
 	TAILQ_INSERT_TAIL(&hub->wanted, topic, link);
@@ -128,7 +130,7 @@ struct topic *hub_find(const struct hub *hub, const char *channel)
 struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const char *channel)
 {
 	struct topic *topic = hub_find(hub, channel);
-	uint32_t place;
+	uint32_t index;
 
 	if (topic == NULL) {
 		topic = topic_new(hub, channel);
@@ -136,25 +138,25 @@ struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const cha
 		TAILQ_REMOVE(&hub->idle, topic, link);
 		topic->state = TOPIC_ASKED;
 	}
-	place = edges_push(&subscriber->topics, topic->number, topic->subscribers.count);
-	edges_push(&topic->subscribers, subscriber->number, place);
+	index = edges_push(&subscriber->topics, topic->number, topic->subscribers.count);
+	edges_push(&topic->subscribers, subscriber->number, index);
 	return topic;
 }
 
-void hub_leave(struct hub *hub, struct subscriber *subscriber, uint32_t place, int64_t now_ms)
+void hub_leave(struct hub *hub, struct subscriber *subscriber, uint32_t index, int64_t now_ms)
 {
-	struct hub_edge edge = subscriber->topics.list[place];
+	struct hub_edge edge = subscriber->topics.list[index];
 	struct topic *topic = hub->topics[edge.other];
 
-	if (edges_remove(&topic->subscribers, edge.place)) {
-		struct hub_edge moved = topic->subscribers.list[edge.place];
+	if (edges_remove(&topic->subscribers, edge.index)) {
+		struct hub_edge moved = topic->subscribers.list[edge.index];
 
-		hub->subscribers[moved.other]->topics.list[moved.place].place = edge.place;
+		hub->subscribers[moved.other]->topics.list[moved.index].index = edge.index;
 	}
-	if (edges_remove(&subscriber->topics, place)) {
-		struct hub_edge moved = subscriber->topics.list[place];
+	if (edges_remove(&subscriber->topics, index)) {
+		struct hub_edge moved = subscriber->topics.list[index];
 
-		hub->topics[moved.other]->subscribers.list[moved.place].place = place;
+		hub->topics[moved.other]->subscribers.list[moved.index].index = index;
 	}
 	if (topic->subscribers.count > 0)
 		return;

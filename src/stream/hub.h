@@ -1,11 +1,11 @@
 /*
  * Who hears what: topics (one Redis channel each) and subscribers (streams),
- * in two indexes that change together. An edge knows its place in both, so
+ * in two tables that change together. An edge knows its index in both, so
  * that leaving costs no search. Topics and subscribers are numbered, so an
  * edge is 16 bytes in all.
  *
  * The hub does no I/O: it notes which topics want to be subscribed or
- * unsubscribed, and the presence part asks Redis for them.
+ * unsubscribed, and subscriptions.c asks Redis for them.
  */
 #ifndef PRESENCE_STREAM_HUB_H
 #define PRESENCE_STREAM_HUB_H
@@ -17,19 +17,23 @@
 
 #include <uthash.h>
 
+#include "base/userid.h"
+#include "store/keys.h"
 #include "store/status.h"
+#include "stream/state.h"
 
 #define HUB_IDLE_MS 5000 /* a topic without subscribers keeps its subscription that long */
-#define HUB_CHANNEL_MAX 160 /* bytes of a channel's name, without the prefix; ends in a user id */
+/* Bytes of a channel's name, without the prefix, with its NUL. */
+#define HUB_CHANNEL_MAX (sizeof CHANNEL_STATUS + sizeof(struct userid))
 
 struct hub_edge {
 	uint32_t other; /* the number of the topic or subscriber at the other end */
-	uint32_t place; /* the edge's place in the other end's list */
+	uint32_t index; /* the edge's index in the other end's list */
 };
 
 struct hub_edges {
 	struct hub_edge *list;
-	uint32_t count, room;
+	uint32_t count, capacity;
 };
 
 enum topic_state {
@@ -51,6 +55,8 @@ struct topic {
 	char channel[]; /* without the prefix */
 };
 
+extern const struct state_names topic_states;
+
 TAILQ_HEAD(topic_list, topic);
 
 /* One stream's end; part of the stream. */
@@ -63,7 +69,7 @@ struct hub {
 	struct topic *by_channel; /* uthash */
 	struct topic **topics; /* by number; 0 is not used */
 	struct subscriber **subscribers; /* by number; 0 is not used */
-	uint32_t topic_room, subscriber_room;
+	uint32_t topic_capacity, subscriber_capacity;
 	uint32_t *free_topics, *free_subscribers; /* numbers to be used again */
 	uint32_t free_topic_count, free_subscriber_count;
 	uint32_t next_topic, next_subscriber;
@@ -85,21 +91,21 @@ void hub_reserve(struct subscriber *subscriber, uint32_t topics);
  * makes two edges, so don't. The topic stays valid while it has a subscriber.
  */
 struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const char *channel);
-/* Leaves the topic at the given place in the subscriber's list; the last edge moves there. */
-void hub_leave(struct hub *hub, struct subscriber *subscriber, uint32_t place, int64_t now_ms);
+/* Leaves the topic at the given index in the subscriber's list; the last edge moves there. */
+void hub_leave(struct hub *hub, struct subscriber *subscriber, uint32_t index, int64_t now_ms);
 
 struct topic *hub_find(const struct hub *hub, const char *channel);
 
 static inline struct topic *hub_topic_at(const struct hub *hub, const struct subscriber *subscriber,
-					 uint32_t place)
+					 uint32_t index)
 {
-	return hub->topics[subscriber->topics.list[place].other];
+	return hub->topics[subscriber->topics.list[index].other];
 }
 
 static inline struct subscriber *hub_subscriber_at(const struct hub *hub, const struct topic *topic,
-						   uint32_t place)
+						   uint32_t index)
 {
-	return hub->subscribers[topic->subscribers.list[place].other];
+	return hub->subscribers[topic->subscribers.list[index].other];
 }
 
 /* A wanted topic's SUBSCRIBE was sent. */

@@ -14,10 +14,13 @@
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/store.h"
+#include "stream/timer.h"
 
 #define WATCHDOG_EARLY_MS 5 /* its timer may come so much before its time */
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MAX_MS 5000 /* or half a heartbeat, if that is less: see backoff_max() */
+
+const struct state_names link_states = {"link", 4, {"WAITING", "CONNECTING", "HANDSHAKE", "UP"}};
 
 struct pending {
 	link_reply *done;
@@ -40,20 +43,21 @@ struct link {
 	struct link_events events;
 	void *arg;
 	struct wire commands, subscriber;
-	bool up, failing;
+	enum link_state state;
+	bool failing; /* the loss is noticed; `failed` carries it out */
 	struct event *retry, *watchdog, *failed;
 	int backoff_ms;
 	char why[160]; /* of the loss that `failed` will carry out */
-	char last_why[160]; /* the one logged last: the same is not logged again and again */
+	char told_why[160]; /* the one logged last; "" once the link works again */
 
 	struct pending *ring; /* commands without an answer, oldest at `first` */
-	size_t first, count, room;
+	size_t first, count, capacity;
 	unsigned setup_left; /* answers to the start of a connection still to come */
 
 	uint64_t subscribe_serial; /* of the last channel asked for */
 	uint64_t subscribe_acked; /* of the last channel confirmed */
 	char self[sizeof CHANNEL_SELF + RANDOM_WORD_LEN]; /* our own channel, without the prefix */
-	int64_t echo_asked_ms; /* when the oldest unanswered sign of life was asked for; 0 = none */
+	int64_t ping_sent_ms; /* the health check without an answer: a PUBLISH to our own channel; 0 = none */
 	int64_t watchdog_ms; /* when the watchdog ran last */
 };
 
@@ -63,11 +67,12 @@ static void on_retry(evutil_socket_t fd, short what, void *arg);
 static void on_watchdog(evutil_socket_t fd, short what, void *arg);
 static void on_failed(evutil_socket_t fd, short what, void *arg);
 
-static void set_timer(struct event *timer, int64_t ms)
+static void set_state(struct link *link, enum link_state state)
 {
-	struct timeval after = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
-
-	event_add(timer, &after);
+	if (link->state != state)
+		log_debug("redis: link %s -> %s", state_name(&link_states, link->state),
+			  state_name(&link_states, state));
+	link->state = state;
 }
 
 struct link *link_new(struct event_base *base, const struct config *config,
@@ -109,7 +114,7 @@ static struct pending pop_pending(struct link *link)
 {
 	struct pending oldest = link->ring[link->first];
 
-	link->first = (link->first + 1) % link->room;
+	link->first = (link->first + 1) % link->capacity;
 	link->count--;
 	return oldest;
 }
@@ -141,7 +146,12 @@ void link_free(struct link *link)
 
 bool link_is_up(const struct link *link)
 {
-	return link->up;
+	return link->state == LINK_UP;
+}
+
+enum link_state link_state(const struct link *link)
+{
+	return link->state;
 }
 
 /* --- losing it ------------------------------------------------------------------------------- */
@@ -156,8 +166,38 @@ void link_lost(struct link *link, const char *why)
 	event_active(link->failed, EV_TIMEOUT, 1);
 }
 
+/* One line for each change: not for every attempt that fails in the same way. */
+static void tell_loss(struct link *link)
+{
+	if (strcmp(link->why, link->told_why) == 0)
+		return;
+	log_warn("redis: %s", link->why);
+	memcpy(link->told_why, link->why, sizeof link->told_why);
+}
+
+static void tell_success(struct link *link)
+{
+	log_info("redis: connected");
+	link->told_why[0] = '\0';
+}
+
+/* An outage reads the same whether a script met it or not: from its code on, without the script. */
+static void lost_by_error(struct link *link, const redisReply *reply)
+{
+	static const char by_script[] = "ERR user_script:";
+	const char *text = reply->str, *code = NULL;
+	char *script;
+
+	if (strncmp(text, by_script, sizeof by_script - 1) == 0)
+		code = strstr(text + sizeof by_script - 1, ": ");
+	link_lost(link, code != NULL ? code + 2 : text);
+	script = strstr(link->why, " script: ");
+	if (script != NULL)
+		*script = '\0';
+}
+
 /*
- * Behind a pause, users with a stream are held online for a heartbeat and a
+ * After a pause, users with a stream are held online for a heartbeat and a
  * sweep: back by then, jitter included, or they are taken for gone.
  */
 static int backoff_max(const struct link *link)
@@ -170,46 +210,44 @@ static int backoff_max(const struct link *link)
 static void on_failed(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *link = arg;
-	bool was_up = link->up;
+	bool was_up = link_is_up(link);
 	int64_t wait;
 
 	(void)fd;
 	(void)what;
-	if (was_up || strcmp(link->why, link->last_why) != 0)
-		log_warn("redis: %s", link->why);
-	memcpy(link->last_why, link->why, sizeof link->last_why);
+	tell_loss(link);
 	wire_close(&link->commands);
 	wire_close(&link->subscriber);
 	event_del(link->watchdog);
-	link->up = false;
+	set_state(link, LINK_WAITING);
 	drop_pending(link);
 	link->subscribe_acked = link->subscribe_serial;
-	link->echo_asked_ms = 0;
+	link->ping_sent_ms = 0;
 	link->failing = false;
 	if (was_up)
 		link->events.down(link->arg);
 	wait = link->backoff_ms / 2 + random_below((unsigned)link->backoff_ms);
 	link->backoff_ms =
 		link->backoff_ms * 2 < backoff_max(link) ? link->backoff_ms * 2 : backoff_max(link);
-	set_timer(link->retry, wait);
+	timer_set(link->retry, wait);
 }
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
 static void push_pending(struct link *link, link_reply *done, void *arg)
 {
-	if (link->count == link->room) {
-		size_t room = link->room > 0 ? link->room * 2 : 64;
-		struct pending *ring = xmalloc(room * sizeof *ring);
+	if (link->count == link->capacity) {
+		size_t capacity = link->capacity > 0 ? link->capacity * 2 : 64;
+		struct pending *ring = xmalloc(capacity * sizeof *ring);
 
 		for (size_t i = 0; i < link->count; i++)
-			ring[i] = link->ring[(link->first + i) % link->room];
+			ring[i] = link->ring[(link->first + i) % link->capacity];
 		free(link->ring);
 		link->ring = ring;
-		link->room = room;
+		link->capacity = capacity;
 		link->first = 0;
 	}
-	link->ring[(link->first + link->count) % link->room] =
+	link->ring[(link->first + link->count) % link->capacity] =
 		(struct pending){.done = done, .arg = arg, .asked_ms = times_mono_ms()};
 	link->count++;
 }
@@ -285,6 +323,16 @@ void link_flush(struct link *link)
 
 /* --- connecting ------------------------------------------------------------------------------ */
 
+static void on_handshake_done(struct link *link)
+{
+	set_state(link, LINK_UP);
+	link->ping_sent_ms = 0;
+	/* After a loss it first has to work for a while: see on_pong(). */
+	if (link->told_why[0] == '\0')
+		tell_success(link);
+	link->events.up(link->arg);
+}
+
 static void on_setup_reply(void *arg, const redisReply *reply)
 {
 	struct link *link = arg;
@@ -292,34 +340,41 @@ static void on_setup_reply(void *arg, const redisReply *reply)
 	if (reply == NULL || link->failing)
 		return;
 	if (reply->type == REDIS_REPLY_ERROR)
-		link_lost(link, reply->str);
-	else if (--link->setup_left == 0) {
-		link->up = true;
-		link->echo_asked_ms = 0;
-		link->backoff_ms = BACKOFF_FIRST_MS;
-		link->last_why[0] = '\0';
-		log_info("redis: connected");
-		link->events.up(link->arg);
-	}
+		lost_by_error(link, reply);
+	else if (--link->setup_left == 0)
+		on_handshake_done(link);
 }
 
-/* The first words on both connections; one answer each, and then the link is up. */
-static void greet(struct link *link)
+static void on_greeting(void *arg, const redisReply *reply)
+{
+	struct link *link = arg;
+
+	if (reply != NULL && reply->type != REDIS_REPLY_ERROR && !link->failing &&
+	    !link->events.read_greeting(link->arg, reply))
+		link_lost(link, "unexpected reply");
+	on_setup_reply(arg, reply);
+}
+
+/* AUTH, SELECT, SCRIPT LOAD, SUBSCRIBE and the greeting: the link is up when all are answered. */
+static void start_handshake(struct link *link)
 {
 	struct printbuf *out = buf_new();
 	unsigned count = resp_greeting(out, &link->address);
 	const char *self = link->self;
 
-	/* The subscriber's greeting is answered before its first subscription is: see on_push(). */
+	set_state(link, LINK_HANDSHAKE);
+	/* What the subscriber says first is answered before its first subscription is: see on_push(). */
 	append(&link->subscriber, out);
 	link_subscribe(link, &self, 1);
 	link->setup_left = 1;
 
 	count += store_put_load(out);
+	link->events.put_greeting(link->arg, out);
 	append(&link->commands, out);
 	for (unsigned i = 0; i < count; i++)
 		push_pending(link, on_setup_reply, link);
-	link->setup_left += count;
+	push_pending(link, on_greeting, link);
+	link->setup_left += count + 1;
 	printbuf_free(out);
 	link_flush(link);
 }
@@ -346,9 +401,10 @@ static bool wire_open(struct wire *wire)
 
 void link_start(struct link *link)
 {
+	set_state(link, LINK_CONNECTING);
 	/* Until it is up, the whole way there is what the watchdog waits for. */
-	link->watchdog_ms = link->echo_asked_ms = times_mono_ms();
-	set_timer(link->watchdog, link->config->redis.timeout_ms / 2);
+	link->watchdog_ms = link->ping_sent_ms = times_mono_ms();
+	timer_set(link->watchdog, link->config->redis.timeout_ms / 2);
 	if (wire_open(&link->commands))
 		wire_open(&link->subscriber);
 }
@@ -381,37 +437,21 @@ static void on_writable(evutil_socket_t fd, short what, void *arg)
 	wire->connected = true;
 	event_add(wire->readable, NULL);
 	if (link->commands.connected && link->subscriber.connected)
-		greet(link);
+		start_handshake(link);
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
-
-/* Errors that are about Redis, not about the command. */
-static bool is_outage(const redisReply *reply)
-{
-	static const char *const codes[] = {"LOADING", "READONLY",   "OOM",	  "NOSCRIPT",
-					    "MISCONF", "NOAUTH",     "NOPERM",	  "MASTERDOWN",
-					    "BUSY",    "NOREPLICAS", "UNKILLABLE"};
-
-	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-		size_t len = strlen(codes[i]);
-
-		if (strncmp(reply->str, codes[i], len) == 0 && reply->str[len] == ' ')
-			return true;
-	}
-	return false;
-}
 
 static void on_answer(struct link *link, const redisReply *reply)
 {
 	struct pending asked;
 
-	if (reply->type == REDIS_REPLY_ERROR && (link->count == 0 || is_outage(reply))) {
-		link_lost(link, reply->str);
+	if (reply->type == REDIS_REPLY_ERROR && (link->count == 0 || store_is_outage(reply))) {
+		lost_by_error(link, reply);
 		return;
 	}
 	if (link->count == 0) {
-		link_lost(link, "an answer to nothing");
+		link_lost(link, "unexpected reply");
 		return;
 	}
 	asked = pop_pending(link);
@@ -424,6 +464,15 @@ static bool is_text(const redisReply *reply, const char *text)
 	return reply->type == REDIS_REPLY_STRING && strcmp(reply->str, text) == 0;
 }
 
+/* Everything asked for before the check was answered, and no answer was an outage. */
+static void on_pong(struct link *link)
+{
+	link->ping_sent_ms = 0;
+	link->backoff_ms = BACKOFF_FIRST_MS;
+	if (link->told_why[0] != '\0')
+		tell_success(link);
+}
+
 static void on_message(struct link *link, const redisReply *channel, const redisReply *text)
 {
 	size_t prefix_len = strlen(link->config->redis.prefix);
@@ -432,22 +481,22 @@ static void on_message(struct link *link, const redisReply *channel, const redis
 	    channel->len < prefix_len)
 		return;
 	if (strcmp(channel->str + prefix_len, link->self) == 0)
-		link->echo_asked_ms = 0;
-	else if (link->up)
+		on_pong(link);
+	else if (link_is_up(link))
 		link->events.message(link->arg, channel->str + prefix_len, text->str, text->len);
 }
 
 static void on_push(struct link *link, const redisReply *reply)
 {
 	if (reply->type == REDIS_REPLY_ERROR) {
-		link_lost(link, reply->str);
+		lost_by_error(link, reply);
 	} else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
 		return; /* the OK of AUTH or SELECT */
 	} else if (is_text(reply->element[0], "message")) {
 		on_message(link, reply->element[1], reply->element[2]);
 	} else if (is_text(reply->element[0], "subscribe")) {
 		link->subscribe_acked++;
-		if (link->up)
+		if (link_is_up(link))
 			link->events.subscribed(link->arg);
 		else
 			on_setup_reply(link, reply);
@@ -487,7 +536,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
 /* --- the watchdog ---------------------------------------------------------------------------- */
 
-static void ask_for_echo(struct link *link, int64_t now)
+static void ping(struct link *link, int64_t now)
 {
 	struct printbuf *out = buf_new();
 
@@ -495,7 +544,7 @@ static void ask_for_echo(struct link *link, int64_t now)
 	resp_text(out, "PUBLISH");
 	resp_key(out, link->config->redis.prefix, link->self, "");
 	resp_text(out, "1");
-	link->echo_asked_ms = now;
+	link->ping_sent_ms = now;
 	link_command(link, out, NULL, NULL);
 	printbuf_free(out);
 }
@@ -514,11 +563,11 @@ static void on_watchdog(evutil_socket_t fd, short what, void *arg)
 		return;
 	link->watchdog_ms = now;
 	if (!late && ((link->count > 0 && link->ring[link->first].asked_ms <= due) ||
-		      (link->echo_asked_ms != 0 && link->echo_asked_ms <= due))) {
+		      (link->ping_sent_ms != 0 && link->ping_sent_ms <= due))) {
 		link_lost(link, "no answer in time");
 		return;
 	}
-	if (link->up && link->echo_asked_ms == 0)
-		ask_for_echo(link, now);
-	set_timer(link->watchdog, times_to_grid_ms(now, timeout / 2));
+	if (link_is_up(link) && link->ping_sent_ms == 0)
+		ping(link, now);
+	timer_set(link->watchdog, times_to_grid_ms(now, timeout / 2));
 }

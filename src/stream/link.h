@@ -10,9 +10,13 @@
  * context under its caller.
  *
  * What is asked for in one turn of the loop goes out in one write, by
- * link_flush(). Nothing waits longer than redis.timeout_ms: a watchdog asks
- * both connections for a sign of life (a message on a channel of its own
- * comes the whole way round) and takes an answer that is overdue as a loss.
+ * link_flush(). Nothing waits longer than redis.timeout_ms: a watchdog checks
+ * the health of both connections (a message on a channel of its own comes the
+ * whole way round) and takes an answer that is overdue as a loss.
+ *
+ * The back-off starts over when such a check succeeds, not when a connection
+ * does: a Redis that answers every transition with an error is not asked again
+ * and again. One log line tells of each change between working and not.
  */
 #ifndef PRESENCE_STREAM_LINK_H
 #define PRESENCE_STREAM_LINK_H
@@ -26,13 +30,26 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "stream/state.h"
 
 #define LINK_PENDING_MAX 20000 /* commands without an answer: more means that Redis is lost */
 #define LINK_SUBSCRIBE_MAX 500 /* channels in one SUBSCRIBE or UNSUBSCRIBE */
 
+enum link_state {
+	LINK_WAITING, /* for the next attempt */
+	LINK_CONNECTING, /* both connections */
+	LINK_HANDSHAKE, /* AUTH, SELECT, SCRIPT LOAD, SUBSCRIBE, the greeting: up when all are answered */
+	LINK_UP,
+};
+extern const struct state_names link_states;
+
 struct link;
 
 struct link_events {
+	/* Appends the last command of the handshake, whose answer shows that Redis can work. */
+	void (*put_greeting)(void *arg, struct printbuf *out);
+	/* That answer, borrowed; false: it is not one. */
+	bool (*read_greeting)(void *arg, const redisReply *reply);
 	/* Both connections work and the scripts are loaded; no channel is subscribed. */
 	void (*up)(void *arg);
 	/* Lost: every pending callback was called with NULL just before. */
@@ -53,6 +70,7 @@ void link_free(struct link *link); /* pending callbacks are called with NULL */
 void link_start(struct link *link);
 
 bool link_is_up(const struct link *link);
+enum link_state link_state(const struct link *link);
 
 /*
  * The answer to a command, borrowed; NULL when the link was lost before it

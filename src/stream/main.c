@@ -30,7 +30,8 @@ static const char usage[] =
 	"\n"
 	"It listens on descriptor 0 when that is a listening socket, on a socket passed by\n"
 	"systemd (LISTEN_FDS), or on [stream] listen. SIGTERM ends the streams over\n"
-	"[stream] drain seconds; a second one ends them at once. SIGHUP reads FILE again.\n";
+	"[stream] drain seconds; a second one ends them at once. SIGHUP reads FILE again;\n"
+	"SIGUSR1 logs how many streams are in which state.\n";
 
 /* The file to read; exits for --help, --version and wrong options. */
 static const char *read_options(int argc, char **argv)
@@ -77,14 +78,15 @@ static int activated_socket(void)
 	return ACTIVATED_FD;
 }
 
-/* The socket to serve; *path is set when its file is ours to remove at the end. */
-static int open_socket(const struct config *config, char **path)
+/* The socket to serve; *is_ours: we opened it, and *path is its file, if it has one. */
+static int open_socket(const struct config *config, bool *is_ours, char **path)
 {
 	struct listen_address address;
 	const char *why;
 	int fd;
 
 	*path = NULL;
+	*is_ours = false;
 	if (fd_is_listening(STDIN_FILENO))
 		return STDIN_FILENO;
 	fd = activated_socket();
@@ -94,7 +96,8 @@ static int open_socket(const struct config *config, char **path)
 	fd = listen_address_open(&address, (unsigned)config->stream.mode, &why);
 	if (fd < 0) {
 		log_error("%s: %s: %s", config->stream.listen, why, strerror(errno));
-	} else if (address.path != NULL) {
+	} else {
+		*is_ours = true;
 		*path = address.path;
 		address.path = NULL;
 	}
@@ -106,8 +109,10 @@ static int serve(struct config *config, const char *file, struct token_keys *key
 		 struct directory *directory)
 {
 	char *path;
-	int fd = open_socket(config, &path);
-	struct server *server = fd >= 0 ? server_new(config, file, keys, directory, fd) : NULL;
+	bool is_ours;
+	int fd = open_socket(config, &is_ours, &path);
+	struct server *server =
+		fd >= 0 ? server_new(config, file, keys, directory, fd, is_ours, path) : NULL;
 
 	if (server == NULL) {
 		token_keys_free(keys);
@@ -117,11 +122,8 @@ static int serve(struct config *config, const char *file, struct token_keys *key
 		return 1;
 	}
 	server_run(server);
-	/* Before the last streams are cut, so that the web server asks the next process. */
-	if (path != NULL)
-		unlink(path);
-	free(path);
 	server_free(server);
+	free(path);
 	log_info("stopped");
 	return 0;
 }

@@ -11,7 +11,7 @@
 struct slots {
 	int fd;
 	bool *mine; /* by slot: locks of one description do not exclude each other */
-	unsigned room; /* slots that `mine` tells of; the rest are not ours */
+	unsigned capacity; /* slots that `mine` tells of; the rest are not ours */
 };
 
 static int lock(const struct slots *slots, int command, short type, unsigned slot)
@@ -44,23 +44,23 @@ void slots_close(struct slots *slots)
 	free(slots);
 }
 
-static void make_room(struct slots *slots, unsigned count)
+static void grow(struct slots *slots, unsigned count)
 {
 	bool *mine;
 
-	if (count <= slots->room)
+	if (count <= slots->capacity)
 		return;
 	mine = xcalloc(count, sizeof *mine);
-	if (slots->room > 0)
-		memcpy(mine, slots->mine, slots->room * sizeof *mine);
+	if (slots->capacity > 0)
+		memcpy(mine, slots->mine, slots->capacity * sizeof *mine);
 	free(slots->mine);
 	slots->mine = mine;
-	slots->room = count;
+	slots->capacity = count;
 }
 
-int slots_take(struct slots *slots, unsigned count)
+int slots_acquire(struct slots *slots, unsigned count)
 {
-	make_room(slots, count);
+	grow(slots, count);
 	for (unsigned slot = 0; slot < count; slot++) {
 		if (!slots->mine[slot] && lock(slots, F_OFD_SETLK, F_WRLCK, slot) == 0) {
 			slots->mine[slot] = true;
@@ -70,7 +70,7 @@ int slots_take(struct slots *slots, unsigned count)
 	return -1;
 }
 
-void slots_give(struct slots *slots, int slot)
+void slots_release(struct slots *slots, int slot)
 {
 	lock(slots, F_OFD_SETLK, F_UNLCK, (unsigned)slot);
 	slots->mine[slot] = false;

@@ -1,7 +1,7 @@
 /*
- * Places for streams, counted over all processes that share a file: a place is
+ * Slots for streams, counted over all processes that share a file: a slot is
  * one byte of it, taken by a lock of an open file description (fcntl(2),
- * F_OFD_SETLK). A process that dies, however, gives its places back by that.
+ * F_OFD_SETLK). A process that dies, however, releases its slots by that.
  */
 #ifndef PRESENCE_STREAM_SLOTS_H
 #define PRESENCE_STREAM_SLOTS_H
@@ -13,10 +13,10 @@ struct slots;
  * NULL, with errno: it cannot be opened, or its file system has no such locks.
  */
 struct slots *slots_open(const char *path);
-void slots_close(struct slots *slots); /* gives all places back; NULL is allowed */
+void slots_close(struct slots *slots); /* releases all slots; NULL is allowed */
 
-/* Takes one of the places 0 ... count - 1, or returns -1: others have them all. */
-int slots_take(struct slots *slots, unsigned count);
-void slots_give(struct slots *slots, int slot);
+/* Acquires one of the slots 0 ... count - 1, or returns -1: others have them all. */
+int slots_acquire(struct slots *slots, unsigned count);
+void slots_release(struct slots *slots, int slot);
 
 #endif

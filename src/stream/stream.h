@@ -1,117 +1,158 @@
 /*
- * One FastCGI connection and the stream it carries:
- *
- *   REQUEST    records come in until the parameters are complete
- *   TICKET     came with a ticket: Redis is asked what it stands for
- *   INBOX      token verified; waits until it hears when its friends change
- *   DIRECTORY  friends asked for
- *   OPENING    in all its topics, session asked for; nothing is sent yet
- *   OPEN       header and `connected` are sent; initial, changes, heartbeats
- *   ENDING     the last frames are in the outbox; ends when it is empty
+ * A stream: one connection and what it carries. Its parts (connection,
+ * subscription, session, view, friends, ticket) have states of their own; the
+ * phase says what the stream as a whole waits for. life.c drives it.
  */
 #ifndef PRESENCE_STREAM_STREAM_H
 #define PRESENCE_STREAM_STREAM_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
 #include <event2/event_struct.h>
 
 #include "base/problem.h"
-#include "base/random.h"
-#include "stream/fcgi.h"
-#include "stream/server.h"
+#include "stream/closings.h"
+#include "stream/conn.h"
+#include "stream/context.h"
+#include "stream/sessions.h"
+#include "stream/slots.h"
+#include "stream/snapshots.h"
+#include "stream/state.h"
+#include "stream/subscriptions.h"
 
-enum stream_phase {
-	PHASE_REQUEST,
-	PHASE_TICKET,
-	PHASE_INBOX,
-	PHASE_DIRECTORY,
-	PHASE_OPENING,
-	PHASE_OPEN,
-	PHASE_ENDING,
+enum stream_phase { /* each is named after what it waits for */
+		    PHASE_REQUEST, /* the parameters of a request */
+		    PHASE_TICKET, /* Redis: what the ticket stands for */
+		    PHASE_INBOX, /* its inbox subscribed, so that no change of friends is missed from here on */
+		    PHASE_FRIENDS, /* the directory */
+		    PHASE_SESSION, /* Redis to take the session; nothing is sent yet */
+		    PHASE_OPEN, /* header and `connected` are sent */
+		    PHASE_ENDING, /* the last frames are queued */
+};
+extern const struct state_names stream_phases;
+
+/* The users a stream watches; friends.c asks the directory for them. */
+enum friends_progress { FRIENDS_NONE, FRIENDS_ASKED, FRIENDS_KNOWN, FRIENDS_FAILED };
+extern const struct state_names friends_states;
+
+struct friends_state {
+	struct directory_call *call; /* under way, or NULL */
+	enum friends_progress progress; /* KNOWN: kept in `list` until they are joined, once */
+	bool stale; /* a friends_changed may have been missed since the directory was asked */
+	struct friends *list;
 };
 
-enum stream_snapshot {
-	SNAPSHOT_WAITING, /* for subscriptions, the session or an empty outbox */
-	SNAPSHOT_QUEUED, /* in server->to_snapshot */
-	SNAPSHOT_ASKED, /* MGETs are sent: changes are held */
-	SNAPSHOT_DONE, /* `initial` is queued: changes are passed on */
+struct stream;
+
+/* A ticket that came instead of a token; opening.c redeems it. */
+enum ticket_answer { TICKET_NONE, TICKET_ASKED, TICKET_TAKEN, TICKET_UNKNOWN, TICKET_FAILED };
+extern const struct state_names ticket_states;
+
+struct ticket_call {
+	struct stream *stream; /* NULL: the question was withdrawn */
+};
+struct ticket_state {
+	struct ticket_call *call; /* under way, or NULL */
+	enum ticket_answer answer;
+};
+
+#define NO_SLOT (-1)
+
+/* All streams of the process, and what their parts share. */
+struct streams {
+	struct context *context;
+	struct conns conns;
+	struct subscriptions subscriptions;
+	struct sessions sessions;
+	struct closings closings;
+	struct snapshots snapshots;
+	TAILQ_HEAD(stream_list, stream) list; /* every connection's */
+	unsigned count, max; /* streams that have a slot; as many as there may be */
+	struct slots *slots; /* that streams of all processes share; NULL = our own count is all */
+	uint32_t next_number;
 };
 
 struct stream {
-	struct server *server;
-	TAILQ_ENTRY(stream) connection, dirty, touch, join, snapshot_link;
-	struct subscriber subscriber;
-	struct event io, timer;
-	int fd;
-	int slot; /* of server->slots, from TICKET to OPEN */
-	uint32_t generation; /* tells this stream from an earlier one of the same number */
-	struct fcgi_conn fcgi;
+	struct streams *all;
+	struct due due;
+	TAILQ_ENTRY(stream) link;
+	struct event timer; /* for whatever comes first; marks the stream due */
 	enum stream_phase phase;
-	enum stream_snapshot snapshot;
-
-	bool is_dirty, in_touch, in_join; /* in the list of that name */
-	bool blocked; /* waits until the socket is writable */
-	bool resync; /* was too slow: nothing more until the outbox is empty, then `initial` */
-	bool unpadded; /* something was sent since the last padding */
-	bool degraded; /* was told so, and no `initial` since */
-	bool touching; /* a touch is sent, its answer not here */
-	bool touch_again; /* and another one is wanted after it */
-	bool admitted; /* Redis has the session and the token is not revoked */
-	bool was_admitted; /* once at least: from then on its touches only renew */
-	bool recovering; /* counted in server->recovering */
-	bool subscribed; /* all its topics are */
-	bool deaf; /* the friends may have changed unheard since they were asked for */
-	bool has_session; /* Redis may hold the session: tell it when the stream closes */
-
-	struct outbox outbox;
-	struct outbox held; /* changes while the snapshot is asked for */
-	struct printbuf *initial; /* the snapshot so far */
-	uint32_t parts_asked; /* MGETs of this snapshot without an answer */
-	uint32_t snapshot_serial; /* answers to an older one are ignored */
-	uint64_t subscribe_serial;
-
-	struct directory_call *call;
-	char *fields; /* CORS fields of the answer, or NULL */
-	struct userid user;
-	char *tok;
-	char session_id[TOKEN_SESSION_LEN + 1];
-	char word[RANDOM_WORD_LEN + 1]; /* the random part of its session's name */
-	int64_t iat, exp; /* seconds */
-
-	int64_t deadline_ms; /* of the phase, or of max_lifetime; 0 = none (times_mono_ms) */
-	int64_t heartbeat_ms; /* when the next one is due */
-	int64_t progress_ms; /* when the reader took something, or had nothing to take */
+	struct conn conn;
+	struct subscription subscription;
+	struct session session;
+	struct view view;
+	struct friends_state friends;
+	struct ticket_state ticket;
+	int slot; /* of all->slots, or 0 without them; NO_SLOT = not counted */
+	char *cors_fields; /* header lines that every answer to the request carries, or NULL */
+	char session_id[TOKEN_SESSION_LEN + 1]; /* shown to its owner */
+	int64_t exp; /* of the token, seconds */
+	int64_t deadline_ms; /* of the phase, in OPEN of max_lifetime; 0 = none (times_mono_ms) */
+	int64_t heartbeat_ms; /* in OPEN: when the next one is due */
+	int64_t armed_ms; /* when the timer runs; 0 = it does not */
 };
 
-struct stream *stream_new(struct server *server, int fd);
+void streams_init(struct streams *all, struct context *context);
+void streams_free(struct streams *all); /* destroys every stream */
 
-/* Asks the directory for the friends, for the first time (PHASE_INBOX) or again. */
-void stream_ask_friends(struct stream *stream);
+/* A stream for a connection; the descriptor is its own. */
+struct stream *stream_new(struct streams *all, int fd);
 
-/* Closes and frees it at once. Only from its own events or the end of a turn. */
+/* Closes the connection and frees the stream at once. Of the driver alone. */
 void stream_destroy(struct stream *stream);
 
-/* The token is known, from the request itself or by its ticket: PHASE_INBOX begins. */
-void stream_admit(struct stream *stream, const struct token *token);
+static inline struct stream *stream_of_due(struct due *due)
+{
+	return (struct stream *)((char *)due - offsetof(struct stream, due));
+}
 
-/* Queues a frame; it is sent at the end of the turn. */
-void stream_send(struct stream *stream, struct frame *frame);
+static inline struct stream *stream_of_subscriber(struct subscriber *subscriber)
+{
+	return (struct stream *)((char *)subscriber -
+				 offsetof(struct stream, subscription.subscriber));
+}
 
-/* A change: sent, held or dropped as the stream's state wants it. */
+/* It is joined to the users it watches: SESSION and OPEN. */
+bool stream_has_friends(const struct stream *stream);
+
+void stream_set_phase(struct stream *stream, enum stream_phase phase);
+/* Of the phase, from now on; none. */
+void stream_set_deadline(struct stream *stream, int64_t ms);
+void stream_clear_deadline(struct stream *stream);
+/* Sets the timer to whatever comes first. */
+void stream_arm(struct stream *stream, int64_t now_ms);
+
+/* The phase REQUEST begins, at the start and after each request that is over. */
+void stream_await_request(struct stream *stream);
+
+/* Counts the stream, here and among all processes; false when there is no slot left. */
+bool stream_acquire_slot(struct stream *stream);
+
+/* When the token's end is due, by this host's clock; one in its leeway gets that. */
+int64_t stream_ms_to_expiry(const struct stream *stream);
+
+/* Queues text as output of the request; sent at the end of the turn. */
+void stream_send_text(struct stream *stream, const struct printbuf *text);
+
+/*
+ * Whether there is room for one more frame of len bytes: makes some by sending what waits. If
+ * there is none, what waits is dropped for a later `initial`.
+ */
+bool stream_make_room(struct stream *stream, size_t len);
+
+/* A change: sent, held or dropped, as the view's state wants it. */
 void stream_deliver(struct stream *stream, struct frame *frame);
 
-/* Sends what waits; may destroy the stream. */
-void stream_flush(struct stream *stream);
-
-/* Header and `connected` go out; with the link down, `degraded` too. */
-void stream_open(struct stream *stream);
-
-/* An answer that is not a stream, then the end. */
+/*
+ * The ends of a request. In all of them the session is closed, the stream leaves the hub, and the
+ * phase ENDING begins: what is queued goes out, then the connection's next request or its end.
+ */
+void stream_finish(struct stream *stream);
 void stream_refuse(struct stream *stream, enum problem_kind kind, const char *detail);
-
-/* `bye` with the reason (token_expired, revoked, shutdown or lifetime), then the end. */
-void stream_end(struct stream *stream, const char *reason);
-
-/* Puts the end off by delay_ms, for a drain that spreads its goodbyes. */
-void stream_end_later(struct stream *stream, int64_t delay_ms);
+void stream_say_bye(struct stream *stream, const char *reason); /* in OPEN */
 
 #endif

@@ -24,15 +24,15 @@ static void check_mirrors(const struct subscriber *subscribers, size_t count)
 	for (size_t s = 0; s < count; s++) {
 		const struct hub_edges *edges = &subscribers[s].topics;
 
-		for (uint32_t place = 0; place < edges->count; place++) {
-			const struct topic *topic = hub_topic_at(&hub, &subscribers[s], place);
-			uint32_t mirror = edges->list[place].place;
+		for (uint32_t index = 0; index < edges->count; index++) {
+			const struct topic *topic = hub_topic_at(&hub, &subscribers[s], index);
+			uint32_t mirror = edges->list[index].index;
 
 			/* One assertion for all: Check reports each one through a pipe. */
 			if (topic == NULL || mirror >= topic->subscribers.count ||
 			    topic->subscribers.list[mirror].other != subscribers[s].number ||
-			    topic->subscribers.list[mirror].place != place)
-				ck_abort_msg("edge %u of subscriber %zu has no mirror", place, s);
+			    topic->subscribers.list[mirror].index != index)
+				ck_abort_msg("edge %u of subscriber %zu has no mirror", index, s);
 		}
 	}
 }
@@ -160,11 +160,11 @@ START_TEST(indexes_stay_mirrors_under_random_joins_and_leaves)
 		if (!joined[s][t]) {
 			hub_join(&hub, subscriber, channel);
 		} else {
-			uint32_t place = 0;
+			uint32_t index = 0;
 
-			while (strcmp(hub_topic_at(&hub, subscriber, place)->channel, channel) != 0)
-				place++;
-			hub_leave(&hub, subscriber, place, step);
+			while (strcmp(hub_topic_at(&hub, subscriber, index)->channel, channel) != 0)
+				index++;
+			hub_leave(&hub, subscriber, index, step);
 		}
 		joined[s][t] = !joined[s][t];
 		if (step % 7 == 0)

@@ -32,36 +32,36 @@ static struct slots *open_slots(void)
 	return slots;
 }
 
-START_TEST(one_process_gets_each_place_once)
+START_TEST(one_process_gets_each_slot_once)
 {
 	struct slots *slots = open_slots();
 
-	ck_assert_int_eq(slots_take(slots, 3), 0);
-	ck_assert_int_eq(slots_take(slots, 3), 1);
-	ck_assert_int_eq(slots_take(slots, 3), 2);
-	ck_assert_int_eq(slots_take(slots, 3), -1);
-	slots_give(slots, 1);
-	ck_assert_int_eq(slots_take(slots, 3), 1);
-	ck_assert_int_eq(slots_take(slots, 3), -1);
+	ck_assert_int_eq(slots_acquire(slots, 3), 0);
+	ck_assert_int_eq(slots_acquire(slots, 3), 1);
+	ck_assert_int_eq(slots_acquire(slots, 3), 2);
+	ck_assert_int_eq(slots_acquire(slots, 3), -1);
+	slots_release(slots, 1);
+	ck_assert_int_eq(slots_acquire(slots, 3), 1);
+	ck_assert_int_eq(slots_acquire(slots, 3), -1);
 	slots_close(slots);
 }
 END_TEST
 
-START_TEST(two_share_the_places)
+START_TEST(two_share_the_slots)
 {
 	struct slots *one = open_slots(), *two = open_slots();
 
-	ck_assert_int_eq(slots_take(one, 3), 0);
-	ck_assert_int_eq(slots_take(two, 3), 1);
-	ck_assert_int_eq(slots_take(one, 3), 2);
-	ck_assert_int_eq(slots_take(one, 3), -1);
-	ck_assert_int_eq(slots_take(two, 3), -1);
-	slots_give(one, 0);
-	ck_assert_int_eq(slots_take(two, 3), 0);
+	ck_assert_int_eq(slots_acquire(one, 3), 0);
+	ck_assert_int_eq(slots_acquire(two, 3), 1);
+	ck_assert_int_eq(slots_acquire(one, 3), 2);
+	ck_assert_int_eq(slots_acquire(one, 3), -1);
+	ck_assert_int_eq(slots_acquire(two, 3), -1);
+	slots_release(one, 0);
+	ck_assert_int_eq(slots_acquire(two, 3), 0);
 	slots_close(two);
-	ck_assert_int_eq(slots_take(one, 3), 0);
-	ck_assert_int_eq(slots_take(one, 3), 1);
-	ck_assert_int_eq(slots_take(one, 3), -1);
+	ck_assert_int_eq(slots_acquire(one, 3), 0);
+	ck_assert_int_eq(slots_acquire(one, 3), 1);
+	ck_assert_int_eq(slots_acquire(one, 3), -1);
 	slots_close(one);
 }
 END_TEST
@@ -70,19 +70,19 @@ START_TEST(the_count_may_change)
 {
 	struct slots *one = open_slots(), *two = open_slots();
 
-	ck_assert_int_eq(slots_take(one, 1), 0);
-	ck_assert_int_eq(slots_take(two, 1), -1);
-	ck_assert_int_eq(slots_take(one, 100), 1);
-	ck_assert_int_eq(slots_take(two, 100), 2);
-	ck_assert_int_eq(slots_take(one, 1), -1);
-	slots_give(one, 1);
-	ck_assert_int_eq(slots_take(two, 2), 1);
+	ck_assert_int_eq(slots_acquire(one, 1), 0);
+	ck_assert_int_eq(slots_acquire(two, 1), -1);
+	ck_assert_int_eq(slots_acquire(one, 100), 1);
+	ck_assert_int_eq(slots_acquire(two, 100), 2);
+	ck_assert_int_eq(slots_acquire(one, 1), -1);
+	slots_release(one, 1);
+	ck_assert_int_eq(slots_acquire(two, 2), 1);
 	slots_close(one);
 	slots_close(two);
 }
 END_TEST
 
-START_TEST(death_gives_the_places_back)
+START_TEST(death_releases_the_slots)
 {
 	struct slots *slots = open_slots();
 	int taken[2];
@@ -99,7 +99,7 @@ START_TEST(death_gives_the_places_back)
 		bool got;
 
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
-		got = own != NULL && slots_take(own, 2) == 0 && slots_take(own, 2) == 1;
+		got = own != NULL && slots_acquire(own, 2) == 0 && slots_acquire(own, 2) == 1;
 
 		if (write(taken[1], got ? "y" : "n", 1) == 1)
 			pause();
@@ -107,11 +107,11 @@ START_TEST(death_gives_the_places_back)
 	}
 	ck_assert_int_eq(read(taken[0], &byte, 1), 1);
 	ck_assert_int_eq(byte, 'y');
-	ck_assert_int_eq(slots_take(slots, 2), -1);
+	ck_assert_int_eq(slots_acquire(slots, 2), -1);
 	kill(pid, SIGKILL);
 	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
-	ck_assert_int_eq(slots_take(slots, 2), 0);
-	ck_assert_int_eq(slots_take(slots, 2), 1);
+	ck_assert_int_eq(slots_acquire(slots, 2), 0);
+	ck_assert_int_eq(slots_acquire(slots, 2), 1);
 	slots_close(slots);
 	close(taken[0]);
 	close(taken[1]);
@@ -133,10 +133,10 @@ int main(void)
 	TCase *tcase = tcase_create("slots");
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
-	tcase_add_test(tcase, one_process_gets_each_place_once);
-	tcase_add_test(tcase, two_share_the_places);
+	tcase_add_test(tcase, one_process_gets_each_slot_once);
+	tcase_add_test(tcase, two_share_the_slots);
 	tcase_add_test(tcase, the_count_may_change);
-	tcase_add_test(tcase, death_gives_the_places_back);
+	tcase_add_test(tcase, death_releases_the_slots);
 	tcase_add_test(tcase, what_cannot_be_opened_says_why);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);

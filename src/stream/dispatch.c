@@ -1,0 +1,100 @@
+#include "stream/dispatch.h"
+
+#include <string.h>
+
+#include "base/json.h"
+#include "base/log.h"
+#include "base/times.h"
+#include "base/utf8.h"
+#include "stream/friends.h"
+
+#define MESSAGE_MAX 16384 /* bytes of a status_change */
+
+static void drop(struct dispatch *dispatch, const struct topic *topic, const char *why)
+{
+	dispatch->dropped++;
+	log_warn("redis: dropped a message on %s: %s", topic->channel, why);
+}
+
+/* What keeps a text from being one event's data; NULL: nothing does. */
+static const char *what_is_wrong(const char *text, size_t len)
+{
+	if (len == 0 || len > MESSAGE_MAX || memchr(text, '\n', len) != NULL ||
+	    memchr(text, '\r', len) != NULL || memchr(text, '\0', len) != NULL)
+		return "not one line of 1 to 16384 bytes";
+	return utf8_is_valid(text, len) ? NULL : "not UTF-8";
+}
+
+/* Straight down to each reader's outbox: nothing is allocated for any of them. */
+static void on_status(struct dispatch *dispatch, const struct topic *topic, const char *text,
+		      size_t len)
+{
+	const struct hub *hub = &dispatch->streams->context->hub;
+	const char *wrong = what_is_wrong(text, len);
+	struct frame *frame;
+
+	if (wrong != NULL) {
+		drop(dispatch, topic, wrong);
+		return;
+	}
+	frame = events_status_change(text, len);
+	for (uint32_t index = 0; index < topic->subscribers.count; index++)
+		stream_deliver(stream_of_subscriber(hub_subscriber_at(hub, topic, index)), frame);
+	frame_unref(frame);
+}
+
+static void on_friends_changed(struct stream *stream)
+{
+	if (stream->phase != PHASE_FRIENDS && !stream_has_friends(stream))
+		return; /* not asked yet */
+	stream->friends.stale = false;
+	friends_ask(stream);
+}
+
+/*
+ * Which streams a `revoked` is about is not decided here: each stream it may
+ * mean is touched, and the answer tells whether its token is good.
+ */
+static void on_revoked(struct stream *stream, const char *tok)
+{
+	if (stream_has_friends(stream) && (tok == NULL || strcmp(tok, stream->session.tok) == 0))
+		session_touch(&stream->all->sessions, &stream->session);
+}
+
+static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const char *text,
+		     size_t len)
+{
+	const struct hub *hub = &dispatch->streams->context->hub;
+	const char *why, *type = "", *tok = NULL;
+	struct json_object *message = json_parse_object(text, len, &why);
+
+	if (message == NULL || !json_is_text(json_member(message, "type"), 64, &type)) {
+		drop(dispatch, topic, "not an object with a type");
+		json_object_put(message);
+		return;
+	}
+	json_is_text(json_member(message, "tok"), TOKEN_NAME_MAX, &tok);
+	for (uint32_t index = 0; index < topic->subscribers.count; index++) {
+		struct stream *stream = stream_of_subscriber(hub_subscriber_at(hub, topic, index));
+
+		if (strcmp(type, "friends_changed") == 0)
+			on_friends_changed(stream);
+		else if (strcmp(type, "revoked") == 0)
+			on_revoked(stream, tok);
+	}
+	json_object_put(message);
+}
+
+void dispatch_message(struct dispatch *dispatch, const char *channel, const char *text, size_t len)
+{
+	struct topic *topic = hub_find(&dispatch->streams->context->hub, channel);
+
+	if (topic == NULL)
+		return;
+	topic->changed_ms = times_mono_ms();
+	topic->asked_ms = 0;
+	if (topic_watched_id(topic) != NULL)
+		on_status(dispatch, topic, text, len);
+	else
+		on_inbox(dispatch, topic, text, len);
+}

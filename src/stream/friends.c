@@ -1,0 +1,125 @@
+#include "stream/friends.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "store/keys.h"
+
+static void set_progress(struct stream *stream, enum friends_progress progress)
+{
+	state_moved(&friends_states, stream->due.number, stream->friends.progress, progress);
+	stream->friends.progress = progress;
+	turn_mark(&stream->all->context->turn, &stream->due);
+}
+
+/* --- topics ---------------------------------------------------------------------------------- */
+
+static void join(struct stream *stream, const struct friends *friends)
+{
+	struct subscriptions *all = &stream->all->subscriptions;
+
+	subscription_reserve(&stream->subscription, (uint32_t)friends->count + 1);
+	for (size_t i = 0; i < friends->count; i++)
+		subscription_join(all, &stream->subscription, CHANNEL_STATUS,
+				  friends->list[i].user.text);
+}
+
+void friends_join(struct stream *stream)
+{
+	join(stream, stream->friends.list);
+	friends_free(stream->friends.list);
+	free(stream->friends.list);
+	stream->friends.list = NULL;
+}
+
+/* Whether the topics after the inbox are those of these friends, in their order. */
+static bool are_joined(const struct stream *stream, const struct friends *friends)
+{
+	const struct hub *hub = &stream->all->context->hub;
+	const struct subscriber *subscriber = &stream->subscription.subscriber;
+
+	if (subscriber->topics.count != friends->count + 1)
+		return false;
+	for (size_t i = 0; i < friends->count; i++) {
+		const struct topic *topic = hub_topic_at(hub, subscriber, (uint32_t)i + 1);
+
+		if (strcmp(topic_watched_id(topic), friends->list[i].user.text) != 0)
+			return false;
+	}
+	return true;
+}
+
+/* The friends may be others: then a new snapshot follows. */
+static void update(struct stream *stream, const struct friends *friends)
+{
+	struct subscriptions *all = &stream->all->subscriptions;
+	bool was_stale = stream->friends.stale;
+
+	stream->friends.stale = false;
+	if (was_stale && are_joined(stream, friends))
+		return;
+	subscription_exchange(all, &stream->subscription);
+	subscription_join(all, &stream->subscription, CHANNEL_INBOX, stream->session.user.text);
+	join(stream, friends);
+	view_reset(&stream->all->snapshots, &stream->view);
+}
+
+/* --- the directory --------------------------------------------------------------------------- */
+
+static void on_friends(void *arg, enum directory_result result, struct friends *friends)
+{
+	struct stream *stream = arg;
+	bool is_first = !stream_has_friends(stream);
+
+	stream->friends.call = NULL;
+	if (result != DIRECTORY_OK) {
+		/* What is known stays until the directory answers, to the next heartbeat. */
+		stream->friends.stale |= !is_first;
+		set_progress(stream, is_first ? FRIENDS_FAILED : FRIENDS_KNOWN);
+		friends_free(friends);
+	} else if (is_first) {
+		stream->friends.list = xmalloc(sizeof *friends);
+		*stream->friends.list = *friends;
+		set_progress(stream, FRIENDS_KNOWN);
+	} else {
+		update(stream, friends);
+		set_progress(stream, FRIENDS_KNOWN);
+		friends_free(friends);
+	}
+}
+
+void friends_ask(struct stream *stream)
+{
+	bool is_first = !stream_has_friends(stream);
+
+	friends_withdraw(stream);
+	if (is_first && stream->friends.list != NULL) {
+		friends_free(stream->friends.list);
+		free(stream->friends.list);
+		stream->friends.list = NULL;
+	}
+	stream->friends.call = directory_ask_friends(stream->all->context->directory,
+						     &stream->session.user, on_friends, stream);
+	if (stream->friends.call != NULL) {
+		set_progress(stream, FRIENDS_ASKED);
+	} else {
+		stream->friends.stale |= !is_first;
+		set_progress(stream, is_first ? FRIENDS_FAILED : FRIENDS_KNOWN);
+	}
+}
+
+void friends_withdraw(struct stream *stream)
+{
+	if (stream->friends.call == NULL)
+		return;
+	directory_cancel(stream->friends.call);
+	stream->friends.call = NULL;
+	if (stream_has_friends(stream))
+		set_progress(stream, FRIENDS_KNOWN);
+}
+
+void friends_are_stale(struct stream *stream)
+{
+	stream->friends.stale = true;
+}

@@ -1,0 +1,270 @@
+/*
+ * One function for each phase says what happens next. It asks what holds now,
+ * not what happened, so it may run once too often, never once too seldom. Only
+ * from here are streams refused, ended or destroyed: no callback of Redis, the
+ * directory, a socket or a timer does that.
+ */
+#include "stream/life.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/times.h"
+#include "stream/friends.h"
+#include "stream/heartbeat.h"
+#include "stream/opening.h"
+
+enum step {
+	STEP_STAY, /* nothing more to do now */
+	STEP_ON, /* something changed: look again */
+	STEP_GONE, /* the stream was destroyed */
+};
+
+static bool is_over(const struct stream *stream, int64_t now)
+{
+	return stream->deadline_ms != 0 && stream->deadline_ms <= now;
+}
+
+static bool link_up(const struct stream *stream)
+{
+	return link_is_up(stream->all->context->link);
+}
+
+static enum step destroy(struct stream *stream)
+{
+	stream_destroy(stream);
+	return STEP_GONE;
+}
+
+static enum step finish(struct stream *stream)
+{
+	stream_finish(stream);
+	return STEP_ON;
+}
+
+static enum step refuse(struct stream *stream, enum problem_kind kind)
+{
+	stream_refuse(stream, kind, NULL);
+	return STEP_ON;
+}
+
+static enum step say_bye(struct stream *stream, const char *reason)
+{
+	stream_say_bye(stream, reason);
+	return STEP_ON;
+}
+
+/* Before OPEN: too late, or the process stops. */
+static enum step refuse_late(struct stream *stream, enum problem_kind kind)
+{
+	return refuse(stream, stream->all->context->draining ? PROBLEM_SHUTTING_DOWN : kind);
+}
+
+/* --- the phases ------------------------------------------------------------------------------ */
+
+static enum step step_request(struct stream *stream, int64_t now)
+{
+	if (stream->conn.state == CONN_REQUEST) {
+		opening_begin(stream);
+		return STEP_ON;
+	}
+	return is_over(stream, now) ? destroy(stream) : STEP_STAY;
+}
+
+static enum step step_ticket(struct stream *stream, int64_t now)
+{
+	switch (stream->ticket.answer) {
+	case TICKET_TAKEN:
+		opening_admit(stream);
+		return STEP_ON;
+	case TICKET_UNKNOWN:
+		return refuse(stream, PROBLEM_TICKET_INVALID);
+	case TICKET_FAILED:
+		return refuse(stream, PROBLEM_REDIS_UNAVAILABLE);
+	case TICKET_NONE:
+	case TICKET_ASKED:
+		break;
+	}
+	return is_over(stream, now) ? refuse_late(stream, PROBLEM_REDIS_UNAVAILABLE) : STEP_STAY;
+}
+
+static enum step step_inbox(struct stream *stream, int64_t now)
+{
+	bool is_heard = stream->subscription.state == SUBSCRIPTION_CONFIRMED;
+
+	if (is_heard || !link_up(stream)) {
+		if (!is_heard)
+			friends_are_stale(stream);
+		friends_ask(stream);
+		stream_set_phase(stream, PHASE_FRIENDS);
+		stream_set_deadline(stream, stream->all->context->config->directory.timeout_ms);
+		return STEP_ON;
+	}
+	return is_over(stream, now) ? refuse_late(stream, PROBLEM_REDIS_UNAVAILABLE) : STEP_STAY;
+}
+
+static enum step step_friends(struct stream *stream, int64_t now)
+{
+	if (stream->friends.progress == FRIENDS_KNOWN) {
+		opening_ask_session(stream);
+		return STEP_ON;
+	}
+	if (stream->friends.progress == FRIENDS_FAILED)
+		return refuse(stream, PROBLEM_DIRECTORY_UNAVAILABLE);
+	return is_over(stream, now) ? refuse_late(stream, PROBLEM_DIRECTORY_UNAVAILABLE)
+				    : STEP_STAY;
+}
+
+static enum step step_session(struct stream *stream, int64_t now)
+{
+	switch (stream->session.answer) {
+	case ANSWER_REVOKED:
+		return refuse(stream, PROBLEM_TOKEN_REVOKED);
+	case ANSWER_TOO_MANY:
+		return refuse(stream, PROBLEM_TOO_MANY_STREAMS);
+	case ANSWER_FAILED:
+		return refuse(stream, PROBLEM_REDIS_UNAVAILABLE);
+	case ANSWER_DONE:
+		opening_finish(stream);
+		return STEP_ON;
+	case ANSWER_NONE:
+		break;
+	}
+	if (!link_up(stream)) {
+		opening_finish(stream); /* `degraded` follows `connected` */
+		return STEP_ON;
+	}
+	return is_over(stream, now) ? refuse_late(stream, PROBLEM_REDIS_UNAVAILABLE) : STEP_STAY;
+}
+
+/* Ends of an open stream, the most telling reason first; NULL: it goes on. */
+static const char *reason_to_end(const struct stream *stream, int64_t now)
+{
+	if (stream->session.answer == ANSWER_REVOKED)
+		return "revoked";
+	if (stream->session.answer == ANSWER_TOO_MANY)
+		return "too_many_streams";
+	if (is_over(stream, now))
+		return stream->all->context->draining ? "shutdown" : "lifetime";
+	if (stream_ms_to_expiry(stream) <= 0)
+		return "token_expired";
+	return NULL;
+}
+
+static bool may_ask_snapshot(const struct stream *stream)
+{
+	return stream->session.state == SESSION_LIVE &&
+	       stream->subscription.state == SUBSCRIPTION_CONFIRMED && link_up(stream);
+}
+
+static void step_view(struct stream *stream)
+{
+	struct snapshots *snapshots = &stream->all->snapshots;
+	struct view *view = &stream->view;
+
+	if (!link_up(stream) && !view->told_degraded) {
+		conn_send(&stream->conn, events_degraded(&stream->all->context->events));
+		view->told_degraded = true;
+	}
+	if (view->state == VIEW_READY) {
+		struct outbox shown = {0};
+
+		view_show(snapshots, view, &shown);
+		conn_send_all(&stream->conn, &shown);
+	}
+	if (view->state == VIEW_OVERRUN && conn_is_idle(&stream->conn))
+		view_caught_up(snapshots, view);
+	if (view->state == VIEW_MISSING && may_ask_snapshot(stream))
+		view_queue(snapshots, view);
+}
+
+static enum step step_open(struct stream *stream, int64_t now)
+{
+	const char *reason = reason_to_end(stream, now);
+
+	if (reason != NULL)
+		return say_bye(stream, reason);
+	step_view(stream);
+	if (stream->heartbeat_ms > now)
+		return STEP_STAY;
+	if (heartbeat_is_stuck(stream, now)) {
+		log_info("stream of user %s: closed, reads nothing", stream->session.user.text);
+		return destroy(stream);
+	}
+	heartbeat_beat(stream, now);
+	return STEP_STAY;
+}
+
+static enum step step_ending(struct stream *stream, int64_t now)
+{
+	if (stream->conn.state == CONN_READING || stream->conn.state == CONN_REQUEST) {
+		stream_await_request(stream);
+		return STEP_ON;
+	}
+	return is_over(stream, now) ? destroy(stream) : STEP_STAY;
+}
+
+/* --- the turn -------------------------------------------------------------------------------- */
+
+static enum step life_step(struct stream *stream, int64_t now)
+{
+	switch (stream->conn.state) {
+	case CONN_DEAD:
+		return destroy(stream);
+	case CONN_ABORTED:
+		return finish(stream);
+	case CONN_HALF_CLOSED:
+		/* lighttpd would log the URL, token and all, of a stream whose end does not come. */
+		return stream->phase == PHASE_OPEN ? finish(stream) : destroy(stream);
+	case CONN_READING:
+	case CONN_REQUEST:
+	case CONN_ANSWERING:
+	case CONN_ENDING:
+		break;
+	}
+	switch (stream->phase) {
+	case PHASE_REQUEST:
+		return step_request(stream, now);
+	case PHASE_TICKET:
+		return step_ticket(stream, now);
+	case PHASE_INBOX:
+		return step_inbox(stream, now);
+	case PHASE_FRIENDS:
+		return step_friends(stream, now);
+	case PHASE_SESSION:
+		return step_session(stream, now);
+	case PHASE_OPEN:
+		return step_open(stream, now);
+	case PHASE_ENDING:
+		return step_ending(stream, now);
+	}
+	return STEP_STAY;
+}
+
+void life_run(struct streams *streams)
+{
+	struct turn *turn = &streams->context->turn;
+	int64_t now = times_mono_ms();
+	struct due *due;
+
+	while ((due = turn_next(turn)) != NULL) {
+		struct stream *stream = stream_of_due(due);
+		enum step step;
+
+		do
+			step = life_step(stream, now);
+		while (step == STEP_ON);
+		if (step == STEP_STAY)
+			stream_arm(stream, now);
+	}
+}
+
+void life_drain(struct streams *streams, int64_t drain_ms)
+{
+	struct stream *stream;
+
+	TAILQ_FOREACH (stream, &streams->list, link) {
+		if (stream->phase != PHASE_ENDING)
+			stream_set_deadline(stream,
+					    drain_ms > 0 ? random_below((unsigned)drain_ms) : 0);
+	}
+}

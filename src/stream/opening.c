@@ -1,0 +1,300 @@
+#include "stream/opening.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/credentials.h"
+#include "auth/ticket.h"
+#include "base/alloc.h"
+#include "base/cgi.h"
+#include "base/cors.h"
+#include "base/random.h"
+#include "base/times.h"
+#include "store/keys.h"
+#include "stream/friends.h"
+#include "stream/heartbeat.h"
+
+#define PATH_MAX_LEN 2048
+#define STREAM_PATH "/presence/stream"
+#define METHODS "GET, HEAD, OPTIONS"
+
+/* --- answers that are not a stream ----------------------------------------------------------- */
+
+/* What is asked for, borrowed from the parameters. */
+struct request {
+	char *const *env;
+	const char *method, *origin; /* NULL: there is none */
+};
+
+static bool is_method(const struct request *request, const char *method)
+{
+	return request->method != NULL && strcmp(request->method, method) == 0;
+}
+
+static const char *cors_fields(const struct stream *stream)
+{
+	return stream->cors_fields != NULL ? stream->cors_fields : "";
+}
+
+/* The whole answer; of one to HEAD (RFC 9110 section 9.3.2) the header alone. */
+static void answer(struct stream *stream, const struct request *request, struct printbuf *text)
+{
+	static const char blank_line[] = "\r\n\r\n";
+	const char *end = strstr(text->buf, blank_line);
+
+	if (is_method(request, "HEAD") && end != NULL)
+		text->bpos = (int)(end - text->buf) + (int)sizeof blank_line - 1;
+	stream_send_text(stream, text);
+	stream_finish(stream);
+}
+
+static void refuse(struct stream *stream, const struct request *request, enum problem_kind kind,
+		   const char *detail)
+{
+	struct problem problem = {.kind = kind, .detail = detail};
+	struct printbuf *text = stream->all->context->scratch;
+
+	if (kind == PROBLEM_METHOD_NOT_ALLOWED)
+		problem.allow = METHODS;
+	buf_reset(text);
+	problem_put(text, &problem, cors_fields(stream));
+	answer(stream, request, text);
+}
+
+static void answer_options(struct stream *stream, const struct request *request)
+{
+	struct context *context = stream->all->context;
+
+	buf_reset(context->scratch);
+	cors_put_options(context->scratch, context->config->cors.allow_origins, request->origin,
+			 cgi_param(request->env, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"), METHODS);
+	answer(stream, request, context->scratch);
+}
+
+static void answer_head(struct stream *stream, const struct request *request)
+{
+	struct printbuf *text = stream->all->context->scratch;
+
+	buf_reset(text);
+	events_put_head(text, cors_fields(stream));
+	answer(stream, request, text);
+}
+
+/* --- who it is ------------------------------------------------------------------------------- */
+
+static void identify(struct stream *stream, const struct token *token)
+{
+	session_identify(&stream->session, token);
+	memcpy(stream->session_id, token->session_id, sizeof stream->session_id);
+	stream->exp = token->exp;
+}
+
+static void join_inbox(struct stream *stream)
+{
+	stream_set_phase(stream, PHASE_INBOX);
+	stream_clear_deadline(stream); /* the link watches over the time */
+	subscription_join(&stream->all->subscriptions, &stream->subscription, CHANNEL_INBOX,
+			  stream->session.user.text);
+}
+
+static void set_ticket(struct stream *stream, enum ticket_answer ticket)
+{
+	state_moved(&ticket_states, stream->due.number, stream->ticket.answer, ticket);
+	stream->ticket.answer = ticket;
+	turn_mark(&stream->all->context->turn, &stream->due);
+}
+
+static void on_ticket(void *arg, const redisReply *reply)
+{
+	struct ticket_call *call = arg;
+	struct stream *stream = call->stream;
+	struct token token;
+
+	free(call);
+	if (stream == NULL)
+		return;
+	stream->ticket.call = NULL;
+	if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
+		set_ticket(stream, TICKET_FAILED);
+	} else if (!ticket_read(reply, &token)) {
+		set_ticket(stream, TICKET_UNKNOWN);
+	} else {
+		identify(stream, &token);
+		set_ticket(stream, TICKET_TAKEN);
+	}
+}
+
+static void ask_ticket(struct stream *stream, const char *ticket)
+{
+	struct context *context = stream->all->context;
+	struct ticket_call *call = xmalloc(sizeof *call);
+
+	call->stream = stream;
+	stream->ticket.call = call;
+	stream_set_phase(stream, PHASE_TICKET);
+	stream_clear_deadline(stream); /* the link watches over the time */
+	set_ticket(stream, TICKET_ASKED);
+	buf_reset(context->scratch);
+	ticket_put_redeem(context->scratch, context->config->redis.prefix, ticket);
+	link_command(context->link, context->scratch, on_ticket, call);
+}
+
+void opening_admit(struct stream *stream)
+{
+	if (stream_ms_to_expiry(stream) <= 0)
+		stream_refuse(stream, PROBLEM_TOKEN_EXPIRED, NULL);
+	else
+		join_inbox(stream);
+}
+
+/* A ticket in the place of a token. HEAD takes nothing: it looks whether this could be one. */
+static void take_ticket(struct stream *stream, const struct request *request, const char *ticket)
+{
+	if (!ticket_is_valid(ticket))
+		refuse(stream, request, PROBLEM_TICKET_INVALID, NULL);
+	else if (is_method(request, "HEAD"))
+		answer_head(stream, request);
+	else if (!link_is_up(stream->all->context->link))
+		refuse(stream, request, PROBLEM_REDIS_UNAVAILABLE, NULL);
+	else
+		ask_ticket(stream, ticket);
+}
+
+static void authenticate(struct stream *stream, const struct request *request)
+{
+	char ticket[TICKET_LEN + 1];
+	struct token token;
+	const char *why;
+	enum problem_kind wrong = credentials_verify(stream->all->context->keys, request->env,
+						     times_wall_ms(), &token, &why);
+
+	if (wrong == PROBLEM_TOKEN_MISSING &&
+	    cgi_query_get(request->env, "ticket", ticket, sizeof ticket) != CGI_QUERY_ABSENT) {
+		take_ticket(stream, request, ticket);
+	} else if (wrong != PROBLEM_NONE) {
+		refuse(stream, request, wrong, why);
+	} else if (is_method(request, "HEAD")) {
+		answer_head(stream, request);
+	} else {
+		identify(stream, &token);
+		join_inbox(stream);
+	}
+}
+
+/* --- the request ----------------------------------------------------------------------------- */
+
+/* Path and method; the first thing that is wrong, or PROBLEM_NONE. */
+static enum problem_kind check(const struct context *context, const struct request *request,
+			       const char **why)
+{
+	const char *base = context->config->http.base;
+	char path[PATH_MAX_LEN];
+
+	if (request->method == NULL || !cgi_path(request->env, path, sizeof path)) {
+		*why = "REQUEST_METHOD and REQUEST_URI are required";
+		return PROBLEM_BAD_REQUEST;
+	}
+	if (strncmp(path, base, strlen(base)) != 0 || strcmp(path + strlen(base), STREAM_PATH) != 0)
+		return PROBLEM_NOT_FOUND;
+	if (!is_method(request, "GET") && !is_method(request, "HEAD"))
+		return PROBLEM_METHOD_NOT_ALLOWED;
+	if (context->draining)
+		return PROBLEM_SHUTTING_DOWN;
+	return PROBLEM_NONE;
+}
+
+/* The fields that every answer to this request carries. */
+static char *make_cors_fields(const struct context *context, const struct request *request)
+{
+	const char *allowed = context->config->cors.allow_origins;
+	struct printbuf *fields;
+
+	if (allowed[0] == '\0')
+		return NULL;
+	fields = buf_new();
+	cors_put_fields(fields, allowed, request->origin);
+	return buf_take(fields, NULL);
+}
+
+void opening_begin(struct stream *stream)
+{
+	struct context *context = stream->all->context;
+	char **env = conn_take_request(&stream->conn);
+	struct request request = {env, cgi_param(env, "REQUEST_METHOD"),
+				  cgi_param(env, "HTTP_ORIGIN")};
+	const char *why = NULL;
+	enum problem_kind wrong = check(context, &request, &why);
+
+	stream->cors_fields = make_cors_fields(context, &request);
+	if (wrong == PROBLEM_METHOD_NOT_ALLOWED && is_method(&request, "OPTIONS"))
+		answer_options(stream, &request);
+	else if (wrong != PROBLEM_NONE)
+		refuse(stream, &request, wrong, why);
+	else if (!stream_acquire_slot(stream))
+		refuse(stream, &request, PROBLEM_SERVER_FULL, NULL);
+	else
+		authenticate(stream, &request);
+	free(env);
+}
+
+/* --- session and `connected` ----------------------------------------------------------------- */
+
+/* Those of the same user that are further than this one, whose inbox is its first topic. */
+static unsigned streams_before(const struct stream *stream)
+{
+	const struct hub *hub = &stream->all->context->hub;
+	const struct topic *inbox = hub_topic_at(hub, &stream->subscription.subscriber, 0);
+	unsigned count = 0;
+
+	for (uint32_t index = 0; index < inbox->subscribers.count; index++)
+		count += stream_has_friends(
+			stream_of_subscriber(hub_subscriber_at(hub, inbox, index)));
+	return count;
+}
+
+void opening_ask_session(struct stream *stream)
+{
+	unsigned limit = (unsigned)stream->all->context->config->stream.max_streams_per_user;
+
+	if (streams_before(stream) >= limit) {
+		stream_refuse(stream, PROBLEM_TOO_MANY_STREAMS, NULL);
+		return;
+	}
+	friends_join(stream);
+	stream_set_phase(stream, PHASE_SESSION);
+	stream_clear_deadline(stream); /* the link watches over the time */
+	session_touch(&stream->all->sessions, &stream->session);
+}
+
+/* max_lifetime +- 20 %, so that streams opened together do not end together. */
+static int64_t lifetime_ms(const struct config *config)
+{
+	int64_t seconds = config->stream.max_lifetime;
+	int64_t spread = seconds * 400 < UINT32_MAX ? seconds * 400 + 1 : UINT32_MAX;
+
+	return seconds * 800 + random_below((unsigned)spread);
+}
+
+void opening_finish(struct stream *stream)
+{
+	struct context *context = stream->all->context;
+	struct printbuf *text = context->scratch;
+
+	buf_reset(text);
+	events_put_head(text, cors_fields(stream));
+	events_put_connected(text, context->config, &stream->session.user, stream->session_id,
+			     times_wall_ms() / 1000);
+	stream->view.told_degraded = !link_is_up(context->link);
+	if (stream->view.told_degraded)
+		events_put_degraded(text);
+	stream_send_text(stream, text);
+	stream_set_phase(stream, PHASE_OPEN);
+	view_open(&stream->all->snapshots, &stream->view);
+	heartbeat_start(stream);
+	stream_clear_deadline(stream);
+	/* Its share of `drain` is over or was never told: the goodbye comes next. */
+	if (context->draining)
+		stream_set_deadline(stream, 0);
+	else if (context->config->stream.max_lifetime > 0)
+		stream_set_deadline(stream, lifetime_ms(context->config));
+}

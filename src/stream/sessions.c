@@ -1,0 +1,243 @@
+#include "stream/sessions.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+
+#define TOUCHES_ASKED_MAX 8 /* batches of STORE_BATCH_MAX sessions under way at a time */
+
+const struct state_names session_states = {
+	"session", 4, {"ABSENT", "PENDING", "RECOVERING", "LIVE"}};
+const struct state_names touch_states = {"touch", 4, {"IDLE", "QUEUED", "SENT", "SENT_AGAIN"}};
+const struct state_names session_answers = {
+	"answer", 5, {"NONE", "DONE", "REVOKED", "TOO_MANY", "FAILED"}};
+
+struct touch_batch {
+	struct sessions *all;
+	unsigned count;
+	struct session *items[STORE_BATCH_MAX]; /* NULL: closed meanwhile */
+};
+
+void sessions_init(struct sessions *all, struct context *context)
+{
+	all->context = context;
+	TAILQ_INIT(&all->queue);
+}
+
+void session_init(struct session *session, struct due *owner)
+{
+	memset(session, 0, sizeof *session);
+	session->owner = owner;
+}
+
+void session_identify(struct session *session, const struct token *token)
+{
+	session->user = token->user;
+	session->tok = xstrdup(token->name);
+	session->iat = token->issued;
+	random_word(session->stream_id);
+}
+
+/* --- states ---------------------------------------------------------------------------------- */
+
+static void set_state(struct sessions *all, struct session *session, enum session_state state)
+{
+	if (session->state == state)
+		return;
+	state_moved(&session_states, session->owner->number, session->state, state);
+	all->recovering -= session->state == SESSION_RECOVERING;
+	all->recovering += state == SESSION_RECOVERING;
+	session->state = state;
+	turn_mark(&all->context->turn, session->owner);
+}
+
+static void set_touch(struct sessions *all, struct session *session, enum touch_state touch)
+{
+	if (session->touch == touch)
+		return;
+	state_moved(&touch_states, session->owner->number, session->touch, touch);
+	if (session->touch == TOUCH_QUEUED)
+		TAILQ_REMOVE(&all->queue, session, link);
+	if (touch == TOUCH_QUEUED) {
+		TAILQ_INSERT_TAIL(&all->queue, session, link);
+		turn_schedule(&all->context->turn);
+	}
+	session->touch = touch;
+}
+
+static void set_answer(struct sessions *all, struct session *session, enum session_answer answer)
+{
+	if (session->answer == answer)
+		return;
+	state_moved(&session_answers, session->owner->number, session->answer, answer);
+	session->answer = answer;
+	turn_mark(&all->context->turn, session->owner);
+}
+
+/* The batch under way answers for it no longer. */
+static void withdraw(struct session *session)
+{
+	if (session->batch != NULL)
+		session->batch->items[session->item] = NULL;
+	session->batch = NULL;
+}
+
+void session_touch(struct sessions *all, struct session *session)
+{
+	if (!link_is_up(all->context->link))
+		return;
+	if (session->touch == TOUCH_IDLE)
+		set_touch(all, session, TOUCH_QUEUED);
+	else if (session->touch == TOUCH_SENT)
+		set_touch(all, session, TOUCH_SENT_AGAIN);
+}
+
+void session_lost(struct sessions *all, struct session *session)
+{
+	withdraw(session);
+	set_touch(all, session, TOUCH_IDLE);
+	if (session->state == SESSION_LIVE || session->state == SESSION_RECOVERING)
+		set_state(all, session, SESSION_PENDING);
+}
+
+void session_gap(struct sessions *all, struct session *session)
+{
+	set_state(all, session, SESSION_RECOVERING);
+	session_touch(all, session);
+}
+
+void session_close(struct sessions *all, struct session *session)
+{
+	withdraw(session);
+	set_touch(all, session, TOUCH_IDLE);
+	set_state(all, session, SESSION_ABSENT);
+	free(session->tok);
+	session_init(session, session->owner);
+}
+
+bool sessions_are_recovering(const struct sessions *all)
+{
+	return all->recovering > 0;
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+static void on_done(struct sessions *all, struct session *session, bool again)
+{
+	/* This touch was sent before the gap and may not have registered the session: send
+	 * another. But it may have, and a second opening would count this one as another stream. */
+	if (session->state != SESSION_RECOVERING || !again) {
+		session->renewal = true;
+		set_state(all, session, SESSION_LIVE);
+	}
+	set_answer(all, session, ANSWER_DONE);
+	if (again)
+		session_touch(all, session);
+}
+
+static void on_refused(struct sessions *all, struct session *session, enum session_answer answer)
+{
+	set_state(all, session, SESSION_ABSENT);
+	set_answer(all, session, answer);
+}
+
+static void on_failed(struct sessions *all, struct session *session, bool again)
+{
+	log_warn("redis: the session of user %s could not be renewed", session->user.text);
+	if (session->state == SESSION_RECOVERING)
+		set_state(all, session, SESSION_PENDING);
+	set_answer(all, session, ANSWER_FAILED);
+	if (again)
+		session_touch(all, session);
+}
+
+static void on_verdict(struct sessions *all, struct session *session, enum store_verdict verdict)
+{
+	bool again = session->touch == TOUCH_SENT_AGAIN;
+
+	session->batch = NULL;
+	set_touch(all, session, TOUCH_IDLE);
+	switch (verdict) {
+	case STORE_DONE:
+		on_done(all, session, again);
+		return;
+	case STORE_REVOKED:
+		on_refused(all, session, ANSWER_REVOKED);
+		return;
+	case STORE_TOO_MANY_STREAMS:
+		on_refused(all, session, ANSWER_TOO_MANY);
+		return;
+	case STORE_FAILED:
+		on_failed(all, session, again);
+		return;
+	}
+}
+
+static void on_touched(void *arg, const redisReply *reply)
+{
+	struct touch_batch *batch = arg;
+	struct sessions *all = batch->all;
+
+	all->asked--;
+	for (unsigned i = 0; i < batch->count; i++) {
+		struct session *session = batch->items[i];
+
+		if (session == NULL)
+			continue;
+		if (reply != NULL) {
+			on_verdict(all, session, store_read_touch(reply, i, NULL));
+		} else { /* lost with the link */
+			session->batch = NULL;
+			set_touch(all, session, TOUCH_IDLE);
+		}
+	}
+	free(batch);
+	turn_schedule(&all->context->turn);
+}
+
+/* --- touches --------------------------------------------------------------------------------- */
+
+static struct store_touch touch_of(const struct session *session)
+{
+	/* The opening is a request, hence activity of the token, too; renewals are not. */
+	return (struct store_touch){
+		.user = &session->user,
+		.tok = session->tok,
+		.iat = session->iat,
+		.stream = session->stream_id,
+		.token = !session->renewal,
+		.reason = session->renewal ? "activity" : "stream_open",
+	};
+}
+
+static void send_batch(struct sessions *all)
+{
+	struct context *context = all->context;
+	struct touch_batch *batch = xmalloc(sizeof *batch);
+	struct store_touch items[STORE_BATCH_MAX];
+	struct session *session;
+
+	batch->all = all;
+	batch->count = 0;
+	while (batch->count < STORE_BATCH_MAX && (session = TAILQ_FIRST(&all->queue)) != NULL) {
+		items[batch->count] = touch_of(session);
+		session->batch = batch;
+		session->item = batch->count;
+		batch->items[batch->count++] = session;
+		set_touch(all, session, TOUCH_SENT);
+		if (session->state == SESSION_ABSENT)
+			set_state(all, session, SESSION_PENDING);
+	}
+	buf_reset(context->scratch);
+	store_put_touch(context->scratch, context->store, false, items, batch->count);
+	all->asked++;
+	link_command(context->link, context->scratch, on_touched, batch);
+}
+
+void sessions_flush(struct sessions *all)
+{
+	while (!TAILQ_EMPTY(&all->queue) && all->asked < TOUCHES_ASKED_MAX)
+		send_batch(all);
+}

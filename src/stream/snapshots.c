@@ -1,0 +1,292 @@
+#include "stream/snapshots.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/times.h"
+#include "store/status.h"
+#include "stream/subscriptions.h"
+
+#define SNAPSHOTS_ASKED_MAX 64 /* MGETs under way at a time; snapshots in a turn of the loop */
+#define SNAPSHOT_USERS 333 /* in one MGET: about 1,000 keys */
+#define STATUS_KNOWN_MS 1000 /* for so long an answer serves further streams */
+
+const struct state_names view_states = {
+	"view", 7, {"NONE", "MISSING", "QUEUED", "ASKED", "READY", "CURRENT", "OVERRUN"}};
+
+/* Users that Redis is asked about for one view. */
+struct part {
+	struct snapshots *all;
+	struct view *view; /* NULL: the question was withdrawn */
+	LIST_ENTRY(part) link;
+	uint32_t count;
+	int64_t asked_ms;
+	uint32_t topics[SNAPSHOT_USERS]; /* by their index in the subscriber's list */
+};
+
+struct view_draft {
+	struct printbuf *initial; /* the object so far */
+	struct outbox held; /* changes that came meanwhile */
+	LIST_HEAD(part_list, part) parts; /* under way */
+	unsigned parts_left;
+};
+
+void snapshots_init(struct snapshots *all, struct context *context)
+{
+	all->context = context;
+	TAILQ_INIT(&all->queue);
+}
+
+void view_init(struct view *view, struct due *owner, const struct subscriber *subscriber)
+{
+	memset(view, 0, sizeof *view);
+	view->owner = owner;
+	view->subscriber = subscriber;
+}
+
+void snapshots_forget_cached(struct snapshots *all)
+{
+	all->gap_ms = times_mono_ms();
+}
+
+/* --- states ---------------------------------------------------------------------------------- */
+
+static void draft_free(struct view *view)
+{
+	struct view_draft *draft = view->draft;
+	struct part *part;
+
+	while ((part = LIST_FIRST(&draft->parts)) != NULL) {
+		LIST_REMOVE(part, link);
+		part->view = NULL;
+	}
+	printbuf_free(draft->initial);
+	outbox_clear(&draft->held);
+	free(draft);
+	view->draft = NULL;
+}
+
+static void set_state(struct snapshots *all, struct view *view, enum view_state state)
+{
+	if (view->state == state)
+		return;
+	state_moved(&view_states, view->owner->number, view->state, state);
+	if (view->state == VIEW_QUEUED)
+		TAILQ_REMOVE(&all->queue, view, link);
+	if (view->draft != NULL && state != VIEW_ASKED && state != VIEW_READY)
+		draft_free(view);
+	if (state == VIEW_QUEUED) {
+		TAILQ_INSERT_TAIL(&all->queue, view, link);
+		turn_schedule(&all->context->turn);
+	}
+	view->state = state;
+	if (state == VIEW_MISSING || state == VIEW_READY)
+		turn_mark(&all->context->turn, view->owner);
+}
+
+void view_open(struct snapshots *all, struct view *view)
+{
+	set_state(all, view, VIEW_MISSING);
+}
+
+void view_queue(struct snapshots *all, struct view *view)
+{
+	set_state(all, view, VIEW_QUEUED);
+}
+
+void view_reset(struct snapshots *all, struct view *view)
+{
+	if (view->state != VIEW_NONE && view->state != VIEW_OVERRUN)
+		set_state(all, view, VIEW_MISSING);
+}
+
+void view_overrun(struct snapshots *all, struct view *view, bool idle)
+{
+	all->overruns++;
+	set_state(all, view, idle ? VIEW_MISSING : VIEW_OVERRUN);
+}
+
+void view_caught_up(struct snapshots *all, struct view *view)
+{
+	set_state(all, view, VIEW_MISSING);
+}
+
+void view_close(struct snapshots *all, struct view *view)
+{
+	set_state(all, view, VIEW_NONE);
+	view->told_degraded = false;
+}
+
+void view_hold(struct view *view, struct frame *frame)
+{
+	outbox_push(&view->draft->held, frame);
+}
+
+size_t view_held(const struct view *view)
+{
+	return view->draft != NULL ? view->draft->held.bytes : 0;
+}
+
+void view_show(struct snapshots *all, struct view *view, struct outbox *to)
+{
+	struct view_draft *draft = view->draft;
+	struct frame *frame = events_initial(draft->initial);
+
+	outbox_push(to, frame);
+	frame_unref(frame);
+	outbox_move(to, &draft->held);
+	view->told_degraded = false;
+	set_state(all, view, VIEW_CURRENT);
+}
+
+/* --- answers --------------------------------------------------------------------------------- */
+
+static void add_user(struct view *view, const char *id, const struct status *status)
+{
+	struct printbuf *initial = view->draft->initial;
+	struct userid user;
+
+	memcpy(user.text, id, strlen(id) + 1);
+	status_put_name(initial, &user);
+	status_put_json(initial, &user, status, NULL);
+}
+
+/* Appends the users of one part; false when the reply is not what was asked for. */
+static bool add_part(const struct part *part, const redisReply *reply)
+{
+	struct view *view = part->view;
+	const struct hub *hub = &part->all->context->hub;
+
+	for (uint32_t i = 0; i < part->count; i++) {
+		struct topic *topic = hub_topic_at(hub, view->subscriber, part->topics[i]);
+		struct status status;
+
+		if (!status_read(reply, i, &status))
+			return false;
+		add_user(view, topic_watched_id(topic), &status);
+		/* A message since may be about a later change, and one before the asking is in it. */
+		if (part->asked_ms > topic->changed_ms) {
+			topic->status = status;
+			topic->asked_ms = part->asked_ms;
+		}
+	}
+	return true;
+}
+
+static void finish(struct snapshots *all, struct view *view)
+{
+	buf_puts(view->draft->initial, "}");
+	set_state(all, view, VIEW_READY);
+}
+
+static void on_part(void *arg, const redisReply *reply)
+{
+	struct part *part = arg;
+	struct snapshots *all = part->all;
+	struct view *view = part->view;
+
+	all->asked--;
+	if (view != NULL)
+		LIST_REMOVE(part, link);
+	if (view != NULL && reply != NULL) {
+		if (!add_part(part, reply))
+			link_lost(all->context->link, "a snapshot failed");
+		else if (--view->draft->parts_left == 0)
+			finish(all, view);
+	}
+	free(part);
+	turn_schedule(&all->context->turn);
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+/*
+ * What is known of a topic is as good as asking again: a change since would have
+ * come as a message. Only the time of the last activity moves without one, hence
+ * the age.
+ */
+static bool is_known(const struct snapshots *all, const struct topic *topic, int64_t now_ms)
+{
+	return topic->asked_ms > all->gap_ms && now_ms - topic->asked_ms <= STATUS_KNOWN_MS;
+}
+
+static struct part *part_new(struct snapshots *all, struct view *view, int64_t now_ms)
+{
+	struct part *part = xmalloc(sizeof *part);
+
+	part->all = all;
+	part->view = view;
+	part->count = 0;
+	part->asked_ms = now_ms;
+	return part;
+}
+
+static void ask_part(struct part *part)
+{
+	struct view *view = part->view;
+	struct context *context = part->all->context;
+	struct userid user;
+
+	buf_reset(context->scratch);
+	status_put_mget(context->scratch, context->config->redis.prefix, part->count);
+	for (uint32_t i = 0; i < part->count; i++) {
+		const char *id = topic_watched_id(
+			hub_topic_at(&context->hub, view->subscriber, part->topics[i]));
+
+		memcpy(user.text, id, strlen(id) + 1);
+		status_put_keys(context->scratch, context->config->redis.prefix, &user);
+	}
+	LIST_INSERT_HEAD(&view->draft->parts, part, link);
+	view->draft->parts_left++;
+	part->all->asked++;
+	link_command(context->link, context->scratch, on_part, part);
+}
+
+/* Many streams watch the same users: Redis is asked only about those it was not asked just now. */
+static void ask(struct snapshots *all, struct view *view, int64_t now_ms)
+{
+	const struct hub *hub = &all->context->hub;
+	struct part *part = NULL;
+
+	view->draft = xcalloc(1, sizeof *view->draft);
+	view->draft->initial = buf_new();
+	buf_puts(view->draft->initial, "{");
+	set_state(all, view, VIEW_ASKED);
+	for (uint32_t index = 0; index < view->subscriber->topics.count; index++) {
+		const struct topic *topic = hub_topic_at(hub, view->subscriber, index);
+		const char *id = topic_watched_id(topic);
+
+		if (id == NULL)
+			continue;
+		if (is_known(all, topic, now_ms)) {
+			add_user(view, id, &topic->status);
+			continue;
+		}
+		if (part == NULL)
+			part = part_new(all, view, now_ms);
+		part->topics[part->count++] = index;
+		if (part->count == SNAPSHOT_USERS) {
+			ask_part(part);
+			part = NULL;
+		}
+	}
+	if (part != NULL)
+		ask_part(part);
+	if (view->draft->parts_left == 0)
+		finish(all, view);
+}
+
+void snapshots_flush(struct snapshots *all)
+{
+	int64_t now_ms = times_mono_ms();
+
+	for (unsigned i = 0; i < SNAPSHOTS_ASKED_MAX; i++) {
+		struct view *view = TAILQ_FIRST(&all->queue);
+
+		if (view == NULL || all->asked >= SNAPSHOTS_ASKED_MAX)
+			return; /* an answer is what brings the next turn */
+		ask(all, view, now_ms);
+	}
+	turn_schedule(&all->context->turn);
+}

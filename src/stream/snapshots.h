@@ -1,0 +1,84 @@
+/*
+ * What the reader of a stream has been told of the users it watches: `initial`,
+ * asked from Redis in parts, then the changes.
+ *
+ *   stream opened                               NONE -> MISSING
+ *   session LIVE, subscription CONFIRMED        MISSING -> QUEUED (the driver: view_queue)
+ *   snapshots_flush()                           QUEUED -> ASKED; READY when every status is cached
+ *   last part answered                          ASKED -> READY, due
+ *   the driver                                  READY -> CURRENT: `initial` and what was held are sent
+ *   no room for a frame                         -> OVERRUN; MISSING when the connection is idle
+ *   connection idle again (the driver)          OVERRUN -> MISSING
+ *   other users to watch, a gap, link lost      -> MISSING (OVERRUN stays)
+ *   closed                                      -> NONE
+ *
+ * A change is held in ASKED and READY and sent in CURRENT; in all others it is
+ * dropped, for the snapshot to come holds it.
+ */
+#ifndef PRESENCE_STREAM_SNAPSHOTS_H
+#define PRESENCE_STREAM_SNAPSHOTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "stream/context.h"
+#include "stream/outbox.h"
+#include "stream/state.h"
+
+enum view_state {
+	VIEW_NONE, /* the stream is not open */
+	VIEW_MISSING, /* waits for session and subscriptions; the snapshot holds every change */
+	VIEW_QUEUED, /* to be asked for */
+	VIEW_ASKED, /* MGETs are under way: changes are held */
+	VIEW_READY, /* `initial` is complete: to be sent, then what was held */
+	VIEW_CURRENT, /* changes are passed on */
+	VIEW_OVERRUN, /* too slow: nothing more until the connection is idle, then a new snapshot */
+};
+extern const struct state_names view_states;
+
+struct snapshots {
+	struct context *context;
+	TAILQ_HEAD(view_list, view) queue; /* those of VIEW_QUEUED */
+	unsigned asked; /* MGETs without an answer */
+	int64_t gap_ms; /* what Redis said until then is not known any more */
+	uint64_t overruns;
+};
+
+struct view_draft;
+
+struct view {
+	struct due *owner;
+	const struct subscriber *subscriber; /* whose topics it shows */
+	TAILQ_ENTRY(view) link;
+	struct view_draft *draft; /* in ASKED and READY: what becomes `initial`, and what is held */
+	enum view_state state;
+	bool told_degraded; /* the reader was, and of no `initial` since */
+};
+
+void snapshots_init(struct snapshots *all, struct context *context);
+void view_init(struct view *view, struct due *owner, const struct subscriber *subscriber);
+
+void view_open(struct snapshots *all, struct view *view);
+void view_queue(struct snapshots *all, struct view *view);
+/* A new snapshot is wanted; questions under way are withdrawn. Nothing in VIEW_NONE. */
+void view_reset(struct snapshots *all, struct view *view);
+/* There is no room for a frame; `idle`: nor does any wait, so a new snapshot may come at once. */
+void view_overrun(struct snapshots *all, struct view *view, bool idle);
+void view_caught_up(struct snapshots *all, struct view *view); /* OVERRUN -> MISSING */
+void view_close(struct snapshots *all, struct view *view);
+
+/* In VIEW_ASKED and VIEW_READY: keeps a change for after `initial`; what is kept so far. */
+void view_hold(struct view *view, struct frame *frame);
+size_t view_held(const struct view *view); /* bytes */
+
+/* In VIEW_READY: moves `initial` and what was held to an outbox. VIEW_CURRENT begins. */
+void view_show(struct snapshots *all, struct view *view, struct outbox *to);
+
+/* Asks Redis for what is queued. Link up, and every session registered since the last gap. */
+void snapshots_flush(struct snapshots *all);
+
+/* A gap: what Redis said of any user is not known any more. */
+void snapshots_forget_cached(struct snapshots *all);
+
+#endif

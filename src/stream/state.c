@@ -1,0 +1,15 @@
+#include "stream/state.h"
+
+#include "base/log.h"
+
+const char *state_name(const struct state_names *names, unsigned state)
+{
+	return state < names->count ? names->names[state] : "?";
+}
+
+void state_moved(const struct state_names *names, uint32_t number, unsigned from, unsigned to)
+{
+	if (from != to)
+		log_debug("stream %u: %s %s -> %s", number, names->machine, state_name(names, from),
+			  state_name(names, to));
+}

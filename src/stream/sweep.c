@@ -1,0 +1,80 @@
+#include "stream/sweep.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/times.h"
+
+const struct state_names sweep_states = {"sweep", 2, {"IDLE", "ASKED"}};
+
+static void ask(struct sweep *sweep);
+
+static bool is_recovering(const struct sweep *sweep)
+{
+	return sessions_are_recovering(&sweep->recovery->streams->sessions);
+}
+
+static void set_state(struct sweep *sweep, enum sweep_state state)
+{
+	sweep->state = state;
+	turn_schedule(&sweep->context->turn);
+}
+
+static void on_swept(void *arg, const redisReply *reply)
+{
+	struct sweep *sweep = arg;
+	const char *epoch;
+	bool more = false;
+
+	set_state(sweep, SWEEP_IDLE);
+	if (reply == NULL)
+		return;
+	if (store_read_sweep(reply, &more, &epoch))
+		recovery_learn_epoch(sweep->recovery, epoch);
+	else
+		log_warn("redis: a sweep failed: %s",
+			 reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply");
+	if (!more)
+		sweep->comes_first = false;
+	else if (!is_recovering(sweep))
+		ask(sweep);
+}
+
+static void ask(struct sweep *sweep)
+{
+	struct context *context = sweep->context;
+	char candidate[RANDOM_WORD_LEN + 1];
+
+	random_word(candidate);
+	buf_reset(context->scratch);
+	store_put_sweep(context->scratch, context->store, true, candidate);
+	set_state(sweep, SWEEP_ASKED);
+	sweep->asked_ms = times_mono_ms();
+	link_command(context->link, context->scratch, on_swept, sweep);
+}
+
+void sweep_first(struct sweep *sweep)
+{
+	sweep->comes_first = true;
+}
+
+void sweep_flush(struct sweep *sweep)
+{
+	if (sweep->comes_first && sweep->state == SWEEP_IDLE && !is_recovering(sweep))
+		ask(sweep);
+}
+
+bool sweep_is_settled(const struct sweep *sweep)
+{
+	return !sweep->comes_first && !is_recovering(sweep);
+}
+
+void sweep_tick(struct sweep *sweep, int64_t now_ms)
+{
+	/* The tick that is due may come a little early or late: it is the one that counts. */
+	int64_t every = (int64_t)sweep->context->config->presence.sweep * 1000 - SWEEP_TICK_MS / 2;
+
+	/* After a gap live sessions are registered again first, or the sweep would expire them. */
+	if (sweep->state == SWEEP_IDLE && !is_recovering(sweep) &&
+	    now_ms - sweep->asked_ms >= every)
+		ask(sweep);
+}

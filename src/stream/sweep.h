@@ -1,0 +1,39 @@
+/* The periodic sweep: users whose last deadline has passed go offline. */
+#ifndef PRESENCE_STREAM_SWEEP_H
+#define PRESENCE_STREAM_SWEEP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "stream/recovery.h"
+
+#define SWEEP_TICK_MS 500 /* between two looks whether one is due */
+
+enum sweep_state { SWEEP_IDLE, SWEEP_ASKED };
+extern const struct state_names sweep_states;
+
+struct sweep {
+	struct context *context;
+	struct recovery *recovery; /* which learns the epoch that an answer brings */
+	enum sweep_state state;
+	bool comes_first; /* after a gap: a whole sweep comes before the snapshots */
+	int64_t asked_ms; /* when the last one was */
+};
+
+/*
+ * The link is up again: one whole sweep comes between our sessions and the snapshots. It brings back
+ * the users of another presence-streamd, whose keys ran out while Redis stood still and who were not
+ * told to be offline.
+ */
+void sweep_first(struct sweep *sweep);
+
+/* At the end of a turn, link up: asks for that first one as soon as our sessions are registered. */
+void sweep_flush(struct sweep *sweep);
+
+/* Whether snapshots may be asked for: sessions are registered, and the first sweep is done. */
+bool sweep_is_settled(const struct sweep *sweep);
+
+/* At each tick, link up: asks for a sweep when it is due and no session is to be recovered first. */
+void sweep_tick(struct sweep *sweep, int64_t now_ms);
+
+#endif

@@ -1,0 +1,183 @@
+#include "link_stub.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+
+#define COMMANDS_MAX 256
+
+struct link {
+	bool up;
+	uint64_t serial, acked;
+	struct command {
+		char *text;
+		link_reply *done;
+		void *arg;
+	} commands[COMMANDS_MAX];
+	unsigned count;
+	const char *lost_why;
+};
+
+const struct state_names link_states = {"link", 1, {"STUB"}};
+
+/* --- what the parts of streamd call ---------------------------------------------------------- */
+
+bool link_is_up(const struct link *link)
+{
+	return link->up;
+}
+
+enum link_state link_state(const struct link *link)
+{
+	return link->up ? LINK_UP : LINK_WAITING;
+}
+
+void link_command(struct link *link, const struct printbuf *command, link_reply *done, void *arg)
+{
+	ck_assert_msg(link->up, "a command while the link is down: %s", command->buf);
+	ck_assert_uint_lt(link->count, COMMANDS_MAX);
+	link->commands[link->count++] = (struct command){xstrdup(command->buf), done, arg};
+}
+
+uint64_t link_subscribe(struct link *link, const char *const *channels, size_t count)
+{
+	(void)channels;
+	ck_assert_msg(link->up, "a subscription while the link is down");
+	link->serial += count;
+	return link->serial;
+}
+
+uint64_t link_serial(const struct link *link)
+{
+	return link->serial;
+}
+
+uint64_t link_acked(const struct link *link)
+{
+	return link->acked;
+}
+
+void link_unsubscribe(struct link *link, const char *const *channels, size_t count)
+{
+	(void)link;
+	(void)channels;
+	(void)count;
+}
+
+void link_flush(struct link *link)
+{
+	(void)link;
+}
+
+void link_lost(struct link *link, const char *why)
+{
+	link->lost_why = why;
+}
+
+/* --- what the test calls --------------------------------------------------------------------- */
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	(void)arg;
+}
+
+void stub_init(struct context *context)
+{
+	static char empty[] = "";
+
+	memset(context, 0, sizeof *context);
+	context->base = event_base_new();
+	context->config = xcalloc(1, sizeof *context->config);
+	context->config->redis.prefix = empty;
+	context->store = store_new(context->config);
+	context->scratch = buf_new();
+	context->link = xcalloc(1, sizeof *context->link);
+	context->link->up = true;
+	hub_init(&context->hub);
+	turn_init(&context->turn, context->base, on_turn, NULL);
+}
+
+void stub_free(struct context *context)
+{
+	stub_lose(context);
+	hub_clear(&context->hub);
+	turn_free(&context->turn);
+	event_base_free(context->base);
+	events_free(&context->events);
+	printbuf_free(context->scratch);
+	store_free(context->store);
+	free(context->config);
+	free(context->link);
+}
+
+unsigned stub_waiting(const struct context *context)
+{
+	return context->link->count;
+}
+
+unsigned stub_newest_has(const struct context *context, const char *text)
+{
+	const struct link *link = context->link;
+	unsigned found = 0;
+
+	ck_assert_msg(link->count > 0, "no command waits");
+	for (const char *at = link->commands[link->count - 1].text; (at = strstr(at, text)) != NULL;
+	     at++)
+		found++;
+	return found;
+}
+
+unsigned stub_oldest_argc(const struct context *context)
+{
+	ck_assert_msg(context->link->count > 0, "no command waits");
+	return (unsigned)strtoul(context->link->commands[0].text + 1, NULL, 10);
+}
+
+void stub_answer(struct context *context, const char *resp)
+{
+	struct link *link = context->link;
+	redisReader *reader = redisReaderCreate();
+	struct command oldest;
+	void *reply = NULL;
+
+	ck_assert_msg(link->count > 0, "no command waits for an answer");
+	oldest = link->commands[0];
+	memmove(link->commands, link->commands + 1, --link->count * sizeof link->commands[0]);
+	if (resp != NULL) {
+		redisReaderFeed(reader, resp, strlen(resp));
+		ck_assert_int_eq(redisReaderGetReply(reader, &reply), REDIS_OK);
+		ck_assert_ptr_nonnull(reply);
+	}
+	oldest.done(oldest.arg, reply);
+	if (reply != NULL)
+		freeReplyObject(reply);
+	redisReaderFree(reader);
+	free(oldest.text);
+}
+
+void stub_confirm(struct context *context)
+{
+	context->link->acked = context->link->serial;
+}
+
+void stub_lose(struct context *context)
+{
+	context->link->up = false;
+	while (context->link->count > 0)
+		stub_answer(context, NULL);
+	context->link->acked = context->link->serial;
+}
+
+void stub_recover(struct context *context)
+{
+	context->link->up = true;
+}
+
+const char *stub_lost_why(const struct context *context)
+{
+	return context->link->lost_why;
+}

@@ -1,0 +1,312 @@
+/* The table of stream/snapshots.h, cell by cell. */
+#include "unit.h"
+
+#include <stdio.h>
+
+#include "link_stub.h"
+#include "store/keys.h"
+#include "stream/snapshots.h"
+#include "stream/subscriptions.h"
+
+static struct context context;
+static struct subscriptions subscriptions;
+static struct subscription subscription;
+static struct snapshots all;
+static struct view view;
+static struct due owner;
+static struct outbox shown;
+
+static void watch(unsigned users)
+{
+	for (unsigned i = 1; i <= users; i++) {
+		char id[16];
+
+		snprintf(id, sizeof id, "%u", i);
+		subscription_join(&subscriptions, &subscription, CHANNEL_STATUS, id);
+	}
+}
+
+static void setup(void)
+{
+	stub_init(&context);
+	subscriptions_init(&subscriptions, &context);
+	snapshots_init(&all, &context);
+	memset(&owner, 0, sizeof owner);
+	memset(&shown, 0, sizeof shown);
+	subscription_init(&subscription, &owner);
+	view_init(&view, &owner, &subscription.subscriber);
+	watch(1);
+	turn_unmark(&context.turn, &owner);
+}
+
+static void teardown(void)
+{
+	view_close(&all, &view);
+	subscription_close(&subscriptions, &subscription);
+	turn_unmark(&context.turn, &owner);
+	outbox_clear(&shown);
+	stub_free(&context);
+}
+
+static void check_state(enum view_state expected)
+{
+	ck_assert_str_eq(state_name(&view_states, view.state), state_name(&view_states, expected));
+}
+
+/* Answers the oldest MGET: nobody has any key. */
+static void answer(void)
+{
+	unsigned keys = stub_oldest_argc(&context) - 1;
+	char resp[8192];
+	int len = snprintf(resp, sizeof resp, "*%u\r\n", keys);
+
+	for (unsigned i = 0; i < keys; i++)
+		len += snprintf(resp + len, sizeof resp - (size_t)len, "$-1\r\n");
+	stub_answer(&context, resp);
+}
+
+static void show(void)
+{
+	view_show(&all, &view, &shown);
+}
+
+/* Brings the view, new until then, into a state; the owner is not due after that. */
+static void bring_to(enum view_state state)
+{
+	if (state >= VIEW_MISSING)
+		view_open(&all, &view);
+	if (state >= VIEW_QUEUED)
+		view_queue(&all, &view);
+	if (state >= VIEW_ASKED)
+		snapshots_flush(&all);
+	if (state >= VIEW_READY)
+		answer();
+	if (state >= VIEW_CURRENT)
+		show();
+	if (state >= VIEW_OVERRUN)
+		view_overrun(&all, &view, false);
+	check_state(state);
+	turn_unmark(&context.turn, &owner);
+}
+
+static struct frame *change(void)
+{
+	return events_status_change("{}", 2);
+}
+
+/* The text of what was shown, without the FastCGI headers of its frames. */
+static const char *shown_text(unsigned index)
+{
+	static char text[4096];
+	const struct frame *frame = (shown.many != NULL ? shown.many : shown.few)[index];
+
+	snprintf(text, sizeof text, "%.*s", (int)frame->len - 8, (const char *)frame->records + 8);
+	return text;
+}
+
+START_TEST(an_opened_stream_misses_its_view)
+{
+	view_open(&all, &view);
+	check_state(VIEW_MISSING);
+	ck_assert(owner.queued);
+}
+END_TEST
+
+START_TEST(what_is_wanted_is_queued_and_asked_at_the_flush)
+{
+	bring_to(VIEW_MISSING);
+	view_queue(&all, &view);
+	check_state(VIEW_QUEUED);
+	snapshots_flush(&all);
+	check_state(VIEW_ASKED);
+	ck_assert_uint_eq(stub_waiting(&context), 1);
+	ck_assert(TAILQ_EMPTY(&all.queue));
+}
+END_TEST
+
+START_TEST(the_answer_makes_it_ready)
+{
+	bring_to(VIEW_ASKED);
+	answer();
+	check_state(VIEW_READY);
+	ck_assert_msg(owner.queued, "nobody was told");
+}
+END_TEST
+
+START_TEST(it_is_ready_when_the_last_of_several_parts_is_answered)
+{
+	subscription_exchange(&subscriptions, &subscription);
+	watch(700);
+	bring_to(VIEW_ASKED);
+	ck_assert_uint_eq(stub_waiting(&context), 3);
+	ck_assert_uint_ge(stub_oldest_argc(&context), 333 * STATUS_KEYS);
+	answer();
+	answer();
+	check_state(VIEW_ASKED);
+	answer();
+	check_state(VIEW_READY);
+}
+END_TEST
+
+START_TEST(what_is_cached_needs_no_question)
+{
+	bring_to(VIEW_CURRENT);
+	view_reset(&all, &view);
+	view_queue(&all, &view);
+	snapshots_flush(&all);
+	check_state(VIEW_READY);
+	ck_assert_uint_eq(stub_waiting(&context), 0);
+}
+END_TEST
+
+START_TEST(after_a_gap_nothing_is_cached)
+{
+	bring_to(VIEW_CURRENT);
+	snapshots_forget_cached(&all);
+	view_reset(&all, &view);
+	view_queue(&all, &view);
+	snapshots_flush(&all);
+	check_state(VIEW_ASKED);
+	ck_assert_uint_eq(stub_waiting(&context), 1);
+}
+END_TEST
+
+START_TEST(showing_makes_it_current)
+{
+	static const char start[] = "event: initial\ndata: {\"1\":{\"user_id\":1,";
+
+	bring_to(VIEW_READY);
+	view.told_degraded = true;
+	show();
+	check_state(VIEW_CURRENT);
+	ck_assert(!view.told_degraded);
+	ck_assert_uint_eq(shown.count, 1);
+	ck_assert_msg(strncmp(shown_text(0), start, strlen(start)) == 0, "%s", shown_text(0));
+}
+END_TEST
+
+START_TEST(changes_are_held_until_initial_and_follow_it)
+{
+	struct frame *first = change(), *second = change();
+
+	bring_to(VIEW_ASKED);
+	view_hold(&view, first);
+	ck_assert_uint_eq(view_held(&view), first->len);
+	answer();
+	view_hold(&view, second);
+	ck_assert_uint_eq(view_held(&view), first->len + second->len);
+	show();
+	ck_assert_uint_eq(view_held(&view), 0);
+	ck_assert_uint_eq(shown.count, 3);
+	ck_assert_ptr_eq((shown.many != NULL ? shown.many : shown.few)[1], first);
+	ck_assert_ptr_eq((shown.many != NULL ? shown.many : shown.few)[2], second);
+	frame_unref(first);
+	frame_unref(second);
+}
+END_TEST
+
+START_TEST(no_room_for_a_frame_overruns_it)
+{
+	bring_to((enum view_state)_i);
+	view_overrun(&all, &view, false);
+	check_state(VIEW_OVERRUN);
+	ck_assert_ptr_null(view.draft);
+	ck_assert_uint_eq(all.overruns, 1u);
+	view_caught_up(&all, &view);
+	check_state(VIEW_MISSING);
+	ck_assert(owner.queued);
+}
+END_TEST
+
+START_TEST(no_room_on_an_idle_connection_is_a_new_snapshot)
+{
+	bring_to((enum view_state)_i);
+	view_overrun(&all, &view, true);
+	check_state(VIEW_MISSING);
+	ck_assert_ptr_null(view.draft);
+}
+END_TEST
+
+START_TEST(a_reset_wants_a_new_snapshot_in_every_state_but_two)
+{
+	static const enum view_state after[] = {VIEW_NONE,    VIEW_MISSING, VIEW_MISSING,
+						VIEW_MISSING, VIEW_MISSING, VIEW_MISSING,
+						VIEW_OVERRUN};
+
+	bring_to((enum view_state)_i);
+	view_reset(&all, &view);
+	check_state(after[_i]);
+	ck_assert(TAILQ_EMPTY(&all.queue));
+	ck_assert_ptr_null(view.draft);
+}
+END_TEST
+
+START_TEST(the_answer_to_a_withdrawn_question_reaches_nobody)
+{
+	bring_to(VIEW_ASKED);
+	view_reset(&all, &view);
+	answer();
+	check_state(VIEW_MISSING);
+	ck_assert_uint_eq(all.asked, 0);
+	view_queue(&all, &view);
+	snapshots_flush(&all);
+	check_state(VIEW_ASKED);
+	ck_assert_uint_eq(stub_waiting(&context), 1);
+}
+END_TEST
+
+START_TEST(a_question_lost_with_the_link_leaves_it_to_the_reset)
+{
+	bring_to(VIEW_ASKED);
+	stub_lose(&context);
+	check_state(VIEW_ASKED);
+	view_reset(&all, &view);
+	check_state(VIEW_MISSING);
+}
+END_TEST
+
+START_TEST(an_answer_that_is_not_one_gives_up_the_link)
+{
+	bring_to(VIEW_ASKED);
+	stub_answer(&context, "*1\r\n$-1\r\n");
+	ck_assert_str_eq(stub_lost_why(&context), "a snapshot failed");
+	check_state(VIEW_ASKED);
+}
+END_TEST
+
+START_TEST(closing_ends_it_in_every_state)
+{
+	bring_to((enum view_state)_i);
+	view_close(&all, &view);
+	check_state(VIEW_NONE);
+	ck_assert(TAILQ_EMPTY(&all.queue));
+	ck_assert_ptr_null(view.draft);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("view");
+	TCase *tcase = tcase_create("view");
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, an_opened_stream_misses_its_view);
+	tcase_add_test(tcase, what_is_wanted_is_queued_and_asked_at_the_flush);
+	tcase_add_test(tcase, the_answer_makes_it_ready);
+	tcase_add_test(tcase, it_is_ready_when_the_last_of_several_parts_is_answered);
+	tcase_add_test(tcase, what_is_cached_needs_no_question);
+	tcase_add_test(tcase, after_a_gap_nothing_is_cached);
+	tcase_add_test(tcase, showing_makes_it_current);
+	tcase_add_test(tcase, changes_are_held_until_initial_and_follow_it);
+	tcase_add_loop_test(tcase, no_room_for_a_frame_overruns_it, VIEW_MISSING, VIEW_OVERRUN);
+	tcase_add_loop_test(tcase, no_room_on_an_idle_connection_is_a_new_snapshot, VIEW_MISSING,
+			    VIEW_OVERRUN);
+	tcase_add_loop_test(tcase, a_reset_wants_a_new_snapshot_in_every_state_but_two, VIEW_NONE,
+			    VIEW_OVERRUN + 1);
+	tcase_add_test(tcase, the_answer_to_a_withdrawn_question_reaches_nobody);
+	tcase_add_test(tcase, a_question_lost_with_the_link_leaves_it_to_the_reset);
+	tcase_add_test(tcase, an_answer_that_is_not_one_gives_up_the_link);
+	tcase_add_loop_test(tcase, closing_ends_it_in_every_state, VIEW_NONE, VIEW_OVERRUN + 1);
+	suite_add_tcase(suite, tcase);
+	return unit_run(suite);
+}
