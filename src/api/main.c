@@ -28,16 +28,17 @@
 
 static const struct route routes[] = {
 	{"POST", "/auth/login/json", auth_login, ROUTE_OPEN | ROUTE_BODY | ROUTE_LOCAL_LOGIN},
-	{"POST", "/auth/refresh", auth_refresh, ROUTE_BODY_OPTIONAL | ROUTE_LOCAL_LOGIN},
-	{"POST", "/auth/logout", auth_logout, ROUTE_BODY_OPTIONAL},
+	{"POST", "/auth/refresh", auth_refresh,
+	 ROUTE_BODY_OPTIONAL | ROUTE_LOCAL_LOGIN | ROUTE_WATCH},
+	{"POST", "/auth/logout", auth_logout, ROUTE_BODY_OPTIONAL | ROUTE_WATCH},
 	{"GET", "/friends/list", friends_list, 0},
-	{"POST", "/online-status/users", status_users, ROUTE_BODY},
+	{"POST", "/online-status/users", status_users, ROUTE_BODY | ROUTE_WATCH},
 	{"GET", "/online-status/user/{id}", status_user, 0},
 	{"GET", "/online-status/friends", friends_status, 0},
 	{"POST", "/online-status/heartbeat", status_heartbeat, ROUTE_BODY_OPTIONAL},
 	{"GET", "/online-status/count", status_count, 0},
 	{"GET", "/online-status/online", online_page, 0},
-	{"POST", "/presence/ticket", auth_ticket, ROUTE_BODY_OPTIONAL},
+	{"POST", "/presence/ticket", auth_ticket, ROUTE_BODY_OPTIONAL | ROUTE_WATCH},
 	{"GET", "/presence/stream", health_no_streams, ROUTE_OPEN},
 	{"GET", "/health", health_report, ROUTE_OPEN},
 };

@@ -11,6 +11,7 @@
 #include "base/cgi.h"
 #include "base/cors.h"
 #include "base/json.h"
+#include "base/log.h"
 #include "base/times.h"
 
 #define PATH_SIZE 1024
@@ -122,6 +123,29 @@ static struct problem authenticate(struct request *request)
 	return request_refuse(kind, kind != PROBLEM_NONE ? why : NULL);
 }
 
+/* Whether the token that came may make this call. */
+static struct problem authorize(const struct request *request, const struct route *route)
+{
+	static const struct {
+		unsigned flag;
+		const char *scope, *why;
+	} scopes[] = {
+		{ROUTE_SCOPE_PUSH, "push", "This call takes a token whose scope holds \"push\"."},
+		{ROUTE_SCOPE_ADMIN, "admin",
+		 "This call takes a token whose scope holds \"admin\"."},
+	};
+	bool watches = (route->flags & ROUTE_WATCH) != 0 || strcmp(route->method, "GET") == 0;
+
+	if (request->token.watch && !watches)
+		return request_refuse(PROBLEM_WATCH_ONLY, NULL);
+	for (size_t i = 0; i < sizeof scopes / sizeof scopes[0]; i++) {
+		if ((route->flags & scopes[i].flag) != 0 &&
+		    !token_has_scope(&request->token, scopes[i].scope))
+			return request_refuse(PROBLEM_SCOPE_MISSING, scopes[i].why);
+	}
+	return request_done();
+}
+
 /* Everything between route and answer. */
 static struct problem run_route(struct request *request, const struct route_match *match,
 				const struct transport *transport)
@@ -129,8 +153,11 @@ static struct problem run_route(struct request *request, const struct route_matc
 	const struct route *route = match->route;
 	struct problem problem = request_done();
 
-	if ((route->flags & ROUTE_OPEN) == 0)
+	if ((route->flags & ROUTE_OPEN) == 0) {
 		problem = authenticate(request);
+		if (problem.kind == PROBLEM_NONE)
+			problem = authorize(request, route);
+	}
 	if (problem.kind == PROBLEM_NONE && match->id != NULL && !parse_id(request, match))
 		problem = request_refuse(PROBLEM_BAD_ID, "The path's last part is not a user id.");
 	if (problem.kind == PROBLEM_NONE &&
@@ -175,50 +202,69 @@ static void request_end(struct request *request)
 	request_drop_replies(request);
 }
 
+/* Finds the route and runs it. */
+static struct problem answer(struct request *request, const struct route *routes, size_t count,
+			     const struct transport *transport, struct route_match *match)
+{
+	const struct config *config = request->service->config;
+	unsigned hidden = config->auth.login == LOGIN_EXTERNAL ? ROUTE_LOCAL_LOGIN : 0;
+	char path[PATH_SIZE];
+
+	/* libfcgi takes parameters that were cut off for complete ones. */
+	if (*request->method == '\0' || !cgi_path(request->env, path, sizeof path))
+		return request_refuse(PROBLEM_BAD_REQUEST,
+				      "REQUEST_METHOD or REQUEST_URI is missing or malformed.");
+	switch (router_find(routes, count, hidden, config->http.base, request->method, path,
+			    match)) {
+	case ROUTE_UNKNOWN_PATH:
+		return request_refuse(PROBLEM_NOT_FOUND, NULL);
+	case ROUTE_OTHER_METHOD:
+		return (struct problem){.kind = PROBLEM_METHOD_NOT_ALLOWED, .allow = match->allow};
+	default:
+		return run_route(request, match, transport);
+	}
+}
+
+/* Writes the answer as a whole to service->out. */
+static void put(struct request *request, struct problem *problem)
+{
+	struct service *service = request->service;
+	struct printbuf *out = service->out;
+
+	buf_reset(out);
+	problem->request_id = cgi_request_id(request->env);
+	if (problem->kind == PROBLEM_METHOD_NOT_ALLOWED && strcmp(request->method, "OPTIONS") == 0)
+		cors_put_options(out, service->config->cors.allow_origins,
+				 cgi_param(request->env, "HTTP_ORIGIN"),
+				 cgi_param(request->env, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
+				 problem->allow);
+	else if (problem->kind != PROBLEM_NONE)
+		problem_put(out, problem, cors_fields(request));
+	else
+		put_answer(out, cors_fields(request), service->answer);
+	if (strcmp(request->method, "HEAD") == 0)
+		cgi_drop_body(out);
+}
+
 void request_serve(struct service *service, const struct route *routes, size_t count,
 		   char *const *env, const struct transport *transport)
 {
-	struct request request = {.service = service, .env = env, .answer = service->answer};
-	unsigned hidden = service->config->auth.login == LOGIN_EXTERNAL ? ROUTE_LOCAL_LOGIN : 0;
 	const char *method = cgi_param(env, "REQUEST_METHOD");
-	struct printbuf *out = service->out;
+	struct request request = {.service = service,
+				  .env = env,
+				  .method = method != NULL ? method : "",
+				  .answer = service->answer};
 	struct route_match match;
 	struct problem problem;
-	char path[PATH_SIZE];
 
+	log_set_request(cgi_request_id(env));
 	buf_reset(service->body);
 	buf_reset(service->answer);
-	buf_reset(out);
-	if (method == NULL || *method == '\0' || !cgi_path(env, path, sizeof path)) {
-		/* libfcgi takes parameters that were cut off for complete ones. */
-		problem = request_refuse(PROBLEM_BAD_REQUEST,
-					 "REQUEST_METHOD or REQUEST_URI is missing or malformed.");
-	} else {
-		switch (router_find(routes, count, hidden, service->config->http.base, method, path,
-				    &match)) {
-		case ROUTE_UNKNOWN_PATH:
-			problem = request_refuse(PROBLEM_NOT_FOUND, NULL);
-			break;
-		case ROUTE_OTHER_METHOD:
-			problem = (struct problem){.kind = PROBLEM_METHOD_NOT_ALLOWED,
-						   .allow = match.allow};
-			break;
-		default:
-			problem = run_route(&request, &match, transport);
-		}
-	}
-	if (problem.kind == PROBLEM_METHOD_NOT_ALLOWED && strcmp(method, "OPTIONS") == 0)
-		cors_put_options(
-			out, service->config->cors.allow_origins, cgi_param(env, "HTTP_ORIGIN"),
-			cgi_param(env, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"), match.allow);
-	else if (problem.kind != PROBLEM_NONE)
-		problem_put(out, &problem, cors_fields(&request));
-	else
-		put_answer(out, cors_fields(&request), service->answer);
-	if (method != NULL && strcmp(method, "HEAD") == 0)
-		cgi_drop_body(out);
-	transport->write(transport->arg, out->buf, buf_len(out));
+	problem = answer(&request, routes, count, transport, &match);
+	put(&request, &problem);
+	transport->write(transport->arg, service->out->buf, buf_len(service->out));
 	request_end(&request);
+	log_set_request(NULL);
 }
 
 /* --- for handlers ---------------------------------------------------------------------------- */
@@ -253,7 +299,7 @@ struct printbuf *request_touch(struct request *request, const char *reason)
 		.user = &request->token.user,
 		.tok = request->token.name,
 		.iat = request->token.issued,
-		.token = true,
+		.token = !request->token.watch,
 		.reason = reason,
 	};
 

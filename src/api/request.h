@@ -27,6 +27,7 @@ struct transport {
 struct request {
 	struct service *service;
 	char *const *env; /* NULL-terminated "NAME=VALUE" */
+	const char *method; /* REQUEST_METHOD, or "" */
 	struct token token; /* the caller's, unless the route is ROUTE_OPEN */
 	struct userid id; /* the path's {id}, if the route has one */
 	struct json_object *body; /* NULL when empty, or the route takes none */
@@ -65,8 +66,8 @@ void request_drop_replies(struct request *request); /* early; else at the reques
 struct problem request_ask(struct request *request, size_t count);
 
 /*
- * The same for an authenticated request, which counts as activity: the touch of
- * the token's session is replies[0], `count` the commands after it. The
+ * The same for an authenticated request, which counts as activity (unless the token
+ * only watches): the touch of the token's session is replies[0], `count` the commands after it. The
  * commands run also when the touch says that the token is revoked, so they may
  * only read, or must look for the token's session themselves.
  */

@@ -16,6 +16,9 @@ enum route_flag {
 	ROUTE_BODY = 2, /* takes a JSON object */
 	ROUTE_BODY_OPTIONAL = 4, /* takes a JSON object or nothing */
 	ROUTE_LOCAL_LOGIN = 8, /* exists only with auth.login = local */
+	ROUTE_WATCH = 16, /* a token that only watches may call it, as it may whatever is a GET */
+	ROUTE_SCOPE_PUSH = 32, /* the token's scope must hold "push" */
+	ROUTE_SCOPE_ADMIN = 64, /* or "admin" */
 };
 
 struct route {

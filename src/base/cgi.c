@@ -13,6 +13,16 @@ const char *cgi_param(char *const *env, const char *name)
 	return NULL;
 }
 
+const char *cgi_request_id(char *const *env)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789-._~+/=:@";
+	const char *id = cgi_param(env, "HTTP_X_REQUEST_ID");
+	size_t len = id != NULL ? strspn(id, allowed) : 0;
+
+	return len > 0 && len <= CGI_REQUEST_ID_MAX && id[len] == '\0' ? id : NULL;
+}
+
 bool cgi_path(char *const *env, char *path, size_t size)
 {
 	const char *uri = cgi_param(env, "REQUEST_URI");

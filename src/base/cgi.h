@@ -17,6 +17,15 @@ const char *cgi_param(char *const *env, const char *name);
  */
 bool cgi_path(char *const *env, char *path, size_t size);
 
+#define CGI_REQUEST_ID_MAX 128
+
+/*
+ * X-Request-Id, by which the web server (or a client) names the request: 1 to
+ * CGI_REQUEST_ID_MAX characters of A-Z a-z 0-9 and -._~+/=:@. Borrowed; NULL when there
+ * is none, or another text: it goes into log lines.
+ */
+const char *cgi_request_id(char *const *env);
+
 enum cgi_query { CGI_QUERY_ABSENT, CGI_QUERY_FOUND, CGI_QUERY_BAD };
 
 /*

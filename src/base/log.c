@@ -15,7 +15,8 @@ static struct {
 	const char *program;
 	enum log_level level;
 	bool to_syslog;
-} settings = {"presence", LOG_LEVEL_INFO, false};
+	const char *request_id; /* NULL: none */
+} settings = {"presence", LOG_LEVEL_INFO, false, NULL};
 
 void log_setup(const char *program, enum log_level level, bool to_syslog)
 {
@@ -49,15 +50,24 @@ static void mask(char *line)
 	*to = '\0';
 }
 
+void log_set_request(const char *request_id)
+{
+	settings.request_id = request_id;
+}
+
 static void write_line(enum log_level level, const char *format, va_list args)
 {
 	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
 	static const char *const names[] = {"error", "warning", "info", "debug"};
 	char line[LOG_LINE_MAX], when[TIMES_LEN + 1];
+	int len;
 
 	if (level > settings.level)
 		return;
-	vsnprintf(line, sizeof line, format, args);
+	len = vsnprintf(line, sizeof line, format, args);
+	if (settings.request_id != NULL && len >= 0 && (size_t)len < sizeof line)
+		snprintf(line + len, sizeof line - (size_t)len, " (request %s)",
+			 settings.request_id);
 	mask(line);
 	if (settings.to_syslog) {
 		syslog(priorities[level], "%s", line);

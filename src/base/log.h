@@ -13,6 +13,12 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 void log_setup(const char *program, enum log_level level, bool to_syslog);
 
 /*
+ * From now on lines end with the name of the request that is served, until NULL
+ * is set. It must stay valid. For programs that serve one request at a time.
+ */
+void log_set_request(const char *request_id);
+
+/*
  * One line each; what is no UTF-8 and what may end or change a line (controls,
  * U+2028, U+2029) is replaced by '?', so that what a peer sent cannot forge
  * one. Never write a token, password or ticket.

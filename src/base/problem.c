@@ -22,6 +22,9 @@ static const struct row {
 	[PROBLEM_TICKET_INVALID] = {401, "ticket_invalid", "The ticket is unknown, used or expired",
 				    0},
 	[PROBLEM_BAD_CREDENTIALS] = {401, "bad_credentials", "The e-mail or password is wrong", 0},
+	[PROBLEM_WATCH_ONLY] = {403, "watch_only", "The token may only watch", 0},
+	[PROBLEM_SCOPE_MISSING] = {403, "scope_missing", "The token's scope lacks what this takes",
+				   0},
 	[PROBLEM_NOT_FOUND] = {404, "not_found", "There is no such resource", 0},
 	[PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed",
 					"The resource does not take this method", 0},
@@ -62,6 +65,8 @@ static const char *reason_phrase(int status)
 		return "Bad Request";
 	case 401:
 		return "Unauthorized";
+	case 403:
+		return "Forbidden";
 	case 404:
 		return "Not Found";
 	case 405:
@@ -89,6 +94,8 @@ static void put_challenge(struct printbuf *out, enum problem_kind kind)
 	    kind == PROBLEM_TOKEN_REVOKED)
 		buf_putf(out, ", error=\"invalid_token\", error_description=\"%s\"",
 			 rows[kind].title);
+	if (kind == PROBLEM_SCOPE_MISSING)
+		buf_puts(out, ", error=\"insufficient_scope\"");
 	buf_puts(out, "\r\n");
 }
 
@@ -100,7 +107,7 @@ void problem_put(struct printbuf *out, const struct problem *problem, const char
 
 	buf_putf(out, "Status: %d %s\r\n", row->status, reason_phrase(row->status));
 	buf_puts(out, "Content-Type: application/problem+json\r\nCache-Control: no-store\r\n");
-	if (row->status == 401)
+	if (row->status == 401 || problem->kind == PROBLEM_SCOPE_MISSING)
 		put_challenge(out, problem->kind);
 	if (problem->allow != NULL)
 		buf_putf(out, "Allow: %s\r\n", problem->allow);
@@ -110,5 +117,10 @@ void problem_put(struct printbuf *out, const struct problem *problem, const char
 	buf_putf(out, "\r\n{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
 		 row->title, row->status);
 	json_put_string(out, detail, strlen(detail));
-	buf_putf(out, ",\"code\":\"%s\"}", row->code);
+	buf_putf(out, ",\"code\":\"%s\"", row->code);
+	if (problem->request_id != NULL) {
+		buf_puts(out, ",\"request_id\":");
+		json_put_string(out, problem->request_id, strlen(problem->request_id));
+	}
+	buf_puts(out, "}");
 }

@@ -18,6 +18,8 @@ enum problem_kind {
 	PROBLEM_TOKEN_REVOKED, /* 401 token_revoked */
 	PROBLEM_TICKET_INVALID, /* 401 ticket_invalid */
 	PROBLEM_BAD_CREDENTIALS, /* 401 bad_credentials */
+	PROBLEM_WATCH_ONLY, /* 403 watch_only */
+	PROBLEM_SCOPE_MISSING, /* 403 scope_missing */
 	PROBLEM_NOT_FOUND, /* 404 not_found */
 	PROBLEM_METHOD_NOT_ALLOWED, /* 405 method_not_allowed */
 	PROBLEM_BODY_TOO_LARGE, /* 413 body_too_large */
@@ -37,6 +39,7 @@ struct problem {
 	const char *detail; /* a sentence for people, or NULL for the title alone */
 	const char *allow; /* with METHOD_NOT_ALLOWED: the Allow field's value */
 	int retry_after; /* seconds for 429 and 503; 0 = the table's */
+	const char *request_id; /* cgi_request_id(); NULL: none */
 };
 
 int problem_status(enum problem_kind kind);

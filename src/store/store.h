@@ -57,7 +57,7 @@ struct store_touch {
 	const char *tok; /* the token's name */
 	int64_t iat; /* seconds, the token's `issued` (token.h); 0 when it has none */
 	const char *stream; /* a stream's random word, or NULL */
-	bool token; /* renew the token's own session */
+	bool token; /* renew the token's own session; without a stream either: only look whether it is revoked */
 	/* login, activity or stream_open: published if it brings the user online */
 	const char *reason;
 };

@@ -155,6 +155,131 @@ START_TEST(a_ticket_is_good_for_the_stream_alone)
 }
 END_TEST
 
+/* --- tokens that only watch ----------------------------------------------------------------- */
+
+static const char *watch_token(struct stack *stack, const char *id)
+{
+	char *payload;
+
+	ck_assert(asprintf(&payload, "{'sub':'%s','sid':'w%s','exp':4102444800,'presence':'watch'}",
+			   id, id) > 0);
+	return token_make("{'alg':'HS256'}", payload, KEY_HMAC, stack->secret);
+}
+
+START_TEST(a_token_that_only_watches_sees_and_makes_nobody_online)
+{
+	static const char *const gets[] = {COUNT,	    FRIENDS_LIST,    STATUS_FRIENDS,
+					   STATUS_USER "2", STATUS_USER "1", ONLINE_LIST};
+	struct stack *stack = stack_start_api("");
+	struct listener *published = listener_open(stack, "user:*");
+	const char *token = watch_token(stack, "1");
+	char *before;
+
+	touch_user(stack, "2");
+	ck_assert_ptr_nonnull(listener_next(published, 3000));
+	before = redis_dump(stack);
+	for (size_t i = 0; i < sizeof gets / sizeof gets[0]; i++)
+		http_ok(stack, gets[i], token, NULL);
+	CHECK_JSON(http_ok(stack, COUNT, token, NULL), "{'count':1}");
+	CHECK_JSON(http_ok(stack, STATUS_USERS, token, "{\"user_ids\":[2]}"),
+		   "{'2':" ONLINE(2) "}");
+	token = json_text(http_ok(stack, REFRESH, token, ""), "access_token");
+	ck_assert_str_eq(json_text(token_payload(token), "presence"), "watch");
+	http_ok(stack, COUNT, token, NULL);
+	check_problem(HTTP(stack, .path = HEARTBEAT, .method = "POST", .token = token), 403,
+		      "watch_only");
+	check_problem(HTTP(stack, .path = HEARTBEAT, .token = token,
+			   .body = "{\"websocket_session\":\"w\"}"),
+		      403, "watch_only");
+	ck_assert_str_eq(redis_dump(stack), before);
+	http_ok(stack, TICKET, token, "");
+	ck_assert(!redis_has(stack, "user:online:1") && !redis_has(stack, "user:last_seen:1") &&
+		  !redis_has(stack, "user:sessions:1"));
+	ck_assert_msg(listener_next(published, 200) == NULL, "something was published");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_token_that_only_watches_is_revoked_as_others_are)
+{
+	struct stack *stack = stack_start_api("");
+	const char *token = watch_token(stack, "1");
+
+	touch_user(stack, "1");
+	http_ok(stack, COUNT, token, NULL);
+	http_ok(stack, LOGOUT, token, "");
+	check_problem(HTTP(stack, .path = COUNT, .token = token), 401, "token_revoked");
+	/* The user's own session is another one. */
+	ck_assert(redis_has(stack, "user:online:1"));
+	token = watch_token(stack, "3");
+	http_ok(stack, COUNT, token, NULL);
+	CTL(stack, "kick", "3");
+	check_problem(HTTP(stack, .path = COUNT, .token = token), 401, "token_revoked");
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- beacons ------------------------------------------------------------------------------- */
+
+/* navigator.sendBeacon(): a POST that can set no fields; the type comes from what it is given. */
+START_TEST(a_beacon_works_without_a_body)
+{
+	struct stack *stack = stack_start_api("");
+	char *heartbeat, *logout;
+	const char *token = token_for(stack, "1");
+
+	ck_assert(asprintf(&heartbeat, HEARTBEAT "?token=%s", token) > 0);
+	ck_assert(asprintf(&logout, LOGOUT "?token=%s", token) > 0);
+	/* sendBeacon(url), sendBeacon(url, ""), sendBeacon(url, "{}") */
+	ck_assert_int_eq(
+		HTTP(stack, .path = heartbeat, .method = "POST", .body = "", .type = "")->status,
+		200);
+	ck_assert_int_eq(HTTP(stack, .path = heartbeat, .method = "POST", .body = "",
+			      .type = "text/plain;charset=UTF-8")
+				 ->status,
+			 200);
+	check_problem(
+		HTTP(stack, .path = heartbeat, .body = "{}", .type = "text/plain;charset=UTF-8"),
+		415, "unsupported_media_type");
+	ck_assert(redis_has(stack, "user:online:1"));
+	ck_assert_int_eq(
+		HTTP(stack, .path = logout, .method = "POST", .body = "", .type = "")->status, 200);
+	ck_assert(!redis_has(stack, "user:online:1"));
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_byte_order_mark_is_named)
+{
+	struct stack *stack = stack_start_api("");
+	struct response *response = HTTP(stack, .path = HEARTBEAT, .token = token_for(stack, "1"),
+					 .body = "\xef\xbb\xbf{}");
+
+	check_problem(response, 400, "bad_json");
+	check_has(json_text(response->json, "detail"), "byte order mark");
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- the request's name ---------------------------------------------------------------------- */
+
+START_TEST(a_requests_name_is_in_its_error_and_in_the_log)
+{
+	struct stack *stack = stack_start_api("redis { timeout_ms = 300 }");
+	const char *token = token_for(stack, "1");
+	struct response *response;
+
+	http_ok(stack, COUNT, token, NULL);
+	redis_kill(stack);
+	response = HTTP(stack, .path = COUNT, .token = token, .header = "X-Request-Id: 7f3a-b.c");
+	ck_assert_int_eq(response->status, 503);
+	ck_assert_str_eq(json_text(response->json, "request_id"), "7f3a-b.c");
+	check_has(stack_file(stack, "lighttpd.log"), "(request 7f3a-b.c)");
+	redis_start(stack, NULL);
+	stack_stop(stack);
+}
+END_TEST
+
 /* --- other origins ------------------------------------------------------------------------ */
 
 static void check_field(const struct response *response, const char *name, const char *expected)
@@ -290,6 +415,13 @@ int main(void)
 	tcase_add_test(tcase, a_ticket_of_a_revoked_token_opens_nothing);
 	tcase_add_test(tcase, a_ticket_is_good_for_the_stream_alone);
 
+	tcase = harness_case(suite, "tokens that only watch", 30);
+	tcase_add_test(tcase, a_token_that_only_watches_sees_and_makes_nobody_online);
+	tcase_add_test(tcase, a_token_that_only_watches_is_revoked_as_others_are);
+	tcase = harness_case(suite, "requests of browsers and web servers", 30);
+	tcase_add_test(tcase, a_beacon_works_without_a_body);
+	tcase_add_test(tcase, a_byte_order_mark_is_named);
+	tcase_add_test(tcase, a_requests_name_is_in_its_error_and_in_the_log);
 	tcase = harness_case(suite, "other origins", 30);
 	tcase_add_test(tcase, listed_origins_may_call);
 	tcase_add_test(tcase, any_origin_may_call_without_credentials);

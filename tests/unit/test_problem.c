@@ -22,6 +22,8 @@ static const struct row {
 	{PROBLEM_TOKEN_REVOKED, 401, "401 Unauthorized", "token_revoked", NULL},
 	{PROBLEM_TICKET_INVALID, 401, "401 Unauthorized", "ticket_invalid", NULL},
 	{PROBLEM_BAD_CREDENTIALS, 401, "401 Unauthorized", "bad_credentials", NULL},
+	{PROBLEM_WATCH_ONLY, 403, "403 Forbidden", "watch_only", NULL},
+	{PROBLEM_SCOPE_MISSING, 403, "403 Forbidden", "scope_missing", NULL},
 	{PROBLEM_NOT_FOUND, 404, "404 Not Found", "not_found", NULL},
 	{PROBLEM_METHOD_NOT_ALLOWED, 405, "405 Method Not Allowed", "method_not_allowed", NULL},
 	{PROBLEM_BODY_TOO_LARGE, 413, "413 Content Too Large", "body_too_large", NULL},
@@ -105,8 +107,9 @@ START_TEST(test_kinds)
 	expect_field(answer, "Cache-Control", "no-store");
 	expect_field(answer, "Retry-After", row->retry_after);
 	expect_field(answer, "Allow", NULL);
-	ck_assert_msg((challenge != NULL) == (row->status == 401), "%s: WWW-Authenticate is %s",
-		      row->code, challenge != NULL ? challenge : "missing");
+	ck_assert_msg(
+		(challenge != NULL) == (row->status == 401 || row->kind == PROBLEM_SCOPE_MISSING),
+		"%s: WWW-Authenticate is %s", row->code, challenge != NULL ? challenge : "missing");
 	ck_assert(challenge == NULL || strncmp(challenge, "Bearer", 6) == 0);
 	free(challenge);
 

@@ -71,6 +71,10 @@ local function touch(id, tok, iat, stream, with_token, reason, known)
   if known[1] or known[2] or known[3] and tonumber(iat) < (tonumber(known[3]) or 0) then
     return REVOKED
   end
+  -- A token that only watches: it is not revoked, and nothing is registered.
+  if stream == '' and with_token ~= '1' then
+    return DONE
+  end
   local session = stream ~= '' and 's:' .. tok .. ':' .. stream
   if session and is_too_many(id, session) then
     return TOO_MANY_STREAMS
