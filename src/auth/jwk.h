@@ -18,7 +18,7 @@ bool jwk_set_is_secret(struct json_object *set);
 
 /*
  * Fills a zeroed key, which the caller clears. False with *why NULL when the JWK
- * is for something else (another `kty`, `crv`, `alg` or `use`), which is no
+ * is for something else (another `kty`, `crv`, `alg` or `use`), which is not a
  * fault (RFC 7517 section 5); with a static sentence when it is malformed or too small.
  */
 bool jwk_read(const struct jws_algorithm *algorithm, struct json_object *jwk, struct jws_key *key,

@@ -105,16 +105,16 @@ static bool load_set(struct key_ring *ring, const char *path, const struct secre
 	if (jwk_set_is_secret(set))
 		ok = secret_file_is_private(file, path, err, errsize);
 	for (size_t i = 0; ok && i < jwk_set_count(set); i++) {
-		struct jws_key key = {.kid = NULL}, *place;
+		struct jws_key key = {.kid = NULL}, *kept;
 
 		if (!jwk_read(ring->algorithm, jwk_set_get(set, i), &key, &why)) {
 			ok = why == NULL || fail(err, errsize, path, why);
 			continue;
 		}
-		place = ring_add(ring, path, err, errsize);
-		ok = place != NULL;
+		kept = ring_add(ring, path, err, errsize);
+		ok = kept != NULL;
 		if (ok)
-			*place = key;
+			*kept = key;
 		else
 			jws_key_clear(&key);
 	}

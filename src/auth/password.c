@@ -20,7 +20,7 @@ static bool is_dummy_fixed;
 
 /*
  * crypt(3) of the password with that hash or salt. NULL when the password is
- * CRYPT_MAX_PASSPHRASE_SIZE (512) bytes or longer, or the setting is no good.
+ * CRYPT_MAX_PASSPHRASE_SIZE (512) bytes or longer, or the setting is not one.
  * The caller frees it.
  */
 static char *crypt_text(const char *password, const char *setting)

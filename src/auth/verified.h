@@ -29,7 +29,7 @@ struct verified {
 
 /* Belongs to one set of keys, and to one thread; zeroed memory is an empty set. */
 struct verified_set {
-	struct verified *places[VERIFIED_MAX];
+	struct verified *slots[VERIFIED_MAX];
 };
 
 void verified_clear(struct verified_set *set);
@@ -37,7 +37,7 @@ void verified_clear(struct verified_set *set);
 /* What is known of this text, valid until the next call; NULL: nothing. */
 const struct verified *verified_find(const struct verified_set *set, const char *text, size_t len);
 
-/* Keeps a token that was verified, in place of another one perhaps. */
+/* Keeps a token that was verified, instead of another one perhaps. */
 void verified_add(struct verified_set *set, const char *text, size_t len, const struct token *token,
 		  const struct token_dates *dates);
 

@@ -10,7 +10,7 @@
 
 /* A file's content. Zeroed, it holds nothing. */
 struct secret_file {
-	unsigned char *data; /* NUL-terminated behind len bytes */
+	unsigned char *data; /* a NUL follows the len bytes */
 	size_t len;
 	mode_t mode; /* of the file it was read from */
 };

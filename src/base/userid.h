@@ -21,10 +21,10 @@ struct userid {
 	char text[USERID_MAX + 1]; /* canonical, NUL-terminated */
 };
 
-/* Reads len bytes of text; false (and *id untouched) when they are no user id. */
+/* Reads len bytes of text; false (and *id untouched) when they are not a user id. */
 bool userid_parse(const char *text, size_t len, struct userid *id);
 
-/* Reads a JSON integer or string; "1" as a JSON string is no id (integers are numbers). */
+/* Reads a JSON integer or string; "1" as a JSON string is not an id (integers are numbers). */
 bool userid_from_json(struct json_object *value, struct userid *id);
 
 /* Like userid_from_json, but a string of digits is taken too, as in a token's `sub`. */

@@ -455,7 +455,7 @@ static struct directory_call *ask(struct directory *directory, enum sql_query qu
 		call = NULL;
 	}
 	pthread_mutex_unlock(&directory->lock);
-	if (call == NULL && lookup_may_complain(&directory->lookup, COMPLAINT_FAILURE))
+	if (call == NULL && lookup_may_log(&directory->lookup, LOOKUP_LINE_FAILURE))
 		log_error("directory: no answer within %d ms", directory->timeout_ms);
 	return call;
 }

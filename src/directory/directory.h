@@ -25,7 +25,7 @@ struct directory;
  * Opens the directory the configuration names. NULL with a sentence in err
  * when that can be told without the database: no such driver, a query without
  * a placeholder, an SQLite file in no directory. A database that is away, that
- * has no such tables or refuses a query is no error here: the calls answer
+ * has no such tables or refuses a query is not an error here: the calls answer
  * DIRECTORY_UNAVAILABLE, the reason is logged, and each call tries again.
  * `threads`: queries at a time (1 in a worker), started after any fork. With
  * backend = none everyone's list of friends is empty and nobody has an account.
@@ -35,7 +35,7 @@ struct directory *directory_open(const struct config *config, unsigned threads, 
 
 /*
  * Calls still running are abandoned: their answers are freed, done() is not
- * called any more. A thread that a hung query holds is left behind with the
+ * called any more. A thread that a hung query holds is abandoned with the
  * memory it needs; it does not keep the process from ending.
  */
 void directory_close(struct directory *directory);
@@ -59,14 +59,14 @@ struct friend
 };
 
 /*
- * Distinct friends in the query's order; rows whose id is no user id are left
+ * Distinct friends in the query's order; rows whose id is not a user id are left
  * out and logged. Two pieces of memory however many friends there are: a stream
  * that opens asks for them.
  */
 struct friends {
 	struct friend *list;
 	size_t count;
-	struct printbuf *names; /* NUL-terminated, one behind the other; NULL without friends */
+	struct printbuf *names; /* NUL-terminated, one after the other; NULL without friends */
 };
 
 static inline const char *friends_name(const struct friends *friends, const struct friend *friend)

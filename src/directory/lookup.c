@@ -13,19 +13,19 @@
 #define LOG_EVERY_MS 10000 /* between two lines of one kind */
 #define NAME_LOG_EVERY_MS 3600000 /* between two lines about the name of one user */
 
-bool lookup_may_complain(struct lookup *lookup, enum complaint complaint)
+bool lookup_may_log(struct lookup *lookup, enum lookup_line line)
 {
-	int_least64_t now = times_mono_ms(), last = atomic_load(&lookup->complained[complaint]);
+	int_least64_t now = times_mono_ms(), last = atomic_load(&lookup->logged[line]);
 
 	if (last != 0 && now - last < LOG_EVERY_MS)
 		return false;
 	/* Of several threads one wins. */
-	return atomic_compare_exchange_strong(&lookup->complained[complaint], &last, now);
+	return atomic_compare_exchange_strong(&lookup->logged[line], &last, now);
 }
 
 static enum directory_result failed(struct lookup *lookup, const char *query, const char *why)
 {
-	if (lookup_may_complain(lookup, COMPLAINT_FAILURE))
+	if (lookup_may_log(lookup, LOOKUP_LINE_FAILURE))
 		log_error("directory: %s: %s", query, why);
 	return DIRECTORY_UNAVAILABLE;
 }
@@ -34,8 +34,8 @@ static bool read_id(struct lookup *lookup, const char *query, const char *text, 
 {
 	if (text != NULL && userid_parse(text, strlen(text), id))
 		return true;
-	if (lookup_may_complain(lookup, COMPLAINT_ID))
-		log_warn("directory: %s gives '%.80s', which is no user id: left out", query,
+	if (lookup_may_log(lookup, LOOKUP_LINE_ID))
+		log_warn("directory: %s gives '%.80s', which is not a user id: left out", query,
 			 text != NULL ? text : "NULL");
 	return false;
 }
@@ -92,17 +92,17 @@ enum directory_result lookup_account(struct lookup *lookup, const struct lookup_
 	return reader.result;
 }
 
-#define FIRST_ROOM 64 /* places of a list that grows */
+#define FIRST_CAPACITY 64 /* of a list that grows */
 
 struct friends_reader {
 	struct lookup *lookup;
 	struct friends *friends;
-	size_t room; /* allocated places in the list */
+	size_t capacity; /* of the list */
 	bool is_cut;
 };
 
 /* By id; equal ones in the order of the list. */
-static int compare_places(const void *a, const void *b)
+static int compare_ids(const void *a, const void *b)
 {
 	const struct friend *one = *(struct friend *const *)a, *other = *(struct friend *const *)b;
 	int order = strcmp(one->user.text, other->user.text);
@@ -119,8 +119,8 @@ static void remove_repeated(struct friends_reader *reader)
 
 	for (size_t i = 0; i < friends->count; i++)
 		sorted[i] = &friends->list[i];
-	qsort(sorted, friends->count, sizeof *sorted, compare_places);
-	/* From the end, so that what a place is compared with still has its id. */
+	qsort(sorted, friends->count, sizeof *sorted, compare_ids);
+	/* From the end, so that what an entry is compared with still has its id. */
 	for (size_t i = friends->count; i-- > 1;) {
 		if (userid_equal(&sorted[i]->user, &sorted[i - 1]->user))
 			sorted[i]->user.text[0] = '\0';
@@ -142,9 +142,9 @@ static void append(struct friends_reader *reader, const struct userid *id, const
 	struct friends *friends = reader->friends;
 	struct friend *friend;
 
-	if (friends->count == reader->room) {
-		reader->room = reader->room != 0 ? 2 * reader->room : FIRST_ROOM;
-		friends->list = xrealloc(friends->list, reader->room * sizeof *friends->list);
+	if (friends->count == reader->capacity) {
+		reader->capacity = reader->capacity != 0 ? 2 * reader->capacity : FIRST_CAPACITY;
+		friends->list = xrealloc(friends->list, reader->capacity * sizeof *friends->list);
 	}
 	if (friends->names == NULL)
 		friends->names = buf_new();
@@ -209,7 +209,7 @@ enum directory_result lookup_friends(struct lookup *lookup, const struct lookup_
 		return failed(lookup, "friends", why);
 	if (!reader.is_cut)
 		remove_repeated(&reader);
-	if (reader.is_cut && lookup_may_complain(lookup, COMPLAINT_CUT))
+	if (reader.is_cut && lookup_may_log(lookup, LOOKUP_LINE_CUT))
 		log_warn("directory: user %s has more than %zu friends: the others are left out",
 			 user, lookup->max_friends);
 	return DIRECTORY_OK;

@@ -11,7 +11,7 @@
 #include "directory/sql.h"
 #include "store/blocking.h"
 
-enum complaint { COMPLAINT_FAILURE, COMPLAINT_ID, COMPLAINT_CUT, COMPLAINT_COUNT };
+enum lookup_line { LOOKUP_LINE_FAILURE, LOOKUP_LINE_ID, LOOKUP_LINE_CUT, LOOKUP_LINE_COUNT };
 
 #define NAMES_LOGGED 1024
 
@@ -25,13 +25,13 @@ struct lookup_source {
 struct lookup {
 	size_t max_friends;
 	char *prefix; /* of Redis' keys */
-	atomic_int_least64_t complained[COMPLAINT_COUNT]; /* monotonic ms of the last line */
+	atomic_int_least64_t logged[LOOKUP_LINE_COUNT]; /* monotonic ms of the last line */
 	/* The same about a user's name, by the user's hash: two may share a line, none has two. */
 	atomic_int_least64_t names_logged[NAMES_LOGGED];
 };
 
 /* Whether a line of this kind is due: a database that is away must not fill the log. */
-bool lookup_may_complain(struct lookup *lookup, enum complaint complaint);
+bool lookup_may_log(struct lookup *lookup, enum lookup_line line);
 
 /*
  * Each fills what it was given, which starts as zeros and becomes the caller's.

@@ -74,7 +74,7 @@ static void set_up_apr(void)
 		process_status = apr_dbd_init(process_pool);
 }
 
-/* Notes the first line of what went wrong: libpq tells more behind it. */
+/* Notes the first line of what went wrong: libpq tells more after it. */
 static bool fail(struct sql *sql, const char *what)
 {
 	if (what == NULL)
@@ -131,7 +131,7 @@ static bool check_sqlite_path(const char *path, char *err, size_t errsize)
 	else if (stat(parent, &info) != 0)
 		snprintf(err, errsize, "directory.params: %s: %s", parent, strerror(errno));
 	else if (!S_ISDIR(info.st_mode))
-		snprintf(err, errsize, "directory.params: %s is no directory", parent);
+		snprintf(err, errsize, "directory.params: %s is not a directory", parent);
 	else
 		ok = true;
 	free(parent);
@@ -428,7 +428,7 @@ bool sql_create(struct sql *sql, const char *statements)
 
 	disconnect(sql);
 	ok = connect_now(sql, true);
-	/* One by one: SQLite's driver takes white space behind the last one for an error. */
+	/* One by one: SQLite's driver takes white space after the last one for an error. */
 	for (; ok && (end = strstr(statements, ";\n")) != NULL; statements = end + 2)
 		ok = run_statement(sql, statements, (size_t)(end - statements) + 1);
 	disconnect(sql); /* the next connection knows the file */

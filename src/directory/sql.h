@@ -34,7 +34,7 @@ enum sql_query {
 struct sql *sql_new(const struct config *config, char *err, size_t errsize);
 void sql_free(struct sql *sql);
 
-/* One row: its columns as text, borrowed; NULL for SQL's NULL and behind the last column. */
+/* One row: its columns as text, borrowed; NULL for SQL's NULL and after the last column. */
 typedef void sql_row(void *arg, const char *const columns[SQL_COLUMNS_MAX]);
 
 /*

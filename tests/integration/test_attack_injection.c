@@ -294,7 +294,7 @@ START_TEST(no_log_line_can_be_forged)
 			 "CAST(x'0a78ff1b5b324a7fc285e280a8' AS TEXT), 'n' WHERE %s <> 'x'\" }\n");
 	kill(api_parent(stack), SIGHUP);
 	WAIT_UNTIL(HTTP(stack, .path = FRIENDS, .token = token_for(stack, "1"))->status == 200 &&
-			   strstr(stack_file(stack, "lighttpd.log"), "no user id") != NULL,
+			   strstr(stack_file(stack, "lighttpd.log"), "not a user id") != NULL,
 		   10000);
 	ck_assert_int_gt(check_log(stack, "lighttpd.log", false), 0);
 	ck_assert_int_gt(check_log(stack, "streamd0.log", true), 0);

@@ -377,6 +377,79 @@ START_TEST(a_new_key_is_taken_and_the_old_ones_streams_stay)
 }
 END_TEST
 
+/* The answers of both programs to a token. */
+static bool is_taken(struct stack *stack, const char *token)
+{
+	struct sse *sse;
+
+	if (HTTP(stack, .path = "/api" COUNT, .token = token)->status != 200)
+		return false;
+	sse = sse_open(stack, token);
+	if (sse_status(sse) != 200)
+		return false;
+	sse_close(sse);
+	return true;
+}
+
+START_TEST(a_key_is_changed_without_ending_the_old_ones_tokens)
+{
+	struct stack *stack = stack_start("");
+	const char *old = token_for(stack, "1");
+	char *conf;
+
+	ck_assert(is_taken(stack, old));
+	snprintf(stack->secret, sizeof stack->secret, "a new secret of 32 bytes at the least");
+	stack_write_secret(stack, "key2", stack->secret);
+	ck_assert(asprintf(&conf, "auth { key_file = \"%s/key2, %s/key\" leeway = 0 }\n",
+			   stack->dir, stack->dir) > 0);
+	reload_streamd(stack, conf);
+	kill(api_parent(stack), SIGHUP);
+	WAIT_UNTIL(is_taken(stack, token_for(stack, "2")), 5000);
+	ck_assert(is_taken(stack, old));
+	/* What login issues has the new one. */
+	ck_assert(asprintf(&conf, "auth { key_file = \"%s/key2\" leeway = 0 }\n", stack->dir) > 0);
+	reload_streamd(stack, conf);
+	kill(api_parent(stack), SIGHUP);
+	WAIT_UNTIL(HTTP(stack, .path = "/api" COUNT, .token = old)->status == 401, 5000);
+	check_problem(HTTP(stack, .path = "/api/presence/stream", .token = old), 401,
+		      "token_invalid");
+	ck_assert(is_taken(stack, token_for(stack, "2")));
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_set_of_keys_is_read_again)
+{
+	static const char form[] = "{\"keys\":[{\"kty\":\"oct\",\"kid\":\"%s\",\"k\":\""
+				   "YSBzZWNyZXQgb2YgMzIgYnl0ZXMgYXQgdGhlIGxlYXN0\"}]}";
+	struct stack *stack = stack_start("");
+	char *conf, *set, payload[128];
+	const char *first, *second;
+
+	snprintf(stack->secret, sizeof stack->secret, "a secret of 32 bytes at the least");
+	snprintf(payload, sizeof payload, "{'sub':'1','exp':4102444800}");
+	first = token_make("{'alg':'HS256','kid':'one'}", payload, KEY_HMAC, stack->secret);
+	second = token_make("{'alg':'HS256','kid':'two'}", payload, KEY_HMAC, stack->secret);
+	ck_assert(asprintf(&conf, "auth { key_file = \"%s/set.json\" leeway = 0 }\n", stack->dir) >
+		  0);
+	ck_assert(asprintf(&set, form, "one") > 0);
+	stack_write_secret(stack, "set.json", set);
+	reload_streamd(stack, conf);
+	kill(api_parent(stack), SIGHUP);
+	WAIT_UNTIL(is_taken(stack, first), 5000);
+	check_has(HTTP(stack, .path = "/api" COUNT, .token = second)->body,
+		  "kid is not that of a known key");
+	ck_assert(asprintf(&set, form, "two") > 0);
+	stack_write_secret(stack, "set.json", set);
+	reload_streamd(stack, conf);
+	kill(api_parent(stack), SIGHUP);
+	WAIT_UNTIL(is_taken(stack, second), 5000);
+	check_has(HTTP(stack, .path = "/api/presence/stream", .token = first)->body,
+		  "kid is not that of a known key");
+	stack_stop(stack);
+}
+END_TEST
+
 /* --- syslog ------------------------------------------------------------------------------- */
 
 START_TEST(a_log_that_goes_to_syslog_harms_nothing)
@@ -424,6 +497,8 @@ int main(void)
 	tcase_add_test(tcase, as_a_plain_cgi_program_it_answers_every_call);
 	tcase_add_test(tcase, streamd_takes_new_values_and_keeps_its_streams);
 	tcase_add_test(tcase, a_new_key_is_taken_and_the_old_ones_streams_stay);
+	tcase_add_test(tcase, a_key_is_changed_without_ending_the_old_ones_tokens);
+	tcase_add_test(tcase, a_set_of_keys_is_read_again);
 	tcase_add_test(tcase, a_log_that_goes_to_syslog_harms_nothing);
 	return harness_main(suite);
 }
