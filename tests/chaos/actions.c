@@ -229,6 +229,53 @@ static void run_stall(struct chaos *chaos, struct device *device, const struct s
 		tab_wake(tab);
 }
 
+/* All tabs of all devices: one more than a user may have. */
+static void run_crowd(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	for (int i = 0; i < DEVICES; i++) {
+		for (unsigned j = 0; j < TABS; j++)
+			run_open(chaos, &device->user->devices[i],
+				 &(struct step){.tab = j, .arg = step->arg});
+	}
+}
+
+/* --- tokens ---------------------------------------------------------------------------------- */
+
+static void on_dead(struct call *call)
+{
+	(void)call; /* the properties have looked at it */
+}
+
+/* Somebody kept a token that was logged out. */
+static void run_revive(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)step;
+	if (device->old_token != NULL)
+		call_start_with(chaos, device, device->old_token, "/online-status/heartbeat", "{}",
+				on_dead)
+			->is_dead = true;
+}
+
+static void on_visit(struct call *call)
+{
+	model_crowded(call->device->user);
+}
+
+/* More tokens than a user may have sessions: a program that logs in for each call. */
+static void run_visit(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)step;
+	if (is_leaving(device->user))
+		return;
+	model_crowded(device->user);
+	for (int i = 0; i < SESSIONS_MAX; i++) {
+		char *token = (char *)token_for(chaos->stand.stack, device->user->text);
+
+		call_start_with(chaos, device, token, "/online-status/heartbeat", "{}", on_visit);
+		free(token);
+	}
+}
+
 /* --- friends --------------------------------------------------------------------------------- */
 
 static void run_befriend(struct chaos *chaos, struct device *device, const struct step *step)
@@ -242,12 +289,17 @@ static void run_befriend(struct chaos *chaos, struct device *device, const struc
 /* --- the table ------------------------------------------------------------------------------- */
 
 const struct action actions[] = {
-	{"open", 34, 3, run_open},	    {"close", 16, 2, run_close},
-	{"quit", 4, 2, run_quit},	    {"reload", 8, 3, run_reload},
-	{"stall", 3, 1, run_stall},	    {"login", 6, 2, run_login},
-	{"logout", 6, 1, run_logout},	    {"logout-all", 1, 1, run_logout_all},
-	{"heartbeat", 8, 1, run_heartbeat}, {"ask", 10, 12, run_ask},
-	{"befriend", 3, 12, run_befriend},
+	{"open", 34, 3, run_open}, /* by header, query or ticket */
+	{"close", 16, 2, run_close}, /* FIN or RST */
+	{"quit", 4, 2, run_quit}, /* the browser: all tabs of the device */
+	{"reload", 8, 3, run_reload},	    {"crowd", 1, 3, run_crowd}, /* a tab too many */
+	{"stall", 3, 1, run_stall}, /* reads nothing, until it comes again */
+	{"login", 6, 2, run_login}, /* by password; with a token that the site made */
+	{"logout", 6, 1, run_logout},	    {"logout-all", 2, 1, run_logout_all},
+	{"revive", 3, 1, run_revive}, /* with a token that was logged out */
+	{"visit", 1, 1, run_visit}, /* with as many tokens as a user has sessions */
+	{"heartbeat", 8, 1, run_heartbeat}, {"ask", 10, 12, run_ask}, /* for whom */
+	{"befriend", 3, 12, run_befriend}, /* whom, or no longer */
 };
 const size_t action_count = sizeof actions / sizeof actions[0];
 

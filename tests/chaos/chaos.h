@@ -38,12 +38,14 @@
 
 /* The site's configuration, ms. A token lives far longer than any quiet time: what is to be taken
  * back early and is not shows. */
-#define ONLINE_TTL 40000
+#define ONLINE_TTL 60000
 #define STREAM_TTL 5000
 #define GRACE 1000
 #define HEARTBEAT 1000
 #define SWEEP 1000
 #define HOLD (HEARTBEAT + SWEEP) /* after a pause streams' users are spared that long */
+#define STREAMS_MAX 5 /* of one user; fewer than tabs */
+#define SESSIONS_MAX 24 /* of one user */
 #define RECOVERY 4000 /* from the end of a fault until all works again (stretched) */
 
 struct chaos;
@@ -82,6 +84,7 @@ struct plan {
 	uint64_t seed;
 	unsigned users;
 	enum layout layout;
+	const char *faults; /* names of those that may be made up; NULL: all */
 	struct step *steps; /* by episode and time */
 	size_t count, capacity;
 };
@@ -126,6 +129,7 @@ struct call {
 	unsigned serial; /* of the device's token when it was sent */
 	const char *token; /* owned; NULL: none */
 	int64_t sent;
+	bool is_dead; /* its token was logged out */
 	bool is_activity; /* renews the token's session when it is answered 200 */
 	unsigned target; /* whom it asks about, or 0 */
 	void *arg; /* for done() */
@@ -138,7 +142,10 @@ struct call {
 /* Sends a call; path without "/api"; body NULL: GET. It is freed after done(). */
 struct call *call_start(struct chaos *chaos, struct device *device, const char *path,
 			const char *body, void (*done)(struct call *call));
-/* The same by somebody else's token; waits for the answer; free *body. Returns the status. */
+/* The same with another token than the device's; it is none of its activity. */
+struct call *call_start_with(struct chaos *chaos, struct device *device, const char *token,
+			     const char *path, const char *body, void (*done)(struct call *call));
+/* By nobody's device; waits for the answer; free *body. Returns the status. */
 int call_wait(struct chaos *chaos, const char *token, const char *path, const char *body,
 	      char **answer);
 void calls_give_up_late(struct chaos *chaos); /* those without an answer for too long */
@@ -172,6 +179,7 @@ struct tab {
 	bool asleep; /* reads nothing, or has only just begun again: the stream may be gone */
 	int64_t awake_at; /* when it began to read again; 0: it does not */
 	int64_t initial_at; /* the last one */
+	unsigned degrades; /* in this episode */
 	int64_t degraded_at; /* 0: it is not */
 	char event[24]; /* whose data comes next */
 	char bye[24]; /* reason, "" = none */
@@ -181,6 +189,7 @@ struct tab {
 struct device {
 	struct user *user;
 	char *token; /* NULL: logged out */
+	char *old_token; /* one that was logged out, while Redis knows; or NULL */
 	unsigned serial; /* grows with each token */
 	bool logging_out; /* until it is told that it is */
 	bool logout_all;
@@ -226,6 +235,8 @@ void model_stream_lost(struct tab *tab, bool was_ready); /* by the other side */
 void model_stream_asleep(struct tab *tab);
 void model_logout_sent(struct device *device);
 void model_logged_out(struct device *device); /* is known to be */
+/* The user has so many sessions that tokens' are pushed out. */
+void model_crowded(struct user *user);
 void model_data_lost(struct chaos *chaos);
 void model_streamd_died(struct chaos *chaos); /* it may not have told of what closed just now */
 /* A new look at what is certain, after whatever changed it. */
@@ -258,11 +269,9 @@ extern const size_t action_count;
 const struct action *action_find(const char *name);
 void actions_repeat(struct chaos *chaos); /* logouts that were not answered */
 
+#define CRASHES 2u /* what was under way gets the web server's 500, or no answer */
 #define GAP 1u /* streams miss something: each gets a fresh `initial` */
-#define LOSES_DATA 2u /* Redis forgets everything */
-#define LOSES_STREAMS 4u /* some streams are cut */
 #define NEEDS_REDIS 8u /* speaks to Redis: not while it is stopped or dead */
-#define STOPS_REDIS 16u
 
 struct fault {
 	const char *name;
@@ -409,6 +418,7 @@ struct chaos {
 	struct active active[ACTIVE_MAX];
 	int64_t calm_since; /* the end of the last fault */
 	int64_t trouble_since; /* the begin of the last one when all was well */
+	int64_t crashed_at; /* the end of the last fault that CRASHES; FOREVER while there is one */
 	int64_t gap_at; /* the last one with GAP; its end */
 	int64_t data_lost_at;
 	int64_t drained; /* the tap, last */
@@ -423,8 +433,10 @@ struct chaos {
 	bool over; /* failed */
 };
 
-/* Whether an answer other than 200 may have come from a fault, for what was asked then. */
+/* Whether a 503 may have come from a fault, for what was asked then. */
 bool chaos_in_trouble(const struct chaos *chaos, int64_t since);
+/* The same for this status, 0: no answer. */
+bool chaos_excuses(const struct chaos *chaos, int status, int64_t since);
 /* Runs the plan; endless plans get further episodes until `seconds` have passed. */
 void chaos_run(const struct plan *plan, int seconds, struct result *result);
 void chaos_log(const char *format, ...) __attribute__((format(printf, 1, 2)));

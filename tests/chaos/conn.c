@@ -217,20 +217,30 @@ static struct call *call_new(struct chaos *chaos, const char *token, void (*done
 	return call;
 }
 
-struct call *call_start(struct chaos *chaos, struct device *device, const char *path,
-			const char *body, void (*done)(struct call *call))
+struct call *call_start_with(struct chaos *chaos, struct device *device, const char *token,
+			     const char *path, const char *body, void (*done)(struct call *call))
 {
-	struct call *call = call_new(chaos, device->token, done);
+	struct call *call = call_new(chaos, token, done);
 	unsigned index = (unsigned)(device - device->user->devices);
 	int port;
 
 	call->device = device;
 	call->serial = device->serial;
-	call->is_activity = device->token != NULL;
-	if (call->is_activity && !device->logging_out)
-		model_activity_in_doubt(device);
 	stand_port_of(chaos, device->user->id + index, &port);
-	conn_start(&call->conn, port, request_of(device->token, path, body));
+	conn_start(&call->conn, port, request_of(token, path, body));
+	return call;
+}
+
+struct call *call_start(struct chaos *chaos, struct device *device, const char *path,
+			const char *body, void (*done)(struct call *call))
+{
+	struct call *call;
+	bool is_activity = device->token != NULL && !device->logging_out;
+
+	if (is_activity)
+		model_activity_in_doubt(device);
+	call = call_start_with(chaos, device, device->token, path, body, done);
+	call->is_activity = is_activity;
 	return call;
 }
 

@@ -5,6 +5,7 @@
  *   CHAOS_SECONDS=N    no new episode begins after so long (default 60)
  *   CHAOS_USERS=N      how many (default 150)
  *   CHAOS_LAYOUT=N     0 … 3, see enum layout (default: by the seed)
+ *   CHAOS_FAULTS=A,B   only these go wrong
  *   CHAOS_REPLAY=FILE  runs this history instead
  *   CHAOS_SHRINK=N     seconds for finding a shorter history of a failure (default 120; 0: none)
  *
@@ -167,6 +168,8 @@ int main(void)
 		return EXIT_FAILURE;
 	plan_init(&plan, choose_seed(), (unsigned)number("CHAOS_USERS", 150),
 		  number("CHAOS_LAYOUT", -1));
+	if (getenv("CHAOS_FAULTS") != NULL && *getenv("CHAOS_FAULTS") != '\0')
+		plan.faults = getenv("CHAOS_FAULTS");
 	if (replay != NULL && *replay != '\0' && !read_replay(&plan, replay))
 		return 2;
 	if (plan.users < 2 || plan.users > USERS_LIMIT) {

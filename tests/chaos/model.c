@@ -154,12 +154,21 @@ void model_logged_out(struct device *device)
 	device->token_acked = device->lowered = device->may_lower = 0;
 	device->closed_at = device->lost_at = 0;
 	device->token_doubt = false;
-	free(device->token);
+	free(device->old_token);
+	device->old_token = device->token;
 	device->token = NULL;
 	device->serial++;
 	device->logging_out = device->logout_all = false;
 	device->logout_retry_at = 0;
 	model_refresh(device->user);
+}
+
+void model_crowded(struct user *user)
+{
+	for (int i = 0; i < DEVICES; i++)
+		user->devices[i].token_lo = 0;
+	user->orphan_at = now_ms();
+	model_refresh(user);
 }
 
 /* Nobody knows any more that these were revoked. */
@@ -187,6 +196,8 @@ void model_data_lost(struct chaos *chaos)
 			struct device *device = &user->devices[j];
 
 			device->token_lo = device->closed_lo = 0;
+			free(device->old_token); /* nobody knows any more that it was */
+			device->old_token = NULL;
 			if (!has_stream(device, NULL, false))
 				device->token_acked = 0;
 			close_ending_tabs(device);

@@ -72,18 +72,33 @@ static const struct action *pick_action(struct prng *prng)
 	}
 }
 
-static const struct fault *pick_fault(struct prng *prng)
+static bool may_happen(const struct plan *plan, const struct fault *fault)
+{
+	size_t len = strlen(fault->name);
+
+	for (const char *at = plan->faults; at != NULL; at = strchr(at, ',')) {
+		at += *at == ',';
+		if (strncmp(at, fault->name, len) == 0 && (at[len] == ',' || at[len] == '\0'))
+			return true;
+	}
+	return plan->faults == NULL;
+}
+
+static const struct fault *pick_fault(const struct plan *plan, struct prng *prng)
 {
 	unsigned sum = 0, at;
 
 	for (size_t i = 0; i < fault_count; i++)
-		sum += faults[i].weight;
+		sum += may_happen(plan, &faults[i]) ? faults[i].weight : 0;
 	at = prng_below(prng, sum);
-	for (size_t i = 0;; i++) {
-		if (at < faults[i].weight)
+	for (size_t i = 0; i < fault_count; i++) {
+		unsigned weight = may_happen(plan, &faults[i]) ? faults[i].weight : 0;
+
+		if (at < weight)
 			return &faults[i];
-		at -= faults[i].weight;
+		at -= weight;
 	}
+	return NULL;
 }
 
 static int compare_steps(const void *a, const void *b)
@@ -104,9 +119,11 @@ static int add_faults(struct plan *plan, struct prng *prng, unsigned episode)
 	if (prng_below(prng, 12) == 0)
 		count = 0;
 	for (; count > 0; count--) {
-		const struct fault *fault = pick_fault(prng);
+		const struct fault *fault = pick_fault(plan, prng);
 		struct step step = {.episode = episode, .fault = fault};
 
+		if (fault == NULL)
+			break;
 		step.at = 300 + (int)prng_below(prng, 2200);
 		step.arg = prng_below(prng, fault->variants);
 		step.lasts =

@@ -17,6 +17,7 @@
 					*end_ = tab + TABS;                         \
 			     tab < end_; tab++)
 
+#define DEGRADES 10 /* of one stream in one episode */
 #define AWAY 2000 /* a stream that has come to its lifetime's end is back by then */
 
 static unsigned user_of(const struct tab *tab)
@@ -87,19 +88,27 @@ static bool is_current(const struct call *call)
 	       !call->device->logging_out;
 }
 
-/* 503 from us, or what the web server says when it has nobody behind it. */
+/* 503 from us; from the web server 500 and worse, if what it was talking to died. */
 static void calls_are_answered(struct chaos *chaos, const struct call *call)
 {
-	if (call->status == 200 || call->device == NULL)
-		return;
-	if (call->status == 401 && !is_current(call))
+	bool may_be_refused = call->is_dead || call->device == NULL || !is_current(call);
+
+	if (call->status == 200 || call->device == NULL || (call->status == 401 && may_be_refused))
 		return;
 	if (call->status == 401)
 		violated(chaos, call->device->user->id, "a valid token of user %u is refused: %s",
 			 call->device->user->id, call->body);
-	else if ((call->status != 0 && call->status < 500) || !chaos_in_trouble(chaos, call->sent))
+	else if (!chaos_excuses(chaos, call->status, call->sent))
 		violated(chaos, call->device->user->id, "a call of user %u is answered %d: %s",
 			 call->device->user->id, call->status, call->body);
+}
+
+static void dead_tokens_are_refused(struct chaos *chaos, const struct call *call)
+{
+	if (call->is_dead && call->status == 200 && chaos->data_lost_at < call->sent)
+		violated(chaos, call->device->user->id,
+			 "a token of user %u that was logged out is good again",
+			 call->device->user->id);
 }
 
 static bool answer_of(const struct call *call, bool *online)
@@ -135,6 +144,24 @@ static void no_false_answer(struct chaos *chaos, const struct call *call)
 
 /* --- when a stream shows something ----------------------------------------------------------- */
 
+/* Tabs of a user that may have a session, those that died just now included. */
+static bool may_be_too_many(const struct tab *tab)
+{
+	const struct user *user = tab->device->user;
+	unsigned streams = 0;
+
+	for (int i = 0; i < DEVICES; i++) {
+		const struct device *device = &user->devices[i];
+
+		if (device->lost_at + patience(RECOVERY) + STREAM_TTL + HOLD > now_ms() ||
+		    device->closed_at + patience(RECOVERY) > now_ms())
+			return true;
+		for (int j = 0; j < TABS; j++)
+			streams += device->tabs[j].state != TAB_CLOSED;
+	}
+	return streams > STREAMS_MAX;
+}
+
 static void streams_are_served(struct chaos *chaos, struct tab *tab, const char *event)
 {
 	int status = tab->conn.reader.in_head ? 0 : tab->conn.reader.status;
@@ -147,8 +174,10 @@ static void streams_are_served(struct chaos *chaos, struct tab *tab, const char 
 	    tab->state == TAB_ENDING)
 		return;
 	/* A ticket is gone with Redis' data. */
-	if ((status != 0 && status < 500 && !(status == 401 && tab->way == 2)) ||
-	    !chaos_in_trouble(chaos, tab->opened))
+	if ((status == 429 && may_be_too_many(tab)) ||
+	    (status == 401 && tab->way == 2 && chaos_in_trouble(chaos, tab->opened)))
+		return;
+	if (!chaos_excuses(chaos, status, tab->opened))
 		violated(chaos, user_of(tab), "the stream of tab %s is answered %d", name, status);
 }
 
@@ -159,6 +188,7 @@ static void streams_end_for_a_reason(struct chaos *chaos, struct tab *tab, const
 	tab_name(chaos, tab, name, sizeof name);
 	if (strcmp(event, "bye") == 0) {
 		if (strcmp(tab->bye, "lifetime") == 0 ||
+		    (strcmp(tab->bye, "too_many_streams") == 0 && may_be_too_many(tab)) ||
 		    (strcmp(tab->bye, "shutdown") == 0 && chaos_in_trouble(chaos, now_ms())))
 			return;
 		if (strcmp(tab->bye, "revoked") != 0 ||
@@ -171,14 +201,20 @@ static void streams_end_for_a_reason(struct chaos *chaos, struct tab *tab, const
 		violated(chaos, user_of(tab), "the stream of tab %s ended without a reason", name);
 }
 
+/* Reconnecting again and again to a Redis that refuses helps nobody. */
 static void degraded_in_trouble(struct chaos *chaos, struct tab *tab, const char *event)
 {
 	char name[32];
 
 	tab_name(chaos, tab, name, sizeof name);
-	if (strcmp(event, "degraded") == 0 && !chaos_in_trouble(chaos, now_ms()) && !tab->asleep)
+	if (strcmp(event, "degraded") != 0 || tab->asleep)
+		return;
+	if (!chaos_in_trouble(chaos, now_ms()))
 		violated(chaos, user_of(tab), "tab %s is told that it is degraded, and all is well",
 			 name);
+	else if (tab->degrades > DEGRADES)
+		violated(chaos, user_of(tab), "tab %s was told %u times that it is degraded", name,
+			 tab->degrades);
 }
 
 /* --- when all is quiet ----------------------------------------------------------------------- */
@@ -289,6 +325,8 @@ static void sessions_are_streams(struct chaos *chaos, const struct snapshot *sna
 			for (int k = 0; k < TABS; k++)
 				open += device->tabs[k].state == TAB_READY;
 		}
+		if (open > STREAMS_MAX)
+			violated(chaos, i, "user %u has %u streams", i, open);
 		if (snapshot->users[i].streams < open ||
 		    (snapshot->users[i].streams > open && !may_differ))
 			violated(chaos, i, "user %u has %u open streams and %u streams' sessions",
@@ -423,6 +461,8 @@ const struct property properties[] = {
 	{"no-ghost", "Nobody is announced online of whom nothing is alive", .published = no_ghost},
 	{"calls-are-answered", "Valid calls are answered 200, or 5xx while something is amiss",
 	 .answered = calls_are_answered},
+	{"dead-tokens-are-refused", "A token that was logged out is refused",
+	 .answered = dead_tokens_are_refused},
 	{"no-false-answer", "REST never says offline of one who is online, nor the reverse",
 	 .answered = no_false_answer},
 	{"streams-are-served", "Streams are opened, or refused while something is amiss",

@@ -13,7 +13,7 @@
 #define QUIET_MIN (GRACE + 2 * SWEEP)
 #define QUIET_MAX 9000 /* whoever may take longer to be gone is left undecided */
 #define QUIET_LONG 15000 /* the same, in each fourth episode */
-#define SETTLE_LIMIT 15000 /* after that a difference is no delay (stretched) */
+#define SETTLE_LIMIT 12000 /* after that a difference is no delay (stretched) */
 #define LOOK_AGAIN 200
 
 void chaos_log(const char *format, ...)
@@ -65,6 +65,14 @@ bool chaos_in_trouble(const struct chaos *chaos, int64_t since)
 	return chaos->calm_since > 0 && since < chaos->calm_since + patience(RECOVERY);
 }
 
+bool chaos_excuses(const struct chaos *chaos, int status, int64_t since)
+{
+	if (status == 503)
+		return chaos_in_trouble(chaos, since);
+	return (status == 0 || status >= 500) && chaos->crashed_at > 0 &&
+	       since < chaos->crashed_at + patience(RECOVERY);
+}
+
 /* --- faults ---------------------------------------------------------------------------------- */
 
 static void ended(struct chaos *chaos, const struct step *step)
@@ -72,6 +80,8 @@ static void ended(struct chaos *chaos, const struct step *step)
 	chaos->calm_since = now_ms();
 	if (step->fault->traits & GAP)
 		chaos->gap_at = chaos->calm_since;
+	if (step->fault->traits & CRASHES)
+		chaos->crashed_at = chaos->calm_since;
 }
 
 static void begin_fault(struct chaos *chaos, const struct step *step)
@@ -92,6 +102,8 @@ static void begin_fault(struct chaos *chaos, const struct step *step)
 	}
 	chaos_log("  %d ms: %s %u for %d ms", step->at, step->fault->name, step->arg, step->lasts);
 	active->end_at = now_ms() + step->lasts;
+	if (step->fault->traits & CRASHES)
+		chaos->crashed_at = FOREVER;
 	if (step->fault->traits & GAP)
 		chaos->gap_at = now_ms();
 	if (step->fault->end == NULL) {
@@ -230,12 +242,23 @@ static void settle(struct chaos *chaos)
 		chaos_log("  quiet for %lld ms, all is true", (long long)(now_ms() - quiet));
 }
 
+static void begin_count(struct chaos *chaos)
+{
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		for (int j = 0; j < DEVICES; j++) {
+			for (int k = 0; k < TABS; k++)
+				chaos->users[i].devices[j].tabs[k].degrades = 0;
+		}
+	}
+}
+
 static void run_episode(struct chaos *chaos, const struct step *steps, size_t count)
 {
 	unsigned episode = count > 0 ? steps[0].episode : 0;
 
 	chaos_log("episode %u: %zu steps", episode, count);
 	chaos->result->episode = episode;
+	begin_count(chaos);
 	play(chaos, steps, count);
 	if (!chaos->over)
 		settle(chaos);
@@ -327,10 +350,5 @@ void chaos_run(const struct plan *plan, int seconds, struct result *result)
 		run_for(chaos, seconds);
 	if (chaos->over)
 		chaos_show_notes(chaos, chaos->blamed);
-	for (int i = 0; i < ACTIVE_MAX; i++) {
-		if (chaos->active[i].step != NULL && chaos->active[i].step->fault->end != NULL &&
-		    (chaos->active[i].step->fault->traits & STOPS_REDIS))
-			chaos->active[i].step->fault->end(chaos, chaos->active[i].step);
-	}
 	stand_stop(chaos);
 }

@@ -21,13 +21,18 @@
 #define KEEPS_DATA "--appendonly yes --appendfsync no"
 #define NEAR_FRIENDS 4 /* on either side, at first */
 
+#define TEXT(number) TEXT_OF(number)
+#define TEXT_OF(number) #number
+
 static const char conf[] =
-	"presence { online_ttl = 40 heartbeat = 1 stream_ttl = 5 grace = 1 sweep = 1 }\n"
-	"stream { drain = 1 max_streams_per_user = 60 queue_limit = 16384 max_lifetime = 40 }\n"
-	"auth { leeway = 30 }\n"
-	"directory { timeout_ms = 1000 }\n"
-	"api { children = 3 }\n"
-	"log { level = info }\n";
+	"presence { online_ttl = 60 heartbeat = 1 stream_ttl = 5 grace = 1 sweep = 1 max_sessions "
+	"= " TEXT(SESSIONS_MAX) " }\n"
+				"stream { drain = 1 max_streams_per_user = " TEXT(
+					STREAMS_MAX) " queue_limit = 16384 max_lifetime = 40 }\n"
+						     "auth { leeway = 30 }\n"
+						     "directory { timeout_ms = 1000 }\n"
+						     "api { children = 3 }\n"
+						     "log { level = info }\n";
 
 /* --- the host's clock ------------------------------------------------------------------------ */
 

@@ -59,7 +59,10 @@ static void on_end(struct conn *conn)
 	if (was_ready || !was_answered || conn->reader.status == 200)
 		model_stream_lost(tab, was_ready);
 	conn_close(conn);
-	wait_a_little(tab);
+	if (conn->reader.status == 429 || strcmp(tab->bye, "too_many_streams") == 0)
+		tab->state = TAB_CLOSED;
+	else
+		wait_a_little(tab);
 	model_refresh(tab->device->user);
 }
 
@@ -137,6 +140,12 @@ static void on_heartbeat(struct tab *tab)
 	model_refresh(tab->device->user);
 }
 
+static void on_degraded(struct tab *tab)
+{
+	tab->degraded_at = now_ms();
+	tab->degrades++;
+}
+
 static void on_event(struct tab *tab, struct json_object *data)
 {
 	if (strcmp(tab->event, "initial") == 0)
@@ -144,7 +153,7 @@ static void on_event(struct tab *tab, struct json_object *data)
 	else if (strcmp(tab->event, "status_change") == 0)
 		on_change(tab, data);
 	else if (strcmp(tab->event, "degraded") == 0)
-		tab->degraded_at = now_ms();
+		on_degraded(tab);
 	else if (strcmp(tab->event, "heartbeat") == 0)
 		on_heartbeat(tab);
 	else if (strcmp(tab->event, "bye") == 0)
