@@ -6,7 +6,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,11 +17,11 @@
 #include "api/workers.h"
 #include "base/address.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "base/signals.h"
 
 #define PROGRAM "presence-api"
 #define SOCKET_MODE 0660
-#define USAGE_ERROR 2 /* exit status: wrong options or configuration */
 #define ERR_SIZE 512
 #define DISCARD_TIMEOUT 10 /* seconds for the rest of a refused body to arrive */
 
@@ -44,26 +43,24 @@ static const struct route routes[] = {
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
 
-static int usage(FILE *out)
+static void help(void)
 {
-	fprintf(out,
-		"usage: " PROGRAM " [-c FILE]\n"
-		"Serves the presence REST calls: over FastCGI when standard input is a listening\n"
-		"socket or [api] listen is set, else as a CGI program.\n"
-		"\n"
-		"  -c, --config FILE  the configuration (default: $PRESENCE_CONFIG or\n"
-		"                     %s)\n"
-		"      --help         this text\n"
-		"      --version      the version\n",
-		config_default_file());
-	return out == stderr ? USAGE_ERROR : 0;
+	printf("usage: " PROGRAM " [-c FILE]\n"
+	       "Serves the presence REST calls: over FastCGI when standard input is a listening\n"
+	       "socket or [api] listen is set, else as a CGI program.\n"
+	       "\n"
+	       "  -c, --config FILE  the configuration (default: $PRESENCE_CONFIG or\n"
+	       "                     %s)\n"
+	       "  -h, --help         this text\n"
+	       "      --version      the version\n",
+	       config_default_file());
 }
 
 /* A sentence on stderr, where whoever starts the program sees it. */
 static int refuse(const char *why)
 {
 	fprintf(stderr, PROGRAM ": %s\n", why);
-	return USAGE_ERROR;
+	return OPTIONS_WRONG;
 }
 
 /* --- CGI (RFC 3875) -------------------------------------------------------------------------- */
@@ -240,7 +237,7 @@ static int run(const struct config *config, const char *file)
 	if (status != 0)
 		return status;
 	if (!inherited && !open_listener(config))
-		return USAGE_ERROR;
+		return OPTIONS_WRONG;
 	/* Nobody else would restart a worker that listens on a socket of its own. */
 	if (config->api.children > 0 || !inherited)
 		return workers_run(config, file, check_service, serve_fastcgi);
@@ -249,37 +246,21 @@ static int run(const struct config *config, const char *file)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-						{"help", no_argument, NULL, 'h'},
-						{"version", no_argument, NULL, 'v'},
-						{NULL, 0, NULL, 0}};
-	const char *file = config_default_file();
+	static const struct options_program program = {.name = PROGRAM, .help = help};
 	struct config *config;
+	const char *file;
 	char err[ERR_SIZE];
-	int option, status;
+	int status;
 
 	signals_reset();
 	fill_standard_fds();
-	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			file = optarg;
-			break;
-		case 'h':
-			return usage(stdout);
-		case 'v':
-			puts(PROGRAM " " PACKAGE_VERSION);
-			return 0;
-		default:
-			return usage(stderr);
-		}
-	}
-	if (optind < argc)
-		return usage(stderr);
+	status = options_read(argc, argv, &program, &file);
+	if (status != OPTIONS_GO_ON)
+		return status;
 	config = config_load(file, err, sizeof err);
 	if (config == NULL) {
 		fprintf(stderr, "%s\n", err);
-		return USAGE_ERROR;
+		return OPTIONS_WRONG;
 	}
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
 	status = run(config, file);

@@ -5,7 +5,6 @@
 #include "ctl/ctl.h"
 
 #include <errno.h>
-#include <getopt.h>
 #include <limits.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -13,6 +12,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/options.h"
 
 #define YEAR 31536000
 #define STREAMS_MAX 100000
@@ -269,10 +269,20 @@ static bool read_number(const struct command_option *option, const char *text, i
 	return true;
 }
 
-static bool take_option(const struct command_option *option, const char *text, struct ctl *ctl)
-{
-	void *field = (char *)ctl + option->offset;
+/* What main() learns from the options. */
+struct settings {
+	struct ctl ctl;
+	const char *file;
+	int given; /* enum option_flag */
+};
 
+static bool take_option(void *arg, int value, const char *text)
+{
+	struct settings *settings = arg;
+	const struct command_option *option = &command_options[value - OPTIONS_OWN];
+	void *field = (char *)&settings->ctl + option->offset;
+
+	settings->given |= (int)option->flag;
 	switch (option->kind) {
 	case TEXT:
 		*(const char **)field = text;
@@ -286,61 +296,17 @@ static bool take_option(const struct command_option *option, const char *text, s
 	return false;
 }
 
-/* What main() learns from the options. */
-struct settings {
-	const char *file;
-	int given; /* enum option_flag */
-};
-
-enum { HELP = 256, VERSION_OPTION, COMMAND_OPTION };
-
-/* getopt's description of all options; those of commands are numbered from COMMAND_OPTION on. */
-static void describe_options(struct option options[OPTION_COUNT + 4])
+/* getopt's description of the table. */
+static const struct option *describe_options(void)
 {
-	size_t i;
+	static struct option own[OPTION_COUNT + 1];
 
-	for (i = 0; i < OPTION_COUNT; i++)
-		options[i] = (struct option){command_options[i].name,
-					     command_options[i].kind == SWITCH ? no_argument
-									       : required_argument,
-					     NULL, COMMAND_OPTION + (int)i};
-	options[i++] = (struct option){"config", required_argument, NULL, 'c'};
-	options[i++] = (struct option){"help", no_argument, NULL, HELP};
-	options[i++] = (struct option){"version", no_argument, NULL, VERSION_OPTION};
-	options[i] = (struct option){NULL, 0, NULL, 0};
-}
-
-/* Reads the options, which may stand anywhere. Returns -1 to go on, else the exit status. */
-static int read_options(int argc, char **argv, struct ctl *ctl, struct settings *settings)
-{
-	struct option options[OPTION_COUNT + 4];
-	const struct command_option *option;
-	int value;
-
-	describe_options(options);
-	while ((value = getopt_long(argc, argv, "c:h", options, NULL)) != -1) {
-		switch (value) {
-		case 'c':
-			settings->file = optarg;
-			continue;
-		case 'h':
-		case HELP:
-			print_help();
-			return CTL_DONE;
-		case VERSION_OPTION:
-			printf(PROGRAM " %s\n", PACKAGE_VERSION);
-			return CTL_DONE;
-		case '?': /* getopt has said what is wrong */
-			fputs("Try '" PROGRAM " --help'.\n", stderr);
-			return CTL_USAGE;
-		default:
-			option = &command_options[value - COMMAND_OPTION];
-			if (!take_option(option, optarg, ctl))
-				return CTL_USAGE;
-			settings->given |= (int)option->flag;
-		}
-	}
-	return -1;
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		own[i] = (struct option){command_options[i].name,
+					 command_options[i].kind == SWITCH ? no_argument
+									   : required_argument,
+					 NULL, OPTIONS_OWN + (int)i};
+	return own;
 }
 
 static enum ctl_exit run(const struct command *command, struct ctl *ctl, const char *file,
@@ -370,12 +336,13 @@ static enum ctl_exit run(const struct command *command, struct ctl *ctl, const c
 
 int main(int argc, char **argv)
 {
-	struct settings settings = {.file = config_default_file()};
-	struct ctl ctl = {.streams = -1};
+	struct settings settings = {.ctl = {.streams = -1}};
+	const struct options_program program = {PROGRAM,     print_help, true, describe_options(),
+						take_option, &settings};
 	const struct command *command;
-	int status = read_options(argc, argv, &ctl, &settings), words;
+	int status = options_read(argc, argv, &program, &settings.file), words;
 
-	if (status >= 0)
+	if (status != OPTIONS_GO_ON)
 		return status;
 	if (optind < argc && strcmp(argv[optind], "help") == 0)
 		return help(argv + optind + 1, argc - optind - 1);
@@ -385,5 +352,6 @@ int main(int argc, char **argv)
 	words = count_words(command->name);
 	if (!check_usage(command, argc - optind - words, settings.given))
 		return CTL_USAGE;
-	return (int)run(command, &ctl, settings.file, argv + optind + words, argc - optind - words);
+	return (int)run(command, &settings.ctl, settings.file, argv + optind + words,
+			argc - optind - words);
 }

@@ -1,7 +1,6 @@
 /* presence-streamd: holds thousands of Server-Sent-Events streams open over FastCGI. */
 #include <errno.h>
 #include <fcntl.h>
-#include <getopt.h>
 #include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,58 +11,31 @@
 #include "base/address.h"
 #include "base/config.h"
 #include "base/log.h"
+#include "base/options.h"
 #include "base/signals.h"
 #include "directory/directory.h"
 #include "stream/server.h"
 
+#define PROGRAM "presence-streamd"
 #define DIRECTORY_THREADS 4 /* so that a query that hangs does not hold up all others */
 #define ACTIVATED_FD 3 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
 
-static const char usage[] =
-	"Usage: presence-streamd [-c FILE]\n"
-	"Holds the Server-Sent-Events streams of the presence service as a FastCGI responder.\n"
-	"\n"
-	"  -c, --config FILE  configuration (default $PRESENCE_CONFIG, else\n"
-	"                     " SYSCONFDIR "/presence/presence.conf)\n"
-	"      --help         this text\n"
-	"      --version      the version\n"
-	"\n"
-	"It listens on descriptor 0 when that is a listening socket, on a socket passed by\n"
-	"systemd (LISTEN_FDS), or on [stream] listen. SIGTERM ends the streams over\n"
-	"[stream] drain seconds; a second one ends them at once. SIGHUP reads FILE again;\n"
-	"SIGUSR1 logs how many streams are in which state.\n";
-
-/* The file to read; exits for --help, --version and wrong options. */
-static const char *read_options(int argc, char **argv)
+static void help(void)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-						{"help", no_argument, NULL, 'h'},
-						{"version", no_argument, NULL, 'v'},
-						{NULL, 0, NULL, 0}};
-	const char *file = config_default_file();
-	int option;
-
-	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			file = optarg;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			exit(0);
-		case 'v':
-			puts("presence-streamd " PACKAGE_VERSION);
-			exit(0);
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (optind < argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
-	return file;
+	printf("usage: " PROGRAM " [-c FILE]\n"
+	       "Holds the Server-Sent-Events streams of the presence service as a FastCGI "
+	       "responder.\n"
+	       "\n"
+	       "  -c, --config FILE  the configuration (default: $PRESENCE_CONFIG or\n"
+	       "                     %s)\n"
+	       "  -h, --help         this text\n"
+	       "      --version      the version\n"
+	       "\n"
+	       "It listens on descriptor 0 when that is a listening socket, on a socket passed by\n"
+	       "systemd (LISTEN_FDS), or on [stream] listen. SIGTERM ends the streams over\n"
+	       "[stream] drain seconds; a second one ends them at once. SIGHUP reads FILE again;\n"
+	       "SIGUSR1 logs how many streams are in which state.\n",
+	       config_default_file());
 }
 
 /* A socket that systemd passes to this very process (sd_listen_fds(3)), or -1. */
@@ -136,22 +108,28 @@ static unsigned directory_threads(const struct config *config)
 
 int main(int argc, char **argv)
 {
-	const char *file = read_options(argc, argv);
-	char err[1024];
-	struct config *config = config_load(file, err, sizeof err);
-	struct token_keys *keys = NULL;
+	static const struct options_program program = {.name = PROGRAM, .help = help};
+	struct config *config;
+	struct token_keys *keys;
 	struct directory *directory = NULL;
-	int status = 2;
+	const char *file;
+	char err[1024];
+	int status;
 
 	signals_reset();
+	status = options_read(argc, argv, &program, &file);
+	if (status != OPTIONS_GO_ON)
+		return status;
+	config = config_load(file, err, sizeof err);
+	status = OPTIONS_WRONG;
 	if (config == NULL) {
 		fprintf(stderr, "%s\n", err);
-		return 2;
+		return status;
 	}
 	/* The loop's arena and one for the directory's threads: in a common one they would wait for
 	 * each other, with one each the memory of many a burst would stay. */
 	mallopt(M_ARENA_MAX, 2);
-	log_setup("presence-streamd", (enum log_level)config->log.level, config->log.target == 1);
+	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
 	keys = token_keys_open(config, err, sizeof err);
 	if (keys != NULL)
 		directory = directory_open(config, directory_threads(config), err, sizeof err);

@@ -168,6 +168,42 @@ START_TEST(programs_start_with_default_signals_whatever_the_tests_inherited)
 }
 END_TEST
 
+/* Its output, or with a failure what it says on standard error; the exit status. */
+static int say(struct stack *stack, const char *name, const char *option, char **out)
+{
+	const char *argv[] = {"sh", "-c", "\"$0\" \"$1\" 2>&1", program(name), option, NULL};
+
+	return run(stack, out, NULL, argv);
+}
+
+START_TEST(every_program_reads_its_command_line_alike)
+{
+	static const char *const names[] = {"presence-api", "presence-streamd", "presencectl"};
+	static const char *const helps[] = {"-h", "--help"};
+	static const char *const wrong[] = {"--nothing", "-x", "nothing", "--config"};
+	struct stack *stack = stack_new("");
+	char *out;
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		for (size_t j = 0; j < 2; j++) {
+			ck_assert_int_eq(say(stack, names[i], helps[j], &out), 0);
+			check_has(out, "usage: ");
+			check_has(out, names[i]);
+			check_has(out, "--config FILE");
+		}
+		ck_assert_int_eq(say(stack, names[i], "--version", &out), 0);
+		check_has(out, names[i]);
+		for (size_t j = 0; j < sizeof wrong / sizeof wrong[0]; j++) {
+			int status = say(stack, names[i], wrong[j], &out);
+
+			ck_assert_msg(status == 2, "%s %s: status %d", names[i], wrong[j], status);
+			check_has(out, "--help'.\n");
+		}
+	}
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("processes");
@@ -181,5 +217,6 @@ int main(void)
 
 	tcase = harness_case(suite, "stand", 20);
 	tcase_add_test(tcase, programs_start_with_default_signals_whatever_the_tests_inherited);
+	tcase_add_test(tcase, every_program_reads_its_command_line_alike);
 	return harness_main(suite);
 }
