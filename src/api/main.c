@@ -39,6 +39,13 @@ static const struct route routes[] = {
 	{"GET", "/online-status/online", online_page, 0},
 	{"POST", "/presence/ticket", auth_ticket, ROUTE_BODY_OPTIONAL | ROUTE_WATCH},
 	{"GET", "/presence/stream", health_no_streams, ROUTE_OPEN},
+	{"GET", "/push/key", push_key, ROUTE_OPEN | ROUTE_PUSH},
+	{"GET", "/push/subscriptions", push_subscriptions, ROUTE_PUSH},
+	{"POST", "/push/subscriptions", push_subscribe, ROUTE_BODY | ROUTE_PUSH},
+	{"DELETE", "/push/subscriptions/{id}", push_unsubscribe, ROUTE_PUSH},
+	{"POST", "/push/when-online/{id}", push_when_online, ROUTE_BODY_OPTIONAL | ROUTE_PUSH},
+	{"DELETE", "/push/when-online/{id}", push_not_when_online, ROUTE_PUSH},
+	{"POST", "/push/notify", push_notify, ROUTE_BODY | ROUTE_PUSH | ROUTE_SCOPE_PUSH},
 	{"GET", "/health", health_report, ROUTE_OPEN},
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])

@@ -168,11 +168,29 @@ static struct problem run_route(struct request *request, const struct route_matc
 
 /* --- the way out ----------------------------------------------------------------------------- */
 
-static void put_answer(struct printbuf *out, const char *fields, const struct printbuf *json)
+static const char *status_line(int status)
 {
-	buf_putf(out,
-		 "Status: 200 OK\r\nContent-Type: application/json\r\nCache-Control: no-store\r\n"
-		 "Content-Length: %zu\r\n%s\r\n",
+	switch (status) {
+	case 201:
+		return "201 Created";
+	case 202:
+		return "202 Accepted";
+	case 204:
+		return "204 No Content";
+	default:
+		return "200 OK";
+	}
+}
+
+static void put_answer(struct printbuf *out, int status, const char *fields,
+		       const struct printbuf *json)
+{
+	buf_putf(out, "Status: %s\r\nCache-Control: no-store\r\n", status_line(status));
+	if (status == 204) {
+		buf_putf(out, "%s\r\n", fields);
+		return;
+	}
+	buf_putf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n",
 		 buf_len(json), fields);
 	buf_put(out, json->buf, buf_len(json));
 }
@@ -202,12 +220,19 @@ static void request_end(struct request *request)
 	request_drop_replies(request);
 }
 
+/* The flags of routes that this configuration does not have. */
+static unsigned hidden_routes(const struct service *service)
+{
+	return (service->config->auth.login == LOGIN_EXTERNAL ? ROUTE_LOCAL_LOGIN : 0) |
+	       (service->vapid == NULL ? ROUTE_PUSH : 0);
+}
+
 /* Finds the route and runs it. */
 static struct problem answer(struct request *request, const struct route *routes, size_t count,
 			     const struct transport *transport, struct route_match *match)
 {
 	const struct config *config = request->service->config;
-	unsigned hidden = config->auth.login == LOGIN_EXTERNAL ? ROUTE_LOCAL_LOGIN : 0;
+	unsigned hidden = hidden_routes(request->service);
 	char path[PATH_SIZE];
 
 	/* libfcgi takes parameters that were cut off for complete ones. */
@@ -241,7 +266,7 @@ static void put(struct request *request, struct problem *problem)
 	else if (problem->kind != PROBLEM_NONE)
 		problem_put(out, problem, cors_fields(request));
 	else
-		put_answer(out, cors_fields(request), service->answer);
+		put_answer(out, request->status, cors_fields(request), service->answer);
 	if (strcmp(request->method, "HEAD") == 0)
 		cgi_drop_body(out);
 }

@@ -31,7 +31,8 @@ struct request {
 	struct token token; /* the caller's, unless the route is ROUTE_OPEN */
 	struct userid id; /* the path's {id}, if the route has one */
 	struct json_object *body; /* NULL when empty, or the route takes none */
-	struct printbuf *answer; /* the JSON of a 200 */
+	struct printbuf *answer; /* the JSON of an answer that is not a problem */
+	int status; /* of it: 201, 202, 204 (without JSON); 0 = 200 */
 	redisReply **replies; /* of request_ask(), kept until the request is over */
 	size_t reply_count;
 	char detail[REQUEST_DETAIL_MAX]; /* room for a problem's sentence */

@@ -16,6 +16,10 @@ route_handler status_users, status_user, status_heartbeat, status_count;
 /* online.c */
 route_handler online_page;
 
+/* push.c */
+route_handler push_key, push_subscriptions, push_subscribe, push_unsubscribe, push_when_online,
+	push_not_when_online, push_notify;
+
 /* health.c */
 route_handler health_report, health_no_streams;
 

@@ -23,7 +23,12 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 			 "directory.dummy_hash: not a hash of a method that accounts may have");
 	if (service->keys != NULL)
 		service->directory = directory_open(config, 1, err, errsize);
-	if (service->directory == NULL) {
+	if (service->directory != NULL && config->push.key_file[0] != '\0')
+		service->vapid =
+			vapid_open(config->push.key_file, config->push.subject, err, errsize);
+	if (service->directory == NULL ||
+	    (config->push.key_file[0] != '\0' && service->vapid == NULL)) {
+		directory_close(service->directory);
 		token_keys_free(service->keys);
 		free(service);
 		return NULL;
@@ -47,6 +52,7 @@ void service_free(struct service *service)
 	printbuf_free(service->out);
 	blocking_free(service->redis);
 	store_free(service->store);
+	vapid_free(service->vapid);
 	directory_close(service->directory);
 	token_keys_free(service->keys);
 	free(service);

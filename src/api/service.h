@@ -7,6 +7,7 @@
 #include <stdint.h>
 
 #include "auth/token.h"
+#include "auth/vapid.h"
 #include "base/buf.h"
 #include "base/config.h"
 #include "directory/directory.h"
@@ -16,6 +17,7 @@
 struct service {
 	const struct config *config; /* borrowed */
 	struct token_keys *keys;
+	struct vapid *vapid; /* NULL: no push */
 	struct directory *directory;
 	struct store *store;
 	struct blocking *redis;

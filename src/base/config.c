@@ -37,8 +37,12 @@ struct option {
 };
 
 static text_check check_redis_url, check_prefix, check_base, check_required, check_user_claim,
-	check_listen, check_listen_or_empty;
+	check_listen, check_listen_or_empty, check_subject, check_allow, check_webhook;
 
+/* RFC 3986 section 2, and '*' for patterns of hosts. */
+#define URL_CHARS                                                                     \
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~:/?#[]@!$" \
+	"&'()*+,;=%"
 #define YEAR 31536000
 #define AT(field) offsetof(struct config, field)
 #define TEXT(section, key, fallback, check)                                                 \
@@ -110,6 +114,13 @@ static const struct option options[] = {
 	INT(api, children, 0, 0, 1000),
 	INT(api, max_requests, 10000, 0, INT_MAX),
 	INT(api, body_limit, 65536, 256, 16777216),
+	TEXT(push, key_file, "", NULL),
+	TEXT(push, subject, "", check_subject),
+	TEXT(push, allow, "", check_allow),
+	TEXT(push, webhook, "", check_webhook),
+	TEXT(push, webhook_key_file, "", NULL),
+	TEXT(push, ca_file, "", NULL),
+	INT(push, timeout_ms, 10000, 10, 60000),
 	TEXT(cors, allow_origins, "", NULL),
 	CHOICE(log, level, "info", "error warn info debug"),
 	CHOICE(log, target, "stderr", "stderr syslog"),
@@ -201,6 +212,35 @@ static const char *check_listen(const char *value)
 static const char *check_listen_or_empty(const char *value)
 {
 	return *value == '\0' ? NULL : check_listen(value);
+}
+
+/* RFC 8292 section 2.1: a contact URI. */
+static const char *check_subject(const char *value)
+{
+	if (*value == '\0')
+		return NULL;
+	if (strlen(value) > 256 || value[strspn(value, URL_CHARS)] != '\0' ||
+	    (strncmp(value, "mailto:", 7) != 0 && strncmp(value, "https://", 8) != 0))
+		return "the subject is a mailto: or https: URL by which push services reach you";
+	return NULL;
+}
+
+static const char *check_allow(const char *value)
+{
+	if (strlen(value) > 2048 || value[strspn(value, URL_CHARS " \t")] != '\0' ||
+	    strpbrk(value, "/@?%") != NULL)
+		return "a list of hosts, separated by commas: push.example.com, *.push.example.com";
+	return NULL;
+}
+
+static const char *check_webhook(const char *value)
+{
+	if (*value == '\0')
+		return NULL;
+	if (strlen(value) > 1024 || value[strspn(value, URL_CHARS)] != '\0' ||
+	    (strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0))
+		return "the webhook is an http: or https: URL";
+	return NULL;
 }
 
 /* The place of a word in a list of words, or -1. */
@@ -465,6 +505,11 @@ static const char *cross_check(const struct config *config)
 		       "(or set auth.login = external)";
 	if (config->auth.login == LOGIN_LOCAL && config->directory.backend != DIRECTORY_SQL)
 		return "auth.login = local needs directory.backend = sql, where the accounts are";
+	if (config->push.key_file[0] != '\0' && config->push.subject[0] == '\0')
+		return "push.subject is required with push.key_file: push services want to know "
+		       "whom to tell of trouble";
+	if (config->push.webhook[0] != '\0' && config->push.webhook_key_file[0] == '\0')
+		return "push.webhook_key_file is required with push.webhook: the secret that signs";
 	if (config->presence.visibility == VISIBLE_TO_FRIENDS &&
 	    config->directory.backend == DIRECTORY_NONE)
 		return "presence.visibility = friends needs a directory of friends";

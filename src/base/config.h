@@ -84,6 +84,15 @@ struct config {
 		int body_limit; /* bytes */
 	} api;
 	struct {
+		char *key_file; /* "": no push */
+		char *subject;
+		char *allow;
+		char *webhook;
+		char *webhook_key_file;
+		char *ca_file;
+		int timeout_ms;
+	} push;
+	struct {
 		char *allow_origins;
 	} cors;
 	struct {

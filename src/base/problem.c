@@ -31,6 +31,7 @@ static const struct row {
 	[PROBLEM_BODY_TOO_LARGE] = {413, "body_too_large", "The body is too large", 0},
 	[PROBLEM_MEDIA_TYPE] = {415, "unsupported_media_type", "The body must be application/json",
 				0},
+	[PROBLEM_BAD_VALUE] = {422, "bad_value", "A value is not acceptable", 0},
 	[PROBLEM_TOO_MANY_LOGINS] = {429, "too_many_logins", "Too many failed logins", 300},
 	[PROBLEM_TOO_MANY_STREAMS] = {429, "too_many_streams", "Too many streams of this user", 30},
 	[PROBLEM_INTERNAL] = {500, "internal_error", "The server failed", 0},
@@ -40,6 +41,7 @@ static const struct row {
 	[PROBLEM_DIRECTORY_UNAVAILABLE] = {503, "directory_unavailable",
 					   "The directory does not answer", 5},
 	[PROBLEM_SERVER_FULL] = {503, "server_full", "No further stream fits here", 10},
+	[PROBLEM_QUEUE_FULL] = {503, "push_queue_full", "Too many notifications wait", 10},
 	[PROBLEM_SHUTTING_DOWN] = {503, "shutting_down", "The server is about to stop", 2},
 };
 
@@ -75,6 +77,8 @@ static const char *reason_phrase(int status)
 		return "Content Too Large";
 	case 415:
 		return "Unsupported Media Type";
+	case 422:
+		return "Unprocessable Content";
 	case 429:
 		return "Too Many Requests";
 	case 500:

@@ -24,6 +24,7 @@ enum problem_kind {
 	PROBLEM_METHOD_NOT_ALLOWED, /* 405 method_not_allowed */
 	PROBLEM_BODY_TOO_LARGE, /* 413 body_too_large */
 	PROBLEM_MEDIA_TYPE, /* 415 unsupported_media_type */
+	PROBLEM_BAD_VALUE, /* 422 bad_value */
 	PROBLEM_TOO_MANY_LOGINS, /* 429 too_many_logins */
 	PROBLEM_TOO_MANY_STREAMS, /* 429 too_many_streams */
 	PROBLEM_INTERNAL, /* 500 internal_error */
@@ -31,6 +32,7 @@ enum problem_kind {
 	PROBLEM_REDIS_UNAVAILABLE, /* 503 redis_unavailable */
 	PROBLEM_DIRECTORY_UNAVAILABLE, /* 503 directory_unavailable */
 	PROBLEM_SERVER_FULL, /* 503 server_full */
+	PROBLEM_QUEUE_FULL, /* 503 push_queue_full */
 	PROBLEM_SHUTTING_DOWN, /* 503 shutting_down */
 };
 

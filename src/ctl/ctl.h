@@ -37,6 +37,8 @@ ctl_command ctl_watch;
 ctl_command ctl_explain;
 /* doctor.c: whether everything is as it should be */
 ctl_command ctl_doctor;
+/* push.c: Web Push */
+ctl_command ctl_push_key, ctl_push_state;
 /* accounts.c: tokens and the directory */
 ctl_command ctl_token, ctl_user_add, ctl_user_list, ctl_friend_add, ctl_friend_remove,
 	ctl_directory_init;

@@ -18,6 +18,7 @@ enum ctl_exit ctl_doctor(struct ctl *ctl, char **args, int count)
 	doctor_check_directory(&doctor);
 	doctor_check_streamd(&doctor);
 	doctor_check_redis(&doctor);
+	doctor_check_push(&doctor);
 	doctor_check_web(&doctor);
 	if (ctl->json)
 		puts("]");

@@ -12,6 +12,8 @@ void doctor_check_directory(struct doctor *doctor);
 void doctor_check_streamd(struct doctor *doctor);
 /* Whether Redis is one that the service can work with, and is swept. */
 void doctor_check_redis(struct doctor *doctor);
+/* The key of Web Push, and presence-pushd. */
+void doctor_check_push(struct doctor *doctor);
 /* The web server at --url, as a browser meets it. */
 void doctor_check_web(struct doctor *doctor);
 /* Whether calls are answered while many streams are open; part of the web server's. */

@@ -103,6 +103,12 @@ static const struct command {
 	{"directory init", "", 0, 0, 0, ctl_directory_init,
 	 "Makes the tables for accounts and friends where they are missing. Not needed by a\n"
 	 "site with tables of its own; user and friend are for these tables only."},
+	{"push key", "", 0, 0, 0, ctl_push_key,
+	 "A new private key for [push] key_file, on standard output. Browsers subscribe with its\n"
+	 "public key: with another one they have to subscribe anew."},
+	{"push state", "", 0, 0, FLAG_JSON, ctl_push_state,
+	 "How many notifications are to be sent and how many wait, and what became of all\n"
+	 "others so far."},
 	{"doctor", "", 0, 0, FLAG_JSON | DOCTOR_FLAGS, ctl_doctor,
 	 "Checks the configuration, the keys, Redis, the directory, presence-streamd and, with\n"
 	 "--url, the web server in front. A line for each check begins with ok, warn or FAIL and\n"

@@ -196,3 +196,37 @@ redisReply *blocking_wait(struct blocking *link)
 	drop(link);
 	return NULL;
 }
+
+bool blocking_send(struct blocking *link, const struct printbuf *pipeline)
+{
+	int done = 0;
+
+	if (link->context == NULL && !connect_now(link))
+		return false;
+	if (redisAppendFormattedCommand(link->context, pipeline->buf, buf_len(pipeline)) ==
+	    REDIS_OK) {
+		while (!done && redisBufferWrite(link->context, &done) == REDIS_OK)
+			;
+	}
+	if (done)
+		return true;
+	fail(link, link->context->errstr);
+	drop(link);
+	return false;
+}
+
+int blocking_fd(const struct blocking *link)
+{
+	return link->context != NULL ? link->context->fd : -1;
+}
+
+bool blocking_read(struct blocking *link, redisReply **reply)
+{
+	*reply = NULL;
+	if (redisBufferRead(link->context) == REDIS_OK &&
+	    redisGetReplyFromReader(link->context, (void **)reply) == REDIS_OK)
+		return true;
+	fail(link, link->context->errstr);
+	drop(link);
+	return false;
+}

@@ -30,6 +30,17 @@ bool blocking_run(struct blocking *link, const struct printbuf *pipeline, size_t
 void blocking_free_replies(redisReply **replies, size_t count);
 const char *blocking_error(const struct blocking *link);
 
+/*
+ * For a loop that waits for more than Redis: sends a pipeline and does not
+ * wait. Replies come one by one with blocking_read(), once blocking_fd() is
+ * readable; until all are read, nothing else may be asked on this connection.
+ * False: not sent, blocking_error() says why.
+ */
+bool blocking_send(struct blocking *link, const struct printbuf *pipeline);
+int blocking_fd(const struct blocking *link); /* -1: not connected */
+/* Reads what has come: *reply is the caller's, NULL when it is not whole yet. False: lost. */
+bool blocking_read(struct blocking *link, redisReply **reply);
+
 /* Waits without limit for one more reply: a published message after SUBSCRIBE. NULL: lost. */
 redisReply *blocking_wait(struct blocking *link);
 

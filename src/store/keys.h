@@ -20,6 +20,16 @@
 #define KEY_EPOCH "presence:epoch"
 #define KEY_SWEPT "presence:swept"
 #define KEY_RECOVERING "presence:recovering"
+#define KEY_CHOSEN "user:chosen:" /* + id */
+#define KEY_PUSH_SUBS "push:subs:" /* + id */
+#define KEY_PUSH_WANTED "push:wanted:" /* + id */
+#define KEY_PUSH_WAITING "push:waiting:" /* + id */
+#define KEY_PUSH_TAG "push:tag:" /* + id/tag */
+#define KEY_PUSH_QUEUE "push:queue"
+#define KEY_PUSH_LATER "push:later"
+#define KEY_PUSH_OUTCOMES "push:outcomes"
+#define KEY_PUSH_TICKED "push:ticked"
+#define KEY_PUSH_PUSHD "push:pushd:" /* + a presence-pushd's own random word */
 
 #define CHANNEL_STATUS "user:status:" /* + id */
 #define CHANNEL_INBOX "user:inbox:" /* + id */

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "store/keys.h"
+#include "store/push.h"
 #include "store/resp.h"
 
 enum script {
@@ -215,7 +216,7 @@ unsigned store_put_load(struct printbuf *out)
 		resp_arg(out, text, len);
 		free(text);
 	}
-	return SCRIPT_COUNT;
+	return SCRIPT_COUNT + push_put_load(out);
 }
 
 bool store_is_noscript(const redisReply *reply)

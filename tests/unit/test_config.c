@@ -122,6 +122,13 @@ static const struct default_row {
 	{"api", "children", "0"},
 	{"api", "max_requests", "10000"},
 	{"api", "body_limit", "65536"},
+	{"push", "key_file", ""},
+	{"push", "subject", ""},
+	{"push", "allow", ""},
+	{"push", "webhook", ""},
+	{"push", "webhook_key_file", ""},
+	{"push", "ca_file", ""},
+	{"push", "timeout_ms", "10000"},
 	{"cors", "allow_origins", ""},
 	{"log", "level", "info"},
 	{"log", "target", "stderr"},
@@ -206,7 +213,8 @@ START_TEST(test_defaults_written_out)
 
 	for (size_t i = 0; i < count; i++) {
 		for (size_t q = 0; q < UNIT_COUNT(quotes); q++) {
-			bool key_file = strcmp(options[i].key, "key_file") == 0;
+			bool key_file = strcmp(options[i].section, "auth") == 0 &&
+					strcmp(options[i].key, "key_file") == 0;
 			const char *value = key_file ? "/k" : options[i].fallback;
 			char *text;
 

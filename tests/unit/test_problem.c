@@ -28,6 +28,7 @@ static const struct row {
 	{PROBLEM_METHOD_NOT_ALLOWED, 405, "405 Method Not Allowed", "method_not_allowed", NULL},
 	{PROBLEM_BODY_TOO_LARGE, 413, "413 Content Too Large", "body_too_large", NULL},
 	{PROBLEM_MEDIA_TYPE, 415, "415 Unsupported Media Type", "unsupported_media_type", NULL},
+	{PROBLEM_BAD_VALUE, 422, "422 Unprocessable Content", "bad_value", NULL},
 	{PROBLEM_TOO_MANY_LOGINS, 429, "429 Too Many Requests", "too_many_logins", "300"},
 	{PROBLEM_TOO_MANY_STREAMS, 429, "429 Too Many Requests", "too_many_streams", "30"},
 	{PROBLEM_INTERNAL, 500, "500 Internal Server Error", "internal_error", NULL},
@@ -36,6 +37,7 @@ static const struct row {
 	{PROBLEM_DIRECTORY_UNAVAILABLE, 503, "503 Service Unavailable", "directory_unavailable",
 	 "5"},
 	{PROBLEM_SERVER_FULL, 503, "503 Service Unavailable", "server_full", "10"},
+	{PROBLEM_QUEUE_FULL, 503, "503 Service Unavailable", "push_queue_full", "10"},
 	{PROBLEM_SHUTTING_DOWN, 503, "503 Service Unavailable", "shutting_down", "2"},
 };
 

@@ -254,6 +254,31 @@ local function write_online(id, status, lasts)
   redis.call('SADD', online_users, id)
 end
 
+-- Those who wait for this user to come online (docs/push.md) are told by presence-pushd: each gets an
+-- entry in its queue. Nothing that is wrong with push keeps a user from coming online.
+local PUSH_QUEUE_MAX = 100000
+
+local function queue_waiting(id)
+  local waiting, queue = prefix .. 'push:waiting:' .. id, prefix .. 'push:queue'
+  if not redis.acl_check_cmd('SMEMBERS', waiting) or not redis.acl_check_cmd('DEL', waiting)
+    or not redis.acl_check_cmd('XLEN', queue) or not redis.acl_check_cmd('XADD', queue, '*', 'f', 'v') then
+    return
+  end
+  local users = redis.pcall('SMEMBERS', waiting)
+  if users.err or #users == 0 then
+    return
+  end
+  redis.call('DEL', waiting)
+  for i, user in ipairs(users) do
+    local queued = redis.pcall('XLEN', queue)
+    if type(queued) ~= 'number' or queued >= PUSH_QUEUE_MAX then
+      return
+    end
+    redis.call('XADD', queue, '*', 'job', '{"id":"o' .. clock[1] .. clock[2] .. '-' .. i .. '","user":"'
+      .. user .. '","friend":"' .. id .. '","ttl":600}')
+  end
+end
+
 local ONLINE_REASONS = {login = true, activity = true, stream_open = true}
 
 local function go_online(id, lasts, reason)
@@ -261,6 +286,7 @@ local function go_online(id, lasts, reason)
   local status = online_status(id, redis.call('GET', seen_key(id)), version)
   write_version(id, version)
   write_online(id, status, lasts)
+  queue_waiting(id)
   publish(id, status, ONLINE_REASONS[reason] and reason or 'activity')
 end
 

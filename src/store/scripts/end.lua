@@ -22,6 +22,26 @@ if tok ~= '' then
   end
 end
 
+-- The push subscriptions made with this token, or all of the user's.
+local function forget_subscriptions()
+  local subscriptions = prefix .. 'push:subs:' .. id
+  if not redis.acl_check_cmd('HGETALL', subscriptions) or not redis.acl_check_cmd('DEL', subscriptions)
+    or not redis.acl_check_cmd('HDEL', subscriptions, 'f') then
+    return
+  end
+  if all then
+    redis.call('DEL', subscriptions)
+    return
+  end
+  local list = redis.pcall('HGETALL', subscriptions)
+  for i = 1, list.err and 0 or #list, 2 do
+    local ok, subscription = pcall(cjson.decode, list[i + 1])
+    if ok and type(subscription) == 'table' and subscription.tok == tok then
+      redis.call('HDEL', subscriptions, list[i])
+    end
+  end
+end
+
 local sessions = redis.call('ZRANGE', key, 0, -1)
 pauses(true)
 require_rights(id)
@@ -47,6 +67,7 @@ end
 if tok ~= '' then
   revoke(tok, exp)
 end
+forget_subscriptions()
 transition(id, reason)
 redis.call('PUBLISH', inbox, all and '{"type":"revoked","all":true}'
   or '{"type":"revoked","tok":' .. cjson.encode(tok) .. '}')

@@ -1,0 +1,450 @@
+#include "store/push.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <openssl/evp.h>
+
+#include "base/json.h"
+#include "store/keys.h"
+#include "store/resp.h"
+
+#define GROUP "push" /* of consumers: every presence-pushd is one */
+#define FIELD "job" /* of an entry */
+#define SHA1_HEX 40
+#define TAG_KEPT 3600 /* seconds that a tag outlives its notification */
+
+enum script {
+	SCRIPT_SUBSCRIBE,
+	SCRIPT_ENQUEUE,
+	SCRIPT_WANT,
+	SCRIPT_WAIT,
+	SCRIPT_TICK,
+	SCRIPT_COUNT_ONE,
+	SCRIPT_LATER,
+	SCRIPT_DONE,
+	SCRIPTS,
+};
+
+static const char subscribe_source[] =
+#include "store/scripts/push_subscribe.lua.inc"
+	;
+static const char enqueue_source[] =
+#include "store/scripts/push_enqueue.lua.inc"
+	;
+static const char want_source[] =
+#include "store/scripts/push_want.lua.inc"
+	;
+static const char wait_source[] =
+#include "store/scripts/push_wait.lua.inc"
+	;
+static const char tick_source[] =
+#include "store/scripts/push_tick.lua.inc"
+	;
+static const char count_source[] =
+#include "store/scripts/push_count.lua.inc"
+	;
+static const char later_source[] =
+#include "store/scripts/push_later.lua.inc"
+	;
+static const char done_source[] =
+#include "store/scripts/push_done.lua.inc"
+	;
+
+static const char *const sources[SCRIPTS] = {
+	[SCRIPT_SUBSCRIBE] = subscribe_source, [SCRIPT_ENQUEUE] = enqueue_source,
+	[SCRIPT_WANT] = want_source,	       [SCRIPT_WAIT] = wait_source,
+	[SCRIPT_TICK] = tick_source,	       [SCRIPT_COUNT_ONE] = count_source,
+	[SCRIPT_LATER] = later_source,	       [SCRIPT_DONE] = done_source,
+};
+
+/* --- scripts --------------------------------------------------------------------------------- */
+
+/* With that first line Redis refuses before it runs what it would refuse in the middle. */
+static char *script_text(enum script script, size_t *len)
+{
+	struct printbuf *text = buf_new();
+
+	buf_puts(text, "#!lua\n");
+	buf_puts(text, sources[script]);
+	return buf_take(text, len);
+}
+
+unsigned push_put_load(struct printbuf *out)
+{
+	for (enum script script = 0; script < SCRIPTS; script++) {
+		size_t len;
+		char *text;
+
+		resp_begin(out, 3);
+		resp_text(out, "SCRIPT");
+		resp_text(out, "LOAD");
+		text = script_text(script, &len);
+		resp_arg(out, text, len);
+		free(text);
+	}
+	return SCRIPTS;
+}
+
+/* The name by which Redis knows a script. Worked out once; a program has one thread that asks. */
+static const char *script_sha(enum script script)
+{
+	static char shas[SCRIPTS][SHA1_HEX + 1];
+	unsigned char digest[EVP_MAX_MD_SIZE];
+	size_t len;
+	char *text;
+
+	if (shas[script][0] != '\0')
+		return shas[script];
+	text = script_text(script, &len);
+	if (EVP_Digest(text, len, digest, NULL, EVP_sha1(), NULL) != 1) {
+		fputs("presence: SHA-1 failed\n", stderr);
+		abort();
+	}
+	for (size_t i = 0; i < SHA1_HEX / 2; i++)
+		snprintf(shas[script] + 2 * i, 3, "%02x", digest[i]);
+	free(text);
+	return shas[script];
+}
+
+/* EVALSHA with the prefix and `argc` more arguments, which the caller appends. */
+static void put_script(struct printbuf *out, const char *prefix, enum script script, unsigned argc)
+{
+	resp_begin(out, 4 + argc);
+	resp_text(out, "EVALSHA");
+	resp_text(out, script_sha(script));
+	resp_text(out, "0");
+	resp_text(out, prefix);
+}
+
+/* A command with one key and `argc` more arguments. */
+static void put_command(struct printbuf *out, const char *prefix, const char *command,
+			const char *key, const char *rest, unsigned argc)
+{
+	resp_begin(out, 2 + argc);
+	resp_text(out, command);
+	resp_key(out, prefix, key, rest);
+}
+
+/* --- for presence-api ------------------------------------------------------------------------ */
+
+void push_put_subscribe(struct printbuf *out, const char *prefix, const struct userid *user,
+			const char *tok, const struct push_subscription *subscription)
+{
+	struct printbuf *json = buf_new();
+
+	push_subscription_put(json, subscription);
+	put_script(out, prefix, SCRIPT_SUBSCRIBE, 5);
+	resp_text(out, user->text);
+	resp_text(out, tok);
+	resp_number(out, PUSH_SUBSCRIPTIONS_MAX);
+	resp_text(out, subscription->id);
+	resp_arg(out, json->buf, buf_len(json));
+	printbuf_free(json);
+}
+
+bool push_read_subscribe(const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
+}
+
+void push_put_subscriptions(struct printbuf *out, const char *prefix, const struct userid *user)
+{
+	put_command(out, prefix, "HGETALL", KEY_PUSH_SUBS, user->text, 0);
+}
+
+size_t push_read_subscriptions(const redisReply *reply, struct push_subscription *list, size_t max)
+{
+	size_t count = 0;
+
+	if (reply->type != REDIS_REPLY_ARRAY)
+		return 0;
+	for (size_t i = 0; i + 1 < reply->elements && count < max; i += 2) {
+		const redisReply *id = reply->element[i], *text = reply->element[i + 1];
+
+		if (id->type == REDIS_REPLY_STRING && text->type == REDIS_REPLY_STRING &&
+		    push_subscription_read(id->str, text->str, text->len, &list[count]))
+			count++;
+	}
+	return count;
+}
+
+void push_put_unsubscribe(struct printbuf *out, const char *prefix, const struct userid *user,
+			  const char *id)
+{
+	put_command(out, prefix, "HDEL", KEY_PUSH_SUBS, user->text, 1);
+	resp_text(out, id);
+}
+
+void push_put_want(struct printbuf *out, const char *prefix, const struct userid *user,
+		   const struct userid *friend, const char *name)
+{
+	put_script(out, prefix, SCRIPT_WANT, 5);
+	resp_text(out, user->text);
+	resp_number(out, PUSH_WANTED_MAX);
+	resp_number(out, PUSH_WANTED_TTL);
+	resp_text(out, friend->text);
+	resp_text(out, name);
+}
+
+void push_put_wait(struct printbuf *out, const char *prefix, const struct userid *user,
+		   const struct userid *friend)
+{
+	put_script(out, prefix, SCRIPT_WAIT, 4);
+	resp_text(out, friend->text);
+	resp_number(out, PUSH_WANTED_MAX);
+	resp_number(out, PUSH_WANTED_TTL);
+	resp_text(out, user->text);
+}
+
+void push_put_unwant(struct printbuf *out, const char *prefix, const struct userid *user,
+		     const struct userid *friend)
+{
+	put_command(out, prefix, "SREM", KEY_PUSH_WAITING, friend->text, 1);
+	resp_text(out, user->text);
+	push_put_told(out, prefix, user, friend);
+}
+
+void push_put_enqueue(struct printbuf *out, const char *prefix, const struct push_job *job,
+		      bool always)
+{
+	struct printbuf *json = buf_new();
+
+	push_job_put(json, job);
+	put_script(out, prefix, SCRIPT_ENQUEUE, 7);
+	resp_text(out, job->user.text);
+	resp_number(out, PUSH_QUEUE_MAX);
+	resp_text(out, always ? "0" : "1");
+	resp_text(out, job->tag);
+	resp_text(out, job->id);
+	resp_number(out, job->ttl + TAG_KEPT);
+	resp_arg(out, json->buf, buf_len(json));
+	printbuf_free(json);
+}
+
+enum push_queued push_read_enqueue(const redisReply *reply)
+{
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return PUSH_NOT_UNDERSTOOD;
+	return reply->integer == 1   ? PUSH_QUEUED
+	       : reply->integer == 0 ? PUSH_NOT_SUBSCRIBED
+				     : PUSH_FULL;
+}
+
+/* --- taking ---------------------------------------------------------------------------------- */
+
+void push_put_take(struct printbuf *out, const char *prefix, const char *consumer, unsigned count,
+		   int block_ms, bool own)
+{
+	resp_begin(out, own ? 9 : 11);
+	resp_text(out, "XREADGROUP");
+	resp_text(out, "GROUP");
+	resp_text(out, GROUP);
+	resp_text(out, consumer);
+	resp_text(out, "COUNT");
+	resp_number(out, count);
+	if (!own) {
+		resp_text(out, "BLOCK");
+		resp_number(out, block_ms);
+	}
+	resp_text(out, "STREAMS");
+	resp_key(out, prefix, KEY_PUSH_QUEUE, "");
+	resp_text(out, own ? "0" : ">");
+}
+
+const redisReply *push_read_take(const redisReply *reply)
+{
+	const redisReply *stream;
+
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1)
+		return NULL;
+	stream = reply->element[0];
+	if (stream->type != REDIS_REPLY_ARRAY || stream->elements != 2 ||
+	    stream->element[1]->type != REDIS_REPLY_ARRAY)
+		return NULL;
+	return stream->element[1];
+}
+
+bool push_read_entry(const redisReply *entries, size_t index, struct push_entry *entry)
+{
+	const redisReply *pair = entries->element[index], *fields;
+
+	if (pair->type != REDIS_REPLY_ARRAY || pair->elements != 2 ||
+	    pair->element[0]->type != REDIS_REPLY_STRING ||
+	    pair->element[0]->len > PUSH_ENTRY_ID_MAX)
+		return false;
+	/* An entry that is not ours, or was deleted, reads as an empty job: it is thrown out. */
+	*entry = (struct push_entry){.id = pair->element[0]->str, .job = ""};
+	fields = pair->element[1];
+	if (fields->type == REDIS_REPLY_ARRAY && fields->elements >= 2 &&
+	    fields->element[0]->type == REDIS_REPLY_STRING &&
+	    strcmp(fields->element[0]->str, FIELD) == 0 &&
+	    fields->element[1]->type == REDIS_REPLY_STRING) {
+		entry->job = fields->element[1]->str;
+		entry->job_len = fields->element[1]->len;
+	}
+	return true;
+}
+
+void push_put_tick(struct printbuf *out, const char *prefix, const char *consumer, int64_t lease_ms,
+		   unsigned due, unsigned claim)
+{
+	put_script(out, prefix, SCRIPT_TICK, 4);
+	resp_text(out, consumer);
+	resp_number(out, lease_ms);
+	resp_number(out, due);
+	resp_number(out, claim);
+}
+
+bool push_read_tick(const redisReply *reply, int64_t *now_ms, const redisReply **claimed)
+{
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+	    reply->element[0]->type != REDIS_REPLY_INTEGER ||
+	    reply->element[1]->type != REDIS_REPLY_ARRAY)
+		return false;
+	*now_ms = reply->element[0]->integer;
+	*claimed = reply->element[1];
+	return true;
+}
+
+void push_put_leave(struct printbuf *out, const char *prefix, const char *consumer)
+{
+	put_command(out, prefix, "DEL", KEY_PUSH_PUSHD, consumer, 0);
+}
+
+/* --- looking --------------------------------------------------------------------------------- */
+
+void push_put_look(struct printbuf *out, const char *prefix, const struct push_job *job)
+{
+	char tag[USERID_MAX + 1 + PUSH_TAG_MAX + 1];
+
+	/* Who waits for nobody asks for itself: the reply has one form. */
+	resp_begin(out, 6);
+	resp_text(out, "MGET");
+	resp_key(out, prefix, KEY_RECOVERING, "");
+	resp_key(out, prefix, KEY_ONLINE, job->user.text);
+	resp_key(out, prefix, KEY_CHOSEN, job->user.text);
+	resp_key(out, prefix, KEY_ONLINE, job->is_online ? job->friend.text : job->user.text);
+	snprintf(tag, sizeof tag, "%s/%s", job->user.text, job->tag);
+	resp_key(out, prefix, KEY_PUSH_TAG, tag);
+
+	put_command(out, prefix, "HGET", KEY_PUSH_WANTED, job->user.text, 1);
+	resp_text(out, job->is_online ? job->friend.text : "");
+	push_put_subscriptions(out, prefix, &job->user);
+}
+
+/* Whether a text of Redis is JSON whose `status` is that word. */
+static bool has_status(const redisReply *reply, const char *word)
+{
+	struct json_object *object;
+	const char *why, *status;
+	bool has;
+
+	if (reply->type != REDIS_REPLY_STRING)
+		return false;
+	object = json_parse_object(reply->str, reply->len, &why);
+	has = object != NULL && json_is_text(json_member(object, "status"), 16, &status) &&
+	      strcmp(status, word) == 0;
+	json_object_put(object);
+	return has;
+}
+
+bool push_read_look(redisReply *const *replies, const struct push_job *job, struct push_look *look)
+{
+	const redisReply *state = replies[0], *name = replies[1];
+	const redisReply *newest;
+
+	memset(look, 0, sizeof *look);
+	if (state->type != REDIS_REPLY_ARRAY || state->elements != 5 ||
+	    replies[2]->type != REDIS_REPLY_ARRAY)
+		return false;
+	look->recovering = state->element[0]->type == REDIS_REPLY_STRING;
+	look->online = state->element[1]->type == REDIS_REPLY_STRING;
+	look->away = has_status(state->element[1], "away");
+	look->dnd = has_status(state->element[1], "dnd") || has_status(state->element[2], "dnd");
+	look->friend_online = state->element[3]->type == REDIS_REPLY_STRING;
+	newest = state->element[4];
+	look->superseded = job->tag[0] != '\0' && newest->type == REDIS_REPLY_STRING &&
+			   strcmp(newest->str, job->id) != 0;
+	look->wanted = name->type == REDIS_REPLY_STRING && name->len <= PUSH_NAME_MAX;
+	if (look->wanted)
+		strcpy(look->name, name->str);
+	look->count =
+		push_read_subscriptions(replies[2], look->subscriptions, PUSH_SUBSCRIPTIONS_MAX);
+	return true;
+}
+
+void push_put_count(struct printbuf *out, const char *prefix, const struct userid *user)
+{
+	put_script(out, prefix, SCRIPT_COUNT_ONE, 3);
+	resp_text(out, user->text);
+	resp_number(out, PUSH_RATE_MAX);
+	resp_number(out, PUSH_RATE_WINDOW_MS);
+}
+
+/* --- afterwards ------------------------------------------------------------------------------ */
+
+void push_put_later(struct printbuf *out, const char *prefix, const char *entry_id, int64_t wait_ms,
+		    const struct push_job *job)
+{
+	struct printbuf *json = buf_new();
+
+	push_job_put(json, job);
+	put_script(out, prefix, SCRIPT_LATER, 3);
+	resp_text(out, entry_id);
+	resp_number(out, wait_ms);
+	resp_arg(out, json->buf, buf_len(json));
+	printbuf_free(json);
+}
+
+void push_put_done(struct printbuf *out, const char *prefix, const char *entry_id)
+{
+	put_script(out, prefix, SCRIPT_DONE, 1);
+	resp_text(out, entry_id);
+}
+
+void push_put_told(struct printbuf *out, const char *prefix, const struct userid *user,
+		   const struct userid *friend)
+{
+	put_command(out, prefix, "HDEL", KEY_PUSH_WANTED, user->text, 1);
+	resp_text(out, friend->text);
+}
+
+void push_put_outcome(struct printbuf *out, const char *prefix, const char *name, unsigned count)
+{
+	put_command(out, prefix, "HINCRBY", KEY_PUSH_OUTCOMES, "", 2);
+	resp_text(out, name);
+	resp_number(out, count);
+}
+
+/* --- for presencectl ------------------------------------------------------------------------- */
+
+void push_put_state(struct printbuf *out, const char *prefix)
+{
+	put_command(out, prefix, "XLEN", KEY_PUSH_QUEUE, "", 0);
+	put_command(out, prefix, "ZCARD", KEY_PUSH_LATER, "", 0);
+	put_command(out, prefix, "HGETALL", KEY_PUSH_OUTCOMES, "", 0);
+	put_command(out, prefix, "GET", KEY_PUSH_TICKED, "", 0);
+	resp_begin(out, 1);
+	resp_text(out, "TIME");
+}
+
+bool push_read_state(redisReply *const *replies, struct push_state *state)
+{
+	const redisReply *clock = replies[4];
+
+	if (replies[0]->type != REDIS_REPLY_INTEGER || replies[1]->type != REDIS_REPLY_INTEGER ||
+	    replies[2]->type != REDIS_REPLY_ARRAY || clock->type != REDIS_REPLY_ARRAY ||
+	    clock->elements != 2)
+		return false;
+	state->queue = replies[0]->integer;
+	state->later = replies[1]->integer;
+	state->outcomes = replies[2];
+	state->ticked_ms = -1;
+	if (replies[3]->type == REDIS_REPLY_STRING)
+		state->ticked_ms = strtoll(clock->element[0]->str, NULL, 10) * 1000 +
+				   strtoll(clock->element[1]->str, NULL, 10) / 1000 -
+				   strtoll(replies[3]->str, NULL, 10);
+	return true;
+}

@@ -1,0 +1,71 @@
+/*
+ * The stand for Web Push: a stack with presence-pushd, and a push service on
+ * loopback (tests/push/service.js) that answers as its paths say, logs what it
+ * gets, and at another port hands it to a foreign implementation that decrypts.
+ */
+#ifndef PRESENCE_TESTS_PUSH_H
+#define PRESENCE_TESTS_PUSH_H
+
+#include "harness.h"
+
+#define PUSH_KEY "/api/push/key"
+#define PUSH_SUBSCRIPTIONS "/api/push/subscriptions"
+#define PUSH_WHEN_ONLINE "/api/push/when-online/"
+#define PUSH_NOTIFY "/api/push/notify"
+
+/* The receiver's keys of RFC 8291 section 5. */
+#define PUSH_TEST_KEYS                                                                        \
+	"\"keys\":{\"p256dh\":\"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4" \
+	"bjyPjs7Vd8pZGH6SRpkNtoIAiw4\",\"auth\":\"BTBZMqHH6r4Tts7J_aSIgg\"}"
+
+#define PUSHD_MAX 2
+
+struct push_stand {
+	struct stack *stack;
+	pid_t service, pushd[PUSHD_MAX]; /* 0: does not run */
+	int https, h2, plain, foreign, closed; /* ports of the service, see service.js */
+	const char *sender; /* a token with the scope push */
+};
+
+/*
+ * Starts all but presence-pushd. In `conf` HTTPS, H2, PLAIN, FOREIGN and CLOSED
+ * stand for ports, DIR for the stack's directory; without "allow" in it, all of them on localhost are allowed.
+ */
+struct push_stand *push_start(const char *conf);
+/* Ends all; presence-pushd must end well. */
+void push_stop(struct push_stand *stand);
+
+/* env as for process_start(), or NULL. Waits until it has spoken to Redis. */
+void pushd_start(struct push_stand *stand, int index, const char *const env[]);
+int pushd_end(struct push_stand *stand, int index, int signal);
+
+/* A subscription of this user, whose endpoint is that URL; its id. */
+const char *push_subscribe_url(struct push_stand *stand, const char *token, const char *url);
+/* The same at the service's port and path. */
+const char *push_subscribe(struct push_stand *stand, const char *token, int port, const char *path);
+/* A user who is offline and has such a subscription. */
+void push_offline_user(struct push_stand *stand, const char *id, int port, const char *path);
+/* Ends what keeps a user online, without a logout. */
+void push_take_offline(struct push_stand *stand, const char *id);
+
+/* POST notify with this JSON (' stands for "), by a token with the scope; how many were queued. */
+int push_notify(struct push_stand *stand, const char *json);
+
+/* How many times an outcome was counted. */
+long long push_count(struct push_stand *stand, const char *outcome);
+/* What the service got so far: an array; those whose path starts with `path`, how many. */
+struct json_object *push_log(struct push_stand *stand);
+int push_received(struct push_stand *stand, const char *path);
+/* The index-th of them. */
+struct json_object *push_request(struct push_stand *stand, const char *path, int index);
+/* Whether nothing waits or is under way. */
+bool push_is_idle(struct push_stand *stand);
+
+/* A notification for each of the users u0 … u`count`-1, each with a subscription. */
+void push_queue_many(struct push_stand *stand, int count);
+/* How many the push service got again; fails when one is missing, or has another topic then. */
+int push_count_repeated(struct push_stand *stand, int count);
+/* SIGKILL to presence-pushd in the middle of so many: nothing is lost, few come again. */
+void push_check_kill(int count);
+
+#endif
