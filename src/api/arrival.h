@@ -9,7 +9,8 @@
 #include <stddef.h>
 
 enum arrival {
-	ARRIVAL_PART, /* more must come */
+	ARRIVAL_PART, /* more must come, of the parameters too */
+	ARRIVAL_BODY, /* the parameters are all there, more of the body must come */
 	ARRIVAL_WHOLE,
 	ARRIVAL_BAD, /* it will never be a request */
 };
@@ -17,7 +18,8 @@ enum arrival {
 /*
  * Looks at the first len bytes of a request: a BEGIN_REQUEST for a responder,
  * PARAMS and STDIN with the empty records that end them. Anything else is BAD,
- * management records too: libfcgi's answer to GET_VALUES overruns its buffer.
+ * management records too: libfcgi's answer to GET_VALUES overruns its buffer. So
+ * are parameters with a length beyond their end: libfcgi aborts on some of these.
  */
 enum arrival arrival_of(const unsigned char *bytes, size_t len);
 

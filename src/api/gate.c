@@ -187,15 +187,18 @@ static enum arrival arrived(struct gate *gate, struct connection *connection, ss
 		if (*got <= 0)
 			return ARRIVAL_PART;
 		arrival = arrival_of(gate->piece, (size_t)*got);
-		if (arrival != ARRIVAL_PART)
+		if (arrival == ARRIVAL_WHOLE || arrival == ARRIVAL_BAD)
 			return arrival;
 	}
 	*got = take_pieces(gate, connection);
 	arrival = arrival_of((const unsigned char *)connection->taken->buf,
 			     buf_len(connection->taken));
-	if (arrival == ARRIVAL_PART && buf_len(connection->taken) >= gate->most)
-		return ARRIVAL_WHOLE;
-	return arrival;
+	if (buf_len(connection->taken) < gate->most)
+		return arrival;
+	/* No more is taken: libfcgi may read the rest of a body, but no parameters unseen. */
+	return arrival == ARRIVAL_BODY	 ? ARRIVAL_WHOLE
+	       : arrival == ARRIVAL_PART ? ARRIVAL_BAD
+					 : arrival;
 }
 
 /*
@@ -216,6 +219,7 @@ static bool look(struct gate *gate, struct connection *connection, bool ended)
 		log_debug("a connection brought no FastCGI request");
 		break;
 	case ARRIVAL_PART:
+	case ARRIVAL_BODY:
 		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR) || ended)
 			break;
 		if (connection->taken == NULL || buf_len(connection->taken) == before ||

@@ -20,7 +20,7 @@ flags=(-std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fno-sanitize-rec
 	'-DSYSCONFDIR="/etc"' -I"$FUZZ_SRCDIR/src" -Isrc)
 read -ra given <<<"$FUZZ_CFLAGS"
 read -ra libs <<<"$FUZZ_LIBS"
-parts=("$FUZZ_SRCDIR"/src/{base,auth,store}/*.c "$FUZZ_SRCDIR/src/stream/fcgi.c"
+parts=("$FUZZ_SRCDIR"/src/{base,auth,store}/*.c "$FUZZ_SRCDIR/src/stream/fcgi.c" "$FUZZ_SRCDIR/src/api/arrival.c"
 	"$FUZZ_SRCDIR/tests/integration/wire.c")
 
 mkdir -p fuzz/parts

@@ -29,6 +29,13 @@
 	"x\r\ny\nz\x1b[2J\x7f\xc2\x85 \xe2\x80\xa8 \xe2\x80\xa9" \
 	" \xff\xc0\x80\xed\xa0\x80\xf5"
 
+static void change_database(struct stack *stack, const char *sql)
+{
+	const char *argv[] = {"sqlite3", stack_path(stack, "users.db"), sql, NULL};
+
+	ck_assert_int_eq(run(stack, NULL, NULL, argv), 0);
+}
+
 /* The next byte after the UTF-8 sequence at `at` (RFC 3629), NULL when there is none. */
 static const unsigned char *after_sequence(const unsigned char *at)
 {
@@ -100,6 +107,35 @@ START_TEST(what_comes_to_the_inbox_is_checked)
 		ck_assert_msg(strcmp(event->name, "bye") != 0, "a message has ended the stream");
 	} while (strcmp(event->name, "status_change") != 0);
 	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_name_in_the_directory_breaks_no_answer)
+{
+	struct stack *stack = stack_start("");
+	struct response *response;
+	const char *name;
+
+	/* In SQL as hex: the shell and sqlite3 see none of it. */
+	change_database(stack,
+			"UPDATE users SET name = CAST(x'780d0a1b5b324a7f22275c3c2f7363726970743e"
+			"c285e280a8ffc080' AS TEXT) WHERE id = 2;");
+	response = HTTP(stack, .path = FRIENDS, .token = token_for(stack, "1"));
+	ck_assert_int_eq(response->status, 200);
+	check_utf8("the friends' names", response->body);
+	ck_assert_msg(strchr(response->body, '\n') == NULL && strchr(response->body, '\r') == NULL,
+		      "a line break in %s", response->body);
+	ck_assert_msg(response->json != NULL, "no JSON: %s", response->body);
+	name = json_text(json_object_array_get_idx(response->json, 0), "name");
+	ck_assert_msg(strncmp(name, "x\r\n\x1b[2J\x7f\"'\\</script>", 20) == 0, "the name is '%s'",
+		      name);
+	/* Whoever logs in gets it, too, and in a token. */
+	response = HTTP(stack, .path = LOGIN,
+			.body = "{\"email\":\"user2@example.com\",\"password\":\"" PASSWORD "\"}");
+	ck_assert_int_eq(response->status, 200);
+	check_utf8("the answer to a login", response->body);
+	ck_assert_msg(response->json != NULL, "no JSON: %s", response->body);
 	stack_stop(stack);
 }
 END_TEST
@@ -450,6 +486,7 @@ int main(void)
 	TCase *tcase = harness_case(suite, "injection", 60);
 
 	tcase_add_test(tcase, what_comes_to_the_inbox_is_checked);
+	tcase_add_test(tcase, a_name_in_the_directory_breaks_no_answer);
 	tcase_add_test(tcase, no_parameter_of_a_request_becomes_a_field_of_the_answer);
 	tcase_add_test(tcase, no_path_or_query_becomes_a_field_of_the_answer);
 	tcase_add_test(tcase, no_log_line_can_be_forged);

@@ -89,6 +89,15 @@ START_TEST(silent_and_one_byte_peers_of_streamd_delay_nobody)
 }
 END_TEST
 
+START_TEST(silent_and_one_byte_peers_of_the_api_delay_nobody)
+{
+	struct stack *stack = stack_start("");
+
+	check_silent_peers(stack_path(stack, "api.sock-0"), stack);
+	stack_stop(stack);
+}
+END_TEST
+
 /* --- readers that do not read ------------------------------------------------------------- */
 
 static long resident_kb(pid_t pid)
@@ -156,6 +165,7 @@ int main(void)
 
 	tcase_add_test(tcase, beyond_the_descriptor_limit_streams_get_503_and_the_others_go_on);
 	tcase_add_test(tcase, silent_and_one_byte_peers_of_streamd_delay_nobody);
+	tcase_add_test(tcase, silent_and_one_byte_peers_of_the_api_delay_nobody);
 	tcase_add_test(tcase, a_client_that_never_reads_costs_at_most_queue_limit);
 	return harness_main(suite);
 }

@@ -76,10 +76,17 @@ START_TEST(a_request_is_whole_with_its_last_byte_and_not_before)
 		struct printbuf *out =
 			whole(rows[i].params, rows[i].body, rows[i].piece, rows[i].padding);
 
-		for (size_t len = 0; len < buf_len(out); len++)
-			ck_assert_msg(arrival(out, len) == ARRIVAL_PART,
-				      "row %zu: %zu of %zu bytes give %d instead of part", i, len,
-				      buf_len(out), arrival(out, len));
+		enum arrival expected = ARRIVAL_PART;
+
+		for (size_t len = 0; len < buf_len(out); len++) {
+			/* Once the parameters are all there they stay so. */
+			if (arrival(out, len) == ARRIVAL_BODY)
+				expected = ARRIVAL_BODY;
+			ck_assert_msg(arrival(out, len) == expected,
+				      "row %zu: %zu of %zu bytes give %d instead of %d", i, len,
+				      buf_len(out), arrival(out, len), expected);
+		}
+		ck_assert_int_eq(expected, ARRIVAL_BODY);
 		ck_assert_msg(arrival(out, buf_len(out)) == ARRIVAL_WHOLE,
 			      "row %zu: all bytes are not whole", i);
 		printbuf_free(out);
@@ -137,6 +144,51 @@ START_TEST(what_is_not_a_responders_request_is_refused)
 }
 END_TEST
 
+START_TEST(a_length_beyond_the_parameters_is_refused)
+{
+	static const struct {
+		const char *content;
+		size_t len;
+		bool is_good;
+	} rows[] = {
+		{"", 0, true},
+		{"\0\0", 2, true},
+		{"\1\1Ab", 4, true},
+		{"\1\1Ab\1\0C", 7, true},
+		{"\x80\0\0\1\x80\0\0\1Ab", 10, true},
+		{"\1", 1, false},
+		{"\1\1A", 3, false},
+		{"\2\1Ab", 4, false},
+		{"\1\1Ab\1", 5, false},
+		{"\x80\0\0", 3, false},
+		{"\x80\0\0\1", 4, false},
+		{"\xff\xff\xff\xff\xff\xff\xff\xff", 8, false},
+		{"\xff\xff\xff\xfe\xff\xff\xff\xfe"
+		 "Ab",
+		 10, false},
+		{"\1\x80\0\1\0A", 6, false},
+		{"\x80\0\1\0\1A", 6, false},
+	};
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		for (size_t piece = 1; piece <= 10; piece++) {
+			struct printbuf *out = buf_new();
+
+			put_begin(out, 1, FCGI_RESPONDER);
+			for (size_t at = 0; at < rows[i].len; at += piece)
+				put_record(out, FCGI_PARAMS, 1, rows[i].content + at,
+					   rows[i].len - at < piece ? rows[i].len - at : piece, 3);
+			put_record(out, FCGI_PARAMS, 1, NULL, 0, 0);
+			ck_assert_msg(arrival(out, buf_len(out)) ==
+					      (rows[i].is_good ? ARRIVAL_BODY : ARRIVAL_BAD),
+				      "row %zu in pieces of %zu: %d", i, piece,
+				      arrival(out, buf_len(out)));
+			printbuf_free(out);
+		}
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("arrival");
@@ -145,6 +197,7 @@ int main(void)
 	tcase_add_test(tcase, a_request_is_whole_with_its_last_byte_and_not_before);
 	tcase_add_test(tcase, what_follows_a_request_does_not_matter);
 	tcase_add_test(tcase, what_is_not_a_responders_request_is_refused);
+	tcase_add_test(tcase, a_length_beyond_the_parameters_is_refused);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
 }
