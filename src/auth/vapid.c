@@ -1,6 +1,5 @@
 #include "auth/vapid.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -17,6 +16,7 @@
 #include "base/base64url.h"
 #include "base/buf.h"
 #include "base/json.h"
+#include "base/secret.h"
 
 #define LIFETIME (VAPID_REUSE + 3600) /* seconds: longer than it is used, shorter than 24 h */
 #define POINT_LEN 65 /* an uncompressed point on P-256 */
@@ -56,29 +56,40 @@ void vapid_free(struct vapid *vapid)
 
 /* --- the key --------------------------------------------------------------------------------- */
 
-static EVP_PKEY *read_key(const char *file, char *err, size_t errsize)
+/* The key in a PEM text, if it is a private one on P-256, or NULL. */
+static EVP_PKEY *parse_key(const struct secret_file *file)
 {
-	FILE *in = fopen(file, "re");
-	EVP_PKEY *key;
+	BIO *in = BIO_new_mem_buf(file->data, (int)file->len);
+	/* No pass phrase, and nobody to ask for one. */
+	EVP_PKEY *key = in != NULL ? PEM_read_bio_PrivateKey(in, NULL, NULL, (void *)"") : NULL;
 	char group[32] = "";
 
-	if (in == NULL) {
-		snprintf(err, errsize, "push.key_file: %s: %s", file, strerror(errno));
-		return NULL;
-	}
-	/* No pass phrase, and nobody to ask for one. */
-	key = PEM_read_PrivateKey(in, NULL, NULL, (void *)"");
-	fclose(in);
+	BIO_free(in);
 	if (key != NULL && EVP_PKEY_is_a(key, "EC") == 1 &&
 	    EVP_PKEY_get_group_name(key, group, sizeof group, NULL) == 1 &&
 	    strcmp(group, "prime256v1") == 0)
 		return key;
 	EVP_PKEY_free(key);
-	snprintf(err, errsize,
-		 "push.key_file: %s is not the PEM of a private key on P-256 "
-		 "(presencectl push key makes one)",
-		 file);
 	return NULL;
+}
+
+static EVP_PKEY *read_key(const char *path, char *err, size_t errsize)
+{
+	struct secret_file file;
+	EVP_PKEY *key = NULL;
+
+	if (!secret_file_read(&file, path, err, errsize))
+		return NULL;
+	if (secret_file_is_private(&file, path, err, errsize)) {
+		key = parse_key(&file);
+		if (key == NULL)
+			snprintf(err, errsize,
+				 "push.key_file: %s is not the PEM of a private key on P-256 "
+				 "(presencectl push key makes one)",
+				 path);
+	}
+	secret_file_clear(&file);
+	return key;
 }
 
 static bool write_public_key(struct vapid *vapid)

@@ -1,6 +1,5 @@
 /* presence-pushd: sends Web Push notifications to those who are offline. */
 #include <errno.h>
-#include <getopt.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -10,54 +9,26 @@
 
 #include "base/config.h"
 #include "base/log.h"
+#include "base/options.h"
+#include "base/signals.h"
 #include "push/pushd.h"
 
 #define PROGRAM "presence-pushd"
 
-static const char usage[] =
-	"Usage: " PROGRAM " [-c FILE]\n"
-	"Sends Web Push notifications for the presence service.\n"
-	"\n"
-	"  -c, --config FILE  configuration (default $PRESENCE_CONFIG, else\n"
-	"                     " SYSCONFDIR "/presence/presence.conf)\n"
-	"      --help         this text\n"
-	"      --version      the version\n"
-	"\n"
-	"It needs [push] key_file, Redis, and the way to the browsers' push services. Several\n"
-	"may run: each notification is sent by one of them. SIGTERM ends it when what is under\n"
-	"way has been answered.\n";
-
-/* The file to read; exits for --help, --version and wrong options. */
-static const char *read_options(int argc, char **argv)
+static void help(void)
 {
-	static const struct option options[] = {{"config", required_argument, NULL, 'c'},
-						{"help", no_argument, NULL, 'h'},
-						{"version", no_argument, NULL, 'v'},
-						{NULL, 0, NULL, 0}};
-	const char *file = config_default_file();
-	int option;
-
-	while ((option = getopt_long(argc, argv, "c:", options, NULL)) != -1) {
-		switch (option) {
-		case 'c':
-			file = optarg;
-			break;
-		case 'h':
-			fputs(usage, stdout);
-			exit(0);
-		case 'v':
-			puts(PROGRAM " " PACKAGE_VERSION);
-			exit(0);
-		default:
-			fputs(usage, stderr);
-			exit(2);
-		}
-	}
-	if (optind < argc) {
-		fputs(usage, stderr);
-		exit(2);
-	}
-	return file;
+	printf("usage: " PROGRAM " [-c FILE]\n"
+	       "Sends Web Push notifications for the presence service.\n"
+	       "\n"
+	       "  -c, --config FILE  the configuration (default: $PRESENCE_CONFIG or\n"
+	       "                     %s)\n"
+	       "  -h, --help         this text\n"
+	       "      --version      the version\n"
+	       "\n"
+	       "It needs [push] key_file, Redis, and the way to the browsers' push services.\n"
+	       "Several may run: each notification is sent by one of them. SIGTERM ends it when\n"
+	       "what is under way has been answered.\n",
+	       config_default_file());
 }
 
 /* SIGTERM and SIGINT as something to read, so that the loop can wait for them. */
@@ -65,7 +36,6 @@ static int open_signals(void)
 {
 	sigset_t set;
 
-	signal(SIGPIPE, SIG_IGN);
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
@@ -75,28 +45,30 @@ static int open_signals(void)
 
 int main(int argc, char **argv)
 {
-	const char *file = read_options(argc, argv);
-	char err[1024];
-	struct config *config = config_load(file, err, sizeof err);
+	static const struct options_program program = {.name = PROGRAM, .help = help};
+	struct config *config;
 	struct pushd *pushd;
-	int signals;
+	const char *file;
+	char err[1024];
+	int status, signals;
 
+	signals_reset();
+	status = options_read(argc, argv, &program, &file);
+	if (status != OPTIONS_GO_ON)
+		return status;
+	config = config_load(file, err, sizeof err);
 	if (config == NULL) {
 		fprintf(stderr, "%s\n", err);
-		return 2;
-	}
-	if (config->push.key_file[0] == '\0') {
-		fprintf(stderr, "%s: push.key_file is not set, so there is nothing to do\n", file);
-		return 2;
+		return OPTIONS_WRONG;
 	}
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
 	/* Before libcurl's threads, which inherit the mask. */
 	signals = open_signals();
-	pushd = signals >= 0 ? pushd_new(config, err, sizeof err) : NULL;
+	pushd = pushd_new(config, err, sizeof err);
 	if (pushd == NULL) {
-		fprintf(stderr, "%s: %s\n", file, signals >= 0 ? err : strerror(errno));
+		fprintf(stderr, "%s: %s\n", file, err);
 		config_free(config);
-		return 2;
+		return OPTIONS_WRONG;
 	}
 	log_info("started");
 	pushd_run(pushd, signals);

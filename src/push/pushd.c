@@ -92,8 +92,13 @@ struct pushd {
 
 struct pushd *pushd_new(const struct config *config, char *err, size_t errsize)
 {
-	struct pushd *pushd = xcalloc(1, sizeof *pushd);
+	struct pushd *pushd;
 
+	if (config->push.key_file[0] == '\0') {
+		snprintf(err, errsize, "push.key_file is not set, so there is nothing to do");
+		return NULL;
+	}
+	pushd = xcalloc(1, sizeof *pushd);
 	pushd->config = config;
 	pushd->prefix = config->redis.prefix;
 	pushd->notes = buf_new();

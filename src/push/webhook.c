@@ -1,6 +1,5 @@
 #include "push/webhook.h"
 
-#include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,34 +7,28 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "base/secret.h"
 #include "push/payload.h"
 
-#define KEY_MAX 4096 /* bytes */
-
-struct printbuf *webhook_read_key(const char *file, char *err, size_t errsize)
+struct printbuf *webhook_read_key(const char *path, char *err, size_t errsize)
 {
-	FILE *in = fopen(file, "re");
-	struct printbuf *key;
-	char text[KEY_MAX + 1];
-	size_t len;
+	struct secret_file file;
+	struct printbuf *key = NULL;
 
-	if (in == NULL) {
-		snprintf(err, errsize, "push.webhook_key_file: %s: %s", file, strerror(errno));
+	if (!secret_file_read(&file, path, err, errsize))
 		return NULL;
-	}
-	len = fread(text, 1, sizeof text, in);
-	fclose(in);
 	/* An editor's newline at the end is not part of it. */
-	if (len > 0 && text[len - 1] == '\n')
-		len--;
-	if (len < WEBHOOK_KEY_MIN || len > KEY_MAX) {
+	if (file.len > 0 && file.data[file.len - 1] == '\n')
+		file.len--;
+	if (file.len < WEBHOOK_KEY_MIN) {
 		snprintf(err, errsize,
-			 "push.webhook_key_file: %s has %zu bytes instead of %d to %d", file, len,
-			 WEBHOOK_KEY_MIN, KEY_MAX);
-		return NULL;
+			 "push.webhook_key_file: %s has %zu bytes instead of at least %d", path,
+			 file.len, WEBHOOK_KEY_MIN);
+	} else if (secret_file_is_private(&file, path, err, errsize)) {
+		key = buf_new();
+		buf_put(key, file.data, file.len);
 	}
-	key = buf_new();
-	buf_put(key, text, len);
+	secret_file_clear(&file);
 	return key;
 }
 

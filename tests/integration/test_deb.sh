@@ -44,10 +44,11 @@ dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless \
 	--log="$dir/dpkg.log" -i "$package" > "$dir/install.log" 2>&1 ||
 	{ cat "$dir/install.log"; fail "dpkg -i failed"; }
 
-for file in usr/sbin/presence-api usr/sbin/presence-streamd usr/bin/presencectl \
+for file in usr/sbin/presence-api usr/sbin/presence-streamd usr/sbin/presence-pushd usr/bin/presencectl \
 	etc/presence/presence.conf etc/presence/secret.key \
 	etc/lighttpd/conf-available/50-presence.conf etc/apache2/conf-available/presence.conf \
 	usr/lib/systemd/system/presence.service usr/lib/systemd/system/presence-streamd.service usr/lib/systemd/system/presence-streamd.socket \
+	usr/lib/systemd/system/presence-pushd.service usr/share/man/man8/presence-pushd.8.gz \
 	usr/share/presence/web/presence.js usr/share/presence/schema.sql \
 	usr/share/doc/presence/copyright usr/share/man/man8/presence-streamd.8.gz \
 	usr/share/doc/presence/examples/presence-api.fcgi; do

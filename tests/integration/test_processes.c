@@ -66,12 +66,13 @@ END_TEST
 
 START_TEST(a_bad_configuration_is_refused_at_start)
 {
-	static const char *const programs[] = {"presence-api", "presence-streamd", "presencectl"};
+	static const char *const programs[] = {"presence-api", "presence-streamd", "presence-pushd",
+					       "presencectl"};
 	struct stack *stack = stack_new("presence {\n heartbeat = never\n}\n");
 
-	for (size_t i = 0; i < 3; i++) {
+	for (size_t i = 0; i < 4; i++) {
 		const char *argv[] = {program(programs[i]), "-c",
-				      stack_path(stack, "presence.conf"), i == 2 ? "count" : NULL,
+				      stack_path(stack, "presence.conf"), i == 3 ? "count" : NULL,
 				      NULL};
 		char *log, *at;
 
@@ -178,7 +179,8 @@ static int say(struct stack *stack, const char *name, const char *option, char *
 
 START_TEST(every_program_reads_its_command_line_alike)
 {
-	static const char *const names[] = {"presence-api", "presence-streamd", "presencectl"};
+	static const char *const names[] = {"presence-api", "presence-streamd", "presence-pushd",
+					    "presencectl"};
 	static const char *const helps[] = {"-h", "--help"};
 	static const char *const wrong[] = {"--nothing", "-x", "nothing", "--config"};
 	struct stack *stack = stack_new("");

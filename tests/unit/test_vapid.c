@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include <json-c/json.h>
 #include <openssl/core_names.h>
@@ -212,6 +213,9 @@ START_TEST(a_file_that_is_no_such_key_is_refused_by_name)
 	ck_assert_msg(strstr(err, path) != NULL && strstr(err, "P-256") != NULL, "%s", err);
 	ck_assert_ptr_null(vapid_open("/nowhere/key.pem", "", err, sizeof err));
 	ck_assert_msg(strstr(err, "/nowhere/key.pem: No such file") != NULL, "%s", err);
+	ck_assert_int_eq(chmod(key_path, 0644), 0);
+	ck_assert_ptr_null(vapid_open(key_path, "", err, sizeof err));
+	ck_assert_msg(strstr(err, "0644") != NULL, "%s", err);
 	free(path);
 }
 END_TEST
