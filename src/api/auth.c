@@ -128,13 +128,15 @@ static void put_login(struct printbuf *out, const struct token *token, const cha
 static char *issue(struct request *request, int64_t redis_now)
 {
 	struct token *token = &request->token;
+	int64_t host_now = times_wall_ms() / 1000;
+	bool agree = host_now - redis_now >= -1 && host_now - redis_now <= 2; /* asked before */
 
 	/*
 	 * Redis compares iat with its own clock (logout from everywhere, kick); exp is
 	 * compared with the clock of the host that verifies.
 	 */
 	token->iat = token->issued = redis_now;
-	token->exp = times_wall_ms() / 1000 + request->service->config->auth.token_lifetime;
+	token->exp = (agree ? redis_now : host_now) + request->service->config->auth.token_lifetime;
 	return token_issue(request->service->keys, token);
 }
 
