@@ -5,7 +5,7 @@
 #
 #   --full     more rounds, more sizes
 #   --doc      put the table and the plots into docs/performance.md
-#   SECTION    of: send friends open idle rest growth two; all of them unless given
+#   SECTION    of: send friends open idle rest calls growth two; all of them unless given
 #
 #   BENCH_SRCDIR    the source tree; where this script is, unless set
 #   BENCH_BUILDDIR  where the programs were built; the source tree unless set
@@ -37,7 +37,7 @@ for word in "$@"; do
 	case $word in
 	--full) full=yes ;;
 	--doc) doc=yes ;;
-	send | friends | open | idle | rest | growth | two) sections+=("$word") ;;
+	send | friends | open | idle | rest | calls | growth | two) sections+=("$word") ;;
 	--help)
 		usage
 		exit 0
@@ -48,7 +48,7 @@ for word in "$@"; do
 		;;
 	esac
 done
-[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest growth two)
+[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest calls growth two)
 
 dir=$(mktemp -d /tmp/presence-bench.XXXXXX)
 chmod 755 "$dir"
@@ -422,6 +422,79 @@ section_rest() {
 	row "Redis commands sent for a request" "$commands" "" "" "≤ 6" "$(verdict "$commands" '<=' 6.05)"
 	row "round trips to Redis for a request" "$single_reads" "" "" "1" \
 		"$(verdict "$single_reads" '<=' 1.05)"
+	stop_all
+}
+
+# --- what a call costs --------------------------------------------------------------------------
+
+# Redis' own clock: us of the commands that clients sent. A script's own MGET is counted twice, in
+# EVALSHA and by itself: less than 1 us.
+redis_us() {
+	redis-cli -s "$dir/redis.sock" info commandstats | tr -d '\r' | awk -F '[:=,]' '
+		$1 == "cmdstat_evalsha" || $1 == "cmdstat_mget" { us += $5 } END { printf "%.0f", us }'
+}
+
+# presence-api's own clock: us of the parent, its workers, and those that ended and were waited for.
+api_us() {
+	local parent pid
+
+	parent=$(pgrep -P "${pid_of[lighttpd]}" -x presence-api | head -n 1)
+	for pid in "$parent" $(children_of "$parent"); do
+		sed 's/.*) //' "/proc/$pid/stat"
+	done | awk -v own="$(getconf CLK_TCK)" '
+		{ ticks += $12 + $13 } NR == 1 { ticks += $14 + $15 } END { printf "%.0f", ticks * 1e6 / own }'
+}
+
+# cost KIND SECONDS TOKENS: what a request costs, in cost_redis and cost_api (us).
+cost() {
+	local redis_before api_before
+
+	redis_before=$(redis_us) api_before=$(api_us)
+	cp "$3" "$dir/tokens"
+	rest "$1" "$2"
+	cost_redis=$(calc "($(redis_us) - $redis_before) / ${got[requests]}")
+	cost_api=$(calc "($(api_us) - $api_before) / ${got[requests]}")
+}
+
+section_calls() {
+	local i rate reads cost_redis cost_api many=40000
+	local again=() first=() batch=() api=() x
+
+	if ! command -v wrk >/dev/null; then
+		skip "what a call costs" "wrk is not installed"
+		return
+	fi
+	make_directory "$dir/ring50.db" 9000 50
+	start_redis
+	start_streamd 1 "$dir/ring50.db"
+	start_lighttpd
+	load ours -m http -t "$http_port"
+	ask ours touch $many
+	ask ours tokens 200 "$dir/tokens.few"
+	# So many that each comes less than once a second, whatever the rate.
+	ask ours tokens $many "$dir/tokens.many"
+	cost single 1 "$dir/tokens.few"
+	cost single 1 "$dir/tokens.many"
+	for ((i = 0; i < rounds; i++)); do
+		cost single 2 "$dir/tokens.few"
+		again+=("$cost_redis")
+		api+=("$cost_api")
+		cost single 2 "$dir/tokens.many"
+		first+=("$cost_redis")
+		cost batch 2 "$dir/tokens.few"
+		batch+=("$cost_redis")
+	done
+	x=$(median "${again[@]}")
+	row "Redis' time for a single status call, repeated within a second" "$(calc "$x" %.1f) µs" "" "" \
+		"≤ 20 µs" "$(verdict "$x" '<=' 20)"
+	x=$(median "${first[@]}")
+	row "the same, the first in its second" "$(calc "$x" %.1f) µs" "" "" "≤ 30 µs" \
+		"$(verdict "$x" '<=' 30)"
+	x=$(median "${batch[@]}")
+	row "the same, a batch of 100" "$(calc "$x" %.1f) µs" "" "" "≤ 60 µs" "$(verdict "$x" '<=' 60)"
+	x=$(median "${api[@]}")
+	row "CPU in presence-api for a single status call" "$(calc "$x" %.1f) µs" "" "" "≤ 25 µs" \
+		"$(verdict "$x" '<=' 25)"
 	stop_all
 }
 
