@@ -166,10 +166,20 @@ void link_lost(struct link *link, const char *why)
 	event_active(link->failed, EV_TIMEOUT, 1);
 }
 
+/* Whether two reasons are one to whoever reads the log: an error of Redis by its code. */
+static bool is_same_reason(const char *a, const char *b)
+{
+	size_t code = strspn(a, "ABCDEFGHIJKLMNOPQRSTUVWXYZ");
+
+	if (code > 1 && a[code] == ' ')
+		return strncmp(a, b, code + 1) == 0;
+	return strcmp(a, b) == 0;
+}
+
 /* One line for each change: not for every attempt that fails in the same way. */
 static void tell_loss(struct link *link)
 {
-	if (strcmp(link->why, link->told_why) == 0)
+	if (is_same_reason(link->why, link->told_why))
 		return;
 	log_warn("redis: %s", link->why);
 	memcpy(link->told_why, link->why, sizeof link->told_why);
