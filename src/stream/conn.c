@@ -217,6 +217,15 @@ size_t conn_waiting(const struct conn *conn)
 	return waiting;
 }
 
+bool conn_is_unused(const struct conn *conn)
+{
+	const struct fcgi_conn *fcgi = &conn->fcgi;
+	bool is_between = (fcgi->state == FCGI_STATE_HEADER && fcgi->have == 0) ||
+			  (fcgi->state == FCGI_STATE_PADDING && fcgi->padding == 0);
+
+	return conn->state == CONN_READING && fcgi->request_id == 0 && is_between;
+}
+
 bool conn_is_idle(const struct conn *conn)
 {
 	return conn->output != OUTPUT_BLOCKED && conn->outbox.count == 0;

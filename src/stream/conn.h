@@ -83,6 +83,9 @@ void conn_end_request(struct conn *conn);
 /* Forgets the frames of which nothing is sent yet. */
 void conn_drop_unsent(struct conn *conn);
 
+/* Of the next request nothing has come. */
+bool conn_is_unused(const struct conn *conn);
+
 /* Bytes of the owner's frames that wait; padding is not the reader's fault and is left out. */
 size_t conn_waiting(const struct conn *conn);
 

@@ -263,7 +263,11 @@ void life_drain(struct streams *streams, int64_t drain_ms)
 	struct stream *stream;
 
 	TAILQ_FOREACH (stream, &streams->list, link) {
-		if (stream->phase != PHASE_ENDING)
+		/* A connection that the web server keeps for another request is closed before it
+		 * thinks of one. */
+		if (stream->phase == PHASE_REQUEST && conn_is_unused(&stream->conn))
+			stream_set_deadline(stream, 0);
+		else if (stream->phase != PHASE_ENDING)
 			stream_set_deadline(stream,
 					    drain_ms > 0 ? random_below((unsigned)drain_ms) : 0);
 	}

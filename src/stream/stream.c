@@ -7,6 +7,7 @@
 #include "stream/timer.h"
 
 #define REQUEST_TIMEOUT_MS 10000 /* for a request's records to arrive */
+#define LAST_REQUEST_TIMEOUT_MS 1000 /* the same while the process stops */
 #define ENDING_TIMEOUT_MS 5000 /* for the last bytes to be taken */
 
 const struct state_names stream_phases = {
@@ -189,7 +190,8 @@ void stream_arm(struct stream *stream, int64_t now_ms)
 void stream_await_request(struct stream *stream)
 {
 	stream_set_phase(stream, PHASE_REQUEST);
-	stream_set_deadline(stream, REQUEST_TIMEOUT_MS);
+	stream_set_deadline(stream, stream->all->context->draining ? LAST_REQUEST_TIMEOUT_MS
+								   : REQUEST_TIMEOUT_MS);
 }
 
 /* --- sending --------------------------------------------------------------------------------- */
