@@ -70,13 +70,24 @@ static pid_t wait_for(pid_t pid, int *status, int flags)
 	return ended;
 }
 
+/* In a child: a copy of the socket would keep it open after the parent's death. */
+static void release_listener(void)
+{
+	int null = open("/dev/null", O_RDWR);
+
+	dup2(null, ACCEPT_LISTENER);
+	close(null);
+}
+
 int workers_check(const struct config *config, worker_main *check)
 {
 	pid_t pid = fork();
 	int status;
 
-	if (pid == 0)
+	if (pid == 0) {
+		release_listener();
 		exit(check(config, -1));
+	}
 	if (pid < 0 || wait_for(pid, &status, 0) != pid || !WIFEXITED(status))
 		return 1;
 	return WEXITSTATUS(status);
@@ -91,19 +102,13 @@ static void close_held(struct workers *workers)
 	workers->held = workers->held_taken = -1;
 }
 
-/*
- * In a child: lets go of all that is the parent's. A copy of the socket would keep
- * it open after the parent's death, a copy of a connection would keep its peer waiting.
- */
+/* In a child: a copy of a connection would keep its peer waiting. */
 static void forget_parent(struct workers *workers)
 {
-	int null = open("/dev/null", O_RDWR);
-
+	release_listener();
 	gate_free(workers->gate);
 	close_held(workers);
 	close(workers->ours);
-	dup2(null, ACCEPT_LISTENER);
-	close(null);
 }
 
 /* Forks a process that runs `run`, without the parent's descriptors; its pid, or -1. */

@@ -156,15 +156,20 @@ END_TEST
 
 /* --- peers that do nothing --------------------------------------------------------------------- */
 
-static const int crowds[] = {16, 64};
+static const struct crowd {
+	int peers;
+	const char *conf; /* children = 0: no parent, as mod_fcgid has it */
+} crowds[] = {
+	{16, "api { children = 4 }"}, {64, "api { children = 4 }"}, {16, "api { children = 0 }"}};
+#define CROWDS 3
 #define CROWD_MAX 64
 
 START_TEST(silent_peers_delay_nobody)
 {
-	struct stack *stack = stack_start_api("api { children = 4 }");
+	struct stack *stack = stack_start_api(crowds[_i].conf);
 	const char *token = token_for(stack, "1");
 	struct printbuf *bytes = request_bytes(stack, false);
-	int fds[CROWD_MAX], crowd = crowds[_i];
+	int fds[CROWD_MAX], crowd = crowds[_i].peers;
 
 	/* Nothing, one byte, a header, and all kinds of parts of a request. */
 	for (int i = 0; i < crowd; i++) {
@@ -191,10 +196,10 @@ END_TEST
 
 START_TEST(peers_that_do_not_close_after_their_answer_delay_nobody)
 {
-	struct stack *stack = stack_start_api("api { children = 4 }");
+	struct stack *stack = stack_start_api(crowds[_i].conf);
 	const char *token = token_for(stack, "1");
 	struct printbuf *bytes = request_bytes(stack, false);
-	int fds[CROWD_MAX], crowd = crowds[_i];
+	int fds[CROWD_MAX], crowd = crowds[_i].peers;
 
 	for (int i = 0; i < crowd; i++) {
 		fds[i] = connect_api(stack);
@@ -212,10 +217,10 @@ END_TEST
 
 START_TEST(kept_connections_hold_no_worker)
 {
-	struct stack *stack = stack_start_api("api { children = 4 }");
+	struct stack *stack = stack_start_api(crowds[_i].conf);
 	const char *token = token_for(stack, "1");
 	struct printbuf *bytes = request_bytes(stack, true);
-	int fds[CROWD_MAX], crowd = crowds[_i];
+	int fds[CROWD_MAX], crowd = crowds[_i].peers;
 
 	for (int i = 0; i < crowd; i++) {
 		fds[i] = connect_api(stack);
@@ -376,8 +381,11 @@ END_TEST
 
 /* --- signals ----------------------------------------------------------------------------------- */
 
-/* presence-api on a socket of its own, with signals that whoever starts it ignores and blocks. */
-static pid_t start_deaf(struct stack *stack, const char *name, const char *socket)
+/*
+ * A program on a socket of its own, with signals that whoever starts it ignores and
+ * blocks, and a limit of descriptors (0: as it is).
+ */
+static pid_t start_program(struct stack *stack, const char *name, const char *socket, int nofile)
 {
 	const char *argv[] = {"env",
 			      "--ignore-signal=HUP,INT,TERM,CHLD,USR1,ALRM",
@@ -395,12 +403,46 @@ static pid_t start_deaf(struct stack *stack, const char *name, const char *socke
 						     ? "PRESENCE_API_LISTEN"
 						     : "PRESENCE_STREAM_LISTEN",
 					     address, NULL},
-			    0);
+			    nofile);
 	WAIT_UNTIL(access(socket, F_OK) == 0 || !process_lives(pid), 5000);
 	ck_assert_msg(process_lives(pid), "%s did not start", name);
 	free(address);
 	return pid;
 }
+
+START_TEST(of_too_many_silent_peers_the_longest_silent_one_goes)
+{
+	enum { LIMIT = 160, SILENT = 400 };
+	struct stack *stack = stack_new("api { children = 2 }");
+	const char *socket = stack_path(stack, "own.sock");
+	struct printbuf *bytes = request_bytes(stack, false);
+	int fds[SILENT], open = 0;
+	pid_t pid;
+
+	redis_start(stack, NULL);
+	pid = start_program(stack, "presence-api", socket, LIMIT);
+	for (int i = 0; i < SILENT; i++) {
+		fds[i] = wire_connect(socket);
+		ck_assert_msg(fds[i] >= 0, "peer %d: %s", i, strerror(errno));
+		wire_send(fds[i], bytes->buf, (size_t)i % 2);
+		if (i % 20 == 0) {
+			int fd = wire_connect(socket);
+
+			wire_send(fd, bytes->buf, buf_len(bytes));
+			check_answer(fd);
+			close(fd);
+		}
+	}
+	WAIT_UNTIL(has_ended(fds[0]), 5000);
+	for (int i = 0; i < SILENT; i++)
+		open += !has_ended(fds[i]);
+	ck_assert_msg(open < LIMIT, "%d connections are open with a limit of %d", open, LIMIT);
+	for (int i = 0; i < SILENT; i++)
+		close(fds[i]);
+	ck_assert_int_eq(process_end(&pid, SIGTERM, "presence-api", 5000), 0);
+	stack_stop(stack);
+}
+END_TEST
 
 START_TEST(api_ends_whatever_signals_it_inherited_as_ignored)
 {
@@ -411,7 +453,7 @@ START_TEST(api_ends_whatever_signals_it_inherited_as_ignored)
 	int fd;
 
 	redis_start(stack, NULL);
-	pid = start_deaf(stack, "presence-api", socket);
+	pid = start_program(stack, "presence-api", socket, 0);
 	WAIT_UNTIL(children_of(pid, workers, 8) == WORKERS, 5000);
 	fd = wire_connect(socket);
 	wire_send(fd, bytes->buf, buf_len(bytes));
@@ -434,7 +476,7 @@ START_TEST(streamd_ends_whatever_signals_it_inherited_as_ignored)
 	pid_t pid;
 
 	redis_start(stack, NULL);
-	pid = start_deaf(stack, "presence-streamd", stack_path(stack, "own.sock"));
+	pid = start_program(stack, "presence-streamd", stack_path(stack, "own.sock"), 0);
 	/* Its loop runs. */
 	WAIT_UNTIL(strstr(stack_file(stack, "presence-streamd.log"), "connected") != NULL, 5000);
 	kill(pid, SIGHUP);
@@ -455,9 +497,11 @@ int main(void)
 	tcase_add_loop_test(death, a_parent_that_dies_is_started_again, 0,
 			    sizeof deaths / sizeof deaths[0]);
 	tcase_add_test(death, a_request_under_way_is_finished_when_the_parent_dies);
-	tcase_add_loop_test(silence, silent_peers_delay_nobody, 0, 2);
-	tcase_add_loop_test(silence, peers_that_do_not_close_after_their_answer_delay_nobody, 0, 2);
-	tcase_add_loop_test(silence, kept_connections_hold_no_worker, 0, 2);
+	tcase_add_loop_test(silence, silent_peers_delay_nobody, 0, CROWDS);
+	tcase_add_loop_test(silence, peers_that_do_not_close_after_their_answer_delay_nobody, 0,
+			    CROWDS);
+	tcase_add_loop_test(silence, kept_connections_hold_no_worker, 0, CROWDS);
+	tcase_add_test(silence, of_too_many_silent_peers_the_longest_silent_one_goes);
 	tcase_add_test(silence, a_request_may_come_in_pieces_of_any_size);
 	tcase_add_test(silence, a_body_that_is_refused_is_not_in_the_way_of_the_answer);
 	tcase_add_test(head, head_never_has_a_body);
