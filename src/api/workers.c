@@ -75,6 +75,10 @@ static void release_listener(void)
 {
 	int null = open("/dev/null", O_RDWR);
 
+	if (null < 0) {
+		close(ACCEPT_LISTENER);
+		return;
+	}
 	dup2(null, ACCEPT_LISTENER);
 	close(null);
 }
