@@ -17,16 +17,19 @@ if [ -z "${CLANG:-}" ]; then
 fi
 
 flags=(-std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fno-sanitize-recover=undefined
-	'-DSYSCONFDIR="/etc"' -I"$FUZZ_SRCDIR/src" -Isrc)
+	'-DSYSCONFDIR="/etc"' '-DPACKAGE_VERSION="fuzz"' -I"$FUZZ_SRCDIR/src" -Isrc)
 read -ra given <<<"$FUZZ_CFLAGS"
 read -ra libs <<<"$FUZZ_LIBS"
-parts=("$FUZZ_SRCDIR"/src/{base,auth,store}/*.c "$FUZZ_SRCDIR/src/stream/fcgi.c" "$FUZZ_SRCDIR/src/api/arrival.c"
+parts=("$FUZZ_SRCDIR"/src/{base,auth,store,directory,stream}/*.c "$FUZZ_SRCDIR/src/api/arrival.c"
 	"$FUZZ_SRCDIR/tests/integration/wire.c")
 
 mkdir -p fuzz/parts
 rm -f fuzz/parts/*.o fuzz/parts.a
 for part in "${parts[@]}"; do
 	name=${part#"$FUZZ_SRCDIR/"}
+	if [ "$name" = src/stream/main.c ]; then
+		continue
+	fi
 	"$CLANG" "${flags[@]}" "${given[@]}" -fsanitize=fuzzer-no-link,address,undefined \
 		-c "$part" -o "fuzz/parts/${name//\//-}.o"
 done

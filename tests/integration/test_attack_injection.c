@@ -78,6 +78,47 @@ static void check_utf8(const char *what, const char *text)
 
 /* --- SSE frames --------------------------------------------------------------------------- */
 
+START_TEST(what_is_published_is_one_event_or_none)
+{
+	/* With the length, for the NUL. */
+	static const struct {
+		const char *text;
+		size_t len;
+	} dropped[] = {
+		{"{\"a\":\"\r\"}", 9},
+		{"{\"a\":\"\n\"}", 9},
+		{"{\"a\":\"\0\"}", 9},
+		{"{}\r\n\r\nevent: bye\r\ndata: {}\r\n", 29},
+		{"", 0},
+		{"{\"a\":\"\xff\"}", 9},
+		{"{\"a\":\"\xc0\xaf\"}", 10},
+		{"{\"a\":\"\xed\xa0\x80\"}", 11},
+		{"{\"a\":\"\xe2\x80\"}", 10},
+		{"{\"a\":\"\xf4\x90\x80\x80\"}", 12},
+	};
+	/* One line, whatever a browser's JavaScript thinks of U+2028: SSE knows CR and LF alone. */
+	static const char *const passed[] = {
+		"{\"a\":\"\xe2\x80\xa8\xe2\x80\xa9\xc2\x85\"}",
+		"{\"a\":\": comment\"}",
+		"{\"a\":\"data: x\"}",
+		"{\"a\":\"\xf0\x9f\x92\xa9\"}",
+	};
+	struct stack *stack = stack_start("");
+	struct sse *sse = sse_open(stack, token_for(stack, "1"));
+
+	sse_ready(sse);
+	for (size_t i = 0; i < COUNT_OF(dropped); i++)
+		freeReplyObject(redis_cmd(stack, "PUBLISH user:status:2 %b", dropped[i].text,
+					  dropped[i].len));
+	for (size_t i = 0; i < COUNT_OF(passed); i++) {
+		redis_int(stack, "PUBLISH user:status:2 %s", passed[i]);
+		ck_assert_str_eq(sse_wait(sse, "status_change", 5000)->data, passed[i]);
+	}
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(what_comes_to_the_inbox_is_checked)
 {
 	static const char *const texts[] = {
@@ -485,6 +526,7 @@ int main(void)
 	Suite *suite = suite_create("injection");
 	TCase *tcase = harness_case(suite, "injection", 60);
 
+	tcase_add_test(tcase, what_is_published_is_one_event_or_none);
 	tcase_add_test(tcase, what_comes_to_the_inbox_is_checked);
 	tcase_add_test(tcase, a_name_in_the_directory_breaks_no_answer);
 	tcase_add_test(tcase, no_parameter_of_a_request_becomes_a_field_of_the_answer);
