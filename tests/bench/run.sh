@@ -5,7 +5,7 @@
 #
 #   --full     more rounds, more sizes
 #   --doc      put the table and the plots into docs/performance.md
-#   SECTION    of: send friends open idle rest calls growth two; all of them unless given
+#   SECTION    of: send friends open idle rest calls growth two push; all of them unless given
 #
 #   BENCH_SRCDIR    the source tree; where this script is, unless set
 #   BENCH_BUILDDIR  where the programs were built; the source tree unless set
@@ -37,7 +37,7 @@ for word in "$@"; do
 	case $word in
 	--full) full=yes ;;
 	--doc) doc=yes ;;
-	send | friends | open | idle | rest | calls | growth | two) sections+=("$word") ;;
+	send | friends | open | idle | rest | calls | growth | two | push) sections+=("$word") ;;
 	--help)
 		usage
 		exit 0
@@ -48,7 +48,7 @@ for word in "$@"; do
 		;;
 	esac
 done
-[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest calls growth two)
+[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest calls growth two push)
 
 dir=$(mktemp -d /tmp/presence-bench.XXXXXX)
 chmod 755 "$dir"
@@ -70,7 +70,7 @@ for program in redis-server redis-cli lighttpd sqlite3 openssl setpriv awk; do
 done
 for program in src/presence-api src/presence-streamd tests/bench/streams tests/bench/store \
 	tests/bench/floor_send tests/bench/floor_fanout tests/bench/floor_relay \
-	tests/bench/floor_rest; do
+	tests/bench/floor_rest tests/bench/push src/presence-pushd src/presencectl; do
 	[ -x "$builddir/$program" ] || die "$builddir/$program is missing: run make bench"
 done
 if ldd "$builddir/src/presence-streamd" | grep -q libasan; then
@@ -674,6 +674,39 @@ calc_in() {
 
 	read -r number || true
 	calc "$number" "$1"
+}
+
+# --- Web Push -----------------------------------------------------------------------------------
+
+# CPU time of a process so far, ns.
+cpu_of() {
+	awk '{ print $1 }' "/proc/$1/schedstat"
+}
+
+section_push() {
+	local answer word before share
+
+	answer=$("$bindir/push" 2) || die "push failed"
+	printf 'push: %s\n' "$answer" >>"$log"
+	got=()
+	for word in $answer; do
+		got[${word%%=*}]=${word#*=}
+	done
+	row "Web Push: messages encrypted and each signed, by a core" \
+		"${got[messages]} a second (${got[kept]} with the token kept)" \
+		"" "" "≥ 4000" "$(verdict "${got[messages]}" '>=' 4000)"
+	start_redis
+	(umask 077 && "$builddir/src/presencectl" -c "$config" push key >"$dir/push.pem")
+	start pushd env PRESENCE_PUSH_KEY_FILE="$dir/push.pem" \
+		PRESENCE_PUSH_SUBJECT=mailto:bench@example.com \
+		"$builddir/src/presence-pushd" -c "$config"
+	wait_for pushd grep -q 'Redis: connected' "$dir/pushd.log"
+	before=$(cpu_of "${pid_of[pushd]}")
+	sleep 10
+	share=$(calc "($(cpu_of "${pid_of[pushd]}") - $before) / 1e8" %.3f)
+	row "presence-pushd with nothing to do" "$share % of a core" "" "" "≤ 0.1 %" \
+		"$(verdict "$share" '<=' 0.1)"
+	stop_all
 }
 
 # --- the report ---------------------------------------------------------------------------------
