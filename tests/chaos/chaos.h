@@ -389,6 +389,7 @@ struct result {
 	bool failed;
 	char property[40];
 	char text[1500];
+	unsigned user; /* whom the failure is about, 0: nobody in particular */
 	unsigned episode; /* of the failure */
 	unsigned episodes; /* that went well */
 	unsigned long steps, comparisons, published, events, calls, streams, undecided, decided;

@@ -28,7 +28,7 @@ void violated(struct chaos *chaos, unsigned user, const char *format, ...)
 	chaos->complaints++;
 	if (!is_final)
 		return;
-	chaos->blamed = user;
+	chaos->blamed = chaos->result->user = user;
 	snprintf(chaos->result->property, sizeof chaos->result->property, "%s",
 		 chaos->checking->name);
 	chaos->result->failed = chaos->over = true;
@@ -179,6 +179,6 @@ void properties_give_up(struct chaos *chaos)
 	snprintf(chaos->result->property, sizeof chaos->result->property, "%s",
 		 properties[worst].name);
 	snprintf(chaos->result->text, sizeof chaos->result->text, "%s", chaos->complaint[worst]);
-	chaos->blamed = chaos->accused[worst];
+	chaos->blamed = chaos->result->user = chaos->accused[worst];
 	chaos->result->failed = chaos->over = true;
 }

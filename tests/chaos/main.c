@@ -7,7 +7,7 @@
  *   CHAOS_LAYOUT=N     0 … 3, see enum layout (default: by the seed)
  *   CHAOS_FAULTS=A,B   only these go wrong
  *   CHAOS_REPLAY=FILE  runs this history instead
- *   CHAOS_SHRINK=N     seconds for finding a shorter history of a failure (default 120; 0: none)
+ *   CHAOS_SHRINK=N     seconds for finding a shorter history of a failure (default 240; 0: none)
  *
  * A failure leaves chaos-SEED.replay in the working directory.
  */
@@ -183,7 +183,7 @@ int main(void)
 	if (result.failed) {
 		if (plan.count == 0)
 			write_out(&plan, &result);
-		shrink(&plan, &result, number("CHAOS_SHRINK", 120), run_in_process);
+		shrink(&plan, &result, number("CHAOS_SHRINK", 240), run_in_process);
 		save(&plan, &result);
 	}
 	plan_free(&plan);

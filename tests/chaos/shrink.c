@@ -44,10 +44,10 @@ static bool attempt(struct shrinking *shrinking, wanted *keep, const void *arg, 
 	return true;
 }
 
-static bool is_last_episode(const struct step *step, size_t index, const void *arg)
+static bool is_late(const struct step *step, size_t index, const void *arg)
 {
 	(void)index;
-	return step->episode == *(const unsigned *)arg;
+	return step->episode >= *(const unsigned *)arg;
 }
 
 static bool is_up_to_episode(const struct step *step, size_t index, const void *arg)
@@ -91,6 +91,21 @@ static bool is_other_user(const struct step *step, size_t index, const void *arg
 	return step->fault != NULL || step->user < users->from || step->user >= users->to;
 }
 
+/* Whom the failure is about, and neighbours, who are friends. */
+struct near {
+	unsigned user, distance, users;
+};
+
+static bool is_near(const struct step *step, size_t index, const void *arg)
+{
+	const struct near *near = arg;
+	unsigned apart = (step->user + near->users - near->user) % near->users;
+
+	(void)index;
+	return step->fault != NULL || apart <= near->distance ||
+	       near->users - apart <= near->distance;
+}
+
 static void drop_faults(struct shrinking *shrinking)
 {
 	for (size_t i = 0; i < shrinking->plan->count;) {
@@ -119,7 +134,7 @@ static void drop_ranges(struct shrinking *shrinking)
 		for (size_t from = 0; from < shrinking->plan->count;) {
 			struct range range = {from, from + size};
 
-			if (!attempt(shrinking, is_out_of_range, &range, "without a part"))
+			if (!attempt(shrinking, is_out_of_range, &range, "without some steps"))
 				from += size;
 		}
 	}
@@ -134,12 +149,22 @@ void shrink(struct plan *plan, const struct result *failure, int seconds, run_pl
 	unsigned episode = failure->episode;
 
 	attempt(&shrinking, is_up_to_episode, &episode, "up to where it failed");
-	attempt(&shrinking, is_last_episode, &episode, "the last episode alone");
+	for (unsigned last = 0, from; last <= 3; last += last + 1) {
+		from = episode > last ? episode - last : 0;
+		if (attempt(&shrinking, is_late, &from, "the last episodes alone"))
+			break;
+	}
 	drop_faults(&shrinking);
+	for (unsigned distance = 0; failure->user > 0 && distance < 10; distance += 4) {
+		struct near near = {failure->user, distance, plan->users};
+
+		if (attempt(&shrinking, is_near, &near, "users near to the one it is about"))
+			break;
+	}
+	drop_ranges(&shrinking);
 	for (size_t i = 0; i < action_count; i++)
 		attempt(&shrinking, is_other_action, &actions[i], actions[i].name);
 	drop_users(&shrinking);
-	drop_ranges(&shrinking);
 	fprintf(stderr, "shrinking: %zu steps are left after %u runs\n", plan->count,
 		shrinking.tries);
 }

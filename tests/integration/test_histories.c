@@ -214,16 +214,18 @@ static struct model_session *find(struct person *person, const char *name)
 static void raise_session(struct person *person, const char *name, int64_t deadline)
 {
 	struct model_session *session = find(person, name);
+	bool is_new = session == NULL;
 
-	if (session != NULL) {
+	if (!is_new) {
 		session->deadline = deadline;
 		session->is_closing = false;
-		return;
 	}
-	for (int i = person->count; i-- > 0;) {
+	for (int i = person->count; (is_new || name[0] == 's') && i-- > 0;) {
 		if (gone_at(&person->sessions[i]) <= now)
 			remove_session(person, i);
 	}
+	if (!is_new)
+		return;
 	session = &person->sessions[person->count++];
 	memset(session, 0, sizeof *session);
 	strcpy(session->name, name);

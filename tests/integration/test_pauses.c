@@ -94,6 +94,20 @@ START_TEST(a_new_session_after_a_pause_pushes_no_tab_out)
 }
 END_TEST
 
+/* A killed process left tab2's session, which had lapsed while all was well. */
+START_TEST(what_lapsed_before_a_pause_is_not_alive_after_it)
+{
+	call_touch("1", "a", "tab1", "stream_open");
+	call_touch("1", "a", "tab2", "stream_open");
+	call_sweep(true);
+	call_lapse("1", "s:a:tab2");
+	call_renew("1", "a", "tab1");
+	swept_ago(60000);
+	call_close("1", "a", "tab1");
+	ck_assert_int_le(redis_int(stack, "PTTL user:online:1"), 10001);
+}
+END_TEST
+
 START_TEST(the_last_tab_that_closes_after_a_pause_ends_its_user)
 {
 	pause_two_tabs(1000);
@@ -296,6 +310,7 @@ int main(void)
 	tcase_add_test(tcase, a_tab_that_closes_after_a_pause_leaves_the_other_tab_online);
 	tcase_add_test(tcase, a_logout_after_a_pause_leaves_another_devices_tab_online);
 	tcase_add_test(tcase, a_new_session_after_a_pause_pushes_no_tab_out);
+	tcase_add_test(tcase, what_lapsed_before_a_pause_is_not_alive_after_it);
 	tcase_add_test(tcase, the_last_tab_that_closes_after_a_pause_ends_its_user);
 	tcase_add_test(tcase, a_renewal_after_a_pause_announces_nobody_who_never_looked_offline);
 	tcase_add_test(tcase, the_first_sweep_after_a_pause_brings_back_keys_that_ran_out);

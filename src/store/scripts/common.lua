@@ -113,6 +113,7 @@ end
 -- For a renewal, which nobody else can see.
 local function require_renewal(id)
   require_right('ZADD', session_key(id), '0', 's')
+  require_right('ZREM', session_key(id), 's')
   require_right('ZADD', deadlines, '0', 'id')
   require_right('SET', seen_key(id), 't', 'EX', '1')
   require_right('PEXPIREAT', online_key(id), '0')
@@ -122,7 +123,6 @@ end
 local function require_rights(id)
   local version = prefix .. 'presence:version:' .. id
   require_renewal(id)
-  require_right('ZREM', session_key(id), 's')
   require_right('DEL', session_key(id))
   require_right('ZREM', deadlines, 'id')
   require_right('SET', online_key(id), 's', 'PXAT', '1')

@@ -26,10 +26,12 @@ local function push_one_out(key, added)
   redis.call('ZREM', key, victim)
 end
 
--- Raises one session; a new one pushes those out that are gone, and one more past max_sessions.
+-- Raises one session; a new one pushes those out that are gone, and one more past max_sessions. So
+-- does a stream's renewal: else what a killed process left would count as alive after a later pause.
 local function raise(id, session, deadline)
   local key = session_key(id)
-  if redis.call('ZADD', key, integer(deadline), session) == 0 then
+  local is_new = redis.call('ZADD', key, integer(deadline), session) == 1
+  if not is_new and not is_stream(session) then
     return
   end
   local lapsed = redis.call('ZRANGEBYSCORE', key, '-inf', integer(now), 'WITHSCORES')
@@ -38,7 +40,7 @@ local function raise(id, session, deadline)
       redis.call('ZREM', key, lapsed[i])
     end
   end
-  if redis.call('ZCARD', key) > max_sessions then
+  if is_new and redis.call('ZCARD', key) > max_sessions then
     push_one_out(key, session)
   end
 end
