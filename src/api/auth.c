@@ -208,7 +208,7 @@ struct problem auth_ticket(struct request *request)
 	struct problem problem;
 
 	/* Should the touch refuse the token: the word is not told, and would be refused as well. */
-	random_word(ticket);
+	random_id(ticket);
 	ticket_put_issue(request_touch(request, "activity"), store_prefix(request->service->store),
 			 ticket, &request->token);
 	problem = request_ask_touched(request, 1);

@@ -346,7 +346,7 @@ static struct problem enqueue(struct request *request, struct push_job *job,
 
 	for (size_t i = 0; i < count; i++) {
 		job->user = ids[i];
-		random_word(job->id);
+		random_id(job->id);
 		push_put_enqueue(pipeline, store_prefix(request->service->store), job, always);
 	}
 	problem = request_ask(request, count);

@@ -15,12 +15,12 @@
 #include "base/random.h"
 
 #define TICKET_LIFETIME 30 /* seconds */
-#define TICKET_LEN RANDOM_WORD_LEN
+#define TICKET_LEN RANDOM_ID_LEN
 
 /* Whether the text could be a ticket at all. */
 bool ticket_is_valid(const char *text);
 
-/* Appends the command that issues a ticket: the word, which random_word() made, for the token. */
+/* Appends the command that issues a ticket: the word, which random_id() made, for the token. */
 void ticket_put_issue(struct printbuf *out, const char *prefix, const char *ticket,
 		      const struct token *token);
 

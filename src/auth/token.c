@@ -469,9 +469,9 @@ static void put_text_if_set(struct printbuf *out, const char *name, const char *
 
 static void put_claims(struct printbuf *out, const struct config *config, const struct token *token)
 {
-	char jti[RANDOM_WORD_LEN + 1];
+	char jti[RANDOM_ID_LEN + 1];
 
-	random_word(jti);
+	random_id(jti);
 	buf_puts(out, "{");
 	put_text(out, "sub", token->user.text);
 	if (strcmp(config->auth.user_claim, "sub") != 0)
@@ -491,11 +491,11 @@ char *token_issue(const struct token_keys *keys, struct token *token)
 {
 	const struct jws_key *signer = keys->ring.signer;
 	struct printbuf *text, *json;
-	char word[RANDOM_WORD_LEN + 1];
+	char word[RANDOM_ID_LEN + 1];
 
 	if (signer == NULL || (token->name[0] != '\0' && !token_is_name(token->name)))
 		return NULL;
-	random_word(word);
+	random_id(word);
 	token_set_name(token, token->name[0] != '\0' ? token->name : word);
 	text = buf_new();
 	json = buf_new();

@@ -10,7 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
-void random_word(char word[RANDOM_WORD_LEN + 1])
+void random_id(char id[RANDOM_ID_LEN + 1])
 {
 	unsigned char bits[16], text[25];
 
@@ -19,9 +19,9 @@ void random_word(char word[RANDOM_WORD_LEN + 1])
 		abort();
 	}
 	EVP_EncodeBlock(text, bits, sizeof bits);
-	for (size_t i = 0; i < RANDOM_WORD_LEN; i++)
-		word[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : (char)text[i];
-	word[RANDOM_WORD_LEN] = '\0';
+	for (size_t i = 0; i < RANDOM_ID_LEN; i++)
+		id[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : (char)text[i];
+	id[RANDOM_ID_LEN] = '\0';
 }
 
 unsigned random_below(unsigned limit)

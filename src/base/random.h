@@ -1,14 +1,14 @@
-/* Random words and hashes for names: OpenSSL underneath. */
+/* Random ids and hashes for names: OpenSSL underneath. */
 #ifndef PRESENCE_BASE_RANDOM_H
 #define PRESENCE_BASE_RANDOM_H
 
 #include <stddef.h>
 
-#define RANDOM_WORD_LEN 22 /* base64url characters of 128 random bits */
+#define RANDOM_ID_LEN 22 /* base64url characters of 128 random bits */
 #define HASH_NAME_LEN 32 /* hex digits of 128 bits */
 
 /* 128 random bits in base64url; never fails (without randomness the process aborts). */
-void random_word(char word[RANDOM_WORD_LEN + 1]);
+void random_id(char id[RANDOM_ID_LEN + 1]);
 
 /* A random number from 0 to limit - 1 (limit > 0): for jitter, not for secrets. */
 unsigned random_below(unsigned limit);

@@ -73,7 +73,7 @@ struct pushd {
 	struct sender *sender;
 	struct printbuf *webhook_key; /* NULL: no webhook */
 	struct blocking *redis, *reader;
-	char consumer[RANDOM_WORD_LEN + 1];
+	char consumer[RANDOM_ID_LEN + 1];
 	bool is_reading; /* XREADGROUP is under way */
 	bool owns_read; /* what we had taken already was read on this connection */
 	int64_t read_ms; /* when it was sent, monotonic */
@@ -102,7 +102,7 @@ struct pushd *pushd_new(const struct config *config, char *err, size_t errsize)
 	pushd->config = config;
 	pushd->prefix = config->redis.prefix;
 	pushd->notes = buf_new();
-	random_word(pushd->consumer);
+	random_id(pushd->consumer);
 	pushd->vapid = vapid_open(config->push.key_file, config->push.subject, err, errsize);
 	if (pushd->vapid != NULL && config->push.webhook[0] != '\0')
 		pushd->webhook_key = webhook_read_key(config->push.webhook_key_file, err, errsize);

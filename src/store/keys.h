@@ -29,11 +29,11 @@
 #define KEY_PUSH_LATER "push:later"
 #define KEY_PUSH_OUTCOMES "push:outcomes"
 #define KEY_PUSH_TICKED "push:ticked"
-#define KEY_PUSH_PUSHD "push:pushd:" /* + a presence-pushd's own random word */
+#define KEY_PUSH_PUSHD "push:pushd:" /* + a presence-pushd's own random id */
 
 #define CHANNEL_STATUS "user:status:" /* + id */
 #define CHANNEL_INBOX "user:inbox:" /* + id */
 #define CHANNEL_BROADCAST "presence:broadcast"
-#define CHANNEL_SELF "presence:streamd:" /* + a streamd's own random word */
+#define CHANNEL_SELF "presence:streamd:" /* + a streamd's own random id */
 
 #endif

@@ -31,7 +31,7 @@ enum push_only { PUSH_IF_OFFLINE, PUSH_IF_AWAY, PUSH_ALWAYS, PUSH_ONLY_COUNT };
 extern const char *const push_only_names[PUSH_ONLY_COUNT];
 
 struct push_job {
-	char id[RANDOM_WORD_LEN + 16]; /* stays the same however often it is tried */
+	char id[RANDOM_ID_LEN + 16]; /* stays the same however often it is tried */
 	struct userid user; /* who is to be told */
 	bool is_online; /* that `friend` came online; title is looked up when it is sent */
 	struct userid friend;

@@ -21,7 +21,7 @@
 
 #define STORE_BATCH_MAX 100 /* sessions in one touch or close: bounds how long a script runs */
 #define STORE_SWEEP_MAX 200 /* users in one sweep */
-#define STORE_STREAM_LEN 22 /* characters of a stream's random word */
+#define STORE_STREAM_LEN 22 /* characters of a stream's random id */
 
 struct store;
 
@@ -56,7 +56,7 @@ struct store_touch {
 	const struct userid *user;
 	const char *tok; /* the token's name */
 	int64_t iat; /* seconds, the token's `issued` (token.h); 0 when it has none */
-	const char *stream; /* a stream's random word, or NULL */
+	const char *stream; /* a stream's random id, or NULL */
 	bool token; /* renew the token's own session; without a stream either: only look whether it is revoked */
 	/* login, activity or stream_open: published if it brings the user online */
 	const char *reason;

@@ -14,7 +14,7 @@ struct closing {
 	TAILQ_ENTRY(closing) link;
 	int64_t closed_ms; /* by times_mono_ms() */
 	struct userid user;
-	char stream_id[RANDOM_WORD_LEN + 1];
+	char stream_id[RANDOM_ID_LEN + 1];
 	char tok[];
 };
 

@@ -38,7 +38,7 @@ static bool get_length(const uint8_t **at, const uint8_t *end, size_t *len)
 	return true;
 }
 
-/* Reads the pair at *at and moves behind it; false, and *at stays, when it goes beyond the end. */
+/* Reads the pair at *at and moves after it; false, and *at stays, when it goes beyond the end. */
 static bool get_pair(const uint8_t **at, const uint8_t *end, struct pair *pair)
 {
 	const uint8_t *next = *at;
@@ -56,7 +56,7 @@ static bool get_pair(const uint8_t **at, const uint8_t *end, struct pair *pair)
 
 static bool is_parameter(const struct pair *pair)
 {
-	/* The value stands behind the name: one search covers both. */
+	/* The value follows the name: one search covers both. */
 	return pair->name_len > 0 &&
 	       memchr(pair->name, '\0', pair->name_len + pair->value_len) == NULL;
 }

@@ -56,7 +56,7 @@ struct link {
 
 	uint64_t subscribe_serial; /* of the last channel asked for */
 	uint64_t subscribe_acked; /* of the last channel confirmed */
-	char self[sizeof CHANNEL_SELF + RANDOM_WORD_LEN]; /* our own channel, without the prefix */
+	char self[sizeof CHANNEL_SELF + RANDOM_ID_LEN]; /* our own channel, without the prefix */
 	int64_t ping_sent_ms; /* the health check without an answer: a PUBLISH to our own channel; 0 = none */
 	int64_t watchdog_ms; /* when the watchdog ran last */
 };
@@ -79,7 +79,7 @@ struct link *link_new(struct event_base *base, const struct config *config,
 		      const struct link_events *events, void *arg)
 {
 	struct link *link = xcalloc(1, sizeof *link);
-	char word[RANDOM_WORD_LEN + 1];
+	char id[RANDOM_ID_LEN + 1];
 
 	link->base = base;
 	link->config = config;
@@ -88,9 +88,9 @@ struct link *link_new(struct event_base *base, const struct config *config,
 	link->commands.link = link->subscriber.link = link;
 	link->backoff_ms = BACKOFF_FIRST_MS;
 	redis_address_parse(config->redis.url, &link->address);
-	random_word(word);
+	random_id(id);
 	strcpy(link->self, CHANNEL_SELF);
-	strcat(link->self, word);
+	strcat(link->self, id);
 	link->retry = evtimer_new(base, on_retry, link);
 	link->watchdog = evtimer_new(base, on_watchdog, link);
 	link->failed = event_new(base, -1, 0, on_failed, link);

@@ -80,9 +80,9 @@ static bool note_epoch(struct recovery *recovery, const char *epoch)
 
 void recovery_put_greeting(struct recovery *recovery, struct printbuf *out)
 {
-	char candidate[RANDOM_WORD_LEN + 1];
+	char candidate[RANDOM_ID_LEN + 1];
 
-	random_word(candidate);
+	random_id(candidate);
 	store_put_epoch(out, recovery->streams->context->store, candidate, recovery->epoch);
 }
 

@@ -37,7 +37,7 @@ void session_identify(struct session *session, const struct token *token)
 	session->user = token->user;
 	session->tok = xstrdup(token->name);
 	session->iat = token->issued;
-	random_word(session->stream_id);
+	random_id(session->stream_id);
 }
 
 /* --- states ---------------------------------------------------------------------------------- */

@@ -64,7 +64,7 @@ struct session {
 	bool renewal; /* confirmed once: touches renew this session alone, not the token's */
 	struct userid user;
 	char *tok;
-	char stream_id[RANDOM_WORD_LEN + 1]; /* the random part of its name in Redis */
+	char stream_id[RANDOM_ID_LEN + 1]; /* the random part of its name in Redis */
 	int64_t iat; /* seconds */
 };
 

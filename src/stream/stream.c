@@ -273,7 +273,7 @@ void stream_say_bye(struct stream *stream, const char *reason)
 {
 	struct printbuf *text = stream->all->context->scratch;
 
-	/* A reader that is behind gets the reason, not what it missed. */
+	/* A reader that was too slow gets the reason, not what it missed. */
 	if (stream->view.state == VIEW_OVERRUN)
 		conn_drop_unsent(&stream->conn);
 	buf_reset(text);

@@ -42,9 +42,9 @@ static void on_swept(void *arg, const redisReply *reply)
 static void ask(struct sweep *sweep)
 {
 	struct context *context = sweep->context;
-	char candidate[RANDOM_WORD_LEN + 1];
+	char candidate[RANDOM_ID_LEN + 1];
 
-	random_word(candidate);
+	random_id(candidate);
 	buf_reset(context->scratch);
 	store_put_sweep(context->scratch, context->store, true, candidate);
 	set_state(sweep, SWEEP_ASKED);

@@ -1,4 +1,4 @@
-/* Random words, random numbers and hashes for names. */
+/* Random ids, random numbers and hashes for names. */
 #include "unit.h"
 
 #include "base/random.h"
@@ -7,13 +7,13 @@ START_TEST(test_words)
 {
 	static const char alphabet[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-	static char words[2000][RANDOM_WORD_LEN + 1];
+	static char words[2000][RANDOM_ID_LEN + 1];
 	bool seen[128] = {false};
 
 	for (size_t i = 0; i < UNIT_COUNT(words); i++) {
-		random_word(words[i]);
-		ck_assert_msg(strspn(words[i], alphabet) == RANDOM_WORD_LEN &&
-				      words[i][RANDOM_WORD_LEN] == '\0',
+		random_id(words[i]);
+		ck_assert_msg(strspn(words[i], alphabet) == RANDOM_ID_LEN &&
+				      words[i][RANDOM_ID_LEN] == '\0',
 			      "22 characters of base64url expected, seen %s", words[i]);
 		for (const char *c = words[i]; *c != '\0'; c++)
 			seen[(unsigned char)*c] = true;

@@ -766,7 +766,7 @@ START_TEST(test_issue)
 		ck_assert_str_eq(seen.user.text, "anna");
 		ck_assert_int_eq(seen.iat, NOW);
 		ck_assert_int_eq(seen.exp, NOW + 3600);
-		ck_assert_uint_eq(strlen(seen.name), RANDOM_WORD_LEN);
+		ck_assert_uint_eq(strlen(seen.name), RANDOM_ID_LEN);
 		ck_assert_mem_eq(&seen.name, &issued.name, strlen(seen.name) + 1);
 		ck_assert_str_eq(seen.session_id, issued.session_id);
 		ck_assert_int_eq(issued.exp, seen.exp);
