@@ -38,7 +38,9 @@ check() {
 	done <<<"$floors"
 	for object in $(objects "$dir"); do
 		name=$(name_of "$object")
-		[ -f "$srcdir/$dir/$name.c" ] || continue # left from before
+		# Left from before: its source is gone, or newer.
+		[ -f "$srcdir/$dir/$name.c" ] || continue
+		[ ! "$object" -ot "$srcdir/$dir/$name.c" ] || continue
 		sed -n 's|^#include "'"${dir#src/}"'/\(.*\)\.h"|\1|p' "$srcdir/$dir/$name".[ch] |
 			awk -v file="$name" '{ print "include", file, $1 }'
 		nm "$object" | awk -v file="$name" '

@@ -72,7 +72,7 @@ static double measure(struct encryptor *encryptor, struct vapid *vapid,
 		for (int i = 0; i < RECEIVERS; i++, count++, now += step) {
 			char topic[PAYLOAD_TOPIC_LEN + 1];
 
-			random_word(job.id);
+			random_id(job.id);
 			buf_reset(payload);
 			buf_reset(body);
 			payload_put(payload, &job);
