@@ -27,6 +27,26 @@ struct problem push_key(struct request *request)
 
 /* --- subscriptions --------------------------------------------------------------------------- */
 
+/* What another user has subscribed with this browser ends: it would be shown to this one. */
+static struct problem take_over(struct request *request, const char *id)
+{
+	const char *prefix = store_prefix(request->service->store);
+	const redisReply *before;
+	struct userid owner;
+	struct problem problem;
+
+	push_put_owner(request_pipeline(request), prefix, &request->token.user, id);
+	problem = request_ask(request, 1);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	before = request->replies[0];
+	if (before->type != REDIS_REPLY_STRING || !userid_parse(before->str, before->len, &owner) ||
+	    userid_equal(&owner, &request->token.user))
+		return problem;
+	push_put_unsubscribe(request_pipeline(request), prefix, &owner, id);
+	return request_ask(request, 1);
+}
+
 struct problem push_subscribe(struct request *request)
 {
 	const struct service *service = request->service;
@@ -48,6 +68,9 @@ struct problem push_subscribe(struct request *request)
 	/* The token was logged out between the two. */
 	if (!push_read_subscribe(request->replies[1]))
 		return request_refuse(PROBLEM_TOKEN_REVOKED, NULL);
+	problem = take_over(request, subscription.id);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
 	buf_putf(request->answer, "{\"id\":\"%s\"}", subscription.id);
 	request->status = 201;
 	return request_done();

@@ -52,7 +52,7 @@ struct task {
 	int failures; /* looks that failed */
 	unsigned requests; /* under way */
 	/* Receivers that have to get it again, and when. */
-	char left[PUSH_SUBSCRIPTIONS_MAX][PUSH_SUBSCRIPTION_ID_LEN + 1];
+	char left[PUSH_RECEIVERS_MAX][PUSH_SUBSCRIPTION_ID_LEN + 1];
 	size_t left_count;
 	bool is_failed, is_too_large; /* of those that are left, some … */
 	int64_t retry_after; /* seconds, the longest that was asked for */
@@ -308,7 +308,7 @@ static void task_finish(struct task *task)
 
 static void keep_receiver(struct task *task, const char *receiver)
 {
-	if (task->left_count < PUSH_SUBSCRIPTIONS_MAX)
+	if (task->left_count < PUSH_RECEIVERS_MAX)
 		strcpy(task->left[task->left_count++], receiver);
 }
 
@@ -506,6 +506,7 @@ static bool look_at(struct pushd *pushd, struct looked *list, size_t count)
 				    list[i].look)) {
 			free(list[i].look);
 			list[i].look = NULL;
+			list[i].task->failures++;
 		}
 	}
 	if (ok)

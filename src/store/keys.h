@@ -22,6 +22,7 @@
 #define KEY_RECOVERING "presence:recovering"
 #define KEY_CHOSEN "user:chosen:" /* + id */
 #define KEY_PUSH_SUBS "push:subs:" /* + id */
+#define KEY_PUSH_OWNER "push:owner:" /* + a subscription's id */
 #define KEY_PUSH_WANTED "push:wanted:" /* + id */
 #define KEY_PUSH_WAITING "push:waiting:" /* + id */
 #define KEY_PUSH_TAG "push:tag:" /* + id/tag */

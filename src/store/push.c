@@ -149,6 +149,16 @@ bool push_read_subscribe(const redisReply *reply)
 	return reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
 }
 
+void push_put_owner(struct printbuf *out, const char *prefix, const struct userid *user,
+		    const char *id)
+{
+	put_command(out, prefix, "SET", KEY_PUSH_OWNER, id, 4);
+	resp_text(out, user->text);
+	resp_text(out, "EX");
+	resp_number(out, PUSH_OWNER_TTL);
+	resp_text(out, "GET");
+}
+
 void push_put_subscriptions(struct printbuf *out, const char *prefix, const struct userid *user)
 {
 	put_command(out, prefix, "HGETALL", KEY_PUSH_SUBS, user->text, 0);

@@ -36,6 +36,14 @@ void push_put_subscribe(struct printbuf *out, const char *prefix, const struct u
 			const char *tok, const struct push_subscription *subscription);
 bool push_read_subscribe(const redisReply *reply);
 
+/*
+ * Notes whose subscription this is now; the reply is whose it was, or nil: one
+ * browser may see one user after the other, and has one endpoint for all.
+ */
+#define PUSH_OWNER_TTL 31536000 /* seconds */
+void push_put_owner(struct printbuf *out, const char *prefix, const struct userid *user,
+		    const char *id);
+
 /* All of a user's; the reply is an array: id, JSON, id, JSON, … */
 void push_put_subscriptions(struct printbuf *out, const char *prefix, const struct userid *user);
 /* Reads up to `max` of them, others' texts are skipped; returns how many. */

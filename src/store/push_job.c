@@ -127,7 +127,7 @@ static bool read_left(struct json_object *object, struct push_job *job)
 	if (list == NULL)
 		return true;
 	if (!json_object_is_type(list, json_type_array) ||
-	    json_object_array_length(list) > PUSH_SUBSCRIPTIONS_MAX)
+	    json_object_array_length(list) > PUSH_RECEIVERS_MAX)
 		return false;
 	job->left_count = json_object_array_length(list);
 	for (size_t i = 0; i < job->left_count; i++) {

@@ -20,6 +20,7 @@
 #define PUSH_TAG_MAX 64 /* characters of the alphabet of user ids */
 #define PUSH_TTL_MAX 2419200 /* seconds: 4 weeks */
 #define PUSH_TTL_DEFAULT 86400
+#define PUSH_RECEIVERS_MAX (PUSH_SUBSCRIPTIONS_MAX + 1) /* of one job: and the webhook */
 #define PUSH_NAME_MAX 200 /* bytes of a friend's name */
 
 /* RFC 8030 section 5.3, and their names in JSON. */
@@ -48,8 +49,8 @@ struct push_job {
 	int tries; /* requests that failed */
 	bool counted; /* in what its user gets in an hour */
 	bool shortened; /* a push service found it too large */
-	/* The subscriptions that are left, when some have got it; none = all. */
-	char left[PUSH_SUBSCRIPTIONS_MAX][PUSH_SUBSCRIPTION_ID_LEN + 1];
+	/* The receivers that are left, when some have got it; none = all. */
+	char left[PUSH_RECEIVERS_MAX][PUSH_SUBSCRIPTION_ID_LEN + 1];
 	size_t left_count;
 };
 
@@ -61,7 +62,7 @@ void push_job_put(struct printbuf *out, const struct push_job *job);
 /* False when the text is no such object: somebody else wrote it. */
 bool push_job_read(const char *text, size_t len, struct push_job *job);
 
-/* Whether the subscription is one of those that are left. */
+/* Whether the receiver (a subscription's id, or the webhook's) is one of those that are left. */
 bool push_job_is_left(const struct push_job *job, const char *id);
 
 #endif

@@ -141,6 +141,23 @@ START_TEST(one_removes_ones_own_alone)
 }
 END_TEST
 
+START_TEST(one_browser_belongs_to_who_used_it_last)
+{
+	struct stack *stack = start("");
+	const char *first = token_for(stack, "1"), *second = token_for(stack, "2");
+
+	subscribe(stack, first, BODY("shared"));
+	subscribe(stack, first, BODY("own"));
+	subscribe(stack, second, BODY("shared"));
+	ck_assert_uint_eq(count_subscriptions(stack, first), 1);
+	ck_assert_uint_eq(count_subscriptions(stack, second), 1);
+	subscribe(stack, first, BODY("shared"));
+	ck_assert_uint_eq(count_subscriptions(stack, first), 2);
+	ck_assert_uint_eq(count_subscriptions(stack, second), 0);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(of_an_eleventh_subscription_the_oldest_goes)
 {
 	struct stack *stack = start("");
@@ -515,6 +532,7 @@ int main(void)
 	tcase_add_test(tcase, a_subscription_is_made_listed_and_removed);
 	tcase_add_test(tcase, the_same_endpoint_is_one_subscription);
 	tcase_add_test(tcase, one_removes_ones_own_alone);
+	tcase_add_test(tcase, one_browser_belongs_to_who_used_it_last);
 	tcase_add_test(tcase, of_an_eleventh_subscription_the_oldest_goes);
 	tcase_add_test(tcase, a_subscription_that_is_wrong_is_refused_by_the_field);
 

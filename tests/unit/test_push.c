@@ -7,9 +7,11 @@
 
 #include <json-c/json.h>
 
+#include "push/decide.h"
 #include "push/outcome.h"
 #include "push/payload.h"
 #include "push/peer.h"
+#include "push/webhook.h"
 
 static struct push_job job_of(const char *title, const char *body)
 {
@@ -218,7 +220,7 @@ START_TEST(what_is_no_job_is_refused)
 		"{\"id\":\"a\",\"user\":\"7\",\"only_if\":1}",
 		"{\"id\":\"a\",\"user\":\"7\",\"friend\":\"?\"}",
 		"{\"id\":\"a\",\"user\":\"7\",\"left\":[1]}",
-		"{\"id\":\"a\",\"user\":\"7\",\"left\":[1,2,3,4,5,6,7,8,9,10,11]}",
+		"{\"id\":\"a\",\"user\":\"7\",\"left\":[1,2,3,4,5,6,7,8,9,10,11,12]}",
 	};
 	struct push_job job;
 
@@ -280,6 +282,172 @@ START_TEST(retry_after_is_obeyed_and_jitter_only_adds)
 	ck_assert_int_eq(outcome_wait_ms(1, 1, 0), 2000);
 	ck_assert_int_eq(outcome_wait_ms(1, 86400, 0), 86400000);
 	ck_assert_int_eq(outcome_wait_ms(1, 120, 999), 179940);
+}
+END_TEST
+
+/* --- decisions ---------------------------------------------------------------------------- */
+
+#define CREATED INT64_C(1700000000000)
+#define GRACE 10000
+
+/* What Redis says of a user who is offline and has one subscription. */
+static struct push_look look_of_offline(void)
+{
+	struct push_look look = {.count = 1};
+
+	strcpy(look.subscriptions[0].id, "s1");
+	return look;
+}
+
+static void check_decision(struct push_job *job, const struct push_look *look, int64_t age_ms,
+			   enum decision_kind kind, int what)
+{
+	struct decision decision = decide(job, look, CREATED + age_ms, CREATED, GRACE, false);
+
+	ck_assert_msg(decision.kind == kind, "decided %d instead of %d", (int)decision.kind,
+		      (int)kind);
+	if (kind == DECIDE_DROP)
+		ck_assert_str_eq(outcome_names[decision.outcome], outcome_names[what]);
+	if (kind == DECIDE_LATER)
+		ck_assert_int_eq(decision.wait_ms, what);
+}
+
+START_TEST(who_is_offline_gets_it_after_the_grace)
+{
+	struct push_job job = job_of("a", "");
+	struct push_look look = look_of_offline();
+
+	check_decision(&job, &look, 1000, DECIDE_LATER, GRACE - 1000);
+	ck_assert_int_eq(job.expires_ms, CREATED + GRACE + 60000);
+	check_decision(&job, &look, GRACE, DECIDE_SEND, 0);
+	job = job_of("a", "");
+	job.only_if = PUSH_ALWAYS;
+	check_decision(&job, &look, 0, DECIDE_SEND, 0);
+}
+END_TEST
+
+/* Each with what others see of the user, for whom it is, and what becomes of it. */
+static const struct {
+	bool online, away, dnd;
+	enum push_only only_if;
+	enum push_urgency urgency;
+	enum decision_kind kind;
+} presences[] = {
+	{false, false, false, PUSH_IF_OFFLINE, PUSH_NORMAL, DECIDE_SEND},
+	{true, false, false, PUSH_IF_OFFLINE, PUSH_HIGH, DECIDE_DROP},
+	{true, true, false, PUSH_IF_OFFLINE, PUSH_HIGH, DECIDE_DROP},
+	{true, true, false, PUSH_IF_AWAY, PUSH_NORMAL, DECIDE_SEND},
+	{true, false, false, PUSH_IF_AWAY, PUSH_NORMAL, DECIDE_DROP},
+	{false, false, false, PUSH_IF_AWAY, PUSH_NORMAL, DECIDE_SEND},
+	{true, false, false, PUSH_ALWAYS, PUSH_NORMAL, DECIDE_SEND},
+	{true, false, true, PUSH_ALWAYS, PUSH_NORMAL, DECIDE_LATER},
+	{true, false, true, PUSH_ALWAYS, PUSH_HIGH, DECIDE_SEND},
+	{false, false, true, PUSH_IF_OFFLINE, PUSH_NORMAL, DECIDE_LATER},
+	{false, false, true, PUSH_IF_OFFLINE, PUSH_HIGH, DECIDE_SEND},
+	{true, false, true, PUSH_IF_OFFLINE, PUSH_NORMAL, DECIDE_DROP},
+};
+
+START_TEST(presence_at_the_moment_of_sending_decides)
+{
+	struct push_job job = job_of("a", "");
+	struct push_look look = look_of_offline();
+
+	look.online = presences[_i].online;
+	look.away = presences[_i].away;
+	look.dnd = presences[_i].dnd;
+	job.only_if = presences[_i].only_if;
+	job.urgency = presences[_i].urgency;
+	check_decision(&job, &look, GRACE + 1, presences[_i].kind,
+		       presences[_i].kind == DECIDE_LATER ? DECIDE_DND_MS : OUTCOME_ONLINE);
+}
+END_TEST
+
+START_TEST(time_ends_what_could_not_be_sent)
+{
+	struct push_job job = job_of("a", "");
+	struct push_look look = look_of_offline();
+
+	check_decision(&job, &look, GRACE + 60001, DECIDE_DROP, OUTCOME_EXPIRED);
+	/* A ttl of nothing leaves time for one try. */
+	job = job_of("a", "");
+	job.ttl = 0;
+	check_decision(&job, &look, 0, DECIDE_LATER, GRACE);
+	check_decision(&job, &look, GRACE + 1000, DECIDE_SEND, 0);
+	check_decision(&job, &look, GRACE + 5001, DECIDE_DROP, OUTCOME_EXPIRED);
+}
+END_TEST
+
+START_TEST(what_is_left_decides_who_gets_it_again)
+{
+	struct push_job job = job_of("a", "");
+	struct push_look look = look_of_offline();
+
+	job.left_count = 1;
+	strcpy(job.left[0], "s2");
+	check_decision(&job, &look, GRACE, DECIDE_DROP, OUTCOME_NOBODY);
+	strcpy(job.left[0], "s1");
+	check_decision(&job, &look, GRACE, DECIDE_SEND, 0);
+	look.count = 0;
+	check_decision(&job, &look, GRACE, DECIDE_DROP, OUTCOME_NOBODY);
+	ck_assert_int_eq(decide(&job, &look, CREATED + GRACE, CREATED, GRACE, true).kind,
+			 DECIDE_SEND);
+}
+END_TEST
+
+START_TEST(a_newer_one_of_its_tag_and_a_wipe_come_first)
+{
+	struct push_job job = job_of("a", "");
+	struct push_look look = look_of_offline();
+
+	look.recovering = true;
+	check_decision(&job, &look, GRACE, DECIDE_LATER, DECIDE_RECOVERY_MS);
+	look.superseded = true;
+	check_decision(&job, &look, GRACE, DECIDE_DROP, OUTCOME_SUPERSEDED);
+}
+END_TEST
+
+START_TEST(a_friend_must_be_waited_for_and_online)
+{
+	struct push_job job = job_of("a", "");
+	struct push_look look = look_of_offline();
+
+	job.is_online = true;
+	check_decision(&job, &look, GRACE, DECIDE_DROP, OUTCOME_WITHDRAWN);
+	look.wanted = true;
+	check_decision(&job, &look, GRACE, DECIDE_WAIT_AGAIN, 0);
+	look.friend_online = true;
+	check_decision(&job, &look, GRACE, DECIDE_SEND, 0);
+	/* Some have been told: it is not said anew at the next time. */
+	look.friend_online = false;
+	job.left_count = 1;
+	strcpy(job.left[0], "s1");
+	check_decision(&job, &look, GRACE, DECIDE_DROP, OUTCOME_WITHDRAWN);
+}
+END_TEST
+
+START_TEST(an_entry_tells_when_it_was_made)
+{
+	ck_assert_int_eq(decide_created_ms("1700000000123-7"), 1700000000123);
+	ck_assert_int_eq(decide_created_ms("x"), 0);
+	ck_assert_int_eq(decide_created_ms(""), 0);
+}
+END_TEST
+
+/* --- the webhook -------------------------------------------------------------------------- */
+
+START_TEST(a_signature_is_that_of_timestamp_and_body)
+{
+	struct printbuf *key = buf_new(), *body = buf_new();
+	char signature[WEBHOOK_SIGNATURE_LEN + 1];
+
+	buf_puts(key, "0123456789abcdef0123456789abcdef");
+	buf_puts(body, "{\"a\":1}");
+	ck_assert(webhook_sign(key, 1700000000, body, signature));
+	/* printf '1700000000.{"a":1}' | openssl dgst -sha256 -hmac 0123456789abcdef0123456789abcdef */
+	ck_assert_str_eq(signature,
+			 "f05f2539e3ae1c49aec5f8cfdad75ef6b06480b133973ffbb7ec9e18827af177");
+	printbuf_free(key);
+	printbuf_free(body);
 }
 END_TEST
 
@@ -405,6 +573,21 @@ int main(void)
 	tcase_add_test(tcase, only_what_may_pass_is_tried_again);
 	tcase_add_test(tcase, waits_double_up_to_an_hour);
 	tcase_add_test(tcase, retry_after_is_obeyed_and_jitter_only_adds);
+	suite_add_tcase(suite, tcase);
+
+	tcase = tcase_create("decisions");
+	tcase_add_test(tcase, who_is_offline_gets_it_after_the_grace);
+	tcase_add_loop_test(tcase, presence_at_the_moment_of_sending_decides, 0,
+			    (int)UNIT_COUNT(presences));
+	tcase_add_test(tcase, time_ends_what_could_not_be_sent);
+	tcase_add_test(tcase, what_is_left_decides_who_gets_it_again);
+	tcase_add_test(tcase, a_newer_one_of_its_tag_and_a_wipe_come_first);
+	tcase_add_test(tcase, a_friend_must_be_waited_for_and_online);
+	tcase_add_test(tcase, an_entry_tells_when_it_was_made);
+	suite_add_tcase(suite, tcase);
+
+	tcase = tcase_create("webhook");
+	tcase_add_test(tcase, a_signature_is_that_of_timestamp_and_body);
 	suite_add_tcase(suite, tcase);
 
 	tcase = tcase_create("addresses");
