@@ -94,6 +94,8 @@ redisReply *redis_cmd(struct stack *stack, const char *format, ...);
 long long redis_int(struct stack *stack, const char *format, ...);
 char *redis_text(struct stack *stack, const char *format, ...); /* NULL for nil */
 bool redis_has(struct stack *stack, const char *key);
+/* Makes the user `presence` of conf/redis-users.acl, with this password. */
+void redis_make_user(struct stack *stack, const char *password);
 /* Every key, type and value, sorted, but for what the sweepers note for themselves. */
 char *redis_dump(struct stack *stack);
 

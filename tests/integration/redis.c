@@ -13,6 +13,7 @@
 #include "process.h"
 
 #define ARGS_MAX 24
+#define RULES_MAX 200 /* words of a user's line */
 
 static const char *redis_socket(struct stack *stack)
 {
@@ -136,6 +137,44 @@ char *redis_text(struct stack *stack, const char *format, ...)
 bool redis_has(struct stack *stack, const char *key)
 {
 	return redis_int(stack, "EXISTS %s", key) == 1;
+}
+
+/* The line of conf/redis-users.acl, with a password. */
+static char *user_line(const char *password)
+{
+	char *line = NULL, *text, *at;
+	size_t size = 0;
+	FILE *file = fopen(SRCDIR "/conf/redis-users.acl", "re");
+
+	ck_assert(file != NULL && getline(&line, &size, file) > 0);
+	fclose(file);
+	at = strstr(line, "PASSWORD");
+	ck_assert_ptr_nonnull(at);
+	ck_assert(asprintf(&text, "%.*s%s%s", (int)(at - line), line, password,
+			   at + strlen("PASSWORD")) > 0);
+	free(line);
+	return text;
+}
+
+void redis_make_user(struct stack *stack, const char *password)
+{
+	char *words = user_line(password), *rest = words;
+	const char *argv[RULES_MAX] = {"ACL", "SETUSER"};
+	int argc = 2;
+	redisReply *reply;
+
+	for (char *word; (word = strsep(&rest, " \n")) != NULL;) {
+		if (*word == '\0' || strcmp(word, "user") == 0)
+			continue;
+		ck_assert_int_lt(argc, RULES_MAX);
+		argv[argc++] = word;
+	}
+	freeReplyObject(redis_cmd(stack, "PING")); /* connected */
+	reply = redisCommandArgv(stack->control, argc, argv, NULL);
+	ck_assert_msg(reply != NULL && reply->type == REDIS_REPLY_STATUS, "ACL SETUSER: %s",
+		      reply != NULL ? reply->str : "lost");
+	freeReplyObject(reply);
+	free(words);
 }
 
 /* --- the dump ----------------------------------------------------------------------------- */

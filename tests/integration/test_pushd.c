@@ -615,6 +615,38 @@ START_TEST(a_redis_that_comes_back_empty_is_worked_with)
 }
 END_TEST
 
+START_TEST(the_fewest_rights_are_enough)
+{
+	struct push_stand *stand = push_start("presence { grace = 1 }");
+	const char *token = token_for(stand->stack, "1");
+	const char *env[] = {
+		"PRESENCE_REDIS_URL",
+		text_of("unix://presence:of-the-test@%s/redis.sock", stand->stack->dir), NULL};
+
+	redis_make_user(stand->stack, "of-the-test");
+	stack_write_conf(stand->stack,
+			 text_of("%s\nredis { url = \"%s\" }\n",
+				 strstr(stack_file(stand->stack, "presence.conf"), "push {"),
+				 env[1]));
+	lighttpd_change(stand->stack, NULL, "");
+	pushd_start(stand, 0, env);
+	redis_cmd(stand->stack, "ACL SETUSER default off");
+	redis_cmd(stand->stack, "CLIENT KILL USER default SKIPME yes");
+	push_subscribe(stand, token, stand->https, "/as/500/1");
+	want(stand, token, "2");
+	touch_user(stand->stack, "2");
+	push_notify(stand, "{'user_ids':[1],'title':'a','only_if':'always','ttl':60,'tag':'t'}");
+	http_ok(stand->stack, LOGOUT "?all=true", token_for(stand->stack, "3"), "");
+	redis_cmd(stand->stack, "ACL SETUSER default on");
+	wait_for_count(stand, "sent", 1);
+	wait_for_count(stand, "online", 1);
+	ck_assert_int_eq(push_count(stand, "failed"), 1);
+	wait_until_idle(stand);
+	check_has_not(stack_file(stand->stack, "pushd0.log"), "NOPERM");
+	push_stop(stand);
+}
+END_TEST
+
 START_TEST(without_a_key_it_does_not_start)
 {
 	struct stack *stack = stack_new("");
@@ -668,6 +700,7 @@ int main(void)
 	tcase_add_test(tcase, two_share_the_work_and_send_nothing_twice);
 	tcase_add_test(tcase, a_stop_ends_what_is_under_way_and_leaves_the_rest);
 	tcase_add_test(tcase, a_redis_that_comes_back_empty_is_worked_with);
+	tcase_add_test(tcase, the_fewest_rights_are_enough);
 	tcase_add_test(tcase, without_a_key_it_does_not_start);
 	return harness_main(suite);
 }

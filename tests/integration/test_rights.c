@@ -11,43 +11,6 @@
 #define TIMES "presence { online_ttl = 100 stream_ttl = 50 grace = 10 heartbeat = 20 sweep = 1 }\n"
 #define PASSWORD_OF_REDIS "of-the-test"
 
-/* The line of conf/redis-users.acl, with a password. */
-static char *user_line(void)
-{
-	char *line = NULL, *example, *text, *at;
-	size_t size = 0;
-	FILE *file;
-
-	ck_assert(asprintf(&example, "%s/conf/redis-users.acl", getenv("ABS_SRCDIR")) > 0);
-	file = fopen(example, "re");
-	ck_assert(file != NULL && getline(&line, &size, file) > 0);
-	fclose(file);
-	at = strstr(line, "PASSWORD");
-	ck_assert_ptr_nonnull(at);
-	ck_assert(asprintf(&text, "%.*s" PASSWORD_OF_REDIS "%s", (int)(at - line), line,
-			   at + strlen("PASSWORD")) > 0);
-	return text;
-}
-
-static void make_user(const char *rules)
-{
-	char *words = strdup(rules), *rest = words;
-	const char *argv[80] = {"ACL", "SETUSER"};
-	int argc = 2;
-	redisReply *reply;
-
-	for (char *word; (word = strsep(&rest, " \n")) != NULL && argc < 80;) {
-		if (*word != '\0' && strcmp(word, "user") != 0)
-			argv[argc++] = word;
-	}
-	freeReplyObject(redis_cmd(stack, "PING")); /* connected */
-	reply = redisCommandArgv(stack->control, argc, argv, NULL);
-	ck_assert_msg(reply != NULL && reply->type == REDIS_REPLY_STATUS, "ACL SETUSER: %s",
-		      reply != NULL ? reply->str : "lost");
-	freeReplyObject(reply);
-	free(words);
-}
-
 static void change_user(const char *rule)
 {
 	freeReplyObject(redis_cmd(stack, "ACL SETUSER presence %s", rule));
@@ -58,7 +21,7 @@ static void setup(void)
 	char *url;
 
 	call_start(TIMES);
-	make_user(user_line());
+	redis_make_user(stack, PASSWORD_OF_REDIS);
 	ck_assert(asprintf(&url, "unix://presence:" PASSWORD_OF_REDIS "@%s/redis.sock",
 			   stack->dir) > 0);
 	free(config->redis.url);
@@ -345,7 +308,7 @@ static struct stack *start_as_user(void)
 
 	redis_start(own, NULL);
 	stack = own;
-	make_user(user_line());
+	redis_make_user(stack, PASSWORD_OF_REDIS);
 	ck_assert(asprintf(&conf,
 			   FAST "redis { url = \"unix://presence:" PASSWORD_OF_REDIS
 				"@%s/redis.sock\" }\n",
