@@ -12,7 +12,7 @@ set -eu
 
 seconds=${FUZZ_SECONDS:-300}
 if [ -z "${CLANG:-}" ]; then
-	echo "make fuzz needs clang and its runtime: libclang-rt-14-dev" >&2
+	echo "make fuzz needs clang and its runtime: libclang-rt-dev" >&2
 	exit 1
 fi
 

@@ -344,6 +344,13 @@ void lighttpd_change(struct stack *stack, const char *from, const char *to)
 	free(changed);
 }
 
+void users_sql(struct stack *stack, const char *sql)
+{
+	const char *argv[] = {"sqlite3", stack_path(stack, "users.db"), sql, NULL};
+
+	ck_assert_int_eq(run(stack, NULL, NULL, argv), 0);
+}
+
 pid_t api_parent(struct stack *stack)
 {
 	pid_t parent = 0;

@@ -137,6 +137,9 @@ int children_of(pid_t parent, pid_t *list, int max);
 /* The parent of the API's workers. */
 pid_t api_parent(struct stack *stack);
 void signal_and_wait_stopped(pid_t pid); /* SIGSTOP, until it stands */
+long resident_kb(pid_t pid); /* memory of its own and shared; 0 when it is gone */
+/* Runs SQL on the stack's directory of users, by sqlite3. */
+void users_sql(struct stack *stack, const char *sql);
 
 /* The text has this part; has it not. */
 #define check_has(text, part) check_part(__FILE__, __LINE__, text, part, true)

@@ -367,6 +367,21 @@ int run(struct stack *stack, char **out, const char *input, const char *const ar
 	return exit_status(status);
 }
 
+long resident_kb(pid_t pid)
+{
+	char path[64], line[128];
+	long kb = 0;
+	FILE *file;
+
+	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	while (file != NULL && fgets(line, sizeof line, file) != NULL)
+		sscanf(line, "VmRSS: %ld", &kb);
+	if (file != NULL)
+		fclose(file);
+	return kb;
+}
+
 int children_of(pid_t parent, pid_t *list, int max)
 {
 	return find_processes(parent, 0, list, max);

@@ -380,21 +380,6 @@ START_TEST(a_hundred_thousand_parameters_harm_nobody)
 }
 END_TEST
 
-static long resident_kb(pid_t pid)
-{
-	char path[64], line[128];
-	long kb = 0;
-	FILE *file;
-
-	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	while (file != NULL && fgets(line, sizeof line, file) != NULL)
-		sscanf(line, "VmRSS: %ld", &kb);
-	if (file != NULL)
-		fclose(file);
-	return kb;
-}
-
 START_TEST(a_flood_of_get_values_is_cut_off_when_nobody_reads_the_answers)
 {
 	enum { PEERS = 20, RECORDS = 20000, GROWTH_KB = 16384 };

@@ -29,13 +29,6 @@
 	"x\r\ny\nz\x1b[2J\x7f\xc2\x85 \xe2\x80\xa8 \xe2\x80\xa9" \
 	" \xff\xc0\x80\xed\xa0\x80\xf5"
 
-static void change_database(struct stack *stack, const char *sql)
-{
-	const char *argv[] = {"sqlite3", stack_path(stack, "users.db"), sql, NULL};
-
-	ck_assert_int_eq(run(stack, NULL, NULL, argv), 0);
-}
-
 /* The next byte after the UTF-8 sequence at `at` (RFC 3629), NULL when there is none. */
 static const unsigned char *after_sequence(const unsigned char *at)
 {
@@ -159,9 +152,8 @@ START_TEST(a_name_in_the_directory_breaks_no_answer)
 	const char *name;
 
 	/* In SQL as hex: the shell and sqlite3 see none of it. */
-	change_database(stack,
-			"UPDATE users SET name = CAST(x'780d0a1b5b324a7f22275c3c2f7363726970743e"
-			"c285e280a8ffc080' AS TEXT) WHERE id = 2;");
+	users_sql(stack, "UPDATE users SET name = CAST(x'780d0a1b5b324a7f22275c3c2f7363726970743e"
+			 "c285e280a8ffc080' AS TEXT) WHERE id = 2;");
 	response = HTTP(stack, .path = FRIENDS, .token = token_for(stack, "1"));
 	ck_assert_int_eq(response->status, 200);
 	check_utf8("the friends' names", response->body);

@@ -421,13 +421,6 @@ END_TEST
 #define LATIN1 "CAST(X'4AFC7267656E' AS TEXT)" /* Jürgen */
 #define REPLACED "J\xef\xbf\xbdrgen"
 
-static void change_database(struct stack *stack, const char *sql)
-{
-	const char *argv[] = {"sqlite3", stack_path(stack, "users.db"), sql, NULL};
-
-	ck_assert_int_eq(run(stack, NULL, NULL, argv), 0);
-}
-
 static size_t count_of(const char *text, const char *part)
 {
 	size_t count = 0;
@@ -443,7 +436,7 @@ START_TEST(a_name_that_is_not_utf8_is_replaced_everywhere)
 	struct json_object *friends, *login;
 	const char *token;
 
-	change_database(stack, "UPDATE users SET name = " LATIN1 " WHERE id = 2;");
+	users_sql(stack, "UPDATE users SET name = " LATIN1 " WHERE id = 2;");
 	for (int i = 0; i < 3; i++) {
 		friends = http_ok(stack, FRIENDS_LIST, token_for(stack, "1"), NULL);
 		CHECK_JSON(json_object_array_get_idx(friends, 0),

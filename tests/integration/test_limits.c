@@ -100,21 +100,6 @@ END_TEST
 
 /* --- readers that do not read ------------------------------------------------------------- */
 
-static long resident_kb(pid_t pid)
-{
-	char path[64], line[128];
-	long kb = 0;
-	FILE *file;
-
-	snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	file = fopen(path, "re");
-	while (file != NULL && fgets(line, sizeof line, file) != NULL)
-		sscanf(line, "VmRSS: %ld", &kb);
-	if (file != NULL)
-		fclose(file);
-	return kb;
-}
-
 START_TEST(a_client_that_never_reads_costs_at_most_queue_limit)
 {
 	enum { READERS = 20, QUEUE_KB = 64, MESSAGES = 2000, MESSAGE = 4000 };

@@ -205,13 +205,6 @@ START_TEST(a_friend_who_is_removed_is_gone_at_once_and_comes_back)
 END_TEST
 
 /* What a site does that has tables of its own: a statement, then one PUBLISH. */
-static void change_database(struct stack *stack, const char *sql)
-{
-	const char *argv[] = {"sqlite3", stack_path(stack, "users.db"), sql, NULL};
-
-	ck_assert_int_eq(run(stack, NULL, NULL, argv), 0);
-}
-
 START_TEST(one_publish_has_the_friends_read_again)
 {
 	struct stack *stack = stack_start("");
@@ -219,9 +212,9 @@ START_TEST(one_publish_has_the_friends_read_again)
 	struct event *event;
 
 	sse_ready(sse);
-	change_database(stack, "INSERT INTO users VALUES (70, 'x@example.com', 'New', '');"
-			       "INSERT INTO friends VALUES (1, 70);"
-			       "DELETE FROM friends WHERE user_id = 1 AND friend_id IN (3, 4);");
+	users_sql(stack, "INSERT INTO users VALUES (70, 'x@example.com', 'New', '');"
+			 "INSERT INTO friends VALUES (1, 70);"
+			 "DELETE FROM friends WHERE user_id = 1 AND friend_id IN (3, 4);");
 	touch_user(stack, "70");
 	ck_assert_int_eq(
 		redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}"), 1);
@@ -252,7 +245,7 @@ START_TEST(many_changes_at_once_end_in_the_last_state)
 	sse_ready(sse);
 	for (int i = 0; i < 50; i++)
 		redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}");
-	change_database(stack, "DELETE FROM friends WHERE user_id = 1;");
+	users_sql(stack, "DELETE FROM friends WHERE user_id = 1;");
 	redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}");
 	do {
 		event = sse_wait(sse, "initial", 5000);
