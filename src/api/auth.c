@@ -166,7 +166,7 @@ struct problem auth_login(struct request *request)
 {
 	const char *email, *password;
 	struct account account;
-	struct attempt attempt;
+	struct attempt attempt = {.now = 0};
 	struct problem problem = parse_text(request, "email", EMAIL_MAX, &email);
 
 	if (problem.kind == PROBLEM_NONE)

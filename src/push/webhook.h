@@ -16,7 +16,7 @@
 #define WEBHOOK_SIGNATURE_LEN 64 /* hex digits */
 
 /* Reads the secret of [push] webhook_key_file; NULL with a sentence in err. The caller frees it. */
-struct printbuf *webhook_read_key(const char *file, char *err, size_t errsize);
+struct printbuf *webhook_read_key(const char *path, char *err, size_t errsize);
 
 /* Appends the JSON: who is to be told, the notification, urgency, ttl (seconds that are left). */
 void webhook_put_body(struct printbuf *out, const struct push_job *job, int64_t ttl);

@@ -155,6 +155,7 @@ static void give_up_listener(struct server *server)
 	}
 	if (server->path != NULL)
 		unlink(server->path);
+	/* cppcheck-suppress nullPointer ; accept(2) takes NULL for an address not wanted */
 	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
 		stream_new(&server->streams, fd);
 	evconnlistener_free(server->listener);
