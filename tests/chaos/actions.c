@@ -172,6 +172,41 @@ static void run_logout_all(struct chaos *chaos, struct device *device, const str
 	send_logout(chaos, device);
 }
 
+/* Nothing is under way that a kick may come before or after. */
+static bool is_settled(const struct user *user)
+{
+	for (int i = 0; i < DEVICES; i++) {
+		const struct device *device = &user->devices[i];
+
+		if (device->logging_out || device->login_pending || device->token_doubt ||
+		    (device->token != NULL && device->token_acked == 0))
+			return false;
+		for (int j = 0; j < TABS; j++) {
+			if (device->tabs[j].state == TAB_OPENING ||
+			    device->tabs[j].state == TAB_TICKET)
+				return false;
+		}
+	}
+	return true;
+}
+
+/* The operator ends all sessions. */
+static void run_kick(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	struct user *user = device->user;
+
+	(void)step;
+	if (!is_settled(user) || chaos_in_trouble(chaos, now_ms()))
+		return;
+	for (int i = 0; i < DEVICES; i++)
+		model_logout_sent(&user->devices[i]);
+	CTL(chaos->stand.stack, "kick", user->text);
+	for (int i = 0; i < DEVICES; i++) {
+		if (user->devices[i].token != NULL)
+			model_logged_out(&user->devices[i]);
+	}
+}
+
 /* --- tabs ------------------------------------------------------------------------------------ */
 
 static void run_open(struct chaos *chaos, struct device *device, const struct step *step)
@@ -296,6 +331,7 @@ const struct action actions[] = {
 	{"stall", 3, 1, run_stall}, /* reads nothing, until it comes again */
 	{"login", 6, 2, run_login}, /* by password; with a token that the site made */
 	{"logout", 6, 1, run_logout},	    {"logout-all", 2, 1, run_logout_all},
+	{"kick", 1, 1, run_kick}, /* by the operator */
 	{"revive", 3, 1, run_revive}, /* with a token that was logged out */
 	{"visit", 1, 1, run_visit}, /* with as many tokens as a user has sessions */
 	{"heartbeat", 8, 1, run_heartbeat}, {"ask", 10, 12, run_ask}, /* for whom */

@@ -363,6 +363,10 @@ struct stand {
 
 void stand_start(struct chaos *chaos);
 void stand_stop(struct chaos *chaos);
+/* Another site on the same Redis, under a prefix; nobody serves it: it stays as it is. */
+void stand_write_neighbours(struct chaos *chaos);
+/* Whether it is as it was written. */
+bool stand_neighbours_are_well(struct chaos *chaos);
 bool stand_redis_answers(const struct chaos *chaos);
 void stand_redis_kill(struct chaos *chaos);
 void stand_redis_start(struct chaos *chaos, bool with_data);

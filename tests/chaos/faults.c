@@ -190,6 +190,7 @@ static bool flushall(struct chaos *chaos, const struct step *step)
 			"'" WIPED "') 0"))
 		return false;
 	tap_drain(chaos);
+	stand_write_neighbours(chaos);
 	return true;
 }
 

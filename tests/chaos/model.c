@@ -149,13 +149,18 @@ static void leave_tabs(struct device *device)
 
 void model_logged_out(struct device *device)
 {
+	/* One that Redis has never seen and that was issued in this very second is not refused. */
+	bool was_used = device->token_acked > 0;
+
 	leave_tabs(device);
 	device->token_lo = device->closed_lo = 0;
 	device->token_acked = device->lowered = device->may_lower = 0;
 	device->closed_at = device->lost_at = 0;
 	device->token_doubt = false;
 	free(device->old_token);
-	device->old_token = device->token;
+	device->old_token = was_used ? device->token : NULL;
+	if (!was_used)
+		free(device->token);
 	device->token = NULL;
 	device->serial++;
 	device->logging_out = device->logout_all = false;

@@ -451,6 +451,13 @@ static void lists_equal_redis(struct chaos *chaos, const struct snapshot *snapsh
 	free(listed);
 }
 
+static void neighbours_are_left_alone(struct chaos *chaos, const struct snapshot *snapshot)
+{
+	(void)snapshot;
+	if (!stand_neighbours_are_well(chaos))
+		violated(chaos, 0, "keys of another site, under a prefix, have changed");
+}
+
 /* --- the table ------------------------------------------------------------------------------- */
 
 const struct property properties[] = {
@@ -486,6 +493,8 @@ const struct property properties[] = {
 	 .settled = views_equal_redis},
 	{"rest-equals-redis", "REST answers and counts as Redis has it",
 	 .settled = rest_equals_redis},
+	{"neighbours-are-left-alone", "Another site on the same Redis notices nothing",
+	 .settled = neighbours_are_left_alone},
 	{"lists-equal-redis", "REST lists who is online", .settled = lists_equal_redis},
 };
 const size_t property_count = sizeof properties / sizeof properties[0];

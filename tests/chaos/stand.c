@@ -180,6 +180,38 @@ void stand_redis_start(struct chaos *chaos, bool with_data)
 	freeReplyObject(redis_cmd(chaos->stand.stack, "AUTH chaos chaos"));
 	if (!with_data)
 		model_data_lost(chaos);
+	stand_write_neighbours(chaos);
+}
+
+/* Keys in which a sweep of ours would find something to do. */
+static const char neighbours[] =
+	"local p = 'other:' "
+	"if ARGV[1] == 'write' then "
+	"  redis.call('SET', p .. 'user:online:1', '{}') "
+	"  redis.call('SADD', p .. 'online_users', '1') "
+	"  redis.call('ZADD', p .. 'user:sessions:1', 1, 't:a') "
+	"  redis.call('ZADD', p .. 'presence:deadlines', 1, '1') "
+	"  redis.call('SET', p .. 'presence:version:1', '7') "
+	"end "
+	"return table.concat({redis.call('GET', p .. 'user:online:1') or '-', "
+	"  redis.call('SCARD', p .. 'online_users'), "
+	"  redis.call('ZSCORE', p .. 'user:sessions:1', 't:a') or '-', "
+	"  redis.call('ZSCORE', p .. 'presence:deadlines', '1') or '-', "
+	"  redis.call('GET', p .. 'presence:version:1') or '-', #redis.call('KEYS', p .. '*')}, ' "
+	"')";
+
+void stand_write_neighbours(struct chaos *chaos)
+{
+	freeReplyObject(redis_cmd(chaos->stand.stack, "EVAL %s 0 write", neighbours));
+}
+
+bool stand_neighbours_are_well(struct chaos *chaos)
+{
+	char *text = redis_text(chaos->stand.stack, "EVAL %s 0 look", neighbours);
+	bool well = strcmp(text, "{} 1 1 1 7 5") == 0;
+
+	free(text);
+	return well;
 }
 
 /* --- streamd --------------------------------------------------------------------------------- */
