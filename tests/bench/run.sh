@@ -353,12 +353,12 @@ section_idle() {
 
 # --- REST ---------------------------------------------------------------------------------------
 
-# rest KIND SECONDS: fills got[…]; CPU of all servers in rest_cpu (us per request).
+# rest KIND SECONDS [CONNECTIONS]: fills got[…], rate and reads.
 rest() {
 	local answer word before after
 
 	before=$(redis-cli -s "$dir/redis.sock" info stats | tr -d '\r' | awk -F: '/^total_reads_processed/ { print $2 }')
-	answer=$(wrk -t 1 -c 16 -d "$2" -s "$srcdir/tests/bench/rest.lua" "http://127.0.0.1:$http_port" -- \
+	answer=$(wrk -t 1 -c "${3:-16}" -d "$2" -s "$srcdir/tests/bench/rest.lua" "http://127.0.0.1:$http_port" -- \
 		"$1" "$dir/tokens" | grep '^rest ') || die "wrk failed"
 	after=$(redis-cli -s "$dir/redis.sock" info stats | tr -d '\r' | awk -F: '/^total_reads_processed/ { print $2 }')
 	printf 'wrk %s: %s\n' "$1" "$answer" >>"$log"
@@ -451,7 +451,7 @@ cost() {
 
 	redis_before=$(redis_us) api_before=$(api_us)
 	cp "$3" "$dir/tokens"
-	rest "$1" "$2"
+	rest "$1" "$2" 1 # one at a time, so that no server waits for a core in the midst of a call
 	cost_redis=$(calc "($(redis_us) - $redis_before) / ${got[requests]}")
 	cost_api=$(calc "($(api_us) - $api_before) / ${got[requests]}")
 }

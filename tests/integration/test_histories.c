@@ -40,7 +40,7 @@ struct model_session {
 
 struct person {
 	char id[8];
-	struct model_session sessions[MAX_SESSIONS + 1];
+	struct model_session sessions[MAX_SESSIONS + 2];
 	int count;
 	bool revoked[TOKENS];
 	int64_t key_until; /* user:online:{id}; 0 = none */
@@ -216,21 +216,20 @@ static void raise_session(struct person *person, const char *name, int64_t deadl
 	struct model_session *session = find(person, name);
 	bool is_new = session == NULL;
 
-	if (!is_new) {
-		session->deadline = deadline;
-		session->is_closing = false;
+	if (is_new) {
+		session = &person->sessions[person->count++];
+		memset(session, 0, sizeof *session);
+		strcpy(session->name, name);
 	}
-	for (int i = person->count; (is_new || name[0] == 's') && i-- > 0;) {
+	session->deadline = deadline;
+	session->is_closing = false;
+	if (!is_new && !is_stream(session))
+		return;
+	for (int i = person->count; i-- > 0;) {
 		if (gone_at(&person->sessions[i]) <= now)
 			remove_session(person, i);
 	}
-	if (!is_new)
-		return;
-	session = &person->sessions[person->count++];
-	memset(session, 0, sizeof *session);
-	strcpy(session->name, name);
-	session->deadline = deadline;
-	if (person->count > MAX_SESSIONS)
+	if (is_new && person->count > MAX_SESSIONS)
 		push_one_out(person, name);
 }
 

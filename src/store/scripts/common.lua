@@ -8,60 +8,20 @@
 -- A deadline that ends in .5 was lowered by a stream that closed: such a session only waits for its
 -- grace to pass, and its end reads "stream_closed".
 
-local stream_ttl = tonumber(ARGV[4]) -- ms
-local grace = tonumber(ARGV[5]) -- ms
-local sweep_every = tonumber(ARGV[6]) -- ms
-local hold_for = tonumber(ARGV[7]) -- ms
-local recovering_for = ARGV[8] -- ms
-local last_seen_ttl = ARGV[9] -- s
-local version_ttl = ARGV[10] -- s
-local max_sessions = tonumber(ARGV[11])
-local max_streams = tonumber(ARGV[12])
-local broadcast = ARGV[13] == '1'
-local token_ttl = tonumber(ARGV[14]) -- s, token_lifetime
+local stream_ttl, grace, sweep_every, hold_for, recovering_for, version_ttl, max_sessions, max_streams, token_ttl,
+  broadcast = string.match(ARGV[5], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d)$')
+stream_ttl, grace, hold_for = tonumber(stream_ttl), tonumber(grace), tonumber(hold_for) -- ms
+max_sessions, max_streams = tonumber(max_sessions), tonumber(max_streams)
+token_ttl = tonumber(token_ttl) -- s, token_lifetime
+broadcast = broadcast == '1'
 
-local deadlines = prefix .. 'presence:deadlines'
-local online_users = prefix .. 'online_users'
 local swept_key = prefix .. 'presence:swept'
 local hold_key = prefix .. 'presence:hold'
 local paused_key = prefix .. 'presence:paused'
 local recovering_key = prefix .. 'presence:recovering'
 
--- tostring() would print 1.79e+15.
-local function integer(value)
-  return string.format('%.0f', value)
-end
-
 local function score(deadline)
   return string.format('%.1f', deadline)
-end
-
--- RFC 3339 of Redis' clock; days to a civil date, counted from 0000-03-01.
-local function timestamp()
-  local days = math.floor(seconds / 86400) + 719468
-  local rest = seconds % 86400
-  local era = math.floor(days / 146097)
-  local doe = days - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
-  local day = doy - math.floor((153 * mp + 2) / 5) + 1
-  local month = mp < 10 and mp + 3 or mp - 9
-  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
-    math.floor(rest / 3600), math.floor(rest / 60) % 60, rest % 60)
-end
-
-local function session_key(id)
-  return prefix .. 'user:sessions:' .. id
-end
-
-local function online_key(id)
-  return prefix .. 'user:online:' .. id
-end
-
-local function seen_key(id)
-  return prefix .. 'user:last_seen:' .. id
 end
 
 local function revoked_key(id, tok)
@@ -102,27 +62,11 @@ local function per_user(f, ...)
   error({err = text:gsub('^ERR user_script:%d+: ', '')})
 end
 
--- --- what this connection's user may do ----------------------------------------------------------
-
-local function require_right(command, key, ...)
-  if not redis.acl_check_cmd(command, key, ...) then
-    error({err = 'NOPERM the ACL lacks ' .. command .. ' ' .. key})
-  end
-end
-
--- For a renewal, which nobody else can see.
-local function require_renewal(id)
-  require_right('ZADD', session_key(id), '0', 's')
-  require_right('ZREM', session_key(id), 's')
-  require_right('ZADD', deadlines, '0', 'id')
-  require_right('SET', seen_key(id), 't', 'EX', '1')
-  require_right('PEXPIREAT', online_key(id), '0')
-end
-
 -- For every change that a transition may bring with it.
 local function require_rights(id)
   local version = prefix .. 'presence:version:' .. id
   require_renewal(id)
+  require_right('ZREM', session_key(id), 's')
   require_right('DEL', session_key(id))
   require_right('ZREM', deadlines, 'id')
   require_right('SET', online_key(id), 's', 'PXAT', '1')

@@ -1,13 +1,76 @@
--- In front of every script: what a call for which nothing has changed needs already.
+-- In front of every script: what a call needs that changes little or nothing.
 --
--- The scripts are the only writers of a user's presence. The first arguments are the settings
--- (common.lua has the rest of them); the script's own start at FIRST.
+-- The scripts are the only writers of a user's presence. The first arguments are the settings: these,
+-- and in the fifth the ones that common.lua reads; the script's own start at FIRST.
 
 local prefix = ARGV[1]
 local online_ttl = tonumber(ARGV[2]) -- ms
 local pause = tonumber(ARGV[3]) -- ms; presence:swept older than that: everything stood still
-local FIRST = 15
+local last_seen_ttl = ARGV[4] -- s
+local FIRST = 6
 
 local clock = redis.call('TIME')
 local seconds = tonumber(clock[1])
 local now = seconds * 1000 + math.floor(clock[2] / 1000) -- Redis' own clock, ms
+
+local deadlines = prefix .. 'presence:deadlines'
+local online_users = prefix .. 'online_users'
+
+-- tostring() would print 1.79e+15.
+local function integer(value)
+  return string.format('%.0f', value)
+end
+
+-- RFC 3339 of Redis' clock; days to a civil date, counted from 0000-03-01.
+local known_time
+local function timestamp()
+  if known_time then
+    return known_time
+  end
+  local days = math.floor(seconds / 86400) + 719468
+  local rest = seconds % 86400
+  local era = math.floor(days / 146097)
+  local doe = days - era * 146097
+  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
+  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
+  local mp = math.floor((5 * doy + 2) / 153)
+  local day = doy - math.floor((153 * mp + 2) / 5) + 1
+  local month = mp < 10 and mp + 3 or mp - 9
+  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
+  known_time = string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
+    math.floor(rest / 3600), math.floor(rest / 60) % 60, rest % 60)
+  return known_time
+end
+
+local function session_key(id)
+  return prefix .. 'user:sessions:' .. id
+end
+
+local function online_key(id)
+  return prefix .. 'user:online:' .. id
+end
+
+local function seen_key(id)
+  return prefix .. 'user:last_seen:' .. id
+end
+
+local function require_right(command, key, ...)
+  if not redis.acl_check_cmd(command, key, ...) then
+    error({err = 'NOPERM the ACL lacks ' .. command .. ' ' .. key})
+  end
+end
+
+-- For a renewal, which nobody else can see.
+local function require_renewal(id)
+  require_right('ZADD', session_key(id), '0', 's')
+  require_right('ZADD', deadlines, '0', 'id')
+  require_right('SET', seen_key(id), 't', 'EX', '1')
+  require_right('PEXPIREAT', online_key(id), '0')
+end
+
+-- Afterwards the user, who is online, is so until `latest` at least.
+local function renew(id, latest)
+  redis.call('SET', seen_key(id), timestamp(), 'EX', last_seen_ttl)
+  redis.call('ZADD', deadlines, 'GT', integer(latest), id)
+  redis.call('PEXPIREAT', online_key(id), integer(latest), 'GT')
+end

@@ -6,8 +6,6 @@
 
 local DONE, REVOKED, TOO_MANY_STREAMS, WRONG_TYPE = 0, 1, 2, 3
 
-local known_time
-
 -- Past max_sessions: first who only waits for the end, then tokens, last the streams that are open,
 -- each by deadline. The one that was just added is the last of its kind.
 local function push_one_out(key, added)
@@ -62,11 +60,6 @@ local function is_too_many(id, session)
   return streams >= max_streams
 end
 
-local function renew(id, latest)
-  redis.call('ZADD', deadlines, 'GT', integer(latest), id)
-  redis.call('PEXPIREAT', online_key(id), integer(latest), 'GT')
-end
-
 local function touch(id, tok, iat, stream, with_token, reason, known)
   known = known or redis.call('MGET', revoked_key(id, tok), old_revoked_key(tok),
     prefix .. 'presence:not_before:' .. id, online_key(id))
@@ -85,6 +78,7 @@ local function touch(id, tok, iat, stream, with_token, reason, known)
   local was_spared = not is_online and derive(id).is_spared
   if is_online then
     require_renewal(id)
+    require_right('ZREM', session_key(id), 's')
   else
     require_rights(id)
   end
@@ -97,11 +91,10 @@ local function touch(id, tok, iat, stream, with_token, reason, known)
     latest = math.max(latest, now + stream_ttl)
     raise(id, session, now + stream_ttl)
   end
-  known_time = known_time or timestamp()
-  redis.call('SET', seen_key(id), known_time, 'EX', last_seen_ttl)
   if is_online then
     renew(id, latest)
   else
+    redis.call('SET', seen_key(id), timestamp(), 'EX', last_seen_ttl)
     transition(id, reason, was_spared)
   end
   return DONE
@@ -128,7 +121,7 @@ answer[#answer + 1] = unsettled
 if is_worker and not pauses(true).is_swept then
   local key = prefix .. 'presence:sweeping'
   require_right('SET', key, '1', 'NX', 'PX', '1')
-  if redis.call('SET', key, '1', 'NX', 'PX', integer(sweep_every)) then
+  if redis.call('SET', key, '1', 'NX', 'PX', sweep_every) then
     sweep(20)
   end
 end
