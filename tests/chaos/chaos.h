@@ -453,7 +453,8 @@ void chaos_show_notes(const struct chaos *chaos, unsigned user);
 
 /* Runs a plan in a process of its own. */
 typedef void run_plan(const struct plan *plan, int seconds, struct result *result);
-/* Leaves out what the failure does not need, for so many seconds at most. */
-void shrink(struct plan *plan, const struct result *failure, int seconds, run_plan *run_it);
+/* Leaves out what the failure does not need, for so many seconds at most; the failure of what is left
+ * replaces it. */
+void shrink(struct plan *plan, struct result *failure, int seconds, run_plan *run_it);
 
 #endif

@@ -6,9 +6,11 @@
 
 #include "base/alloc.h"
 
+#define FEW 12 /* steps */
+
 struct shrinking {
 	struct plan *plan;
-	const char *property;
+	struct result *failure; /* the last one */
 	int64_t end;
 	run_plan *run;
 	unsigned tries;
@@ -35,12 +37,13 @@ static bool attempt(struct shrinking *shrinking, wanted *keep, const void *arg, 
 	shrinking->tries++;
 	fprintf(stderr, "shrinking: %s, %zu of %zu steps\n", what, shorter.count, plan->count);
 	shrinking->run(&shorter, 0, &result);
-	if (!result.failed || strcmp(result.property, shrinking->property) != 0) {
+	if (!result.failed || strcmp(result.property, shrinking->failure->property) != 0) {
 		plan_free(&shorter);
 		return false;
 	}
 	plan_free(plan);
 	*plan = shorter;
+	*shrinking->failure = result;
 	return true;
 }
 
@@ -106,6 +109,16 @@ static bool is_near(const struct step *step, size_t index, const void *arg)
 	       near->users - apart <= near->distance;
 }
 
+static void keep_near(struct shrinking *shrinking)
+{
+	for (unsigned distance = 0; shrinking->failure->user > 0 && distance < 10; distance += 4) {
+		struct near near = {shrinking->failure->user, distance, shrinking->plan->users};
+
+		if (attempt(shrinking, is_near, &near, "users near to the one it is about"))
+			return;
+	}
+}
+
 static void drop_faults(struct shrinking *shrinking)
 {
 	for (size_t i = 0; i < shrinking->plan->count;) {
@@ -136,14 +149,16 @@ static void drop_ranges(struct shrinking *shrinking)
 
 			if (!attempt(shrinking, is_out_of_range, &range, "without some steps"))
 				from += size;
+			else if (shrinking->plan->count > FEW)
+				keep_near(shrinking);
 		}
 	}
 }
 
-void shrink(struct plan *plan, const struct result *failure, int seconds, run_plan *run_it)
+void shrink(struct plan *plan, struct result *failure, int seconds, run_plan *run_it)
 {
 	struct shrinking shrinking = {.plan = plan,
-				      .property = failure->property,
+				      .failure = failure,
 				      .end = now_ms() + (int64_t)seconds * 1000,
 				      .run = run_it};
 	unsigned episode = failure->episode;
@@ -154,13 +169,8 @@ void shrink(struct plan *plan, const struct result *failure, int seconds, run_pl
 		if (attempt(&shrinking, is_late, &from, "the last episodes alone"))
 			break;
 	}
+	keep_near(&shrinking);
 	drop_faults(&shrinking);
-	for (unsigned distance = 0; failure->user > 0 && distance < 10; distance += 4) {
-		struct near near = {failure->user, distance, plan->users};
-
-		if (attempt(&shrinking, is_near, &near, "users near to the one it is about"))
-			break;
-	}
 	drop_ranges(&shrinking);
 	for (size_t i = 0; i < action_count; i++)
 		attempt(&shrinking, is_other_action, &actions[i], actions[i].name);
