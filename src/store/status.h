@@ -27,7 +27,7 @@ void status_put_mget(struct printbuf *out, const char *prefix, unsigned count);
 void status_put_keys(struct printbuf *out, const char *prefix, const struct userid *id);
 
 /*
- * Reads the user at `index` of such a reply. False when the reply is no array
+ * Reads the user at `index` of such a reply. False when the reply is not an array
  * that long. What somebody else wrote into the keys reads as offline, never
  * seen, version 0 rather than as an error.
  */

@@ -140,7 +140,7 @@ int64_t store_recovering_ms(const struct config *config);
 
 /*
  * Does what calls need without leaving anything: its reply is an error when
- * Redis does not do that. `all`: a right that the ACL lacks is no error, the
+ * Redis does not do that. `all`: a right that the ACL lacks is not an error, the
  * reply is an array of texts, "COMMAND key", of all that are missing.
  */
 void store_put_health(struct printbuf *out, const struct store *store, bool all);

@@ -179,7 +179,7 @@ START_TEST(a_kick_refuses_tokens_of_this_very_second_that_are_in_use)
 	struct printbuf *out;
 	redisReply *reply;
 
-	/* Issued in a second that not_before, when it comes to it, will not be behind. */
+	/* Issued in a second that not_before, when it comes to it, will not be after. */
 	for (size_t i = 0; i < 2; i++) {
 		struct store_touch item = {.user = &who,
 					   .tok = toks[i],
@@ -648,6 +648,26 @@ START_TEST(whatever_matters_is_seen_within_the_second_too)
 }
 END_TEST
 
+START_TEST(a_token_that_only_watches_renews_no_session_of_its_name)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user("1");
+	struct store_touch item = {.user = &who, .tok = "a", .iat = 1000, .reason = "activity"};
+	char *before;
+	redisReply *reply;
+
+	call_sweep(true);
+	call_touch_as_worker("1", "a");
+	call_lapse("1", "t:a");
+	before = redis_dump(stack);
+	store_put_touch(out, store, true, &item, 1);
+	reply = call_run(out);
+	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+	freeReplyObject(reply);
+	ck_assert_str_eq(redis_dump(stack), before);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("scripts");
@@ -694,5 +714,6 @@ int main(void)
 	tcase_add_test(tcase, a_throttled_login_is_told_the_time_of_redis);
 	tcase_add_test(tcase, a_token_renewed_within_this_second_costs_no_write);
 	tcase_add_test(tcase, whatever_matters_is_seen_within_the_second_too);
+	tcase_add_test(tcase, a_token_that_only_watches_renews_no_session_of_its_name);
 	return harness_main(suite);
 }

@@ -18,7 +18,7 @@
 #define GRACE 1000
 #define SWEEP 1000
 #define SLACK 700 /* for a busy machine */
-/* Offline is announced at most two sweeps behind the deadline. */
+/* Offline is announced at most two sweeps after the deadline. */
 #define LATEST(deadline) ((deadline) + 2 * SWEEP + SLACK)
 
 /* The next message, which must be this change. */
@@ -657,7 +657,7 @@ static int open_unread(struct stack *stack, const char *id)
 	return fd;
 }
 
-START_TEST(behind_a_wipe_no_snapshot_comes_before_the_last_session)
+START_TEST(after_a_wipe_no_snapshot_comes_before_the_last_session)
 {
 	enum { STREAMS = 900 }; /* more than are registered at a time */
 	struct stack *stack = stack_start(FAST "stream { max_streams_per_user = 2000 }\n"
@@ -775,7 +775,7 @@ int main(void)
 
 	tcase = harness_case(suite, "accidents of redis", 60);
 	tcase_add_test(tcase, a_wiped_redis_is_rebuilt_from_the_live_streams);
-	tcase_add_test(tcase, behind_a_wipe_no_snapshot_comes_before_the_last_session);
+	tcase_add_test(tcase, after_a_wipe_no_snapshot_comes_before_the_last_session);
 	tcase_add_test(tcase, a_wipe_right_after_the_start_is_noticed);
 	tcase_add_test(tcase, a_pause_of_redis_expires_nobody_who_has_a_stream);
 	return harness_main(suite);

@@ -1,6 +1,6 @@
 -- Failed logins. Own arguments: how many are allowed, in how many seconds, then the names of what
 -- is counted (an account, an address). Returns {wait, now}: wait is 0 when the login may be tried,
--- and has counted it as failed already, so that many at a time are no way around; else how many
+-- and has counted it as failed already, so that many at a time do not get around it; else how many
 -- seconds to wait. A login that succeeds takes its count back (unthrottle.lua). `now` is the time in
 -- seconds, for the token that the login issues.
 
