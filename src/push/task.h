@@ -1,0 +1,55 @@
+/* One notification in hand: taken from the queue, until it is over or waits in push:later. */
+#ifndef PRESENCE_PUSH_TASK_H
+#define PRESENCE_PUSH_TASK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "push/mailer.h"
+#include "push/notes.h"
+#include "store/push.h"
+
+struct task {
+	struct tasks *tasks; /* that it is one of */
+	char entry[PUSH_ENTRY_ID_MAX + 1]; /* its id in the queue */
+	struct push_job job;
+	bool is_broken; /* its text is no job */
+	bool is_started; /* requests are under way */
+	int failures; /* looks that failed */
+	unsigned requests; /* under way */
+	/* Receivers that have to get it again, and when. */
+	char left[PUSH_RECEIVERS_MAX][PUSH_SUBSCRIPTION_ID_LEN + 1];
+	size_t left_count;
+	bool is_failed, is_too_large; /* of those that are left, some … */
+	int64_t retry_after; /* seconds, the longest that was asked for */
+	struct task *next;
+};
+
+/* All of a process, and what they are carried out with (borrowed). */
+struct tasks {
+	struct mailer *mailer;
+	struct notes *notes;
+	int64_t clock_ms; /* Redis' clock minus the monotonic one */
+	struct task *first;
+	unsigned count;
+};
+
+/* Redis' clock, ms. */
+int64_t tasks_now(const struct tasks *tasks);
+/* Adds an entry, unless it is there. */
+void tasks_add(struct tasks *tasks, const struct push_entry *entry);
+/* Whether requests of one are under way. */
+bool tasks_are_under_way(const struct tasks *tasks);
+/* Frees them without a note: their entries stay in the queue. */
+void tasks_clear(struct tasks *tasks);
+
+/* Each ends the task, which is freed: it waits; it is over; its user waits for the friend again. */
+void task_later(struct task *task, int64_t wait_ms);
+void task_drop(struct task *task, enum outcome outcome);
+void task_wait_again(struct task *task);
+
+/* Sends it to all who are left. It ends by itself when the last has answered, or at once. */
+void task_send(struct task *task, const struct push_look *look);
+
+#endif
