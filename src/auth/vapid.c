@@ -246,7 +246,7 @@ static struct signed_token *find_token(struct vapid *vapid, const char *origin)
 const char *vapid_authorization(struct vapid *vapid, const char *origin, int64_t now)
 {
 	struct signed_token *token = find_token(vapid, origin);
-	char *line;
+	char *line, *name;
 
 	/* A clock that was set back makes the token's end lie too far ahead. */
 	if (token->origin != NULL && strcmp(token->origin, origin) == 0 && now >= token->made &&
@@ -255,9 +255,9 @@ const char *vapid_authorization(struct vapid *vapid, const char *origin, int64_t
 	line = make_authorization(vapid, origin, now);
 	if (line == NULL)
 		return NULL;
+	name = xstrdup(origin);
 	free(token->origin);
 	free(token->authorization);
-	*token = (struct signed_token){
-		.origin = xstrdup(origin), .authorization = line, .made = now};
-	return token->authorization;
+	*token = (struct signed_token){.origin = name, .authorization = line, .made = now};
+	return line;
 }

@@ -152,7 +152,7 @@ bool encrypt_with(struct encryptor *encryptor, const struct push_keys *keys, EVP
 {
 	static const char label[] = "WebPush: info"; /* its NUL belongs to it */
 	unsigned char own[PUSH_P256DH_LEN], secret[SECRET_LEN], ikm[SECRET_LEN];
-	unsigned char info[sizeof label + 2 * PUSH_P256DH_LEN], *at = info;
+	unsigned char info[sizeof label + (size_t)2 * PUSH_P256DH_LEN], *at = info;
 	size_t own_len;
 
 	if (EVP_PKEY_get_octet_string_param(sender, OSSL_PKEY_PARAM_PUB_KEY, own, sizeof own,

@@ -308,7 +308,7 @@ static void tick(struct pushd *pushd)
 /* A connection on which XREADGROUP is overdue is dead. */
 static void check_reader(struct pushd *pushd)
 {
-	if (!pushd->is_reading || times_mono_ms() - pushd->read_ms < 2 * BLOCK_MS)
+	if (!pushd->is_reading || times_mono_ms() - pushd->read_ms < (int64_t)2 * BLOCK_MS)
 		return;
 	blocking_free(pushd->reader);
 	pushd->reader = blocking_new(pushd->config);

@@ -22,10 +22,11 @@ struct post {
 	void *body;
 	size_t answered; /* bytes */
 	bool is_own;
-	bool has_bad_address; /* one that its host has is not public */
+	bool has_bad_address; /* one that its host has is not public, */
+	bool has_good_address; /* another one is */
 	sender_done *done;
 	void *arg;
-	struct post *next, **link; /* in sender->posts */
+	struct post *next; /* in sender->posts */
 };
 
 struct sender {
@@ -66,19 +67,28 @@ static void post_free(struct post *post)
 	else
 		curl_easy_cleanup(post->easy);
 	curl_slist_free_all(post->headers);
-	*post->link = post->next;
-	if (post->next != NULL)
-		post->next->link = post->link;
 	free(post->body);
 	free(post);
+}
+
+static void remove_post(struct sender *sender, struct post *post)
+{
+	struct post **link = &sender->posts;
+
+	while (*link != post)
+		link = &(*link)->next;
+	*link = post->next;
+	post_free(post);
 }
 
 void sender_free(struct sender *sender)
 {
 	if (sender == NULL)
 		return;
-	while (sender->posts != NULL)
-		post_free(sender->posts);
+	for (struct post *post = sender->posts, *next; post != NULL; post = next) {
+		next = post->next;
+		post_free(post);
+	}
 	while (sender->idle_count > 0)
 		curl_easy_cleanup(sender->idle[--sender->idle_count]);
 	curl_multi_cleanup(sender->multi);
@@ -101,6 +111,7 @@ static curl_socket_t on_open_socket(void *arg, curlsocktype purpose, struct curl
 		post->has_bad_address = true;
 		return CURL_SOCKET_BAD;
 	}
+	post->has_good_address = true;
 	return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
 }
 
@@ -171,9 +182,6 @@ void sender_post(struct sender *sender, const struct sender_request *request, se
 	post->easy = take_handle(sender);
 	set_options(post, request);
 	post->next = sender->posts;
-	post->link = &sender->posts;
-	if (post->next != NULL)
-		post->next->link = &post->next;
 	sender->posts = post;
 	curl_multi_add_handle(sender->multi, post->easy);
 }
@@ -191,7 +199,7 @@ static void on_end(struct post *post, CURLcode code)
 		/* An answer longer than we care to read is one all the same. */
 		outcome = outcome_of_status((int)status);
 		curl_easy_getinfo(post->easy, CURLINFO_RETRY_AFTER, &retry_after);
-	} else if (post->has_bad_address) {
+	} else if (post->has_bad_address && !post->has_good_address) {
 		outcome = OUTCOME_BAD_ADDRESS;
 		status = 0;
 	} else {
@@ -199,7 +207,7 @@ static void on_end(struct post *post, CURLcode code)
 		status = 0;
 	}
 	post->done(post->arg, outcome, (int)status, retry_after);
-	post_free(post);
+	remove_post(post->sender, post);
 }
 
 void sender_run(struct sender *sender)

@@ -294,6 +294,28 @@ bool push_is_idle(struct push_stand *stand)
 	       redis_int(stand->stack, "ZCARD push:later") == 0;
 }
 
+/* --- with presence-pushd ------------------------------------------------------------------ */
+
+struct push_stand *push_start_pushd(const char *conf)
+{
+	struct push_stand *stand = push_start(conf);
+
+	pushd_start(stand, 0, NULL);
+	return stand;
+}
+
+void push_wait_for(struct push_stand *stand, const char *outcome, long long count)
+{
+	WAIT_UNTIL(push_count(stand, outcome) >= count, 10000);
+	ck_assert_msg(push_count(stand, outcome) == count, "%s: %lld instead of %lld", outcome,
+		      push_count(stand, outcome), count);
+}
+
+void push_wait_until_idle(struct push_stand *stand)
+{
+	WAIT_UNTIL(push_is_idle(stand), 15000);
+}
+
 /* --- many --------------------------------------------------------------------------------- */
 
 #define UNDER_WAY_MAX 128 /* TASKS_MAX of presence-pushd */

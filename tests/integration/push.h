@@ -32,6 +32,8 @@ struct push_stand {
  * stand for ports, DIR for the stack's directory; without "allow" in it, all of them on localhost are allowed.
  */
 struct push_stand *push_start(const char *conf);
+/* The same with one presence-pushd. */
+struct push_stand *push_start_pushd(const char *conf);
 /* Ends all; presence-pushd must end well. */
 void push_stop(struct push_stand *stand);
 
@@ -53,6 +55,9 @@ int push_notify(struct push_stand *stand, const char *json);
 
 /* How many times an outcome was counted. */
 long long push_count(struct push_stand *stand, const char *outcome);
+/* Waits until it was counted so often, and no oftener; until nothing waits or is under way. */
+void push_wait_for(struct push_stand *stand, const char *outcome, long long count);
+void push_wait_until_idle(struct push_stand *stand);
 /* What the service got so far: an array; those whose path starts with `path`, how many. */
 struct json_object *push_log(struct push_stand *stand);
 int push_received(struct push_stand *stand, const char *path);
