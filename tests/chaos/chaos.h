@@ -396,7 +396,8 @@ struct result {
 	unsigned user; /* whom the failure is about, 0: nobody in particular */
 	unsigned episode; /* of the failure */
 	unsigned episodes; /* that went well */
-	unsigned long steps, comparisons, published, events, calls, streams, undecided, decided;
+	unsigned long steps, comparisons, published, events, calls, streams, again, undecided,
+		decided;
 };
 
 struct active {

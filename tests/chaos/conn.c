@@ -14,6 +14,7 @@
 
 #define EVENTS 256
 #define ANSWER_LIMIT 15000 /* a call without an answer for so long is given up (stretched) */
+#define RECEIVE_BUFFER 16384
 #define STALL 1000 /* a turn that takes so long proves nothing about others' time limits */
 
 /* --- connections ----------------------------------------------------------------------------- */
@@ -54,6 +55,8 @@ void conn_start(struct conn *conn, int port, struct printbuf *request)
 	conn->last_read = 0;
 	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	ck_assert_msg(conn->fd >= 0, "no socket: %s", strerror(errno));
+	/* So that one who reads nothing is noticed. */
+	setsockopt(conn->fd, SOL_SOCKET, SO_RCVBUF, &(int){RECEIVE_BUFFER}, sizeof(int));
 	if (connect(conn->fd, (struct sockaddr *)&name, sizeof name) != 0 && errno != EINPROGRESS) {
 		conn_close(conn);
 		conn->on_end(conn);

@@ -295,21 +295,37 @@ static bool script_flush(struct chaos *chaos, const struct step *step)
 	return tell_redis(chaos, "SCRIPT FLUSH");
 }
 
-/* A foreign program publishes large messages: readers that are slow fall behind. */
+/* Every other friend's tabs read nothing from now on. */
+static void put_readers_to_sleep(struct chaos *chaos, unsigned user)
+{
+	for (unsigned i = 2; i <= chaos->user_count; i += 2) {
+		for (int j = 0; friends_are(chaos, user, i) && j < DEVICES * TABS; j++) {
+			struct tab *tab = &chaos->users[i].devices[j / TABS].tabs[j % TABS];
+
+			if (tab->state == TAB_READY && !tab->asleep)
+				tab_sleep(tab);
+		}
+	}
+}
+
+/* A foreign program publishes more than all buffers on the way to a reader hold. */
 static bool flood(struct chaos *chaos, const struct step *step)
 {
-	enum { MESSAGES = 60, SIZE = 8000 };
+	enum { MESSAGES = 700, SIZE = 12000 };
 	unsigned user = 1 + step->arg * 7 % chaos->user_count;
 	char noise[SIZE];
 
+	put_readers_to_sleep(chaos, user);
 	memset(noise, 'n', SIZE);
 	noise[SIZE - 1] = '\0';
-	for (int i = 0; i < MESSAGES; i++)
+	for (int i = 0; i < MESSAGES; i++) {
 		freeReplyObject(
 			redis_cmd(stack_of(chaos),
 				  "PUBLISH user:status:%u {\"user_id\":%u,\"is_online\":false,"
 				  "\"status\":\"offline\",\"version\":0,\"noise\":\"%s\"}",
 				  user, user, noise));
+		conn_turn(chaos, now_ms());
+	}
 	return true;
 }
 

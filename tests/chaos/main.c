@@ -126,13 +126,14 @@ static void save(const struct plan *plan, const struct result *result)
 
 static void report(const struct plan *plan, const struct result *result)
 {
-	fprintf(stderr,
-		"%s: seed %llu, %u users, %u episodes; %lu steps, %lu streams, %lu events, %lu "
-		"calls, "
-		"%lu changes published; %lu comparisons, %lu users decided, %lu undecided\n",
+	fprintf(stderr, "%s: seed %llu, %u users, %u episodes, %lu steps\n",
 		result->failed ? "FAILED" : "passed", (unsigned long long)plan->seed, plan->users,
-		result->episodes, result->steps, result->streams, result->events, result->calls,
-		result->published, result->comparisons, result->decided, result->undecided);
+		result->episodes, result->steps);
+	fprintf(stderr,
+		"  %lu streams opened, %lu further initials, %lu events, %lu calls, %lu changes\n"
+		"  %lu comparisons; whether a user is online: %lu times certain, %lu times not\n",
+		result->streams, result->again, result->events, result->calls, result->published,
+		result->comparisons, result->decided, result->undecided);
 	if (!result->failed)
 		return;
 	fprintf(stderr, "%s: %s\n", result->property, result->text);

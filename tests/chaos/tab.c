@@ -104,6 +104,7 @@ static void on_initial(struct tab *tab, struct json_object *data)
 	tab->view[0].known = false;
 	tab->initial_at = now_ms();
 	tab->degraded_at = 0;
+	chaos->result->again += tab->state == TAB_READY;
 	if (tab->state == TAB_OPENING) {
 		tab->state = TAB_READY;
 		tab->ready = tab->initial_at;
