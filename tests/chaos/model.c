@@ -42,12 +42,22 @@ void model_activity_in_doubt(struct device *device)
 	device->lowered = 0;
 }
 
+/* Its stream may have been closed, or be at any time, and the token's session with it. */
+static bool is_any_asleep(const struct device *device)
+{
+	for (int i = 0; i < TABS; i++) {
+		if (device->tabs[i].state == TAB_READY && device->tabs[i].asleep)
+			return true;
+	}
+	return false;
+}
+
 /* A close that came after the request was sent may have been taken after it, and so a wipe. */
 static void raise_token(struct device *device, int64_t sent)
 {
 	const struct chaos *chaos = device->tabs[0].conn.chaos;
 
-	if (device->may_lower < sent && chaos->data_lost_at < sent)
+	if (device->may_lower < sent && chaos->data_lost_at < sent && !is_any_asleep(device))
 		device->token_lo = later(device->token_lo, sent + ONLINE_TTL);
 	device->token_acked = now_ms();
 	device->token_doubt = false;

@@ -37,11 +37,17 @@ static bool is_established(const struct tab *tab)
 	return tab->state == TAB_READY || tab->state == TAB_OPENING;
 }
 
+/* What one who reads nothing, or a backlog, holds for open may have been closed long ago. */
+static bool is_seen_open(const struct tab *tab)
+{
+	return tab->state == TAB_READY && !tab->asleep;
+}
+
 /* The other side ended it, or it could not be reached. */
 static void on_end(struct conn *conn)
 {
 	struct tab *tab = conn->owner;
-	bool was_ready = tab->state == TAB_READY, was_answered = !conn->reader.in_head;
+	bool was_ready = is_seen_open(tab), was_answered = !conn->reader.in_head;
 
 	if (tab->state == TAB_ENDING) {
 		conn_close(conn);
@@ -51,7 +57,7 @@ static void on_end(struct conn *conn)
 	chaos_note(tab->device->user, "tab %d.%d ends, status %d",
 		   (int)(tab->device - tab->device->user->devices), (int)(tab - tab->device->tabs),
 		   was_answered ? conn->reader.status : 0);
-	if (!was_ready)
+	if (tab->state != TAB_READY)
 		properties_shown(chaos_of(tab), tab, "refused");
 	else
 		properties_shown(chaos_of(tab), tab, "end");
@@ -266,7 +272,7 @@ void tab_open(struct tab *tab, unsigned way)
 
 void tab_close(struct tab *tab, bool abort)
 {
-	bool was_ready = tab->state == TAB_READY, was_established = is_established(tab);
+	bool was_ready = is_seen_open(tab), was_established = is_established(tab);
 
 	if (abort)
 		conn_abort(&tab->conn);
