@@ -231,14 +231,14 @@ static size_t on_bytes(char *data, size_t size, size_t count, void *arg)
 	return size * count;
 }
 
-struct json_object *push_log(struct push_stand *stand)
+struct json_object *push_ask(struct push_stand *stand, const char *path)
 {
 	struct printbuf *body = buf_new();
 	CURL *curl = curl_easy_init();
 	struct json_object *log;
 	char url[64];
 
-	snprintf(url, sizeof url, "http://127.0.0.1:%d/log", stand->plain);
+	snprintf(url, sizeof url, "http://127.0.0.1:%d%s", stand->plain, path);
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)patience(10000));
@@ -249,6 +249,11 @@ struct json_object *push_log(struct push_stand *stand)
 	log = parse_json(body->buf);
 	printbuf_free(body);
 	return log;
+}
+
+struct json_object *push_log(struct push_stand *stand)
+{
+	return push_ask(stand, "/log");
 }
 
 /* The index-th request whose path starts so, or NULL; *count is how many there are. */

@@ -58,6 +58,8 @@ long long push_count(struct push_stand *stand, const char *outcome);
 /* Waits until it was counted so often, and no oftener; until nothing waits or is under way. */
 void push_wait_for(struct push_stand *stand, const char *outcome, long long count);
 void push_wait_until_idle(struct push_stand *stand);
+/* GET at the service, which answers JSON. */
+struct json_object *push_ask(struct push_stand *stand, const char *path);
 /* What the service got so far: an array; those whose path starts with `path`, how many. */
 struct json_object *push_log(struct push_stand *stand);
 int push_received(struct push_stand *stand, const char *path);

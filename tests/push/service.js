@@ -10,7 +10,8 @@
  * Paths under /as: /as/STATUS, /as/STATUS/TIMES (that answer so often, then 201),
  * each with anything after it; `hang` as STATUS never answers, `redirect` is 307
  * to /as/201, `limit` is 413 for bodies over 1200 bytes. GET /log is what came:
- * method, path, header fields, length, when.
+ * method, path, header fields, length, when. `plain` is HTTP without TLS; there
+ * a real browser finds what browser.js has, which gets what comes to /wpush.
  */
 "use strict";
 
@@ -19,6 +20,8 @@ const http = require("http");
 const http2 = require("http2");
 const https = require("https");
 const net = require("net");
+
+const browser = require("./browser.js");
 
 const [, , keyFile, certFile, outFile] = process.argv;
 const tls = { key: fs.readFileSync(keyFile), cert: fs.readFileSync(certFile) };
@@ -29,7 +32,13 @@ function answer(request, response, body) {
   const [, , kind, times] = request.url.split("/");
   const count = (seen.get(request.url) || 0) + 1;
   seen.set(request.url, count);
-  if (kind === "hang") return;
+  if (kind === "hang" || browser.serve(request, response, body)) return;
+  if (request.url.startsWith("/wpush/")) {
+    browser.push(kind, request.headers["content-encoding"], body);
+    response.writeHead(201);
+    response.end();
+    return;
+  }
   if (kind === "redirect") {
     response.writeHead(307, { location: "/as/201/redirected" });
   } else if (kind === "limit") {
@@ -37,7 +46,7 @@ function answer(request, response, body) {
   } else if (/^\d+$/.test(times) && count > Number(times)) {
     response.writeHead(201);
   } else {
-    response.writeHead(Number(kind), Number(kind) === 429 ? { "retry-after": "3" } : {});
+    response.writeHead(Number(kind) || 404, Number(kind) === 429 ? { "retry-after": "3" } : {});
   }
   response.end();
 }
@@ -77,13 +86,15 @@ function listen(server) {
 
 async function main() {
   const other = foreign();
+  const plain = http.createServer(serve);
   const ports = {
     https: await listen(https.createServer(tls, serve)),
     h2: await listen(http2.createSecureServer({ ...tls, allowHTTP1: true }, serve)),
-    plain: await listen(http.createServer(serve)),
+    plain: await listen(plain),
     foreign: await listen(other.server),
     closed: await listen(net.createServer((socket) => socket.end("this is not TLS\n"))),
   };
+  plain.on("upgrade", browser.upgrade(ports.https));
   other.model.notifyUrl = `https://localhost:${ports.foreign}/notify/`;
   fs.writeFileSync(outFile + ".new", JSON.stringify(ports));
   fs.renameSync(outFile + ".new", outFile);
