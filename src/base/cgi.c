@@ -108,13 +108,17 @@ enum cgi_query cgi_query_get(char *const *env, const char *name, char *value, si
 	size_t name_len = strlen(name);
 
 	query = query != NULL ? query + 1 : cgi_param(env, "QUERY_STRING");
+	value[0] = '\0';
 	while (query != NULL && *query != '\0') {
 		size_t len = strcspn(query, "&#");
 
-		if (len > name_len && query[name_len] == '=' && strncmp(query, name, name_len) == 0)
-			return decode(query + name_len + 1, len - name_len - 1, true, value, size)
-				       ? CGI_QUERY_FOUND
-				       : CGI_QUERY_BAD;
+		if (len > name_len && query[name_len] == '=' &&
+		    strncmp(query, name, name_len) == 0) {
+			if (decode(query + name_len + 1, len - name_len - 1, true, value, size))
+				return CGI_QUERY_FOUND;
+			value[0] = '\0'; /* not what was decoded before the fault */
+			return CGI_QUERY_BAD;
+		}
 		query = query[len] == '&' ? query + len + 1 : NULL;
 	}
 	return CGI_QUERY_ABSENT;

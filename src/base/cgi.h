@@ -31,7 +31,7 @@ enum cgi_query { CGI_QUERY_ABSENT, CGI_QUERY_FOUND, CGI_QUERY_BAD };
 /*
  * Finds the first parameter `name` in the request's query (REQUEST_URI's, else
  * QUERY_STRING) and writes its value, percent- and plus-decoded. BAD: a broken
- * escape, a NUL, or longer than size - 1 bytes.
+ * escape, a NUL, or longer than size - 1 bytes. `value` is "" unless FOUND.
  */
 enum cgi_query cgi_query_get(char *const *env, const char *name, char *value, size_t size);
 

@@ -76,7 +76,10 @@ static void check_query(char *const *env, const char *name, size_t room)
 	char *value = xmalloc(room), *exact;
 	size_t len;
 
-	if (cgi_query_get(env, name, value, room) == CGI_QUERY_FOUND) {
+	memset(value, 'x', room); /* a caller's stack holds anything */
+	if (cgi_query_get(env, name, value, room) != CGI_QUERY_FOUND) {
+		REQUIRE(*value == '\0');
+	} else {
 		len = strlen(value);
 		REQUIRE(len < room);
 		exact = xmalloc(len + 1);

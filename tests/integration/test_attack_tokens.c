@@ -410,6 +410,36 @@ START_TEST(another_users_ticket_makes_nobody_that_user)
 }
 END_TEST
 
+/* With more behind it, or a broken escape, a good ticket is none, and stays good. */
+START_TEST(a_ticket_with_anything_behind_it_is_refused)
+{
+	static const char *const tails[] = {"x",    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx",
+					    "%",    "%4",
+					    "%zz",  "%00",
+					    "%00x", "%20",
+					    "+",    "&ticket="};
+	struct stack *stack = stack_start("");
+	const char *ticket = ticket_of(stack, token_for(stack, "1"));
+	struct sse *sse;
+	char *text;
+
+	for (size_t i = 0; i + 1 < COUNT_OF(tails); i++) {
+		ck_assert(asprintf(&text, "%s%s", ticket, tails[i]) > 0);
+		sse = open_with(stack, text, NULL);
+		ck_assert_msg(sse_status(sse) == 401 || sse_status(sse) == 400,
+			      "a ticket and '%s': status %d", tails[i], sse_status(sse));
+		sse_close(sse);
+		free(text);
+	}
+	/* The first of two parameters counts. */
+	ck_assert(asprintf(&text, "%s%s", ticket, tails[COUNT_OF(tails) - 1]) > 0);
+	sse = open_with(stack, text, NULL);
+	sse_ready(sse);
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
 /* What somebody who can write into Redis may have put there is checked like a token. */
 START_TEST(a_forged_ticket_in_redis_opens_no_stream_it_should_not)
 {
@@ -469,6 +499,7 @@ int main(void)
 
 	tcase = harness_case(suite, "tickets", 40);
 	tcase_add_test(tcase, another_users_ticket_makes_nobody_that_user);
+	tcase_add_test(tcase, a_ticket_with_anything_behind_it_is_refused);
 	tcase_add_test(tcase, a_forged_ticket_in_redis_opens_no_stream_it_should_not);
 	return harness_main(suite);
 }
