@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/cgi.h"
 #include "base/cors.h"
+#include "base/log.h"
 #include "base/random.h"
 #include "base/times.h"
 #include "store/keys.h"
@@ -51,7 +52,7 @@ static void answer(struct stream *stream, const struct request *request, struct 
 static void refuse(struct stream *stream, const struct request *request, enum problem_kind kind,
 		   const char *detail)
 {
-	struct problem problem = {.kind = kind, .detail = detail};
+	struct problem problem = {.kind = kind, .detail = detail, .request_id = stream->request_id};
 	struct printbuf *text = stream->all->context->scratch;
 
 	if (kind == PROBLEM_METHOD_NOT_ALLOWED)
@@ -222,10 +223,12 @@ void opening_begin(struct stream *stream)
 	char **env = conn_take_request(&stream->conn);
 	struct request request = {env, cgi_param(env, "REQUEST_METHOD"),
 				  cgi_param(env, "HTTP_ORIGIN")};
-	const char *why = NULL;
+	const char *why = NULL, *name = cgi_request_id(env);
 	enum problem_kind wrong = check(context, &request, &why);
 
 	stream->cors_fields = make_cors_fields(context, &request);
+	stream->request_id = name != NULL ? xstrdup(name) : NULL;
+	log_set_request(name);
 	if (wrong == PROBLEM_METHOD_NOT_ALLOWED && is_method(&request, "OPTIONS"))
 		answer_options(stream, &request);
 	else if (wrong != PROBLEM_NONE)
@@ -234,6 +237,7 @@ void opening_begin(struct stream *stream)
 		refuse(stream, &request, PROBLEM_SERVER_FULL, NULL);
 	else
 		authenticate(stream, &request);
+	log_set_request(NULL);
 	free(env);
 }
 

@@ -104,7 +104,8 @@ static void leave(struct stream *stream)
 	view_close(&all->snapshots, &stream->view);
 	subscription_close(&all->subscriptions, &stream->subscription);
 	free(stream->cors_fields);
-	stream->cors_fields = NULL;
+	free(stream->request_id);
+	stream->cors_fields = stream->request_id = NULL;
 }
 
 void stream_destroy(struct stream *stream)
@@ -260,7 +261,7 @@ void stream_finish(struct stream *stream)
 
 void stream_refuse(struct stream *stream, enum problem_kind kind, const char *detail)
 {
-	struct problem problem = {.kind = kind, .detail = detail};
+	struct problem problem = {.kind = kind, .detail = detail, .request_id = stream->request_id};
 	struct printbuf *text = stream->all->context->scratch;
 
 	buf_reset(text);

@@ -89,6 +89,7 @@ struct stream {
 	struct ticket_state ticket;
 	int slot; /* of all->slots, or 0 without them; NO_SLOT = not counted */
 	char *cors_fields; /* header lines that every answer to the request carries, or NULL */
+	char *request_id; /* cgi_request_id() of its request, or NULL */
 	char session_id[TOKEN_SESSION_LEN + 1]; /* shown to its owner */
 	int64_t exp; /* of the token, seconds */
 	int64_t deadline_ms; /* of the phase, in OPEN of max_lifetime; 0 = none (times_mono_ms) */

@@ -1,6 +1,7 @@
 /* Requests for a stream that get none. */
 #include "calls.h"
 
+#include <stdio.h>
 #include <string.h>
 
 START_TEST(a_stream_without_a_valid_token_is_refused)
@@ -112,6 +113,34 @@ START_TEST(streams_per_user_are_counted_over_all_streamds)
 }
 END_TEST
 
+/* A request for a stream that is refused, and whether its name is known. */
+static void check_name(struct stack *stack, const char *path, const char *code, const char *name)
+{
+	char header[64], mark[64];
+	struct response *response;
+
+	snprintf(header, sizeof header, "X-Request-Id: %s", name);
+	snprintf(mark, sizeof mark, "(request %s)", name);
+	response = HTTP(stack, .path = path, .header = header);
+	ck_assert_int_eq(response->status, 401);
+	ck_assert_str_eq(json_text(response->json, "code"), code);
+	ck_assert_str_eq(json_text(response->json, "request_id"), name);
+	check_has(stack_file(stack, "streamd0.log"), mark);
+}
+
+START_TEST(the_name_of_a_request_for_a_stream_is_in_its_error_and_in_the_log)
+{
+	struct stack *stack = stack_start("");
+
+	check_name(stack, STREAM, "token_missing", "before-9.a");
+	/* Redis has to say so: when the answer is made the request itself is gone. */
+	check_name(stack, STREAM "?ticket=AAAAAAAAAAAAAAAAAAAAAA", "ticket_invalid", "after=9/b");
+	check_has_not(HTTP(stack, .path = STREAM, .header = "X-Request-Id: no name")->body,
+		      "request_id");
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("refused streams");
@@ -123,5 +152,6 @@ int main(void)
 	tcase_add_test(tcase, a_stream_over_max_streams_is_refused);
 	tcase_add_test(tcase, a_stream_over_max_streams_per_user_is_refused);
 	tcase_add_test(tcase, streams_per_user_are_counted_over_all_streamds);
+	tcase_add_test(tcase, the_name_of_a_request_for_a_stream_is_in_its_error_and_in_the_log);
 	return harness_main(suite);
 }
