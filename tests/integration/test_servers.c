@@ -195,12 +195,7 @@ START_TEST(every_call_and_the_stream_work_and_nothing_is_buffered)
 
 	check_calls(stack);
 	check_refusals(stack);
-	/*
-	 * After a HEAD mod_cgid looks three seconds for a program that has ended already,
-	 * a zombie that it does not reap, and does not stop meanwhile.
-	 */
-	if ((site->server->traits & RELOAD_DROPS) == 0)
-		check_head(stack);
+	check_head(stack);
 	if (serves_streams(site))
 		check_stream(site);
 	else
