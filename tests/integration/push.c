@@ -19,12 +19,12 @@ static const char *fill_in(const struct push_stand *stand, const char *text)
 {
 	const struct {
 		const char *word, *value;
-	} words[] = {{"HTTPS", text_of("%d", stand->https)},
-		     {"H2", text_of("%d", stand->h2)},
-		     {"PLAIN", text_of("%d", stand->plain)},
-		     {"FOREIGN", text_of("%d", stand->foreign)},
-		     {"CLOSED", text_of("%d", stand->closed)},
-		     {"DIR", stand->stack->dir}};
+	} words[] = {{"@HTTPS", text_of("%d", stand->https)},
+		     {"@H2", text_of("%d", stand->h2)},
+		     {"@PLAIN", text_of("%d", stand->plain)},
+		     {"@FOREIGN", text_of("%d", stand->foreign)},
+		     {"@CLOSED", text_of("%d", stand->closed)},
+		     {"@DIR", stand->stack->dir}};
 	struct printbuf *out = buf_new();
 
 	while (*text != '\0') {
@@ -121,10 +121,10 @@ struct push_stand *push_start(const char *conf)
 		 "push { key_file = \"%s\" subject = \"mailto:push@example.com\" ca_file = \"%s\" "
 		 "%s}\n%s",
 		 stack_path(stand->stack, "push.pem"), stack_path(stand->stack, "tls.pem"),
-		 strstr(conf, "allow") != NULL
-			 ? ""
-			 : "allow = \"127.0.0.1, localhost:HTTPS, localhost:H2, localhost:FOREIGN, "
-			   "localhost:CLOSED\"",
+		 strstr(conf, "allow") != NULL ? ""
+					       : "allow = \"127.0.0.1, localhost:@HTTPS, "
+						 "localhost:@H2, localhost:@FOREIGN, "
+						 "localhost:@CLOSED\"",
 		 conf);
 	stack_write_conf(stand->stack, fill_in(stand, text->buf));
 	redis_start(stand->stack, NULL);

@@ -28,8 +28,8 @@ struct push_stand {
 };
 
 /*
- * Starts all but presence-pushd. In `conf` HTTPS, H2, PLAIN, FOREIGN and CLOSED
- * stand for ports, DIR for the stack's directory; without "allow" in it, all of them on localhost are allowed.
+ * Starts all but presence-pushd. In `conf` @HTTPS, @H2, @PLAIN, @FOREIGN and
+ * @CLOSED stand for ports, @DIR for the stack's directory; without "allow" in it, all of them on localhost are allowed.
  */
 struct push_stand *push_start(const char *conf);
 /* The same with one presence-pushd. */

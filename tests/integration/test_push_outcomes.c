@@ -142,7 +142,7 @@ END_TEST
 START_TEST(an_address_that_is_not_public_is_not_connected_to)
 {
 	struct push_stand *stand =
-		push_start_pushd("presence { grace = 0 }\npush { allow = \"localhost:HTTPS\" }");
+		push_start_pushd("presence { grace = 0 }\npush { allow = \"localhost:@HTTPS\" }");
 
 	push_offline_user(stand, "1", stand->https, "/as/201/a");
 	push_notify(stand, "{'user_ids':[1],'title':'a'}");
@@ -157,7 +157,7 @@ END_TEST
 START_TEST(a_name_that_changes_its_address_is_checked_each_time)
 {
 	struct push_stand *stand = push_start("presence { grace = 0 }\n"
-					      "push { allow = \"127.0.0.1, push.test:HTTPS\" }");
+					      "push { allow = \"127.0.0.1, push.test:@HTTPS\" }");
 	const char *file = stack_path(stand->stack, "names");
 	const char *env[] = {"LD_PRELOAD",
 			     text_of("%s/tests/push/names.so", getenv("ABS_BUILDDIR")),
@@ -239,8 +239,8 @@ START_TEST(the_webhook_gets_the_same_signed)
 {
 	struct push_stand *stand =
 		push_start("presence { grace = 0 }\n"
-			   "push { webhook = \"http://127.0.0.1:PLAIN/as/500/1\"\n"
-			   "webhook_key_file = \"DIR/webhook.key\" }");
+			   "push { webhook = \"http://127.0.0.1:@PLAIN/as/500/1\"\n"
+			   "webhook_key_file = \"@DIR/webhook.key\" }");
 	struct json_object *request, *fields;
 	const char *body;
 
