@@ -7,13 +7,12 @@
 #include <openssl/crypto.h>
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
+#include <openssl/pem.h>
 
 #include "base/alloc.h"
-#include "base/base64url.h"
 
 #define HMAC_KEY_MIN 32 /* bytes; RFC 7518 section 3.2 */
 #define RSA_BITS_MIN 2048 /* RFC 7518 section 3.3 */
-#define COORDINATE_MAX 66 /* bytes, of P-521 */
 #define DER_MAX 160 /* bytes of an ECDSA signature in DER, of P-521 */
 
 static const struct jws_algorithm algorithms[] = {
@@ -45,6 +44,44 @@ void jws_key_clear(struct jws_key *key)
 	memset(key, 0, sizeof *key);
 }
 
+/* OpenSSL would ask the terminal, and libjwt again at each use: such a key is refused instead. */
+static int no_passphrase(char *buf, int size, int writing, void *user)
+{
+	(void)buf;
+	(void)size;
+	(void)writing;
+	(void)user;
+	return -1;
+}
+
+bool jws_key_read_public(struct jws_key *key, const void *pem, size_t len)
+{
+	BIO *bio = BIO_new_mem_buf(pem, (int)len);
+
+	key->pkey = PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
+	BIO_free(bio);
+	return key->pkey != NULL;
+}
+
+bool jws_key_read_private(struct jws_key *key, const void *pem, size_t len)
+{
+	BIO *bio = BIO_new_mem_buf(pem, (int)len);
+
+	key->pkey = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
+	BIO_free(bio);
+	if (key->pkey == NULL)
+		return false;
+	jws_key_set_secret(key, pem, len);
+	return true;
+}
+
+void jws_key_set_secret(struct jws_key *key, const void *secret, size_t len)
+{
+	key->secret = xmalloc(len + 1);
+	memcpy(key->secret, secret, len);
+	key->secret_len = len;
+}
+
 const char *jws_key_check(const struct jws_algorithm *algorithm, const struct jws_key *key)
 {
 	char group[64] = "";
@@ -72,14 +109,6 @@ const char *jws_key_check(const struct jws_algorithm *algorithm, const struct jw
 
 /* --- HMAC (RFC 7518 section 3.2) ---------------------------------------------------------------*/
 
-static bool make_mac(const struct jws_algorithm *algorithm, const struct jws_key *key,
-		     const char *input, size_t len, unsigned char mac[EVP_MAX_MD_SIZE],
-		     size_t *mac_len)
-{
-	return EVP_Q_mac(NULL, "HMAC", NULL, algorithm->digest, NULL, key->secret, key->secret_len,
-			 (const unsigned char *)input, len, mac, EVP_MAX_MD_SIZE, mac_len) != NULL;
-}
-
 static bool verify_mac(const struct jws_algorithm *algorithm, const struct jws_key *key,
 		       const char *input, size_t len, const unsigned char *signature,
 		       size_t signature_len)
@@ -87,8 +116,9 @@ static bool verify_mac(const struct jws_algorithm *algorithm, const struct jws_k
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	size_t mac_len;
 
-	return make_mac(algorithm, key, input, len, mac, &mac_len) && mac_len == signature_len &&
-	       CRYPTO_memcmp(mac, signature, mac_len) == 0;
+	return EVP_Q_mac(NULL, "HMAC", NULL, algorithm->digest, NULL, key->secret, key->secret_len,
+			 (const unsigned char *)input, len, mac, sizeof mac, &mac_len) != NULL &&
+	       mac_len == signature_len && CRYPTO_memcmp(mac, signature, mac_len) == 0;
 }
 
 /* --- ECDSA (RFC 7518 section 3.4): both numbers side by side, where OpenSSL has DER ------------*/
@@ -116,19 +146,7 @@ static size_t to_der(const struct jws_algorithm *algorithm, const unsigned char 
 	return der_len > 0 ? (size_t)der_len : 0;
 }
 
-static bool from_der(const struct jws_algorithm *algorithm, const unsigned char *der, size_t len,
-		     unsigned char flat[2 * COORDINATE_MAX])
-{
-	int half = (int)algorithm->coordinate;
-	ECDSA_SIG *pair = d2i_ECDSA_SIG(NULL, &der, (long)len);
-	bool ok = pair != NULL && BN_bn2binpad(ECDSA_SIG_get0_r(pair), flat, half) == half &&
-		  BN_bn2binpad(ECDSA_SIG_get0_s(pair), flat + half, half) == half;
-
-	ECDSA_SIG_free(pair);
-	return ok;
-}
-
-/* --- both --------------------------------------------------------------------------------------*/
+/* --- all of them --------------------------------------------------------------------------------------*/
 
 bool jws_verify(const struct jws_algorithm *algorithm, const struct jws_key *key, const char *input,
 		size_t len, const unsigned char *signature, size_t signature_len)
@@ -151,54 +169,4 @@ bool jws_verify(const struct jws_algorithm *algorithm, const struct jws_key *key
 			      len) == 1;
 	EVP_MD_CTX_free(context);
 	return ok;
-}
-
-/* Signs with a private key; the caller frees the bytes. NULL on failure. */
-static unsigned char *sign_with_pkey(const struct jws_algorithm *algorithm,
-				     const struct jws_key *key, const struct printbuf *input,
-				     size_t *len)
-{
-	EVP_MD_CTX *context = EVP_MD_CTX_new();
-	unsigned char *signature, flat[2 * COORDINATE_MAX];
-	bool ok;
-
-	*len = (size_t)EVP_PKEY_get_size(key->pkey);
-	signature = xmalloc(*len > sizeof flat ? *len : sizeof flat);
-	ok = context != NULL &&
-	     EVP_DigestSignInit_ex(context, NULL, algorithm->digest, NULL, NULL, key->pkey, NULL) ==
-		     1 &&
-	     EVP_DigestSign(context, signature, len, (const unsigned char *)input->buf,
-			    buf_len(input)) == 1;
-	EVP_MD_CTX_free(context);
-	if (ok && algorithm->kind == JWS_EC) {
-		ok = from_der(algorithm, signature, *len, flat);
-		*len = 2 * algorithm->coordinate;
-		memcpy(signature, flat, *len);
-	}
-	if (ok)
-		return signature;
-	free(signature);
-	return NULL;
-}
-
-bool jws_sign(const struct jws_algorithm *algorithm, const struct jws_key *key,
-	      struct printbuf *token)
-{
-	unsigned char mac[EVP_MAX_MD_SIZE], *signature;
-	size_t len;
-
-	if (algorithm->kind == JWS_HMAC) {
-		if (!make_mac(algorithm, key, token->buf, buf_len(token), mac, &len))
-			return false;
-		buf_puts(token, ".");
-		base64url_put(token, mac, len);
-		return true;
-	}
-	signature = sign_with_pkey(algorithm, key, token, &len);
-	if (signature == NULL)
-		return false;
-	buf_puts(token, ".");
-	base64url_put(token, signature, len);
-	free(signature);
-	return true;
 }

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include <openssl/evp.h>
-#include <openssl/pem.h>
 
 #include "auth/jwk.h"
 #include "base/alloc.h"
@@ -39,36 +38,16 @@ static const char *read_secret(const struct secret_file *file, struct jws_key *k
 		return "holds a PEM key, but the algorithm takes an HMAC secret";
 	if (len > 0 && file->data[len - 1] == '\n')
 		len--;
-	key->secret = xmalloc(len + 1);
-	memcpy(key->secret, file->data, len);
-	key->secret_len = len;
+	jws_key_set_secret(key, file->data, len);
 	return NULL;
 }
 
-/* OpenSSL would ask the terminal: such a key is refused instead. */
-static int no_passphrase(char *buf, int size, int writing, void *user)
-{
-	(void)buf;
-	(void)size;
-	(void)writing;
-	(void)user;
-	return -1;
-}
-
 /* NULL, or a sentence. */
-static const char *read_pem(const struct secret_file *file, struct jws_key *key, bool private_key)
+static const char *read_pem(const struct secret_file *file, struct jws_key *key)
 {
-	BIO *bio = BIO_new_mem_buf(file->data, (int)file->len);
-
-	if (private_key)
-		key->pkey = PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL);
-	else
-		key->pkey = PEM_read_bio_PUBKEY(bio, NULL, no_passphrase, NULL);
-	BIO_free(bio);
-	if (key->pkey != NULL)
-		return NULL;
-	return private_key ? "does not hold a PEM private key without a passphrase"
-			   : "does not hold a PEM public key (BEGIN PUBLIC KEY)";
+	return jws_key_read_public(key, file->data, file->len)
+		       ? NULL
+		       : "does not hold a PEM public key (BEGIN PUBLIC KEY)";
 }
 
 /* A file of one key. */
@@ -84,7 +63,7 @@ static bool load_key(struct key_ring *ring, const char *path, const struct secre
 	key = ring_add(ring, path, err, errsize);
 	if (key == NULL)
 		return false;
-	why = is_secret ? read_secret(file, key) : read_pem(file, key, false);
+	why = is_secret ? read_secret(file, key) : read_pem(file, key);
 	if (why == NULL)
 		why = jws_key_check(ring->algorithm, key);
 	return why == NULL || fail(err, errsize, path, why);
@@ -176,18 +155,19 @@ static bool load_private_key(struct key_ring *ring, const char *path, char *err,
 {
 	struct jws_key *key = &ring->private_key;
 	struct secret_file file;
-	const char *why;
+	const char *why = NULL;
 	bool ok;
 
 	if (!secret_file_read(&file, path, err, errsize))
 		return false;
 	ok = secret_file_is_private(&file, path, err, errsize);
-	why = ok ? read_pem(&file, key, true) : NULL;
+	if (ok)
+		why = jws_key_read_private(key, file.data, file.len)
+			      ? jws_key_check(ring->algorithm, key)
+			      : "does not hold a PEM private key without a passphrase";
 	secret_file_clear(&file);
 	if (!ok)
 		return false;
-	if (why == NULL)
-		why = jws_key_check(ring->algorithm, key);
 	if (why != NULL)
 		return fail(err, errsize, path, why);
 	for (size_t i = 0; i < ring->count; i++) {

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "auth/keys.h"
+#include "auth/token_private.h"
 #include "auth/verified.h"
 #include "base/alloc.h"
 #include "base/base64url.h"
@@ -16,12 +16,6 @@
 #define DATE_LIMIT 9007199254740992.0 /* 2^53: below it a double tells seconds apart */
 
 static const char *const known_scopes[] = {"push", "admin"};
-
-struct token_keys {
-	const struct config *config; /* borrowed */
-	struct key_ring ring;
-	struct verified_set *verified; /* with these keys */
-};
 
 struct token_keys *token_keys_open(const struct config *config, char *err, size_t errsize)
 {
@@ -449,68 +443,4 @@ enum problem_kind token_verify(const struct token_keys *keys, const char *text, 
 	if (kind == PROBLEM_NONE)
 		verified_add(keys->verified, text, len, token, &dates);
 	return kind;
-}
-
-/* --- issuing -----------------------------------------------------------------------------------*/
-
-static void put_text(struct printbuf *out, const char *name, const char *text)
-{
-	json_put_string(out, name, strlen(name));
-	buf_puts(out, ":");
-	json_put_string(out, text, strlen(text));
-	buf_puts(out, ",");
-}
-
-static void put_text_if_set(struct printbuf *out, const char *name, const char *text)
-{
-	if (text[0] != '\0')
-		put_text(out, name, text);
-}
-
-static void put_claims(struct printbuf *out, const struct config *config, const struct token *token)
-{
-	char jti[RANDOM_ID_LEN + 1];
-
-	random_id(jti);
-	buf_puts(out, "{");
-	put_text(out, "sub", token->user.text);
-	if (strcmp(config->auth.user_claim, "sub") != 0)
-		put_text(out, config->auth.user_claim, token->user.text);
-	put_text_if_set(out, "name", token->user_name);
-	put_text(out, "sid", token->name);
-	put_text(out, "jti", jti);
-	if (token->watch)
-		put_text(out, "presence", "watch");
-	put_text_if_set(out, "scope", token->scope);
-	put_text_if_set(out, "iss", config->auth.issuer);
-	put_text_if_set(out, "aud", config->auth.audience);
-	buf_putf(out, "\"iat\":%lld,\"exp\":%lld}", (long long)token->iat, (long long)token->exp);
-}
-
-char *token_issue(const struct token_keys *keys, struct token *token)
-{
-	const struct jws_key *signer = keys->ring.signer;
-	struct printbuf *text, *json;
-	char word[RANDOM_ID_LEN + 1];
-
-	if (signer == NULL || (token->name[0] != '\0' && !token_is_name(token->name)))
-		return NULL;
-	random_id(word);
-	token_set_name(token, token->name[0] != '\0' ? token->name : word);
-	text = buf_new();
-	json = buf_new();
-	buf_puts(json, "{");
-	put_text_if_set(json, "kid", signer->kid != NULL ? signer->kid : "");
-	put_text(json, "typ", "JWT");
-	buf_putf(json, "\"alg\":\"%s\"}", keys->ring.algorithm->name);
-	base64url_put(text, json->buf, buf_len(json));
-	buf_puts(text, ".");
-	buf_reset(json);
-	put_claims(json, keys->config, token);
-	base64url_put(text, json->buf, buf_len(json));
-	printbuf_free(json);
-	if (jws_sign(keys->ring.algorithm, signer, text))
-		return buf_take(text, NULL);
-	printbuf_free(text);
-	return NULL;
 }

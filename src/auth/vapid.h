@@ -8,8 +8,6 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include <openssl/evp.h>
-
 #define VAPID_REUSE 43200 /* seconds that a token is used; RFC 8292 section 2 allows 24 h */
 #define VAPID_ORIGINS_MAX 32 /* tokens kept, one for each push service */
 
@@ -29,7 +27,7 @@ const char *vapid_public_key(const struct vapid *vapid);
  * The value of the Authorization field for a push service: `origin` as in RFC
  * 6454, "https://host[:port]", at `now` (seconds). Signed when there is none
  * for that origin, or the one there is was used for VAPID_REUSE. Borrowed,
- * valid until the next call. NULL when OpenSSL cannot sign.
+ * valid until the next call. NULL when it cannot be signed (sign.h).
  */
 const char *vapid_authorization(struct vapid *vapid, const char *origin, int64_t now);
 

@@ -390,13 +390,29 @@ START_TEST(test_a_kid_chooses_the_key)
 }
 END_TEST
 
+/* Fails the test unless the token's header is this JSON. */
+static void expect_header(const char *token, const char *expected)
+{
+	unsigned char json[512];
+	size_t len;
+
+	ck_assert(base64url_decode(token, strcspn(token, "."), json, &len) && len < sizeof json);
+	json[len] = '\0';
+	ck_assert_str_eq((char *)json, expected);
+}
+
 START_TEST(test_public_jwks)
 {
 	static const struct {
 		int algorithm;
 		struct pair *pair;
+		const char *header;
 	} rows[] = {
-		{AUTH_RS256, &rsa}, {AUTH_RS512, &rsa}, {AUTH_ES256, &p256}, {AUTH_ES384, &p384}};
+		{AUTH_RS256, &rsa, "{\"alg\":\"RS256\",\"kid\":\"rsa\",\"typ\":\"JWT\"}"},
+		{AUTH_RS512, &rsa, "{\"alg\":\"RS512\",\"kid\":\"rsa\",\"typ\":\"JWT\"}"},
+		{AUTH_ES256, &p256, "{\"alg\":\"ES256\",\"kid\":\"p256\",\"typ\":\"JWT\"}"},
+		{AUTH_ES384, &p384, "{\"alg\":\"ES384\",\"kid\":\"p384\",\"typ\":\"JWT\"}"},
+	};
 
 	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
 		struct printbuf *set = buf_new();
@@ -419,6 +435,7 @@ START_TEST(test_public_jwks)
 		keys = keys_must_open(&config);
 		text = token_issue(keys, &token);
 		ck_assert_ptr_nonnull(text);
+		expect_header(text, rows[i].header);
 		token_expect(keys, text, NOW, OK, "signed by the private key");
 		token_keys_free(keys);
 		free(path);

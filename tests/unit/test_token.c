@@ -531,7 +531,7 @@ START_TEST(test_length_cap)
 		free(payload);
 	}
 	ck_assert_msg(largest >= TOKEN_MAX - 1, "no token of the limit's length was tried");
-	/* One that would overflow the stack inside libjwt. */
+	/* One that would overflow the stack inside libjwt, which never sees it. */
 	huge = malloc(64 << 20);
 	memset(huge, 'A', 64 << 20);
 	ck_assert_int_eq(token_verify(keys, huge, 64 << 20, NOW * 1000, &token, &why), INVALID);
@@ -778,6 +778,32 @@ START_TEST(test_issue)
 }
 END_TEST
 
+/* A number of a signature has a zero first in one of 256 cases, on P-521 in half of them. */
+START_TEST(test_every_ecdsa_signature_has_its_full_length)
+{
+	const struct {
+		int algorithm;
+		struct pair *pair;
+		size_t len;
+	} rows[] = {{AUTH_ES256, &p256, 86}, {AUTH_ES512, &p521, 176}};
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		struct config config = auth_config(rows[i].algorithm, rows[i].pair->public_file,
+						   rows[i].pair->private_file);
+		struct token_keys *keys = keys_must_open(&config);
+
+		for (int n = 0; n < 600; n++) {
+			struct token issued = make_token("7", NULL, 60);
+			char *text = token_issue(keys, &issued);
+
+			ck_assert_uint_eq(strlen(strrchr(text, '.') + 1), rows[i].len);
+			token_expect(keys, text, NOW, OK, "issued");
+		}
+		token_keys_free(keys);
+	}
+}
+END_TEST
+
 START_TEST(test_issue_user_name)
 {
 	static const struct {
@@ -944,6 +970,7 @@ static Suite *token_suite(void)
 	tcase_add_test(tcase, test_algorithm_confusion);
 	tcase_add_test(tcase, test_signature_has_one_spelling);
 	tcase_add_test(tcase, test_issue);
+	tcase_add_test(tcase, test_every_ecdsa_signature_has_its_full_length);
 	tcase_add_test(tcase, test_issue_user_name);
 	tcase_add_test(tcase, test_use_another_configuration);
 	tcase_add_test(tcase, test_issue_refused);
