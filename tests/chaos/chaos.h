@@ -238,6 +238,8 @@ void model_logged_out(struct device *device); /* is known to be */
 /* The user has so many sessions that tokens' are pushed out. */
 void model_crowded(struct user *user);
 void model_data_lost(struct chaos *chaos);
+/* Whether the session of a stream that ended without a word may still stand in Redis. */
+bool model_may_have_zombie(const struct device *device);
 void model_streamd_died(struct chaos *chaos); /* it may not have told of what closed just now */
 /* A new look at what is certain, after whatever changed it. */
 void model_refresh(struct user *user);

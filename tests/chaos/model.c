@@ -33,6 +33,20 @@ static bool has_stream(const struct device *device, const struct tab *but, bool 
 	return false;
 }
 
+/* What could not be told while something was amiss is told when all is well again. */
+static int64_t told_by(const struct chaos *chaos, int64_t at)
+{
+	return later(at, chaos->calm_since) + patience(RECOVERY);
+}
+
+bool model_may_have_zombie(const struct device *device)
+{
+	const struct chaos *chaos = device->tabs[0].conn.chaos;
+
+	return device->lost_at > 0 &&
+	       told_by(chaos, device->lost_at) + STREAM_TTL + HOLD > now_ms();
+}
+
 /* --- what happens ---------------------------------------------------------------------------- */
 
 void model_activity_in_doubt(struct device *device)
@@ -98,7 +112,7 @@ static void lower_token(struct tab *tab, int64_t at, bool surely)
 	device->token_lo = earlier(device->token_lo, at + GRACE);
 	device->may_lower = now_ms();
 	if (surely && !has_stream(device, tab, false) && !device->token_doubt &&
-	    device->lost_at + patience(RECOVERY) + STREAM_TTL + HOLD < now_ms())
+	    !model_may_have_zombie(device))
 		device->lowered = now_ms();
 }
 
@@ -263,12 +277,6 @@ void model_refresh(struct user *user)
 bool model_held(const struct user *user, int64_t from, int64_t to)
 {
 	return user->held_since <= from && user->held_until >= to;
-}
-
-/* What could not be told while something was amiss is told when all is well again. */
-static int64_t told_by(const struct chaos *chaos, int64_t at)
-{
-	return later(at, chaos->calm_since) + patience(RECOVERY);
 }
 
 static int64_t device_gone_at(const struct chaos *chaos, const struct device *device)

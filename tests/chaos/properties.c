@@ -153,7 +153,7 @@ static bool may_be_too_many(const struct tab *tab)
 	for (int i = 0; i < DEVICES; i++) {
 		const struct device *device = &user->devices[i];
 
-		if (device->lost_at + patience(RECOVERY) + STREAM_TTL + HOLD > now_ms() ||
+		if (model_may_have_zombie(device) ||
 		    device->closed_at + patience(RECOVERY) > now_ms())
 			return true;
 		for (int j = 0; j < TABS; j++)
@@ -312,8 +312,6 @@ static void keys_agree(struct chaos *chaos, const struct snapshot *snapshot)
 /* Each open stream has its session, and no other has one. */
 static void sessions_are_streams(struct chaos *chaos, const struct snapshot *snapshot)
 {
-	int64_t zombies = now_ms() - patience(RECOVERY) - STREAM_TTL - HOLD;
-
 	for (unsigned i = 1; i <= chaos->user_count; i++) {
 		unsigned open = 0;
 		bool may_differ = false;
@@ -321,7 +319,7 @@ static void sessions_are_streams(struct chaos *chaos, const struct snapshot *sna
 		for (int j = 0; j < DEVICES; j++) {
 			const struct device *device = &chaos->users[i].devices[j];
 
-			may_differ = may_differ || device->lost_at > zombies;
+			may_differ = may_differ || model_may_have_zombie(device);
 			for (int k = 0; k < TABS; k++)
 				open += device->tabs[k].state == TAB_READY;
 		}

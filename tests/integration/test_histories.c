@@ -268,7 +268,7 @@ static enum store_verdict model_touch(struct person *person, int tok, int stream
 		return STORE_REVOKED;
 	for (int i = 0; i < person->count; i++)
 		open += is_stream(&person->sessions[i]) && !person->sessions[i].is_closing &&
-			person->sessions[i].deadline > now;
+			gone_at(&person->sessions[i]) > now;
 	if (stream >= 0 && find(person, of_stream) == NULL && open >= MAX_STREAMS)
 		return STORE_TOO_MANY_STREAMS;
 	is_online = person->key_until > now && person->is_member;

@@ -94,6 +94,25 @@ START_TEST(a_new_session_after_a_pause_pushes_no_tab_out)
 }
 END_TEST
 
+START_TEST(after_a_pause_tabs_that_are_spared_count_as_streams)
+{
+	const int max = config->stream.max_streams_per_user;
+	char session[24] = "s:a:";
+
+	for (int i = 0; i < max; i++) {
+		snprintf(session + 4, sizeof session - 4, "tab%d", i);
+		ck_assert_int_eq(call_touch("1", "a", session + 4, "stream_open"), STORE_DONE);
+	}
+	swept_ago(60000);
+	for (int i = 0; i < max; i++) {
+		snprintf(session + 4, sizeof session - 4, "tab%d", i);
+		lapsed_ago("1", session, 1000);
+	}
+	ck_assert_int_eq(call_touch("1", "a", "late", "stream_open"), STORE_TOO_MANY_STREAMS);
+	ck_assert_int_eq(call_renew("1", "a", "tab0"), STORE_DONE);
+}
+END_TEST
+
 /* A killed process left tab2's session, which had lapsed while all was well. */
 START_TEST(what_lapsed_before_a_pause_is_not_alive_after_it)
 {
@@ -310,6 +329,7 @@ int main(void)
 	tcase_add_test(tcase, a_tab_that_closes_after_a_pause_leaves_the_other_tab_online);
 	tcase_add_test(tcase, a_logout_after_a_pause_leaves_another_devices_tab_online);
 	tcase_add_test(tcase, a_new_session_after_a_pause_pushes_no_tab_out);
+	tcase_add_test(tcase, after_a_pause_tabs_that_are_spared_count_as_streams);
 	tcase_add_test(tcase, what_lapsed_before_a_pause_is_not_alive_after_it);
 	tcase_add_test(tcase, the_last_tab_that_closes_after_a_pause_ends_its_user);
 	tcase_add_test(tcase, a_renewal_after_a_pause_announces_nobody_who_never_looked_offline);

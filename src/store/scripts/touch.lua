@@ -44,16 +44,17 @@ local function raise(id, session, deadline)
 end
 
 -- Whether this stream would be one too many: asked of one that has no session, whether it opens or
--- comes back after a time in which it could not register.
+-- comes back after a time in which it could not register. Those that are spared after a pause count.
 local function is_too_many(id, session)
   local key = session_key(id)
   if redis.call('ZSCORE', key, session) then
     return false
   end
-  local sessions = redis.call('ZRANGEBYSCORE', key, '(' .. integer(now), '+inf', 'WITHSCORES')
+  local sessions = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
   local streams = 0
   for i = 1, #sessions, 2 do
-    if is_stream(sessions[i]) and not is_closing(tonumber(sessions[i + 1])) then
+    local deadline = tonumber(sessions[i + 1])
+    if is_stream(sessions[i]) and not is_closing(deadline) and gone_at(sessions[i], deadline) > now then
       streams = streams + 1
     end
   end
