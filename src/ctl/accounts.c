@@ -72,6 +72,13 @@ enum ctl_exit ctl_token(struct ctl *ctl, char **args, int count)
 	if (keys == NULL)
 		return ctl_fail("%s", err);
 	token.exp = times_wall_ms() / 1000 + lifetime;
+	token.watch = ctl->watch;
+	if (ctl->scope != NULL)
+		token_set_scope(&token, ctl->scope);
+	if (ctl->scope != NULL && strcmp(token.scope, ctl->scope) != 0) {
+		token_keys_free(keys);
+		return ctl_refuse("--scope: '%s' is not a list of words", ctl->scope);
+	}
 	text = token_issue(keys, &token);
 	token_keys_free(keys);
 	if (text == NULL)

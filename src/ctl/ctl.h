@@ -21,6 +21,8 @@ struct ctl {
 	bool json; /* --json */
 	const char *email, *name; /* --email, --name; NULL = not given */
 	int lifetime; /* --lifetime, seconds; 0 = not given */
+	const char *scope; /* --scope; NULL = not given */
+	bool watch; /* --watch */
 	const char *url, *user; /* --url, --user; NULL = not given */
 	int streams; /* --streams; -1 = not given */
 	bool quick; /* --quick */

@@ -27,6 +27,8 @@ enum option_flag {
 	FLAG_USER = 32,
 	FLAG_STREAMS = 64,
 	FLAG_QUICK = 128,
+	FLAG_SCOPE = 256,
+	FLAG_WATCH = 512,
 };
 #define DOCTOR_FLAGS (FLAG_URL | FLAG_USER | FLAG_STREAMS | FLAG_QUICK)
 
@@ -45,6 +47,10 @@ static const struct command_option {
 	 "answers in JSON; those not marked above say {\"ok\":true}"},
 	{"lifetime", FLAG_LIFETIME, NUMBER, offsetof(struct ctl, lifetime), 1, YEAR, " S",
 	 "seconds that the token is valid; default auth.token_lifetime"},
+	{"scope", FLAG_SCOPE, TEXT, offsetof(struct ctl, scope), 0, 0, " S",
+	 "what else the token allows: push, admin, or \"push admin\""},
+	{"watch", FLAG_WATCH, SWITCH, offsetof(struct ctl, watch), 0, 0, "",
+	 "a token that sees and makes nobody online"},
 	{"email", FLAG_EMAIL, TEXT, offsetof(struct ctl, email), 0, 0, " E",
 	 "the new account's e-mail address, with which it logs in"},
 	{"name", FLAG_NAME, TEXT, offsetof(struct ctl, name), 0, 0, " N",
@@ -91,7 +97,7 @@ static const struct command {
 	 "before now. A new login works."},
 	{"sweep", "", 0, 0, 0, ctl_sweep,
 	 "Takes expired users offline now, as presence-streamd does by itself."},
-	{"token", "ID", 1, 1, FLAG_JSON | FLAG_LIFETIME, ctl_token,
+	{"token", "ID", 1, 1, FLAG_JSON | FLAG_LIFETIME | FLAG_SCOPE | FLAG_WATCH, ctl_token,
 	 "A token for the user, on standard output, for trying things out or for a service\n"
 	 "that acts in the user's name."},
 	{"user add", "--email E --name N", 0, 0, FLAG_JSON | FLAG_EMAIL | FLAG_NAME, ctl_user_add,
@@ -135,7 +141,8 @@ static void print_indented(const char *text)
 static void print_command(const struct command *command)
 {
 	printf("\n  %s%s%s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
-	       command->synopsis, command->options & FLAG_LIFETIME ? " [--lifetime S]" : "",
+	       command->synopsis,
+	       command->options & FLAG_LIFETIME ? " [--lifetime S] [--scope S] [--watch]" : "",
 	       command->options & FLAG_URL ? " [--url URL [--user ID] [--streams N] [--quick]]"
 					   : "",
 	       command->options & FLAG_JSON ? " [--json]" : "");

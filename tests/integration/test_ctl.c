@@ -189,6 +189,20 @@ START_TEST(a_token_is_printed_and_works)
 }
 END_TEST
 
+START_TEST(a_token_has_the_scope_and_the_claim_that_were_asked_for)
+{
+	struct stack *stack = stack_new("");
+	struct json_object *payload;
+	char *token = CTL(stack, "token", "7", "--scope", "push admin", "--watch");
+
+	token[strcspn(token, "\n")] = '\0';
+	payload = token_payload(token);
+	ck_assert_str_eq(json_text(payload, "scope"), "push admin");
+	ck_assert_str_eq(json_text(payload, "presence"), "watch");
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(accounts_and_friends_are_made_and_listed)
 {
 	struct stack *stack = stack_new("");
@@ -262,6 +276,7 @@ START_TEST(wrong_usage_is_exit_status_2)
 		{"user", "remove"},
 		{"user", "add", "--name", "x"},
 		{"friend", "add", "1"},
+		{"token", "1", "--scope", "a\"b"},
 		{"token", "1", "--lifetime", "0"},
 		{"token", "1", "--lifetime", "1x"},
 		{"count", "--lifetime", "1"},
@@ -431,6 +446,7 @@ int main(void)
 
 	tcase = harness_case(suite, "accounts", 30);
 	tcase_add_test(tcase, a_token_is_printed_and_works);
+	tcase_add_test(tcase, a_token_has_the_scope_and_the_claim_that_were_asked_for);
 	tcase_add_test(tcase, accounts_and_friends_are_made_and_listed);
 	tcase_add_test(tcase, the_directorys_tables_are_made_once);
 
