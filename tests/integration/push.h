@@ -27,6 +27,9 @@ struct push_stand {
 	const char *sender; /* a token with the scope push */
 };
 
+/* harness_main(), or 77 (skipped) where npm has not installed what the service is made of. */
+int push_main(Suite *suite);
+
 /*
  * Starts all but presence-pushd. In `conf` @HTTPS, @H2, @PLAIN, @FOREIGN and
  * @CLOSED stand for ports, @DIR for the stack's directory; without "allow" in it, all of them on localhost are allowed.

@@ -281,5 +281,5 @@ int main(void)
 	tcase_add_test(tcase, what_is_not_sent_in_its_time_is_dropped);
 	tcase_add_test(tcase, what_is_no_notification_is_thrown_out);
 	tcase_add_test(tcase, the_webhook_gets_the_same_signed);
-	return harness_main(suite);
+	return push_main(suite);
 }

@@ -413,5 +413,5 @@ int main(void)
 	tcase_add_test(tcase, a_redis_that_comes_back_empty_is_worked_with);
 	tcase_add_test(tcase, the_fewest_rights_are_enough);
 	tcase_add_test(tcase, without_a_key_it_does_not_start);
-	return harness_main(suite);
+	return push_main(suite);
 }

@@ -112,5 +112,5 @@ int main(void)
 	tcase_add_test(tcase, a_kill_in_the_middle_of_10000_loses_nothing);
 	tcase = harness_case(suite, "browser", SECONDS);
 	tcase_add_test(tcase, a_real_firefox_subscribes_and_decrypts);
-	return harness_main(suite);
+	return push_main(suite);
 }
