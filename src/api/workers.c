@@ -14,29 +14,15 @@
 #include "api/accept.h"
 #include "api/channel.h"
 #include "api/gate.h"
+#include "api/pool.h"
 #include "api/request.h"
-#include "base/alloc.h"
 #include "base/log.h"
 #include "base/times.h"
 
-#define STOP_LIMIT 10000 /* ms that a worker has for the request it serves */
 #define DRAIN_LIMIT 500 /* ms for requests that are on their way when we are to stop */
-#define FAST_DEATH 5000 /* ms; a worker that fails sooner is not worth a restart at once */
-#define PAUSE_MIN 100 /* ms before such a restart, doubled each time */
-#define PAUSE_MAX 10000 /* ms */
 #define FULL_WAIT 100 /* ms before a channel that is full for reasons of its own is tried again */
-#define NEVER INT64_MAX
 
 /* Times are in ms of the monotonic clock. */
-struct slot {
-	pid_t pid; /* 0: empty */
-	unsigned generation; /* of the configuration it runs with */
-	int64_t started;
-	int64_t start_at; /* when an empty slot is to be filled */
-	int64_t kill_at; /* NEVER until it was told to end */
-	int64_t pause; /* the last one before a restart, 0 = none */
-};
-
 struct workers {
 	const struct config *config; /* in use: the one given at the start, or `loaded` */
 	struct config *loaded; /* the latest that was read again, or NULL */
@@ -46,16 +32,13 @@ struct workers {
 	int ours, theirs; /* the ends of the channel */
 	int held; /* a connection that the channel did not take, or -1 */
 	int held_taken; /* what was taken from it, or -1 */
-	int64_t retry_at; /* NEVER, or when to try that again */
+	int64_t retry_at; /* POOL_NEVER, or when to try that again */
 	sigset_t waiting_mask; /* lets signals in; in use while we wait, and only then */
 	struct config *checked; /* `check` runs for it, or NULL */
 	pid_t check_pid;
-	unsigned generation;
-	int64_t stop_by; /* NEVER, or when the workers are told to end at the latest */
+	struct pool pool;
+	int64_t stop_by; /* POOL_NEVER, or when the workers are told to end at the latest */
 	bool stopping; /* they have been told */
-	struct slot *slots;
-	size_t count; /* slots; those from `wanted` on are being emptied */
-	size_t wanted;
 };
 
 static volatile sig_atomic_t got_stop, got_reload, got_child;
@@ -130,121 +113,14 @@ static pid_t spawn(struct workers *workers, const struct config *config, worker_
 	exit(run(config, workers->theirs));
 }
 
-/* --- one worker ------------------------------------------------------------------------------ */
-
-static void start_worker(struct workers *workers, struct slot *slot, int64_t now)
+static pid_t spawn_worker(void *arg)
 {
-	pid_t pid = spawn(workers, workers->config, workers->serve);
+	struct workers *workers = arg;
 
-	if (pid < 0) {
-		log_error("cannot start a worker: %s", strerror(errno));
-		slot->start_at = now + PAUSE_MAX;
-		return;
-	}
-	slot->pid = pid;
-	slot->generation = workers->generation;
-	slot->started = now;
-	slot->kill_at = NEVER;
+	return spawn(workers, workers->config, workers->serve);
 }
 
-static void stop_worker(struct slot *slot, int64_t now)
-{
-	kill(slot->pid, SIGTERM);
-	slot->kill_at = now + STOP_LIMIT;
-}
-
-/* A worker ended: decides when its slot is filled again. */
-static void on_worker_end(struct slot *slot, int status, int64_t now)
-{
-	bool failed = !WIFEXITED(status) || WEXITSTATUS(status) != 0;
-
-	if (WIFSIGNALED(status))
-		log_error("worker %d was ended by signal %d", (int)slot->pid, WTERMSIG(status));
-	else if (failed)
-		log_error("worker %d failed with status %d", (int)slot->pid, WEXITSTATUS(status));
-	if (!failed || slot->kill_at != NEVER || now - slot->started > FAST_DEATH)
-		slot->pause = 0;
-	else
-		slot->pause = slot->pause > 0 ? 2 * slot->pause : PAUSE_MIN;
-	if (slot->pause > PAUSE_MAX)
-		slot->pause = PAUSE_MAX;
-	slot->pid = 0;
-	slot->start_at = now + slot->pause;
-}
-
-/* --- all of them ----------------------------------------------------------------------------- */
-
-static void resize(struct workers *workers)
-{
-	int children = workers->config->api.children;
-	size_t wanted = children > 0 ? (size_t)children : 1;
-
-	if (wanted > workers->count) {
-		workers->slots = xrealloc(workers->slots, wanted * sizeof *workers->slots);
-		memset(workers->slots + workers->count, 0,
-		       (wanted - workers->count) * sizeof *workers->slots);
-		workers->count = wanted;
-	}
-	workers->wanted = wanted;
-}
-
-static void start_due(struct workers *workers, int64_t now)
-{
-	for (size_t i = 0; i < workers->wanted; i++) {
-		struct slot *slot = &workers->slots[i];
-
-		if (slot->pid == 0 && slot->start_at <= now)
-			start_worker(workers, slot, now);
-	}
-}
-
-/* Ends one worker of an old configuration, or too many, unless one is missing already. */
-static void retire_one(struct workers *workers, int64_t now)
-{
-	struct slot *old = NULL;
-
-	for (size_t i = 0; i < workers->count; i++) {
-		struct slot *slot = &workers->slots[i];
-
-		if (slot->pid == 0 && i >= workers->wanted)
-			continue;
-		if (slot->pid == 0 || slot->kill_at != NEVER)
-			return;
-		if (i >= workers->wanted || slot->generation != workers->generation)
-			old = slot;
-	}
-	if (old != NULL)
-		stop_worker(old, now);
-}
-
-static void stop_all(struct workers *workers, int64_t now)
-{
-	workers->stopping = true;
-	for (size_t i = 0; i < workers->count; i++) {
-		if (workers->slots[i].pid != 0 && workers->slots[i].kill_at == NEVER)
-			stop_worker(&workers->slots[i], now);
-	}
-}
-
-/* Kills those that did not end in time; returns how many there still are. */
-static size_t kill_overdue(struct workers *workers, int64_t now)
-{
-	size_t running = 0;
-
-	for (size_t i = 0; i < workers->count; i++) {
-		struct slot *slot = &workers->slots[i];
-
-		if (slot->pid == 0)
-			continue;
-		running++;
-		if (slot->kill_at <= now) {
-			log_error("worker %d does not end: killing it", (int)slot->pid);
-			kill(slot->pid, SIGKILL);
-			slot->kill_at = now + STOP_LIMIT;
-		}
-	}
-	return running;
-}
+/* --- deadlines ------------------------------------------------------------------------------- */
 
 /* Whether all who had begun a request have been passed on, as far as the last wait has shown. */
 static bool is_drained(const struct workers *workers)
@@ -255,20 +131,14 @@ static bool is_drained(const struct workers *workers)
 /* When there is next something to do that no signal tells. */
 static int64_t next_deadline(const struct workers *workers)
 {
-	int64_t next = workers->retry_at;
+	int64_t next = pool_next_deadline(&workers->pool, !workers->stopping);
 
-	if (got_stop && !workers->stopping)
-		next = is_drained(workers) ? 0 : workers->stop_by;
-	for (size_t i = 0; i < workers->count; i++) {
-		const struct slot *slot = &workers->slots[i];
-		int64_t due = slot->pid != 0 ? slot->kill_at : slot->start_at;
+	if (got_stop && !workers->stopping) {
+		int64_t stop = is_drained(workers) ? 0 : workers->stop_by;
 
-		if (slot->pid == 0 && (workers->stopping || i >= workers->wanted))
-			continue;
-		if (due < next)
-			next = due;
+		next = stop < next ? stop : next;
 	}
-	return next;
+	return workers->retry_at < next ? workers->retry_at : next;
 }
 
 /* --- a configuration that is read again ------------------------------------------------------ */
@@ -306,11 +176,10 @@ static void on_check_end(struct workers *workers, int status)
 		log_warn("api.listen changed: that takes a restart");
 	config_free(workers->loaded);
 	workers->config = workers->loaded = config;
-	workers->generation++;
 	log_setup("presence-api", (enum log_level)config->log.level, config->log.target == 1);
 	log_info("configuration read again, replacing the workers");
 	gate_set_most(workers->gate, request_most(config));
-	resize(workers);
+	pool_renew(&workers->pool, config->api.children);
 }
 
 /* --- connections ----------------------------------------------------------------------------- */
@@ -331,7 +200,7 @@ static void pass_on(struct workers *workers, int64_t now)
 {
 	bool waited = workers->held >= 0;
 
-	workers->retry_at = NEVER;
+	workers->retry_at = POOL_NEVER;
 	for (;;) {
 		if (workers->held < 0)
 			workers->held = gate_next(workers->gate, &workers->held_taken);
@@ -375,10 +244,8 @@ static void reap(struct workers *workers, int64_t now)
 	while ((pid = wait_for(-1, &status, WNOHANG)) > 0) {
 		if (workers->checked != NULL && pid == workers->check_pid)
 			on_check_end(workers, status);
-		for (size_t i = 0; i < workers->count; i++) {
-			if (workers->slots[i].pid == pid)
-				on_worker_end(&workers->slots[i], status, now);
-		}
+		else
+			pool_on_end(&workers->pool, pid, status, now);
 	}
 }
 
@@ -386,7 +253,7 @@ static void reap(struct workers *workers, int64_t now)
 static bool wait_and_pass(struct workers *workers, int64_t now)
 {
 	int64_t next = next_deadline(workers), wait = next > now ? next - now : 0;
-	int happened, limit = next == NEVER ? -1 : wait < INT_MAX ? (int)wait : INT_MAX;
+	int happened, limit = next == POOL_NEVER ? -1 : wait < INT_MAX ? (int)wait : INT_MAX;
 
 	happened = gate_wait(workers->gate, limit, &workers->waiting_mask);
 	if (happened < 0) {
@@ -443,11 +310,12 @@ static bool open_connections(struct workers *workers)
 /* What signals have asked for. */
 static void obey(struct workers *workers, int64_t now)
 {
-	if (got_stop && workers->stop_by == NEVER)
+	if (got_stop && workers->stop_by == POOL_NEVER)
 		workers->stop_by = now + DRAIN_LIMIT;
 	if (workers->stop_by <= now && !workers->stopping) {
 		gate_close(workers->gate);
-		stop_all(workers, now);
+		workers->stopping = true;
+		pool_stop(&workers->pool, now);
 	}
 	if (got_reload && workers->checked == NULL) {
 		got_reload = 0;
@@ -463,11 +331,11 @@ static void run(struct workers *workers)
 
 		reap(workers, now);
 		obey(workers, now);
-		if (kill_overdue(workers, now) == 0 && workers->stopping)
+		if (pool_kill_overdue(&workers->pool, now) == 0 && workers->stopping)
 			return;
 		if (!workers->stopping) {
-			start_due(workers, now);
-			retire_one(workers, now);
+			pool_start_due(&workers->pool, now, spawn_worker, workers);
+			pool_retire_one(&workers->pool, now);
 		}
 		if (!wait_and_pass(workers, now))
 			got_stop = 1;
@@ -483,20 +351,20 @@ int workers_run(const struct config *config, const char *file, worker_main *chec
 				  .serve = serve,
 				  .held = -1,
 				  .held_taken = -1,
-				  .retry_at = NEVER,
-				  .stop_by = NEVER};
+				  .retry_at = POOL_NEVER,
+				  .stop_by = POOL_NEVER};
 
 	install_signals(&workers);
 	if (!open_connections(&workers))
 		return 1;
-	resize(&workers);
-	log_info("keeping %zu workers", workers.wanted);
+	pool_resize(&workers.pool, config->api.children);
+	log_info("keeping %zu workers", workers.pool.wanted);
 	run(&workers);
 	close_held(&workers);
 	close(workers.ours);
 	close(workers.theirs);
 	gate_free(workers.gate);
-	free(workers.slots);
+	free(workers.pool.slots);
 	config_free(workers.checked);
 	config_free(workers.loaded);
 	return 0;
