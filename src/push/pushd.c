@@ -87,6 +87,12 @@ static void flush(struct pushd *pushd)
 		pushd->is_up = false; /* not again before the next tick */
 }
 
+/* How many more may be taken. Claims and what was ours already may have passed the limit. */
+static unsigned capacity(const struct pushd *pushd)
+{
+	return pushd->tasks.count < TASKS_MAX ? TASKS_MAX - pushd->tasks.count : 0;
+}
+
 static void add_entries(struct pushd *pushd, const redisReply *entries)
 {
 	for (size_t i = 0; i < entries->elements; i++) {
@@ -230,14 +236,13 @@ static void start_reading(struct pushd *pushd)
 {
 	struct printbuf *command;
 
-	if (pushd->is_reading || !pushd->is_up || pushd->is_stopping ||
-	    pushd->tasks.count >= TASKS_MAX)
+	if (pushd->is_reading || !pushd->is_up || pushd->is_stopping || capacity(pushd) == 0)
 		return;
 	if (blocking_fd(pushd->reader) < 0)
 		pushd->owns_read = false;
 	command = buf_new();
 	push_put_take(command, pushd->prefix, pushd->consumer,
-		      pushd->owns_read ? TASKS_MAX - pushd->tasks.count : 2 * TASKS_MAX, BLOCK_MS,
+		      pushd->owns_read ? capacity(pushd) : 2 * TASKS_MAX, BLOCK_MS,
 		      !pushd->owns_read);
 	pushd->is_reading = blocking_send(pushd->reader, command);
 	pushd->read_ms = times_mono_ms();
@@ -291,7 +296,7 @@ static void tick(struct pushd *pushd)
 	redisReply *reply;
 
 	push_put_tick(command, pushd->prefix, pushd->consumer, LEASE_TICKS * sweep_ms, DUE_MAX,
-		      TASKS_MAX - pushd->tasks.count);
+		      capacity(pushd));
 	pushd->is_up = blocking_run(pushd->redis, command, 1, &reply);
 	if (pushd->is_up) {
 		if (push_read_tick(reply, &now_ms, &claimed)) {
