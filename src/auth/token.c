@@ -59,10 +59,15 @@ bool token_is_name(const char *text)
 	return true;
 }
 
+void token_session_id(const char *name, char session_id[TOKEN_SESSION_LEN + 1])
+{
+	hash_name("presence session\n", name, strlen(name), session_id);
+}
+
 void token_set_name(struct token *token, const char *name)
 {
 	memmove(token->name, name, strlen(name) + 1);
-	hash_name("presence session\n", token->name, strlen(token->name), token->session_id);
+	token_session_id(token->name, token->session_id);
 }
 
 void token_set_user_name(struct token *token, const char *user_name)

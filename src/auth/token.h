@@ -79,6 +79,9 @@ char *token_issue(const struct token_keys *keys, struct token *token);
 
 /* Whether the text is 1..TOKEN_NAME_MAX printable ASCII characters. */
 bool token_is_name(const char *text);
+/* The session_id that goes with a name. */
+void token_session_id(const char *name, char session_id[TOKEN_SESSION_LEN + 1]);
+
 /* Sets the name, which token_is_name(), and the session_id that goes with it. */
 void token_set_name(struct token *token, const char *name);
 /* Sets the name for people; NULL, one that is too long or not UTF-8 counts as none. */

@@ -59,7 +59,7 @@ void closings_add(struct closings *all, const struct session *session)
 		return;
 	closing = xmalloc(sizeof *closing + size);
 	closing->closed_ms = times_mono_ms();
-	closing->user = session->user;
+	closing->user = session_userid(session);
 	memcpy(closing->stream_id, session->stream_id, sizeof closing->stream_id);
 	memcpy(closing->tok, session->tok, size);
 	TAILQ_INSERT_TAIL(&all->list, closing, link);

@@ -1,9 +1,7 @@
 #include "stream/friends.h"
 
-#include <stdlib.h>
 #include <string.h>
 
-#include "base/alloc.h"
 #include "store/keys.h"
 
 static void set_progress(struct stream *stream, enum friends_progress progress)
@@ -25,14 +23,6 @@ static void join(struct stream *stream, const struct friends *friends)
 				  friends->list[i].user.text);
 }
 
-void friends_join(struct stream *stream)
-{
-	join(stream, stream->friends.list);
-	friends_free(stream->friends.list);
-	free(stream->friends.list);
-	stream->friends.list = NULL;
-}
-
 /* Whether the topics after the inbox are those of these friends, in their order. */
 static bool are_joined(const struct stream *stream, const struct friends *friends)
 {
@@ -50,18 +40,27 @@ static bool are_joined(const struct stream *stream, const struct friends *friend
 	return true;
 }
 
+/* Whoever was watched before, now it is these. */
+static void exchange(struct stream *stream, const struct friends *friends)
+{
+	struct subscriptions *all = &stream->all->subscriptions;
+
+	if (stream->subscription.subscriber.topics.count > 1) {
+		subscription_exchange(all, &stream->subscription);
+		subscription_join(all, &stream->subscription, CHANNEL_INBOX, stream->session.user);
+	}
+	join(stream, friends);
+}
+
 /* The friends may be others: then a new snapshot follows. */
 static void update(struct stream *stream, const struct friends *friends)
 {
-	struct subscriptions *all = &stream->all->subscriptions;
 	bool was_stale = stream->friends.stale;
 
 	stream->friends.stale = false;
 	if (was_stale && are_joined(stream, friends))
 		return;
-	subscription_exchange(all, &stream->subscription);
-	subscription_join(all, &stream->subscription, CHANNEL_INBOX, stream->session.user.text);
-	join(stream, friends);
+	exchange(stream, friends);
 	view_reset(&stream->all->snapshots, &stream->view);
 }
 
@@ -78,29 +77,26 @@ static void on_friends(void *arg, enum directory_result result, struct friends *
 		stream->friends.stale |= !is_first;
 		set_progress(stream, is_first ? FRIENDS_FAILED : FRIENDS_KNOWN);
 		friends_free(friends);
-	} else if (is_first) {
-		stream->friends.list = xmalloc(sizeof *friends);
-		*stream->friends.list = *friends;
-		set_progress(stream, FRIENDS_KNOWN);
-	} else {
-		update(stream, friends);
-		set_progress(stream, FRIENDS_KNOWN);
-		friends_free(friends);
+		return;
 	}
+	/* Joined at once, not kept for the driver: a burst of answers is not held in memory. */
+	if (is_first)
+		exchange(stream, friends);
+	else
+		update(stream, friends);
+	set_progress(stream, FRIENDS_KNOWN);
+	friends_free(friends);
 }
 
 void friends_ask(struct stream *stream)
 {
 	bool is_first = !stream_has_friends(stream);
 
+	struct userid user = session_userid(&stream->session);
+
 	friends_withdraw(stream);
-	if (is_first && stream->friends.list != NULL) {
-		friends_free(stream->friends.list);
-		free(stream->friends.list);
-		stream->friends.list = NULL;
-	}
-	stream->friends.call = directory_ask_friends(stream->all->context->directory,
-						     &stream->session.user, on_friends, stream);
+	stream->friends.call =
+		directory_ask_friends(stream->all->context->directory, &user, on_friends, stream);
 	if (stream->friends.call != NULL) {
 		set_progress(stream, FRIENDS_ASKED);
 	} else {

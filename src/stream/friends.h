@@ -5,14 +5,11 @@
 #include "stream/stream.h"
 
 /*
- * Asks the directory, anew when a question is under way. In FRIENDS its answer is kept for
- * friends_join() (KNOWN, or FAILED); later on the topics are exchanged if they are others. When
+ * Asks the directory, anew when a question is under way. In FRIENDS its answer
+ * joins their topics (KNOWN, or FAILED); later on the topics are exchanged if they are others. When
  * that fails, what is known stays and is stale.
  */
 void friends_ask(struct stream *stream);
-
-/* In KNOWN: joins the topics of those that are kept. */
-void friends_join(struct stream *stream);
 
 /* Withdraws a question: changes published from now on are lost, so its answer may be stale. */
 void friends_withdraw(struct stream *stream);

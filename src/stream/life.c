@@ -188,7 +188,7 @@ static enum step step_open(struct stream *stream, int64_t now)
 		return STEP_STAY;
 	if (heartbeat_is_stuck(stream, now)) {
 		log_set_request(stream->request_id);
-		log_info("stream of user %s: closed, reads nothing", stream->session.user.text);
+		log_info("stream of user %s: closed, reads nothing", stream->session.user);
 		log_set_request(NULL);
 		return destroy(stream);
 	}

@@ -86,7 +86,6 @@ static void answer_head(struct stream *stream, const struct request *request)
 static void identify(struct stream *stream, const struct token *token)
 {
 	session_identify(&stream->session, token);
-	memcpy(stream->session_id, token->session_id, sizeof stream->session_id);
 	stream->exp = token->exp;
 }
 
@@ -95,7 +94,7 @@ static void join_inbox(struct stream *stream)
 	stream_set_phase(stream, PHASE_INBOX);
 	stream_clear_deadline(stream); /* the link watches over the time */
 	subscription_join(&stream->all->subscriptions, &stream->subscription, CHANNEL_INBOX,
-			  stream->session.user.text);
+			  stream->session.user);
 }
 
 static void set_ticket(struct stream *stream, enum ticket_answer ticket)
@@ -264,7 +263,6 @@ void opening_ask_session(struct stream *stream)
 		stream_refuse(stream, PROBLEM_TOO_MANY_STREAMS, NULL);
 		return;
 	}
-	friends_join(stream);
 	stream_set_phase(stream, PHASE_SESSION);
 	stream_clear_deadline(stream); /* the link watches over the time */
 	session_touch(&stream->all->sessions, &stream->session);
@@ -283,11 +281,13 @@ void opening_finish(struct stream *stream)
 {
 	struct context *context = stream->all->context;
 	struct printbuf *text = context->scratch;
+	struct userid user = session_userid(&stream->session);
+	char session_id[TOKEN_SESSION_LEN + 1];
 
+	token_session_id(stream->session.tok, session_id);
 	buf_reset(text);
 	events_put_head(text, cors_fields(stream));
-	events_put_connected(text, context->config, &stream->session.user, stream->session_id,
-			     times_wall_ms() / 1000);
+	events_put_connected(text, context->config, &user, session_id, times_wall_ms() / 1000);
 	stream->view.told_degraded = !link_is_up(context->link);
 	if (stream->view.told_degraded)
 		events_put_degraded(text);

@@ -10,7 +10,7 @@ void opening_begin(struct stream *stream);
 /* TICKET, taken: INBOX, or a refusal. */
 void opening_admit(struct stream *stream);
 
-/* FRIENDS, known: joins them and asks for the session: SESSION, or a refusal. */
+/* FRIENDS, known: asks for the session: SESSION, or a refusal. */
 void opening_ask_session(struct stream *stream);
 
 /* SESSION: header and `connected` go out; with the link down, `degraded` too. OPEN. */

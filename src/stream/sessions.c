@@ -34,10 +34,22 @@ void session_init(struct session *session, struct due *owner)
 
 void session_identify(struct session *session, const struct token *token)
 {
-	session->user = token->user;
-	session->tok = xstrdup(token->name);
+	size_t user_size = strlen(token->user.text) + 1, tok_size = strlen(token->name) + 1;
+
+	session->user = xmalloc(user_size + tok_size);
+	session->tok = session->user + user_size;
+	memcpy(session->user, token->user.text, user_size);
+	memcpy(session->tok, token->name, tok_size);
 	session->iat = token->issued;
 	random_id(session->stream_id);
+}
+
+struct userid session_userid(const struct session *session)
+{
+	struct userid user;
+
+	memcpy(user.text, session->user, strlen(session->user) + 1);
+	return user;
 }
 
 /* --- states ---------------------------------------------------------------------------------- */
@@ -113,7 +125,7 @@ void session_close(struct sessions *all, struct session *session)
 	withdraw(session);
 	set_touch(all, session, TOUCH_IDLE);
 	set_state(all, session, SESSION_ABSENT);
-	free(session->tok);
+	free(session->user);
 	session_init(session, session->owner);
 }
 
@@ -145,7 +157,7 @@ static void on_refused(struct sessions *all, struct session *session, enum sessi
 
 static void on_failed(struct sessions *all, struct session *session, bool again)
 {
-	log_warn("redis: the session of user %s could not be renewed", session->user.text);
+	log_warn("redis: the session of user %s could not be renewed", session->user);
 	if (session->state == SESSION_RECOVERING)
 		set_state(all, session, SESSION_PENDING);
 	set_answer(all, session, ANSWER_FAILED);
@@ -199,11 +211,11 @@ static void on_touched(void *arg, const redisReply *reply)
 
 /* --- touches --------------------------------------------------------------------------------- */
 
-static struct store_touch touch_of(const struct session *session)
+static struct store_touch touch_of(const struct session *session, const struct userid *user)
 {
 	/* The opening is a request, hence activity of the token, too; renewals are not. */
 	return (struct store_touch){
-		.user = &session->user,
+		.user = user,
 		.tok = session->tok,
 		.iat = session->iat,
 		.stream = session->stream_id,
@@ -217,12 +229,14 @@ static void send_batch(struct sessions *all)
 	struct context *context = all->context;
 	struct touch_batch *batch = xmalloc(sizeof *batch);
 	struct store_touch items[STORE_BATCH_MAX];
+	struct userid users[STORE_BATCH_MAX];
 	struct session *session;
 
 	batch->all = all;
 	batch->count = 0;
 	while (batch->count < STORE_BATCH_MAX && (session = TAILQ_FIRST(&all->queue)) != NULL) {
-		items[batch->count] = touch_of(session);
+		users[batch->count] = session_userid(session);
+		items[batch->count] = touch_of(session, &users[batch->count]);
 		session->batch = batch;
 		session->item = batch->count;
 		batch->items[batch->count++] = session;

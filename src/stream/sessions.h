@@ -62,7 +62,7 @@ struct session {
 	enum touch_state touch;
 	enum session_answer answer; /* the last one */
 	bool renewal; /* confirmed once: touches renew this session alone, not the token's */
-	struct userid user;
+	char *user; /* its id; in one piece of memory with tok: there are thousands of sessions */
 	char *tok;
 	char stream_id[RANDOM_ID_LEN + 1]; /* the random part of its name in Redis */
 	int64_t iat; /* seconds */
@@ -73,6 +73,9 @@ void session_init(struct session *session, struct due *owner);
 
 /* Whose it is: of a new name, ABSENT. */
 void session_identify(struct session *session, const struct token *token);
+
+/* The user's id, for those who take a struct userid. */
+struct userid session_userid(const struct session *session);
 
 /* Wants a touch: one more after the one under way. Nothing while the link is down. */
 void session_touch(struct sessions *all, struct session *session);

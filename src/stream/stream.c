@@ -82,9 +82,6 @@ static void forget_questions(struct stream *stream)
 {
 	if (stream->friends.call != NULL)
 		directory_cancel(stream->friends.call);
-	if (stream->friends.list != NULL)
-		friends_free(stream->friends.list);
-	free(stream->friends.list);
 	if (stream->ticket.call != NULL)
 		stream->ticket.call->stream = NULL;
 	stream->friends = (struct friends_state){0};

@@ -40,9 +40,8 @@ extern const struct state_names friends_states;
 
 struct friends_state {
 	struct directory_call *call; /* under way, or NULL */
-	enum friends_progress progress; /* KNOWN: kept in `list` until they are joined, once */
+	enum friends_progress progress; /* KNOWN: their topics are joined */
 	bool stale; /* a friends_changed may have been missed since the directory was asked */
-	struct friends *list;
 };
 
 struct stream;
@@ -90,7 +89,6 @@ struct stream {
 	int slot; /* of all->slots, or 0 without them; NO_SLOT = not counted */
 	char *cors_fields; /* header lines that every answer to the request carries, or NULL */
 	char *request_id; /* cgi_request_id() of its request, or NULL */
-	char session_id[TOKEN_SESSION_LEN + 1]; /* shown to its owner */
 	int64_t exp; /* of the token, seconds */
 	int64_t deadline_ms; /* of the phase, in OPEN of max_lifetime; 0 = none (times_mono_ms) */
 	int64_t heartbeat_ms; /* in OPEN: when the next one is due */
@@ -117,7 +115,7 @@ static inline struct stream *stream_of_subscriber(struct subscriber *subscriber)
 				 offsetof(struct stream, subscription.subscriber));
 }
 
-/* It is joined to the users it watches: SESSION and OPEN. */
+/* Its friends are known and it is past the limits: SESSION and OPEN. */
 bool stream_has_friends(const struct stream *stream);
 
 void stream_set_phase(struct stream *stream, enum stream_phase phase);

@@ -408,7 +408,7 @@ START_TEST(of_several_batches_the_one_that_failed_is_sent_again)
 	answer_closed(0);
 	ck_assert(closings_are_told(&closings));
 	for (size_t i = 0; i < UNIT_COUNT(others); i++)
-		free(others[i].tok);
+		free(others[i].user);
 }
 END_TEST
 
