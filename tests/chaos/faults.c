@@ -412,7 +412,7 @@ const struct fault faults[] = {
 	{"script-flush", 4, 1, 0, 0, NEEDS_REDIS, script_flush, NULL},
 	{"flood", 4, 100, 0, 0, NEEDS_REDIS, flood, NULL},
 	{"hang-up", 4, 2, 0, 0, 0, hang_up, NULL},
-	{"lock-directory", 5, 1, 300, 4000, 0, lock_directory, unlock_directory},
+	{"lock-directory", 5, 1, 300, 5000, 0, lock_directory, unlock_directory},
 	{"jump-clock", 5, 4, 1000, 4000, 0, jump_clock, end_jump_clock},
 };
 const size_t fault_count = sizeof faults / sizeof faults[0];

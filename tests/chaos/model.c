@@ -244,7 +244,7 @@ void model_streamd_died(struct chaos *chaos)
 
 			/* What it had not told Redis is lost with it. */
 			if (device->closed_at >
-			    earlier(chaos->trouble_since, now_ms()) - patience(1000)) {
+			    earlier(chaos->trouble_since, now_ms()) - patience(RECOVERY)) {
 				device->lowered = 0;
 				device->lost_at = now_ms();
 			}

@@ -19,6 +19,7 @@
 #include "integration/process.h"
 
 #define KEEPS_DATA "--appendonly yes --appendfsync no"
+#define REDIS_TIMEOUT 2500 /* ms: longer than a busy machine may make anyone wait */
 #define NEAR_FRIENDS 4 /* on either side, at first */
 
 #define TEXT(number) TEXT_OF(number)
@@ -389,6 +390,7 @@ void stand_start(struct chaos *chaos)
 	stand->layout = chaos->plan->layout;
 	stand->shared_fd = -1;
 	stand->stack = stack_new(conf);
+	setenv("PRESENCE_REDIS_TIMEOUT_MS", TEXT(REDIS_TIMEOUT), 1);
 	stand->has_clock = faketime_library() != NULL;
 	stand_set_clock(chaos, 0);
 	fill_directory(chaos);
