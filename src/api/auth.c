@@ -204,16 +204,22 @@ struct problem auth_refresh(struct request *request)
 /* A word that stands for the token once, for an EventSource's URL. */
 struct problem auth_ticket(struct request *request)
 {
-	char ticket[TICKET_LEN + 1];
+	struct ticket ticket = {.token = request->token};
+	struct json_object *idle =
+		request->body != NULL ? json_member(request->body, "idle") : NULL;
+	char word[TICKET_LEN + 1];
 	struct problem problem;
 
+	if (idle != NULL && !json_object_is_type(idle, json_type_boolean))
+		return request_refuse(PROBLEM_BAD_VALUE, "\"idle\" is true or false.");
+	ticket.idle = idle != NULL && json_object_get_boolean(idle);
 	/* Should the touch refuse the token: the word is not told, and would be refused as well. */
-	random_id(ticket);
+	random_id(word);
 	ticket_put_issue(request_touch(request, "activity"), store_prefix(request->service->store),
-			 ticket, &request->token);
+			 word, &ticket);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE)
-		buf_putf(request->answer, "{\"ticket\":\"%s\",\"expires_in\":%d}", ticket,
+		buf_putf(request->answer, "{\"ticket\":\"%s\",\"expires_in\":%d}", word,
 			 TICKET_LIFETIME);
 	return problem;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "api/settled.h"
 #include "auth/credentials.h"
 #include "base/alloc.h"
 #include "base/cgi.h"
@@ -317,7 +318,8 @@ struct problem request_ask(struct request *request, size_t count)
 	return request_done();
 }
 
-struct printbuf *request_touch(struct request *request, const char *reason)
+static struct printbuf *put_touch(struct request *request, const char *reason,
+				  const struct touch_wish *wish)
 {
 	struct printbuf *pipeline = request_pipeline(request);
 	const struct store_touch touch = {
@@ -326,10 +328,24 @@ struct printbuf *request_touch(struct request *request, const char *reason)
 		.iat = request->token.issued,
 		.token = !request->token.watch,
 		.reason = reason,
+		.idle = wish->idle,
+		.wants_self = wish->wants_self,
 	};
 
-	store_put_touch(pipeline, request->service->store, true, &touch, 1);
+	store_put_touch(pipeline, request->service->store,
+			request->service->knows_epoch ? STORE_WORKER_KNOWING : STORE_WORKER, &touch,
+			1);
 	return pipeline;
+}
+
+struct printbuf *request_touch(struct request *request, const char *reason)
+{
+	return put_touch(request, reason, &(struct touch_wish){.wants_self = false});
+}
+
+struct printbuf *request_touch_for(struct request *request, const struct touch_wish *wish)
+{
+	return put_touch(request, "activity", wish);
 }
 
 struct problem request_ask_touched(struct request *request, size_t count)
@@ -338,6 +354,7 @@ struct problem request_ask_touched(struct request *request, size_t count)
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
+	settled_note(request);
 	switch (store_read_touch(request->replies[0], 0, NULL)) {
 	case STORE_DONE:
 		return request_done();

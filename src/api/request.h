@@ -75,6 +75,13 @@ struct problem request_ask(struct request *request, size_t count);
 struct printbuf *request_touch(struct request *request, const char *reason);
 struct problem request_ask_touched(struct request *request, size_t count);
 
+/* What a touch is to do besides. */
+struct touch_wish {
+	enum store_idle idle;
+	bool wants_self; /* store_read_self() of replies[0] */
+};
+struct printbuf *request_touch_for(struct request *request, const struct touch_wish *wish);
+
 /* A reply that is not what Redis answers to such a command. */
 struct problem request_bad_reply(struct request *request);
 

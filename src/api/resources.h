@@ -13,6 +13,9 @@ route_handler friends_list, friends_status;
 /* status.c */
 route_handler status_users, status_user, status_heartbeat, status_count;
 
+/* state.c */
+route_handler state_get, state_put, state_delete, settings_get, settings_put;
+
 /* online.c */
 route_handler online_page;
 

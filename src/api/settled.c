@@ -11,11 +11,11 @@
  * wiped; but this worker has seen an epoch before. Not for ever: where no
  * presence-streamd runs any more, nobody makes another.
  */
-static bool has_lost_epoch(struct service *service, const char *epoch)
+static bool has_lost_epoch(struct service *service, bool is_there)
 {
 	int64_t now = times_mono_ms();
 
-	if (epoch != NULL) {
+	if (is_there) {
 		service->knows_epoch = true;
 		service->epoch_lost_ms = 0;
 		return false;
@@ -28,9 +28,15 @@ static bool has_lost_epoch(struct service *service, const char *epoch)
 	return service->knows_epoch;
 }
 
+void settled_note(struct request *request)
+{
+	has_lost_epoch(request->service, store_read_swept(request->replies[0]));
+}
+
 struct problem settled_check(struct request *request, const redisReply *reply)
 {
-	if (has_lost_epoch(request->service, status_epoch(reply)) || status_is_recovering(reply))
+	if (has_lost_epoch(request->service, status_epoch(reply) != NULL) ||
+	    status_is_recovering(reply))
 		return request_refuse(
 			PROBLEM_REDIS_UNAVAILABLE,
 			"Redis lost what it held and is being filled again; try again "

@@ -29,10 +29,35 @@ static size_t put_mgets(struct printbuf *out, const char *prefix, const struct w
 	return (visible + MGET_USERS - 1) / MGET_USERS;
 }
 
-/* One's own STATUS tells which session the token stands for. */
-static const char *own_session(const struct request *request, const struct userid *id)
+/* Who only watches sees its user as others do. */
+static bool is_self(const struct request *request, const struct userid *id)
 {
-	return userid_equal(id, &request->token.user) ? request->token.session_id : NULL;
+	return !request->token.watch && userid_equal(id, &request->token.user);
+}
+
+static bool has_self(const struct request *request, const struct watched *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (is_self(request, list[i].id))
+			return true;
+	}
+	return false;
+}
+
+/* One's own STATUS is the real one, and tells which session the token stands for. */
+static bool put_own(struct request *request)
+{
+	struct store_self self;
+
+	if (!store_read_self(request->replies[0], 0, &self))
+		return false;
+	status_put_own(request->answer, self.status, self.status_len, request->token.session_id);
+	return true;
+}
+
+static enum last_seen rule(const struct request *request)
+{
+	return (enum last_seen)request->service->config->presence.last_seen;
 }
 
 bool snapshot_put_status(struct request *request, const struct watched *watched, size_t *visible)
@@ -42,11 +67,13 @@ bool snapshot_put_status(struct request *request, const struct watched *watched,
 	if (!watched->hidden) {
 		const redisReply *reply = request->replies[1 + *visible / MGET_USERS];
 
-		if (!status_read(reply, *visible % MGET_USERS, &status))
+		if (!status_read(reply, *visible % MGET_USERS, rule(request), &status))
 			return false;
 		++*visible;
 	}
-	status_put_json(request->answer, watched->id, &status, own_session(request, watched->id));
+	if (is_self(request, watched->id))
+		return put_own(request);
+	status_put_json(request->answer, watched->id, &status);
 	return true;
 }
 
@@ -76,7 +103,8 @@ static struct place *find_offline(redisReply *const *replies, const struct watch
 		place = (struct place){replies[visible / MGET_USERS], visible % MGET_USERS,
 				       list[i].id};
 		visible++;
-		if (status_read(place.reply, place.index, &status) && !status.online)
+		if (status_read(place.reply, place.index, LAST_SEEN_NOBODY, &status) &&
+		    !status.online)
 			places[(*found)++] = place;
 	}
 	return places;
@@ -127,7 +155,8 @@ static struct problem look_twice(struct request *request, const struct watched *
 
 struct problem snapshot_ask(struct request *request, const struct watched *list, size_t count)
 {
-	struct printbuf *pipeline = request_touch(request, "activity");
+	struct printbuf *pipeline = request_touch_for(
+		request, &(struct touch_wish){.wants_self = has_self(request, list, count)});
 	size_t mgets = put_mgets(pipeline, store_prefix(request->service->store), list, count);
 	struct problem problem = request_ask_touched(request, mgets);
 

@@ -115,8 +115,23 @@ static bool is_websocket_session(struct json_object *value, const char **session
 	return true;
 }
 
+/* What the body says of idleness; false when it is not a boolean. */
+static bool parse_idle(struct json_object *body, enum store_idle *idle)
+{
+	struct json_object *value = body != NULL ? json_member(body, "idle") : NULL;
+
+	*idle = STORE_IDLE_UNSAID;
+	if (value == NULL)
+		return true;
+	if (!json_object_is_type(value, json_type_boolean))
+		return false;
+	*idle = json_object_get_boolean(value) ? STORE_IDLE : STORE_ACTIVE;
+	return true;
+}
+
 struct problem status_heartbeat(struct request *request)
 {
+	struct touch_wish wish = {.wants_self = false};
 	struct json_object *value;
 	const char *session = NULL;
 	struct printbuf *pipeline;
@@ -128,7 +143,9 @@ struct problem status_heartbeat(struct request *request)
 		return request_refuse(PROBLEM_BAD_PARAMETER,
 				      "\"websocket_session\" is a string of 1 to 128 printable "
 				      "ASCII characters.");
-	pipeline = request_touch(request, "activity");
+	if (!parse_idle(request->body, &wish.idle))
+		return request_refuse(PROBLEM_BAD_VALUE, "\"idle\" is true or false.");
+	pipeline = request_touch_for(request, &wish);
 	if (session != NULL)
 		store_put_websocket(pipeline, request->service->store, &request->token.user,
 				    request->token.name, session);

@@ -15,9 +15,10 @@ bool ticket_is_valid(const char *text)
 	return strlen(text) == TICKET_LEN && strspn(text, alphabet) == TICKET_LEN;
 }
 
-void ticket_put_issue(struct printbuf *out, const char *prefix, const char *ticket,
-		      const struct token *token)
+void ticket_put_issue(struct printbuf *out, const char *prefix, const char *word,
+		      const struct ticket *ticket)
 {
+	const struct token *token = &ticket->token;
 	struct printbuf *value = buf_new();
 
 	buf_puts(value, "{\"sub\":");
@@ -31,22 +32,22 @@ void ticket_put_issue(struct printbuf *out, const char *prefix, const char *tick
 		buf_puts(value, ",\"scope\":");
 		json_put_string(value, token->scope, strlen(token->scope));
 	}
-	buf_puts(value, "}");
+	buf_puts(value, ticket->idle ? ",\"idle\":true}" : "}");
 
 	resp_begin(out, 5);
 	resp_text(out, "SET");
-	resp_key(out, prefix, KEY_TICKET, ticket);
+	resp_key(out, prefix, KEY_TICKET, word);
 	resp_arg(out, value->buf, buf_len(value));
 	resp_text(out, "EX");
 	resp_number(out, TICKET_LIFETIME);
 	printbuf_free(value);
 }
 
-void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *ticket)
+void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *word)
 {
 	resp_begin(out, 2);
 	resp_text(out, "GETDEL");
-	resp_key(out, prefix, KEY_TICKET, ticket);
+	resp_key(out, prefix, KEY_TICKET, word);
 }
 
 /* Whole seconds in the range that token_verify() gives. */
@@ -64,9 +65,11 @@ static bool read_text(struct json_object *value, size_t max, const char **text)
 	return value == NULL || json_is_text(value, max, text);
 }
 
-static bool read_members(struct json_object *value, struct token *token)
+static bool read_members(struct json_object *value, struct ticket *ticket)
 {
 	const char *name = "", *presence = "", *scope = "";
+	struct json_object *idle = json_member(value, "idle");
+	struct token *token = &ticket->token;
 
 	if (!userid_from_json(json_member(value, "sub"), &token->user) ||
 	    !json_is_text(json_member(value, "tok"), TOKEN_NAME_MAX, &name) ||
@@ -75,6 +78,9 @@ static bool read_members(struct json_object *value, struct token *token)
 	    !read_text(json_member(value, "presence"), TOKEN_SCOPE_MAX, &presence) ||
 	    !read_text(json_member(value, "scope"), TOKEN_SCOPE_MAX, &scope))
 		return false;
+	if (idle != NULL && !json_object_is_type(idle, json_type_boolean))
+		return false;
+	ticket->idle = idle != NULL && json_object_get_boolean(idle);
 	token->issued = token->iat;
 	token->watch = strcmp(presence, "watch") == 0;
 	token_set_scope(token, scope);
@@ -82,17 +88,17 @@ static bool read_members(struct json_object *value, struct token *token)
 	return token->watch || *presence == '\0';
 }
 
-bool ticket_read(const redisReply *reply, struct token *token)
+bool ticket_read(const redisReply *reply, struct ticket *ticket)
 {
 	struct json_object *value;
 	const char *why;
 	bool ok;
 
-	memset(token, 0, sizeof *token);
+	memset(ticket, 0, sizeof *ticket);
 	if (reply->type != REDIS_REPLY_STRING)
 		return false;
 	value = json_parse_object(reply->str, reply->len, &why);
-	ok = value != NULL && read_members(value, token);
+	ok = value != NULL && read_members(value, ticket);
 	json_object_put(value);
 	return ok;
 }

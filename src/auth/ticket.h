@@ -20,17 +20,23 @@
 /* Whether the text could be a ticket at all. */
 bool ticket_is_valid(const char *text);
 
-/* Appends the command that issues a ticket: the word, which random_id() made, for the token. */
-void ticket_put_issue(struct printbuf *out, const char *prefix, const char *ticket,
-		      const struct token *token);
+/* What the word stands for. */
+struct ticket {
+	struct token token;
+	bool idle; /* the stream opens while nobody is at the device */
+};
+
+/* Appends the command that issues a ticket under a word that random_id() made. */
+void ticket_put_issue(struct printbuf *out, const char *prefix, const char *word,
+		      const struct ticket *ticket);
 
 /* Appends the command that redeems it. */
-void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *ticket);
+void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *word);
 
 /*
  * Reads the answer to that; false when there was no such ticket, or its text is
  * not one that ticket_put_issue() writes: in Redis anybody may have written it.
  */
-bool ticket_read(const redisReply *reply, struct token *token);
+bool ticket_read(const redisReply *reply, struct ticket *ticket);
 
 #endif

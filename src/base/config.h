@@ -21,6 +21,8 @@ enum auth_algorithm {
 enum auth_login { LOGIN_LOCAL, LOGIN_EXTERNAL };
 enum directory_backend { DIRECTORY_SQL, DIRECTORY_REDIS, DIRECTORY_NONE };
 enum visibility { VISIBLE_TO_EVERYONE, VISIBLE_TO_FRIENDS };
+/* What others learn of when a user was active last; each is stricter than the one before it. */
+enum last_seen { LAST_SEEN_EXACT, LAST_SEEN_COARSE, LAST_SEEN_NOBODY };
 
 /* Strings are never NULL; an empty one means "not set". Units: as the name or comment says. */
 struct config {
@@ -60,6 +62,7 @@ struct config {
 		int grace;
 		int heartbeat;
 		int sweep;
+		int last_seen; /* enum last_seen */
 		int visibility; /* enum visibility */
 		int max_batch;
 		int max_sessions;

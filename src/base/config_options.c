@@ -71,6 +71,7 @@ static const struct config_row table[] = {
 	INT(presence, grace, 10, 0, 3600),
 	INT(presence, heartbeat, 30, 1, 3600),
 	INT(presence, sweep, 1, 1, 3600),
+	CHOICE(presence, last_seen, "exact", "exact coarse nobody"),
 	CHOICE(presence, visibility, "everyone", "everyone friends"),
 	INT(presence, max_batch, 1000, 1, 100000),
 	INT(presence, max_sessions, 100, 1, 10000),

@@ -34,6 +34,7 @@ static const struct row {
 	[PROBLEM_BAD_VALUE] = {422, "bad_value", "A value is not acceptable", 0},
 	[PROBLEM_TOO_MANY_LOGINS] = {429, "too_many_logins", "Too many failed logins", 300},
 	[PROBLEM_TOO_MANY_STREAMS] = {429, "too_many_streams", "Too many streams of this user", 30},
+	[PROBLEM_TOO_OFTEN] = {429, "too_often", "Too many changes in a short time", 30},
 	[PROBLEM_INTERNAL] = {500, "internal_error", "The server failed", 0},
 	[PROBLEM_STREAMS_UNAVAILABLE] = {501, "streams_unavailable",
 					 "This server has no streams: poll instead", 0},

@@ -27,6 +27,7 @@ enum problem_kind {
 	PROBLEM_BAD_VALUE, /* 422 bad_value */
 	PROBLEM_TOO_MANY_LOGINS, /* 429 too_many_logins */
 	PROBLEM_TOO_MANY_STREAMS, /* 429 too_many_streams */
+	PROBLEM_TOO_OFTEN, /* 429 too_often */
 	PROBLEM_INTERNAL, /* 500 internal_error */
 	PROBLEM_STREAMS_UNAVAILABLE, /* 501 streams_unavailable */
 	PROBLEM_REDIS_UNAVAILABLE, /* 503 redis_unavailable */

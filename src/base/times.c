@@ -59,3 +59,34 @@ int64_t times_to_grid_ms(int64_t now_ms, int64_t period_ms)
 
 	return left < period_ms / 2 ? left + period_ms : left;
 }
+
+/* Days from 1970-01-01 to a civil date of the years 0..9999. */
+static int64_t days_of(int year, int month, int day)
+{
+	int y = month <= 2 ? year - 1 : year;
+	int era = y >= 0 ? y / 400 : -1, yoe = y - era * 400;
+	int doy = (153 * (month > 2 ? month - 3 : month + 9) + 2) / 5 + day - 1;
+
+	return (int64_t)era * 146097 + yoe * 365 + yoe / 4 - yoe / 100 + doy - 719468;
+}
+
+static int number_at(const char *text, int digits)
+{
+	int number = 0;
+
+	while (digits-- > 0)
+		number = number * 10 + (*text++ - '0');
+	return number;
+}
+
+void times_coarsen(char text[TIMES_LEN + 1], int64_t now)
+{
+	int64_t time = days_of(number_at(text, 4), number_at(text + 5, 2), number_at(text + 8, 2)) *
+			       86400 +
+		       number_at(text + 11, 2) * 3600 + number_at(text + 14, 2) * 60 +
+		       number_at(text + 17, 2);
+	int64_t age = now - time;
+	int64_t step = age < 3600 ? 300 : age < 86400 ? 3600 : 86400;
+
+	times_format(time - time % step, text);
+}

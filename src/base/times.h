@@ -14,6 +14,13 @@ void times_format(int64_t seconds, char text[TIMES_LEN + 1]);
 /* Whether len bytes are such a time, with fields in their ranges. */
 bool times_is_valid(const char *text, size_t len);
 
+/*
+ * Rounds such a time down, so that it tells less: one that is younger than an
+ * hour at `now` (seconds since 1970) to 5 minutes, than a day to the hour, else
+ * to the day.
+ */
+void times_coarsen(char text[TIMES_LEN + 1], int64_t now);
+
 int64_t times_wall_ms(void); /* this host's clock, ms since 1970 */
 int64_t times_mono_ms(void); /* a clock that only runs forward, ms */
 

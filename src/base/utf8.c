@@ -76,3 +76,12 @@ bool utf8_is_control(const char *text, size_t len)
 		return c[0] == 0xc2 && c[1] < 0xa0;
 	return len == 3 && memcmp(text, "\xe2\x80", 2) == 0 && (c[2] == 0xa8 || c[2] == 0xa9);
 }
+
+bool utf8_is_bidi_override(const char *text, size_t len)
+{
+	const unsigned char *c = (const unsigned char *)text;
+
+	return len == 3 && c[0] == 0xe2 &&
+	       ((c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) ||
+		(c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
+}

@@ -24,4 +24,11 @@ bool utf8_put(struct printbuf *out, const char *text, size_t len);
  */
 bool utf8_is_control(const char *text, size_t len);
 
+/*
+ * Whether the character of `len` bytes at text makes what follows it run the other way whatever it is:
+ * the embeddings, overrides and isolates of UAX 9, U+202A to U+202E and U+2066 to U+2069. A text in
+ * Hebrew or Arabic does not need them.
+ */
+bool utf8_is_bidi_override(const char *text, size_t len);
+
 #endif

@@ -131,7 +131,7 @@ static bool read_replies(struct facts *facts)
 	int64_t now, deadline = number_of(replies[REPLY_DEADLINE]);
 	int64_t swept = number_of(replies[REPLY_SWEPT]);
 
-	if (!status_read(replies[REPLY_STATUS], 0, &facts->status) ||
+	if (!status_read(replies[REPLY_STATUS], 0, LAST_SEEN_EXACT, &facts->status) ||
 	    !sessions_read(replies + REPLY_SESSIONS, &facts->sessions, &now))
 		return false;
 	facts->not_before = number_of(replies[REPLY_NOT_BEFORE]);
@@ -429,13 +429,12 @@ static void put_json(struct printbuf *out, const struct facts *facts)
 		 facts->config->presence.visibility == VISIBLE_TO_EVERYONE ? "everyone"
 									   : "friends");
 	buf_puts(out, ",\"status\":");
-	status_put_json(out, &facts->id, &facts->status, NULL);
+	status_put_json(out, &facts->id, &facts->status);
 	buf_puts(out, ",\"sees\":");
 	if (!is_visible(facts) && facts->friendship == FRIEND_UNKNOWN)
 		buf_puts(out, "null");
 	else
-		status_put_json(out, &facts->id, is_visible(facts) ? &facts->status : &hidden,
-				NULL);
+		status_put_json(out, &facts->id, is_visible(facts) ? &facts->status : &hidden);
 	buf_puts(out, ",\"sessions\":");
 	sessions_put_json(out, &facts->sessions);
 	buf_puts(out, ",\"revoked\":[");

@@ -71,10 +71,10 @@ static bool print_statuses(struct ctl *ctl, const struct userid *ids, int count,
 		return false;
 	buf = buf_new();
 	for (int i = 0; ok && i < count; i++) {
-		ok = status_read(reply, (size_t)i, &status);
+		ok = status_read(reply, (size_t)i, LAST_SEEN_EXACT, &status);
 		if (ok && ctl->json) {
 			buf_puts(buf, is_first && i == 0 ? "[" : ",\n");
-			status_put_json(buf, &ids[i], &status, NULL);
+			status_put_json(buf, &ids[i], &status);
 		} else if (ok) {
 			put_status_line(buf, width, &ids[i], &status);
 		}

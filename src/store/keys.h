@@ -21,6 +21,7 @@
 #define KEY_SWEPT "presence:swept"
 #define KEY_RECOVERING "presence:recovering"
 #define KEY_CHOSEN "user:chosen:" /* + id */
+#define KEY_SETTINGS "user:settings:" /* + id */
 #define KEY_PUSH_SUBS "push:subs:" /* + id */
 #define KEY_PUSH_OWNER "push:owner:" /* + a subscription's id */
 #define KEY_PUSH_WANTED "push:wanted:" /* + id */

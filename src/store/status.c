@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
@@ -54,6 +55,7 @@ void status_put_keys(struct printbuf *out, const char *prefix, const struct user
 	resp_key(out, prefix, KEY_ONLINE, id->text);
 	resp_key(out, prefix, KEY_LAST_SEEN, id->text);
 	resp_key(out, prefix, KEY_VERSION, id->text);
+	resp_key(out, prefix, KEY_SETTINGS, id->text);
 }
 
 static uint64_t read_version(const char *text)
@@ -61,19 +63,88 @@ static uint64_t read_version(const char *text)
 	return *text >= '0' && *text <= '9' ? strtoull(text, NULL, 10) : 0;
 }
 
-/* The version inside user:online:{id}, which touch.lua writes last. */
-static uint64_t stored_version(const redisReply *online)
+/* What stands after `name` in the text; NULL when it does not have that. */
+static const char *find_after(const redisReply *text, const char *name)
 {
-	static const char name[] = "\"version\":";
-	const char *at = memmem(online->str, online->len, name, sizeof name - 1);
+	const char *at = memmem(text->str, text->len, name, strlen(name));
 
-	return at != NULL ? read_version(at + sizeof name - 1) : 0;
+	return at != NULL ? at + strlen(name) : NULL;
 }
 
-bool status_read(const redisReply *reply, size_t index, struct status *status)
+static bool is_word(const char *text, const char *word)
+{
+	size_t len = strlen(word);
+
+	return strncmp(text, word, len) == 0 && text[len] == '"';
+}
+
+static void read_word(const redisReply *online, struct status *status)
+{
+	static const char *const words[] = {"online", "away", "busy", "meeting", "dnd"};
+	const char *at = find_after(online, "\"status\":\"");
+
+	strcpy(status->word, words[0]);
+	for (size_t i = 0; at != NULL && i < sizeof words / sizeof words[0]; i++) {
+		if (is_word(at, words[i]))
+			strcpy(status->word, words[i]);
+	}
+}
+
+/* Members after the version that our scripts write; NULL: a text that they did not write. */
+static const char *members_end(const redisReply *online, const char *members)
+{
+	static const char coarse[] = ",\"last_seen_coarse\":true";
+	const char *end = online->str + online->len - 1;
+	const char *why;
+	struct json_object *object = json_parse_object(online->str, online->len, &why);
+	bool is_ours = object != NULL && *end == '}' &&
+		       memchr(members, '\n', (size_t)(end - members)) == NULL &&
+		       memchr(members, '\r', (size_t)(end - members)) == NULL;
+
+	json_object_put(object);
+	if (!is_ours)
+		return NULL;
+	if ((size_t)(end - members) >= sizeof coarse - 1 &&
+	    memcmp(end - (sizeof coarse - 1), coarse, sizeof coarse - 1) == 0)
+		end -= sizeof coarse - 1;
+	return end;
+}
+
+/* The STATUS inside user:online:{id}, as common.lua writes it. */
+static void read_online(const redisReply *online, struct status *status)
+{
+	const char *at = find_after(online, "\"version\":"), *end;
+
+	read_word(online, status);
+	if (at == NULL)
+		return;
+	status->version = read_version(at);
+	at += strspn(at, "0123456789");
+	if (*at != ',' || (end = members_end(online, at)) == NULL || end == at)
+		return;
+	status->members = at;
+	status->members_len = (size_t)(end - at);
+}
+
+/* What the user's own settings say of it; the stricter of that and `rule`. */
+static enum last_seen read_rule(const redisReply *settings, enum last_seen rule)
+{
+	enum last_seen own = LAST_SEEN_EXACT;
+	const char *at;
+
+	if (settings->type != REDIS_REPLY_STRING ||
+	    (at = find_after(settings, "\"last_seen\":\"")) == NULL)
+		return rule;
+	if (is_word(at, "coarse"))
+		own = LAST_SEEN_COARSE;
+	else if (is_word(at, "nobody"))
+		own = LAST_SEEN_NOBODY;
+	return own > rule ? own : rule;
+}
+
+bool status_read(const redisReply *reply, size_t index, enum last_seen rule, struct status *status)
 {
 	const redisReply *online, *seen, *version;
-
 	size_t at = HEAD_KEYS + index * STATUS_KEYS;
 
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements < at + STATUS_KEYS)
@@ -81,22 +152,30 @@ bool status_read(const redisReply *reply, size_t index, struct status *status)
 	online = reply->element[at];
 	seen = reply->element[at + 1];
 	version = reply->element[at + 2];
+	rule = read_rule(reply->element[at + 3], rule);
 
 	memset(status, 0, sizeof *status);
 	status->online = online->type == REDIS_REPLY_STRING || online->type == MARKED_ONLINE;
 	if (online->type == REDIS_REPLY_STRING)
-		status->version = stored_version(online);
+		read_online(online, status);
+	else if (status->online)
+		strcpy(status->word, "online");
 	if (status->version == 0 && version->type == REDIS_REPLY_STRING)
 		status->version = read_version(version->str);
-	if (seen->type == REDIS_REPLY_STRING && times_is_valid(seen->str, seen->len))
+	if (rule != LAST_SEEN_NOBODY && seen->type == REDIS_REPLY_STRING &&
+	    times_is_valid(seen->str, seen->len)) {
 		memcpy(status->seen, seen->str, TIMES_LEN);
+		status->coarse = rule == LAST_SEEN_COARSE;
+		if (status->coarse)
+			times_coarsen(status->seen, times_wall_ms() / 1000);
+	}
 	return true;
 }
 
 /* Appends a literal without its NUL, to what `at` points into. */
 #define ADD(at, literal) mempcpy(at, literal, sizeof(literal) - 1)
 
-/* All but the session_id, in one piece: a snapshot has one of these for each friend. */
+/* All up to the version, in one piece: a snapshot has one of these for each friend. */
 static size_t write_json(char *text, const struct userid *id, const struct status *status)
 {
 	bool quoted = !userid_is_integer(id);
@@ -108,9 +187,13 @@ static size_t write_json(char *text, const struct userid *id, const struct statu
 	at = mempcpy(at, id->text, strlen(id->text));
 	if (quoted)
 		*at++ = '"';
-	at = status->online
-		     ? ADD(at, ",\"is_online\":true,\"status\":\"online\",\"last_activity\":")
-		     : ADD(at, ",\"is_online\":false,\"status\":\"offline\",\"last_seen\":");
+	if (status->online) {
+		at = ADD(at, ",\"is_online\":true,\"status\":\"");
+		at = mempcpy(at, status->word, strlen(status->word));
+		at = ADD(at, "\",\"last_activity\":");
+	} else {
+		at = ADD(at, ",\"is_online\":false,\"status\":\"offline\",\"last_seen\":");
+	}
 	if (status->seen[0] != '\0') {
 		*at++ = '"';
 		at = mempcpy(at, status->seen, TIMES_LEN);
@@ -135,13 +218,18 @@ void status_put_name(struct printbuf *object, const struct userid *id)
 	buf_put(object, text, (size_t)(at - text));
 }
 
-void status_put_json(struct printbuf *out, const struct userid *id, const struct status *status,
-		     const char *session_id)
+void status_put_json(struct printbuf *out, const struct userid *id, const struct status *status)
 {
 	char text[USERID_MAX + 160];
 
 	buf_put(out, text, write_json(text, id, status));
-	if (session_id != NULL)
-		buf_putf(out, ",\"session_id\":\"%s\"", session_id);
-	buf_put(out, "}", 1);
+	if (status->members != NULL)
+		buf_put(out, status->members, status->members_len);
+	buf_puts(out, status->coarse ? ",\"last_seen_coarse\":true}" : "}");
+}
+
+void status_put_own(struct printbuf *out, const char *status, size_t len, const char *session_id)
+{
+	buf_put(out, status, len - 1);
+	buf_putf(out, ",\"session_id\":\"%s\"}", session_id);
 }

@@ -8,15 +8,23 @@
 #include <hiredis/hiredis.h>
 
 #include "base/buf.h"
+#include "base/config.h"
 #include "base/times.h"
 #include "base/userid.h"
 
-#define STATUS_KEYS 3 /* keys of one user in the MGET of a snapshot */
+#define STATUS_KEYS 4 /* keys of one user in the MGET of a snapshot */
+#define STATUS_WORD_MAX 7
 
 struct status {
 	bool online;
+	bool coarse; /* `seen` is rounded, and says so */
 	uint64_t version; /* grows with every transition; 0 = never seen */
-	char seen[TIMES_LEN + 1]; /* RFC 3339 of the last activity; "" = never */
+	char word[STATUS_WORD_MAX + 1]; /* when online: online, away, busy, meeting or dnd */
+	char seen[TIMES_LEN + 1]; /* RFC 3339 of the last activity; "" = never, or not to be told */
+	/* When online: the chosen text, emoji and end as JSON members, each after a comma; borrowed
+	 * from the reply. NULL: none. */
+	const char *members;
+	size_t members_len;
 };
 
 /*
@@ -27,11 +35,12 @@ void status_put_mget(struct printbuf *out, const char *prefix, unsigned count);
 void status_put_keys(struct printbuf *out, const char *prefix, const struct userid *id);
 
 /*
- * Reads the user at `index` of such a reply. False when the reply is not an array
+ * Reads the user at `index` of such a reply as others may see it: `rule` is the
+ * site's, the user's own may be stricter. False when the reply is not an array
  * that long. What somebody else wrote into the keys reads as offline, never
  * seen, version 0 rather than as an error.
  */
-bool status_read(const redisReply *reply, size_t index, struct status *status);
+bool status_read(const redisReply *reply, size_t index, enum last_seen rule, struct status *status);
 
 /* Whether such a reply is from a wiped Redis that is not filled again: offline means nothing. */
 bool status_is_recovering(const redisReply *reply);
@@ -43,8 +52,10 @@ void status_mark_online(redisReply *reply, size_t index);
 /* Appends a user's name to an object that maps ids to STATUS, which begins with its '{'. */
 void status_put_name(struct printbuf *object, const struct userid *id);
 
-/* Appends the STATUS object; session_id is the caller's own, or NULL. */
-void status_put_json(struct printbuf *out, const struct userid *id, const struct status *status,
-		     const char *session_id);
+/* Appends the STATUS object. */
+void status_put_json(struct printbuf *out, const struct userid *id, const struct status *status);
+
+/* Appends one's own STATUS, an object that Redis made (store_self), with the session of its reader. */
+void status_put_own(struct printbuf *out, const char *status, size_t len, const char *session_id);
 
 #endif

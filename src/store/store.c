@@ -14,6 +14,8 @@
 
 enum script {
 	SCRIPT_TOUCH,
+	SCRIPT_CHOOSE,
+	SCRIPT_SETTINGS,
 	SCRIPT_CLOSE,
 	SCRIPT_END,
 	SCRIPT_SWEEP,
@@ -41,8 +43,17 @@ static const char common_source[] =
 static const char touch_quick_source[] =
 #include "store/scripts/touch_quick.lua.inc"
 	;
+static const char sessions_source[] =
+#include "store/scripts/sessions.lua.inc"
+	;
 static const char touch_source[] =
 #include "store/scripts/touch.lua.inc"
+	;
+static const char choose_source[] =
+#include "store/scripts/choose.lua.inc"
+	;
+static const char settings_source[] =
+#include "store/scripts/settings.lua.inc"
 	;
 static const char close_source[] =
 #include "store/scripts/close.lua.inc"
@@ -73,25 +84,28 @@ static const char unthrottle_source[] =
 	;
 
 /*
- * Each stands after head.lua, `quick` (or nothing) and common.lua. With a first
- * line such as these Redis itself refuses, before it runs the script, what it
- * would refuse when that writes: so it does so also when there is nothing to write.
+ * Each stands after head.lua, `quick` (or nothing), common.lua and `shared` (or
+ * nothing). With a first line such as these Redis itself refuses, before it runs
+ * the script, what it would refuse when that writes: so it does so also when
+ * there is nothing to write.
  */
 #define WRITES "#!lua\n"
 #define READS "#!lua flags=no-writes\n"
 static const struct {
-	const char *first_line, *quick, *own;
+	const char *first_line, *quick, *shared, *own;
 } sources[SCRIPT_COUNT] = {
-	[SCRIPT_TOUCH] = {WRITES, touch_quick_source, touch_source},
-	[SCRIPT_CLOSE] = {WRITES, "", close_source},
-	[SCRIPT_END] = {WRITES, "", end_source},
-	[SCRIPT_SWEEP] = {WRITES, "", sweep_source},
-	[SCRIPT_EPOCH] = {WRITES, "", epoch_source},
-	[SCRIPT_LOOK] = {READS, "", look_source},
-	[SCRIPT_HEALTH] = {WRITES, "", health_source},
-	[SCRIPT_WEBSOCKET] = {WRITES, "", websocket_source},
-	[SCRIPT_THROTTLE] = {WRITES, "", throttle_source},
-	[SCRIPT_UNTHROTTLE] = {WRITES, "", unthrottle_source},
+	[SCRIPT_TOUCH] = {WRITES, touch_quick_source, sessions_source, touch_source},
+	[SCRIPT_CHOOSE] = {WRITES, "", sessions_source, choose_source},
+	[SCRIPT_SETTINGS] = {WRITES, "", "", settings_source},
+	[SCRIPT_CLOSE] = {WRITES, "", "", close_source},
+	[SCRIPT_END] = {WRITES, "", "", end_source},
+	[SCRIPT_SWEEP] = {WRITES, "", "", sweep_source},
+	[SCRIPT_EPOCH] = {WRITES, "", "", epoch_source},
+	[SCRIPT_LOOK] = {READS, "", "", look_source},
+	[SCRIPT_HEALTH] = {WRITES, "", "", health_source},
+	[SCRIPT_WEBSOCKET] = {WRITES, "", "", websocket_source},
+	[SCRIPT_THROTTLE] = {WRITES, "", "", throttle_source},
+	[SCRIPT_UNTHROTTLE] = {WRITES, "", "", unthrottle_source},
 };
 
 struct store {
@@ -103,6 +117,8 @@ struct store {
 	size_t head_len;
 };
 
+static const char *const last_seen_names[] = {"exact", "coarse", "nobody"};
+
 static char *script_text(enum script script, size_t *len)
 {
 	struct printbuf *text = buf_new();
@@ -111,6 +127,7 @@ static char *script_text(enum script script, size_t *len)
 	buf_puts(text, head_source);
 	buf_puts(text, sources[script].quick);
 	buf_puts(text, common_source);
+	buf_puts(text, sources[script].shared);
 	buf_puts(text, sources[script].own);
 	return buf_take(text, len);
 }
@@ -164,13 +181,14 @@ static char *make_head(const struct store *store, const struct config *config, s
 	/* Parsing one argument is cheaper than taking ten, of which few calls need one. */
 	snprintf(rest, sizeof rest,
 		 "%" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64 " %" PRId64
-		 " %d %d %d %d",
+		 " %d %d %d %d %s",
 		 (int64_t)config->presence.stream_ttl * 1000,
 		 (int64_t)config->presence.grace * 1000, sweep * 1000,
 		 (config->presence.heartbeat + sweep) * 1000, store->recovering_ms,
 		 at_least(config->presence.last_seen_ttl, VERSION_TTL_MIN),
 		 config->presence.max_sessions, config->stream.max_streams_per_user,
-		 config->auth.token_lifetime, config->presence.publish_broadcast != 0);
+		 config->auth.token_lifetime, config->presence.publish_broadcast != 0,
+		 last_seen_names[config->presence.last_seen]);
 	resp_text(head, rest);
 	return buf_take(head, len);
 }
@@ -298,11 +316,14 @@ static enum store_verdict read_verdict(const redisReply *reply, size_t index)
 	return (enum store_verdict)number;
 }
 
-void store_put_touch(struct printbuf *out, const struct store *store, bool worker,
+void store_put_touch(struct printbuf *out, const struct store *store, enum store_caller caller,
 		     const struct store_touch *items, size_t count)
 {
-	put_script(out, store, SCRIPT_TOUCH, 1 + 6 * count);
-	put_flag(out, worker);
+	static const char *const callers[] = {"0", "1", "2"};
+	static const char *const marks[] = {"", "0", "1", "born"};
+
+	put_script(out, store, SCRIPT_TOUCH, 1 + 9 * count);
+	resp_arg(out, callers[caller], 1);
 	for (size_t i = 0; i < count; i++) {
 		resp_text(out, items[i].user->text);
 		resp_text(out, items[i].tok);
@@ -310,6 +331,9 @@ void store_put_touch(struct printbuf *out, const struct store *store, bool worke
 		resp_text(out, items[i].stream != NULL ? items[i].stream : "");
 		put_flag(out, items[i].token);
 		resp_text(out, items[i].reason);
+		resp_text(out, marks[items[i].idle]);
+		resp_text(out, items[i].chosen != NULL ? items[i].chosen : "");
+		put_flag(out, items[i].wants_self);
 	}
 }
 
@@ -321,7 +345,63 @@ enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64
 		return STORE_FAILED;
 	if (now_ms != NULL)
 		*now_ms = now;
+	if (1 + index < reply->elements && reply->element[1 + index]->type == REDIS_REPLY_ARRAY)
+		return read_verdict(reply->element[1 + index], 0);
 	return read_verdict(reply, 1 + index);
+}
+
+/* Reads {verdict, own STATUS, chosen state}. */
+static bool read_self(const redisReply *answer, struct store_self *self)
+{
+	if (answer->type != REDIS_REPLY_ARRAY || answer->elements != 3 ||
+	    answer->element[1]->type != REDIS_REPLY_STRING ||
+	    answer->element[2]->type != REDIS_REPLY_STRING)
+		return false;
+	self->status = answer->element[1]->str;
+	self->status_len = answer->element[1]->len;
+	self->chosen = answer->element[2]->str;
+	return self->status_len > 1 && self->status[self->status_len - 1] == '}';
+}
+
+bool store_read_self(const redisReply *reply, size_t index, struct store_self *self)
+{
+	return reply->type == REDIS_REPLY_ARRAY && 1 + index < reply->elements &&
+	       read_self(reply->element[1 + index], self);
+}
+
+void store_put_choose(struct printbuf *out, const struct store *store,
+		      const struct store_choose *choose)
+{
+	put_script(out, store, SCRIPT_CHOOSE, 5);
+	resp_text(out, choose->user->text);
+	resp_text(out, choose->tok);
+	resp_number(out, choose->iat);
+	resp_text(out, choose->state != NULL ? choose->state : "");
+	resp_number(out, choose->holds * 1000);
+}
+
+enum store_verdict store_read_choose(const redisReply *reply, struct store_self *self,
+				     int64_t *wait)
+{
+	int64_t verdict, ms = 0;
+
+	if (read_integer(reply, 0, &verdict) && verdict == STORE_TOO_OFTEN &&
+	    read_integer(reply, 1, &ms)) {
+		*wait = (ms + 999) / 1000;
+		return STORE_TOO_OFTEN;
+	}
+	if (read_verdict(reply, 0) != STORE_DONE)
+		return read_verdict(reply, 0);
+	return read_self(reply, self) ? STORE_DONE : STORE_FAILED;
+}
+
+void store_put_settings(struct printbuf *out, const struct store *store, const struct userid *user,
+			const char *tok, const char *settings)
+{
+	put_script(out, store, SCRIPT_SETTINGS, 3);
+	resp_text(out, user->text);
+	resp_text(out, tok);
+	resp_text(out, settings);
 }
 
 bool store_read_unsettled(const redisReply *reply)
@@ -329,7 +409,15 @@ bool store_read_unsettled(const redisReply *reply)
 	int64_t number;
 
 	return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
-	       read_integer(reply, reply->elements - 1, &number) && number == 1;
+	       read_integer(reply, reply->elements - 1, &number) && (number & 1) != 0;
+}
+
+bool store_read_swept(const redisReply *reply)
+{
+	int64_t number;
+
+	return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
+	       read_integer(reply, reply->elements - 1, &number) && (number & 2) != 0;
 }
 
 void store_put_look(struct printbuf *out, const struct store *store,

@@ -49,6 +49,24 @@ enum store_verdict {
 	STORE_REVOKED = 1, /* the token was revoked, nothing changed */
 	STORE_TOO_MANY_STREAMS = 2, /* nothing changed */
 	STORE_FAILED = 3, /* an error: the reply's, or a key of this user has a wrong type */
+	STORE_TOO_OFTEN = 4, /* nothing changed */
+};
+
+/* Who touches; a worker sweeps a few expired users along with it where no streamd does. */
+enum store_caller {
+	STORE_STREAMD,
+	STORE_WORKER,
+	/* One that has seen sweeps: a Redis without an epoch was wiped, and a touch brings nobody
+	 * online. */
+	STORE_WORKER_KNOWING,
+};
+
+/* What the client says of itself: nobody is at the device. */
+enum store_idle {
+	STORE_IDLE_UNSAID, /* the token stays what it is */
+	STORE_ACTIVE,
+	STORE_IDLE,
+	STORE_BORN_IDLE, /* a stream that opens so, unless the token has sessions already */
 };
 
 /* A session to create or renew. Texts are borrowed for the call. */
@@ -60,13 +78,25 @@ struct store_touch {
 	bool token; /* renew the token's own session; without a stream either: only look whether it is revoked */
 	/* login, activity or stream_open: published if it brings the user online */
 	const char *reason;
+	enum store_idle idle;
+	/*
+	 * What the caller knows of the state that the user chose, for a Redis that was wiped:
+	 * its JSON, "-" for none, NULL when it does not know. Without it nobody comes online while
+	 * Redis is recovering, for the user may have chosen to be invisible.
+	 */
+	const char *chosen;
+	bool wants_self; /* store_read_self() */
 };
 
-/*
- * Touches up to STORE_BATCH_MAX sessions. `worker`: sweep a few expired users
- * along with it where no streamd does.
- */
-void store_put_touch(struct printbuf *out, const struct store *store, bool worker,
+/* A user's own view; borrowed from the reply. */
+struct store_self {
+	const char *status; /* the STATUS, a JSON object, with "invisible":true for one who is */
+	size_t status_len;
+	const char *chosen; /* the chosen state as it is stored; "" = none */
+};
+
+/* Touches up to STORE_BATCH_MAX sessions. */
+void store_put_touch(struct printbuf *out, const struct store *store, enum store_caller caller,
 		     const struct store_touch *items, size_t count);
 /*
  * The verdict on item `index`; *now_ms (may be NULL) is Redis' clock. A stream
@@ -75,12 +105,38 @@ void store_put_touch(struct printbuf *out, const struct store *store, bool worke
  */
 enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64_t *now_ms);
 
+/* The own view that item `index` asked for; false when there is none, as in a refusal. */
+bool store_read_self(const redisReply *reply, size_t index, struct store_self *self);
+
+/*
+ * The state that a user chooses: activity of the token, unless it hides the
+ * user, and in one step with that. At most 5 in 30 seconds.
+ */
+struct store_choose {
+	const struct userid *user;
+	const char *tok;
+	int64_t iat; /* seconds, the token's `issued` */
+	const char *state; /* a JSON object without its last brace; NULL: automatic again */
+	int64_t holds; /* seconds; 0 = until another one is chosen */
+};
+void store_put_choose(struct printbuf *out, const struct store *store,
+		      const struct store_choose *choose);
+/* STORE_DONE with *self, STORE_TOO_OFTEN with the seconds to wait, STORE_REVOKED or STORE_FAILED. */
+enum store_verdict store_read_choose(const redisReply *reply, struct store_self *self,
+				     int64_t *wait);
+
+/* A user's settings, a JSON object or "" for none, if the token's session lives. */
+void store_put_settings(struct printbuf *out, const struct store *store, const struct userid *user,
+			const char *tok, const char *settings);
+
 /*
  * Whether a worker's touch found that everything stood still a moment ago: the
  * sessions of open streams may have lapsed meanwhile, and with them the key that
  * tells that their user is online. Who looks offline then is looked at twice.
  */
 bool store_read_unsettled(const redisReply *reply);
+/* Whether it found that a presence-streamd has swept: not after a wipe, until the next sweep. */
+bool store_read_swept(const redisReply *reply);
 /* That second look, at up to STORE_BATCH_MAX users; read for each: whether online all the same. */
 void store_put_look(struct printbuf *out, const struct store *store,
 		    const struct userid *const *users, size_t count);

@@ -61,6 +61,24 @@ static void on_revoked(struct stream *stream, const char *tok)
 		session_touch(&stream->all->sessions, &stream->session);
 }
 
+/* The user's own STATUS is another, or only its user sees that it is. */
+static void on_self(struct stream *stream, struct json_object *message)
+{
+	struct json_object *status = json_member(message, "status");
+	struct json_object *chosen = json_member(message, "chosen");
+	struct store_self self = {.chosen = ""};
+
+	if (stream->session.watch || !stream_has_friends(stream) ||
+	    !json_object_is_type(status, json_type_object))
+		return;
+	self.status = json_object_to_json_string_length(
+		status, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &self.status_len);
+	if (json_object_is_type(chosen, json_type_object))
+		self.chosen = json_object_to_json_string_ext(
+			chosen, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
+	session_learn_self(&stream->all->sessions, &stream->session, &self);
+}
+
 static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const char *text,
 		     size_t len)
 {
@@ -81,6 +99,8 @@ static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const
 			on_friends_changed(stream);
 		else if (strcmp(type, "revoked") == 0)
 			on_revoked(stream, tok);
+		else if (strcmp(type, "self") == 0)
+			on_self(stream, message);
 	}
 	json_object_put(message);
 }

@@ -183,6 +183,8 @@ static enum step step_open(struct stream *stream, int64_t now)
 
 	if (reason != NULL)
 		return say_bye(stream, reason);
+	if (stream->session.self != NULL && stream->view.state != VIEW_OVERRUN)
+		stream_send_self(stream);
 	step_view(stream);
 	if (stream->heartbeat_ms > now)
 		return STEP_STAY;

@@ -108,7 +108,7 @@ static void on_ticket(void *arg, const redisReply *reply)
 {
 	struct ticket_call *call = arg;
 	struct stream *stream = call->stream;
-	struct token token;
+	struct ticket ticket;
 
 	free(call);
 	if (stream == NULL)
@@ -116,10 +116,11 @@ static void on_ticket(void *arg, const redisReply *reply)
 	stream->ticket.call = NULL;
 	if (reply == NULL || reply->type == REDIS_REPLY_ERROR) {
 		set_ticket(stream, TICKET_FAILED);
-	} else if (!ticket_read(reply, &token)) {
+	} else if (!ticket_read(reply, &ticket)) {
 		set_ticket(stream, TICKET_UNKNOWN);
 	} else {
-		identify(stream, &token);
+		identify(stream, &ticket.token);
+		stream->session.born_idle = ticket.idle;
 		set_ticket(stream, TICKET_TAKEN);
 	}
 }
@@ -160,6 +161,15 @@ static void take_ticket(struct stream *stream, const struct request *request, co
 		ask_ticket(stream, ticket);
 }
 
+/* ?idle=true: nobody is at the device just now. */
+static bool is_idle(const struct request *request)
+{
+	char value[8];
+
+	return cgi_query_get(request->env, "idle", value, sizeof value) == CGI_QUERY_FOUND &&
+	       strcmp(value, "true") == 0;
+}
+
 static void authenticate(struct stream *stream, const struct request *request)
 {
 	char ticket[TICKET_LEN + 1];
@@ -177,6 +187,7 @@ static void authenticate(struct stream *stream, const struct request *request)
 		answer_head(stream, request);
 	} else {
 		identify(stream, &token);
+		stream->session.born_idle = is_idle(request);
 		join_inbox(stream);
 	}
 }
@@ -242,16 +253,25 @@ void opening_begin(struct stream *stream)
 
 /* --- session and `connected` ----------------------------------------------------------------- */
 
-/* Those of the same user that are further than this one, whose inbox is its first topic. */
+/*
+ * Those that count with this one and are further: streams of the same user; of a
+ * token that only watches, of that token. The inbox is a stream's first topic.
+ */
 static unsigned streams_before(const struct stream *stream)
 {
 	const struct hub *hub = &stream->all->context->hub;
 	const struct topic *inbox = hub_topic_at(hub, &stream->subscription.subscriber, 0);
 	unsigned count = 0;
 
-	for (uint32_t index = 0; index < inbox->subscribers.count; index++)
-		count += stream_has_friends(
-			stream_of_subscriber(hub_subscriber_at(hub, inbox, index)));
+	for (uint32_t index = 0; index < inbox->subscribers.count; index++) {
+		const struct stream *other =
+			stream_of_subscriber(hub_subscriber_at(hub, inbox, index));
+
+		count += stream_has_friends(other) &&
+			 other->session.watch == stream->session.watch &&
+			 (!stream->session.watch ||
+			  strcmp(other->session.tok, stream->session.tok) == 0);
+	}
 	return count;
 }
 

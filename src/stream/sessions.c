@@ -41,6 +41,7 @@ void session_identify(struct session *session, const struct token *token)
 	memcpy(session->user, token->user.text, user_size);
 	memcpy(session->tok, token->name, tok_size);
 	session->iat = token->issued;
+	session->watch = token->watch;
 	random_id(session->stream_id);
 }
 
@@ -116,6 +117,7 @@ void session_lost(struct sessions *all, struct session *session)
 
 void session_gap(struct sessions *all, struct session *session)
 {
+	session->knows_self = false;
 	set_state(all, session, SESSION_RECOVERING);
 	session_touch(all, session);
 }
@@ -126,12 +128,63 @@ void session_close(struct sessions *all, struct session *session)
 	set_touch(all, session, TOUCH_IDLE);
 	set_state(all, session, SESSION_ABSENT);
 	free(session->user);
+	free(session->chosen);
+	free(session->self);
 	session_init(session, session->owner);
 }
 
 bool sessions_are_recovering(const struct sessions *all)
 {
 	return all->recovering > 0;
+}
+
+/* --- the own view ---------------------------------------------------------------------------- */
+
+/* FNV-1a, 64 bits. */
+static uint64_t hash_of(uint64_t hash, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++)
+		hash = (hash ^ (unsigned char)text[i]) * UINT64_C(1099511628211);
+	return hash;
+}
+
+static uint64_t hash_self(const struct store_self *self)
+{
+	static const char name[] = "\"last_activity\":\"";
+	const char *end = self->status + self->status_len;
+	const char *at = memmem(self->status, self->status_len, name, sizeof name - 1);
+	uint64_t hash = UINT64_C(14695981039346656037);
+
+	if (at == NULL)
+		return hash_of(hash, self->status, self->status_len);
+	hash = hash_of(hash, self->status, (size_t)(at - self->status));
+	at += sizeof name - 1;
+	at = memchr(at, '"', (size_t)(end - at));
+	return at != NULL ? hash_of(hash, at, (size_t)(end - at)) : hash;
+}
+
+void session_learn_self(struct sessions *all, struct session *session,
+			const struct store_self *self)
+{
+	uint64_t hash = hash_self(self);
+
+	session->knows_self = session->knows_chosen = true;
+	free(session->chosen);
+	session->chosen = *self->chosen != '\0' ? xstrdup(self->chosen) : NULL;
+	if (hash == session->self_hash)
+		return;
+	session->self_hash = hash;
+	free(session->self);
+	session->self = xstrndup(self->status, self->status_len);
+	turn_mark(&all->context->turn, session->owner);
+}
+
+char *session_take_self(struct session *session)
+{
+	char *self = session->self;
+
+	session->self = NULL;
+	return self;
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -182,6 +235,7 @@ static void on_verdict(struct sessions *all, struct session *session, enum store
 		on_refused(all, session, ANSWER_TOO_MANY);
 		return;
 	case STORE_FAILED:
+	case STORE_TOO_OFTEN:
 		on_failed(all, session, again);
 		return;
 	}
@@ -199,6 +253,10 @@ static void on_touched(void *arg, const redisReply *reply)
 		if (session == NULL)
 			continue;
 		if (reply != NULL) {
+			struct store_self self;
+
+			if (store_read_self(reply, i, &self))
+				session_learn_self(all, session, &self);
 			on_verdict(all, session, store_read_touch(reply, i, NULL));
 		} else { /* lost with the link */
 			session->batch = NULL;
@@ -214,14 +272,22 @@ static void on_touched(void *arg, const redisReply *reply)
 static struct store_touch touch_of(const struct session *session, const struct userid *user)
 {
 	/* The opening is a request, hence activity of the token, too; renewals are not. */
-	return (struct store_touch){
+	struct store_touch touch = {
 		.user = user,
 		.tok = session->tok,
 		.iat = session->iat,
-		.stream = session->stream_id,
-		.token = !session->renewal,
 		.reason = session->renewal ? "activity" : "stream_open",
 	};
+
+	if (session->watch)
+		return touch;
+	touch.stream = session->stream_id;
+	touch.token = !session->renewal;
+	touch.idle = session->born_idle && !session->renewal ? STORE_BORN_IDLE : STORE_IDLE_UNSAID;
+	touch.wants_self = !session->knows_self;
+	if (session->knows_chosen)
+		touch.chosen = session->chosen != NULL ? session->chosen : "-";
+	return touch;
 }
 
 static void send_batch(struct sessions *all)
@@ -245,7 +311,7 @@ static void send_batch(struct sessions *all)
 			set_state(all, session, SESSION_PENDING);
 	}
 	buf_reset(context->scratch);
-	store_put_touch(context->scratch, context->store, false, items, batch->count);
+	store_put_touch(context->scratch, context->store, STORE_STREAMD, items, batch->count);
 	all->asked++;
 	link_command(context->link, context->scratch, on_touched, batch);
 }

@@ -66,6 +66,13 @@ struct session {
 	char *tok;
 	char stream_id[RANDOM_ID_LEN + 1]; /* the random part of its name in Redis */
 	int64_t iat; /* seconds */
+	bool watch; /* only looks whether the token is good: Redis holds nothing of it */
+	bool born_idle; /* the client said so when it opened */
+	bool knows_self; /* the own STATUS came since the last gap */
+	bool knows_chosen; /* once at least; then `chosen` is what a wiped Redis gets back */
+	char *chosen; /* the state that the user chose, as Redis keeps it; NULL = none */
+	char *self; /* own STATUS (JSON) that is to be sent; NULL = none */
+	uint64_t self_hash; /* of the last one, without last_activity */
 };
 
 void sessions_init(struct sessions *all, struct context *context);
@@ -82,6 +89,16 @@ void session_touch(struct sessions *all, struct session *session);
 
 void session_lost(struct sessions *all, struct session *session);
 void session_gap(struct sessions *all, struct session *session);
+
+/*
+ * What Redis says of the user to the user: a JSON object, and the chosen state
+ * ("" = none). One that differs from the last in more than last_activity waits
+ * in session->self.
+ */
+void session_learn_self(struct sessions *all, struct session *session,
+			const struct store_self *self);
+/* The one that waits, which is the caller's to free from then on; NULL: none. */
+char *session_take_self(struct session *session);
 
 /* Forgets it; whether Redis is to be told is the caller's affair (closings.h), before. */
 void session_close(struct sessions *all, struct session *session);

@@ -149,24 +149,27 @@ static void add_user(struct view *view, const char *id, const struct status *sta
 
 	memcpy(user.text, id, strlen(id) + 1);
 	status_put_name(initial, &user);
-	status_put_json(initial, &user, status, NULL);
+	status_put_json(initial, &user, status);
 }
 
 /* Appends the users of one part; false when the reply is not what was asked for. */
 static bool add_part(const struct part *part, const redisReply *reply)
 {
 	struct view *view = part->view;
-	const struct hub *hub = &part->all->context->hub;
+	const struct context *context = part->all->context;
+	const struct hub *hub = &context->hub;
+	enum last_seen rule = (enum last_seen)context->config->presence.last_seen;
 
 	for (uint32_t i = 0; i < part->count; i++) {
 		struct topic *topic = hub_topic_at(hub, view->subscriber, part->topics[i]);
 		struct status status;
 
-		if (!status_read(reply, i, &status))
+		if (!status_read(reply, i, rule, &status))
 			return false;
 		add_user(view, topic_watched_id(topic), &status);
-		/* A message since may be about a later change, and one before the asking is in it. */
-		if (part->asked_ms > topic->changed_ms) {
+		/* A message since may be about a later change, and one before the asking is in it.
+		 * Members are not kept: they are the reply's. */
+		if (part->asked_ms > topic->changed_ms && status.members == NULL) {
 			topic->status = status;
 			topic->asked_ms = part->asked_ms;
 		}

@@ -95,7 +95,7 @@ static void leave(struct stream *stream)
 
 	release_slot(stream);
 	forget_questions(stream);
-	if (stream->session.state != SESSION_ABSENT)
+	if (stream->session.state != SESSION_ABSENT && !stream->session.watch)
 		closings_add(&all->closings, &stream->session);
 	session_close(&all->sessions, &stream->session);
 	view_close(&all->snapshots, &stream->view);
@@ -200,6 +200,24 @@ void stream_send_text(struct stream *stream, const struct printbuf *text)
 
 	conn_send(&stream->conn, frame);
 	frame_unref(frame);
+}
+
+void stream_send_self(struct stream *stream)
+{
+	struct printbuf *data = buf_new();
+	char *self = session_take_self(&stream->session);
+	char session_id[TOKEN_SESSION_LEN + 1];
+	struct frame *frame;
+
+	token_session_id(stream->session.tok, session_id);
+	status_put_own(data, self, strlen(self), session_id);
+	frame = events_frame("self", data->buf, buf_len(data));
+	/* One that finds no room is not lost: the next one tells all, and so does a new stream. */
+	if (stream_make_room(stream, frame->len))
+		conn_send(&stream->conn, frame);
+	frame_unref(frame);
+	printbuf_free(data);
+	free(self);
 }
 
 static bool fits(const struct stream *stream, size_t len)

@@ -137,6 +137,9 @@ int64_t stream_ms_to_expiry(const struct stream *stream);
 /* Queues text as output of the request; sent at the end of the turn. */
 void stream_send_text(struct stream *stream, const struct printbuf *text);
 
+/* Sends the own STATUS that waits in session.self, as the event `self`. */
+void stream_send_self(struct stream *stream);
+
 /*
  * Whether there is room for one more frame of len bytes: makes some by sending what waits. If
  * there is none, what waits is dropped for a later `initial`.

@@ -247,7 +247,7 @@ static void touch_some(struct blocking *redis, const struct store *store, unsign
 		items[i] = (struct store_touch){
 			.user = &ids[i], .tok = toks[i], .token = true, .reason = "login"};
 	}
-	store_put_touch(out, store, false, items, count);
+	store_put_touch(out, store, STORE_WORKER, items, count);
 	if (!blocking_run(redis, out, 1, &reply))
 		bench_die("touch: %s", blocking_error(redis));
 	freeReplyObject(reply);

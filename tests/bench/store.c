@@ -170,7 +170,7 @@ static void touch_once(struct stand *stand, long turn)
 	item.tok = tok;
 	snprintf(id.text, sizeof id.text, "%ld", user);
 	snprintf(tok, sizeof tok, "0123456789abcdef%ld", user);
-	store_put_touch(stand->out, stand->store, false, &item, 1);
+	store_put_touch(stand->out, stand->store, STORE_WORKER, &item, 1);
 	freeReplyObject(ask(stand));
 }
 

@@ -19,6 +19,8 @@ void call_start(const char *conf)
 	ck_assert_msg(config != NULL, "%s", err);
 	store = store_new(config);
 	redis = blocking_new(config);
+	/* As one that a presence-streamd has greeted: without an epoch it would look wiped. */
+	freeReplyObject(redis_cmd(stack, "SET presence:epoch known"));
 }
 
 void call_stop(void)

@@ -171,7 +171,7 @@ START_TEST(a_token_that_only_watches_sees_and_makes_nobody_online)
 	static const char *const gets[] = {COUNT,	    FRIENDS_LIST,    STATUS_FRIENDS,
 					   STATUS_USER "2", STATUS_USER "1", ONLINE_LIST};
 	struct stack *stack = stack_start_api("");
-	struct listener *published = listener_open(stack, "user:*");
+	struct listener *published = listener_open(stack, "user:status:*");
 	const char *token = watch_token(stack, "1");
 	char *before;
 

@@ -13,6 +13,13 @@
 
 static struct listener *listener;
 
+/* A Redis that nobody has greeted. */
+static void setup_unknown(void)
+{
+	call_start(TIMES);
+	redis_int(stack, "DEL presence:epoch");
+}
+
 static void setup(void)
 {
 	call_start(TIMES);
@@ -347,7 +354,7 @@ int main(void)
 	tcase_add_test(tcase, times_with_which_a_pause_cannot_be_told_are_refused);
 
 	tcase = harness_case(suite, "wipes", 20);
-	tcase_add_checked_fixture(tcase, setup, call_stop);
+	tcase_add_checked_fixture(tcase, setup_unknown, call_stop);
 	tcase_add_test(tcase, a_new_redis_is_not_recovering);
 	tcase_add_test(tcase, the_sweep_that_makes_a_new_epoch_says_that_redis_is_recovering);
 	tcase_add_test(tcase, a_streamd_that_finds_another_epoch_says_that_redis_is_recovering);

@@ -145,10 +145,12 @@ END_TEST
 
 START_TEST(logout_tells_the_tokens_streams)
 {
-	struct listener *listener = listener_open(stack, "user:inbox:*");
+	struct listener *listener;
 	struct message *message;
 
 	call_touch("1", "a", NULL, "login");
+	call_touch("1", "b", NULL, "login"); /* the user stays online: nothing else is told */
+	listener = listener_open(stack, "user:inbox:*");
 	call_end("1", "a", false, "logout");
 	message = listener_next(listener, 2000);
 	ck_assert(message != NULL);
@@ -302,6 +304,7 @@ END_TEST
 
 START_TEST(the_epoch_is_made_once)
 {
+	redis_int(stack, "DEL presence:epoch");
 	call_sweep(true);
 	ck_assert_str_eq(redis_text(stack, "GET presence:epoch"), "word");
 	freeReplyObject(redis_cmd(stack, "SET presence:epoch other"));
@@ -413,6 +416,7 @@ START_TEST(a_prefix_keeps_two_sites_apart)
 	config->redis.prefix = strdup("shop:");
 	store = store_new(config);
 	redis = blocking_new(config);
+	freeReplyObject(redis_cmd(stack, "SET shop:presence:epoch known"));
 	listener = listener_open(stack, "*user:status:*");
 	ck_assert_int_eq(call_end("1", NULL, true, "kicked"), STORE_DONE);
 	call_check_silence(listener);

@@ -22,6 +22,9 @@ START_TEST(a_stream_starts_with_connected_then_initial)
 				"'server_time':'<time>'}");
 	own = http_ok(stack, "/api/online-status/user/1", token, NULL);
 	ck_assert_str_eq(json_text(event->json, "session_id"), json_text(own, "session_id"));
+	CHECK_JSON(sse_expect(sse, "self", 3000)->json,
+		   "{'user_id':1,'is_online':true,'status':'online','last_activity':'<time>',"
+		   "'version':'<version>','session_id':'<string>'}");
 	event = sse_expect(sse, "initial", 3000);
 	CHECK_JSON(event->json, "{" NEVER_SEEN_AT(2) "," NEVER_SEEN_AT(3) "," NEVER_SEEN_AT(
 					4) "," NEVER_SEEN_AT(5) "," NEVER_SEEN_AT(6) "}");
@@ -36,6 +39,7 @@ START_TEST(the_token_may_come_in_the_query)
 	struct sse *sse = sse_open_query(stack, token_for(stack, "1"));
 
 	sse_expect(sse, "connected", 3000);
+	sse_expect(sse, "self", 3000);
 	sse_expect(sse, "initial", 3000);
 	sse_close(sse);
 	stack_stop(stack);
@@ -49,6 +53,7 @@ START_TEST(a_user_without_friends_gets_an_empty_initial)
 	struct event *event = sse_expect(sse, "connected", 3000);
 
 	ck_assert_str_eq(json_text(event->json, "user_id"), "stranger");
+	sse_expect(sse, "self", 3000);
 	CHECK_JSON(sse_expect(sse, "initial", 3000)->json, "{}");
 	sse_close(sse);
 	stack_stop(stack);

@@ -59,7 +59,7 @@ static void bring_online(struct blocking *redis, const struct store *store, unsi
 									  .token = true,
 									  .reason = "login"};
 			}
-			store_put_touch(out, store, false, items, items_count);
+			store_put_touch(out, store, STORE_WORKER, items, items_count);
 		}
 		ck_assert_msg(blocking_run(redis, out, batches, replies), "touch: %s",
 			      blocking_error(redis));

@@ -12,7 +12,7 @@ static char *stored(const struct token *token)
 	struct printbuf *out = buf_new();
 	char *text, *end;
 
-	ticket_put_issue(out, "", WORD, token);
+	ticket_put_issue(out, "", WORD, &(struct ticket){.token = *token});
 	text = strchr(out->buf, '{');
 	ck_assert_ptr_nonnull(text);
 	end = strstr(text, "\r\n");
@@ -25,8 +25,12 @@ static char *stored(const struct token *token)
 static bool read_text(const char *text, struct token *token)
 {
 	redisReply reply = {.type = REDIS_REPLY_STRING, .str = (char *)text, .len = strlen(text)};
+	struct ticket ticket;
+	bool ok;
 
-	return ticket_read(&reply, token);
+	ok = ticket_read(&reply, &ticket);
+	*token = ticket.token;
+	return ok;
 }
 
 START_TEST(test_what_is_stored_comes_back)

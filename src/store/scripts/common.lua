@@ -9,12 +9,14 @@
 -- grace to pass, and its end reads "stream_closed".
 
 local stream_ttl, grace, sweep_every, hold_for, recovering_for, version_ttl, max_sessions, max_streams, token_ttl,
-  broadcast = string.match(ARGV[5], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d)$')
+  broadcast, last_seen_rule =
+  string.match(ARGV[5], '^(%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d+) (%d) (%l+)$')
 stream_ttl, grace, hold_for = tonumber(stream_ttl), tonumber(grace), tonumber(hold_for) -- ms
 max_sessions, max_streams = tonumber(max_sessions), tonumber(max_streams)
 token_ttl = tonumber(token_ttl) -- s, token_lifetime
 broadcast = broadcast == '1'
 
+local expiries = prefix .. 'presence:expiries'
 local swept_key = prefix .. 'presence:swept'
 local hold_key = prefix .. 'presence:hold'
 local paused_key = prefix .. 'presence:paused'
@@ -22,6 +24,22 @@ local recovering_key = prefix .. 'presence:recovering'
 
 local function score(deadline)
   return string.format('%.1f', deadline)
+end
+
+local function chosen_key(id)
+  return prefix .. 'user:chosen:' .. id
+end
+
+local function idle_key(id)
+  return prefix .. 'user:idle:' .. id
+end
+
+local function settings_key(id)
+  return prefix .. 'user:settings:' .. id
+end
+
+local function inbox_channel(id)
+  return prefix .. 'user:inbox:' .. id
 end
 
 local function revoked_key(id, tok)
@@ -45,6 +63,10 @@ end
 local function is_stream_of(session, tok)
   local head = 's:' .. tok .. ':'
   return session:sub(1, #head) == head and not session:find(':', #head + 1, true)
+end
+
+local function token_of(session)
+  return session:match('^t:(.*)$') or session:match('^s:(.*):[^:]*$') or session
 end
 
 -- Runs f for one user of many. A key of the wrong type, which somebody else wrote under one of our
@@ -72,6 +94,14 @@ local function require_rights(id)
   require_right('SET', online_key(id), 's', 'PXAT', '1')
   require_right('DEL', online_key(id))
   require_right('DEL', prefix .. 'user:websocket:' .. id)
+  require_right('GET', chosen_key(id))
+  require_right('GET', settings_key(id))
+  require_right('HKEYS', idle_key(id))
+  require_right('HDEL', idle_key(id), 'tok')
+  require_right('DEL', idle_key(id))
+  require_right('ZADD', expiries, '0', 'id')
+  require_right('ZREM', expiries, 'id')
+  require_right('PUBLISH', inbox_channel(id), 'm')
   require_right('SADD', online_users, 'id')
   require_right('SREM', online_users, 'id')
   require_right('GET', version)
@@ -136,49 +166,171 @@ end
 
 -- --- what others can see -------------------------------------------------------------------------
 
--- What follows from the sessions of a user: `online`, until when (`lasts`), whether that is owed to
--- spared sessions alone, and the `reason` that its end has or had.
+-- A JSON object of ours, or nil: what somebody else wrote there is as good as nothing.
+local function decode(text)
+  local ok, value = pcall(cjson.decode, text or 'null')
+  return ok and type(value) == 'table' and value or nil
+end
+
+local STATES = {online = true, away = true, busy = true, meeting = true, dnd = true, invisible = true}
+
+-- The state that the user chose: {status, text, emoji, ends (ms)}, each or nil; nil when it has ended.
+local function read_chosen(text)
+  local value = text and decode(text)
+  if not value or tonumber(value.ends) and tonumber(value.ends) <= now then
+    return nil
+  end
+  local function string_of(member)
+    return type(value[member]) == 'string' and value[member] or nil
+  end
+  local status = string_of('status')
+  return {
+    status = STATES[status] and status or nil,
+    text = string_of('text'),
+    emoji = string_of('emoji'),
+    ends = tonumber(value.ends),
+  }
+end
+
+-- What the idle marks say: whether every token with a live session is idle, and if not, until when
+-- one that is not idle lasts. `live`: token -> its latest deadline.
+local function read_idle(id, live)
+  local marks, is_marked = redis.call('HKEYS', idle_key(id)), {}
+  for _, tok in ipairs(marks) do
+    is_marked[tok] = true
+  end
+  local active_until
+  for tok, deadline in pairs(live) do
+    if not is_marked[tok] then
+      active_until = math.max(active_until or 0, deadline)
+    end
+  end
+  return #marks > 0 and not active_until, #marks > 0 and active_until or nil, marks
+end
+
+-- The one rule for what a user looks like. It follows from the sessions: `live`, until when (`lasts`),
+-- whether that is owed to spared sessions alone, `has_stream`, and the `reason` that their end has or
+-- had; and of a live one from the state that was chosen and from the idle marks: `online`, which is
+-- what others see, `status`, `text`, `emoji`, `ends`. `hides`: chose to be invisible, and then `status`
+-- is what the user alone sees. `changes` is when it may follow otherwise by itself (ms).
 local function derive(id)
   local sessions = redis.call('ZRANGE', session_key(id), 0, -1, 'WITHSCORES') -- by deadline
-  local lasts, latest = 0, 0
+  local lasts, latest, live, has_stream = 0, 0, {}, false
   for i = 1, #sessions, 2 do
+    local session = sessions[i]
     latest = tonumber(sessions[i + 1])
-    lasts = math.max(lasts, gone_at(sessions[i], latest))
+    local gone = gone_at(session, latest)
+    if gone > now then
+      live[token_of(session)] = math.max(live[token_of(session)] or 0, gone)
+      has_stream = has_stream or is_stream(session) and not is_closing(latest)
+    end
+    lasts = math.max(lasts, gone)
   end
-  return {
-    online = lasts > now,
+  local state = {
+    live = lasts > now,
     lasts = lasts,
     is_spared = lasts > now and latest <= now,
+    has_stream = has_stream,
     reason = is_closing(latest) and 'stream_closed' or 'expired',
   }
+  local text = redis.call('GET', chosen_key(id)) or nil
+  local chosen = read_chosen(text)
+  state.chosen = chosen and text
+  state.hides = chosen and chosen.status == 'invisible'
+  if not state.live then
+    return state
+  end
+  chosen = chosen or {}
+  local is_idle, active_until, marks = read_idle(id, live)
+  state.tokens, state.marks = live, marks
+  state.online = not state.hides
+  state.status = not state.hides and chosen.status or is_idle and 'away' or 'online'
+  state.is_automatic = state.hides or not chosen.status
+  state.text, state.emoji, state.ends = chosen.text, chosen.emoji, chosen.ends
+  state.changes = chosen.ends
+  if state.is_automatic and active_until then
+    state.changes = math.min(state.changes or active_until, active_until)
+  end
+  return state
 end
 
 local function json_id(id)
   return id:find('^%d+$') and id or '"' .. id .. '"'
 end
 
-local function json_time(text)
-  return text and text:find('^[%d:TZ-]+$') and '"' .. text .. '"' or 'null'
+-- Days since 1970 of a civil date.
+local function days_of(year, month, day)
+  year = month <= 2 and year - 1 or year
+  local era = math.floor(year / 400)
+  local yoe = year - era * 400
+  local doy = math.floor((153 * (month > 2 and month - 3 or month + 9) + 2) / 5) + day - 1
+  return era * 146097 + yoe * 365 + math.floor(yoe / 4) - math.floor(yoe / 100) + doy - 719468
 end
 
-local function online_status(id, seen, version)
-  return '{"user_id":' .. json_id(id) .. ',"is_online":true,"status":"online","last_activity":'
-    .. json_time(seen) .. ',"version":' .. version
+local STRICTNESS = {exact = 0, coarse = 1, nobody = 2}
+
+-- The stricter of the site's rule and the user's own.
+local function rule_of(id)
+  local settings = decode(redis.call('GET', settings_key(id)) or nil) or {}
+  local own = STRICTNESS[settings.last_seen] and settings.last_seen or last_seen_rule
+  return STRICTNESS[own] > STRICTNESS[last_seen_rule] and own or last_seen_rule
 end
 
-local function offline_status(id, seen, version)
+-- A time that others may see, as JSON, and what stands after it when it is rounded (times_coarsen()
+-- of the programs does the same): one younger than an hour to 5 minutes, than a day to the hour, else
+-- to the day.
+local function json_seen(id, text)
+  local year, month, day, hour, minute, second =
+    (text or ''):match('^(%d%d%d%d)%-(%d%d)%-(%d%d)T(%d%d):(%d%d):(%d%d)Z$')
+  local rule = rule_of(id)
+  if not year or rule == 'nobody' then
+    return 'null', ''
+  elseif rule == 'exact' then
+    return '"' .. text .. '"', ''
+  end
+  local time = days_of(tonumber(year), tonumber(month), tonumber(day)) * 86400 + hour * 3600
+    + minute * 60 + second
+  local age = seconds - time
+  local step = age < 3600 and 300 or age < 86400 and 3600 or 86400
+  return '"' .. time_of(time - time % step) .. '"', ',"last_seen_coarse":true'
+end
+
+-- What stands in an online STATUS after the version: the chosen text and emoji, and their end.
+local function json_chosen(state)
+  return (state.text and ',"text":' .. cjson.encode(state.text) or '')
+    .. (state.emoji and ',"emoji":' .. cjson.encode(state.emoji) or '')
+    .. (state.ends and ',"status_expires":"' .. time_of(math.floor(state.ends / 1000)) .. '"' or '')
+end
+
+local function online_status(id, state, version)
+  local seen, coarse = json_seen(id, redis.call('GET', seen_key(id)))
+  return '{"user_id":' .. json_id(id) .. ',"is_online":true,"status":"' .. state.status
+    .. '","last_activity":' .. seen .. ',"version":' .. version .. json_chosen(state) .. coarse
+end
+
+local function offline_status(id, version)
+  local seen, coarse = json_seen(id, redis.call('GET', seen_key(id)))
   return '{"user_id":' .. json_id(id) .. ',"is_online":false,"status":"offline","last_seen":'
-    .. json_time(seen) .. ',"version":' .. version
+    .. seen .. ',"version":' .. version .. coarse
+end
+
+-- Whether a STATUS that was told says what the state is.
+local function says(status, state)
+  local told = decode(status)
+  return told and told.status == state.status and told.text == state.text
+    and told.emoji == state.emoji
+    and told.status_expires == (state.ends and time_of(math.floor(state.ends / 1000)))
+end
+
+local function read_version(id)
+  local stored = tonumber(redis.call('GET', prefix .. 'presence:version:' .. id) or 0) or 0
+  return stored >= 0 and stored < 2 ^ 53 - 1 and stored or 0
 end
 
 -- An order, never a time: 10^9 a week, one more with each change. What an older release stored is
 -- larger, and counted on from.
 local function next_version(id)
-  local stored = tonumber(redis.call('GET', prefix .. 'presence:version:' .. id) or 0) or 0
-  if not (stored >= 0 and stored < 2 ^ 53 - 1) then
-    stored = 0
-  end
-  return integer(math.max(stored + 1, math.floor(seconds / 604800) * 1e9))
+  return integer(math.max(read_version(id) + 1, math.floor(seconds / 604800) * 1e9))
 end
 
 local function write_version(id, version)
@@ -224,29 +376,47 @@ local function queue_waiting(id)
 end
 
 local ONLINE_REASONS = {login = true, activity = true, stream_open = true}
+local CHANGE_REASONS = {status = true, status_expired = true, idle = true, active = true}
 
-local function go_online(id, lasts, reason)
+local function announce_online(id, state, reason)
   local version = next_version(id)
-  local status = online_status(id, redis.call('GET', seen_key(id)), version)
+  local status = online_status(id, state, version)
   write_version(id, version)
-  write_online(id, status, lasts)
+  write_online(id, status, state.lasts)
+  publish(id, status, reason)
+end
+
+local function go_online(id, state, reason)
+  if not ONLINE_REASONS[reason] then
+    reason = state.has_stream and 'stream_open' or 'activity'
+  end
   queue_waiting(id)
-  publish(id, status, ONLINE_REASONS[reason] and reason or 'activity')
+  announce_online(id, state, reason)
+end
+
+-- A user who stays online looks otherwise.
+local function go_on(id, state, reason, told)
+  if not CHANGE_REASONS[reason] then
+    local was = decode(told) or {}
+    reason = state.is_automatic and state.status == 'away' and 'idle'
+      or state.is_automatic and was.status == 'away' and 'active' or 'status'
+  end
+  announce_online(id, state, reason)
 end
 
 -- user:online:{id} ran out while nobody could renew it; nobody was told that the user is offline.
-local function restore_online(id, lasts)
+local function restore_online(id, state)
   local version = redis.call('GET', prefix .. 'presence:version:' .. id)
   if not version or not version:find('^%d+$') then
     version = next_version(id)
     write_version(id, version)
   end
-  write_online(id, online_status(id, redis.call('GET', seen_key(id)), version), lasts)
+  write_online(id, online_status(id, state, version), state.lasts)
 end
 
 local function go_offline(id, reason)
   local version = next_version(id)
-  local status = offline_status(id, redis.call('GET', seen_key(id)), version)
+  local status = offline_status(id, version)
   redis.call('DEL', online_key(id))
   redis.call('SREM', online_users, id)
   write_version(id, version)
@@ -254,51 +424,136 @@ local function go_offline(id, reason)
 end
 
 local function forget_sessions(id)
-  redis.call('DEL', session_key(id), prefix .. 'user:websocket:' .. id)
+  redis.call('DEL', session_key(id), prefix .. 'user:websocket:' .. id, idle_key(id))
   redis.call('ZREM', deadlines, id)
+  redis.call('ZREM', expiries, id)
 end
 
--- After sessions were made, lowered or removed, or have lapsed: compares what others can see now
--- with what they were told last, which user:online:{id} and online_users together tell, and publishes
--- if it differs. `reason` nil: the one that follows from the sessions. `was_spared`: the user was
--- online just before only because lapsed sessions are spared. The caller had require_rights(id).
+-- Notes when to look at a live user again, and forgets the marks of tokens that are gone.
+local function keep(id, state)
+  redis.call('ZADD', deadlines, score(state.lasts), id)
+  if state.changes then
+    redis.call('ZADD', expiries, integer(state.changes), id)
+  else
+    redis.call('ZREM', expiries, id)
+  end
+  for _, tok in ipairs(state.marks) do
+    if not state.tokens[tok] then
+      redis.call('HDEL', idle_key(id), tok)
+    end
+  end
+end
+
+-- The user's own STATUS, without its last brace: the real state, an exact time, and whether it hides.
+local function own_status(id, state)
+  local seen = redis.call('GET', seen_key(id))
+  local time = seen and seen:find('^[%d:TZ-]+$') and '"' .. seen .. '"' or 'null'
+  local version = integer(read_version(id))
+  local hides = state.hides and ',"invisible":true' or ''
+  if not state.live then
+    return '{"user_id":' .. json_id(id) .. ',"is_online":false,"status":"offline","last_seen":' .. time
+      .. ',"version":' .. version .. hides
+  end
+  return '{"user_id":' .. json_id(id) .. ',"is_online":true,"status":"' .. state.status
+    .. '","last_activity":' .. time .. ',"version":' .. version .. json_chosen(state) .. hides
+end
+
+-- The user's own streams show their user, too, and more than others see.
+local function tell_self(id, state)
+  redis.call('PUBLISH', inbox_channel(id), '{"type":"self","status":' .. own_status(id, state)
+    .. '},"chosen":' .. (state.chosen or 'null') .. '}')
+end
+
+-- After sessions were made, lowered or removed, or have lapsed, or another state was chosen: compares
+-- what others can see now with what they were told last, which user:online:{id} and online_users
+-- together tell, and publishes if it differs. `reason` nil: the one that follows. `was_spared`: the
+-- user was online just before only because lapsed sessions are spared. The caller had
+-- require_rights(id). Returns the state, and whether it was published.
 local function transition(id, reason, was_spared)
   local state = derive(id)
-  local has_key = redis.call('EXISTS', online_key(id)) == 1
+  local told = redis.call('GET', online_key(id))
   local is_member = redis.call('SISMEMBER', online_users, id) == 1
-  if not state.online then
+  local is_told = true
+  if not state.live then
     forget_sessions(id)
-    if has_key or is_member then
-      go_offline(id, reason or state.reason)
-    end
-    return
-  end
-  redis.call('ZADD', deadlines, score(state.lasts), id)
-  if has_key and is_member then
-    redis.call('PEXPIREAT', online_key(id), integer(math.ceil(state.lasts)))
-  elseif is_member and (state.is_spared or was_spared) then
-    restore_online(id, state.lasts)
   else
-    go_online(id, state.lasts, reason or 'activity')
+    keep(id, state)
   end
+  if not state.online then
+    if told or is_member then
+      go_offline(id, state.live and 'stream_closed' or reason or state.reason)
+    else
+      is_told = false
+    end
+  elseif told and is_member and says(told, state) then
+    redis.call('PEXPIREAT', online_key(id), integer(math.ceil(state.lasts)))
+    is_told = false
+  elseif told and is_member then
+    go_on(id, state, reason, told)
+  elseif is_member and (state.is_spared or was_spared) then
+    restore_online(id, state)
+    is_told = false
+  else
+    go_online(id, state, reason)
+  end
+  if is_told then
+    tell_self(id, state)
+  end
+  return state, is_told
+end
+
+-- Whether Redis was wiped and may have lost a state that was chosen: who does not know it better must
+-- not bring anybody online. presence:recovering is set anew by each presence-streamd that learns of it,
+-- within a sweep, and as long as it registers its streams; when it was not for a little more than that,
+-- nobody is to come. `lost`: the caller has seen an epoch before. Returns for how many ms more, or nil.
+local recovers_for
+
+local function is_recovering(lost)
+  if recovers_for == nil then
+    local fresh = 1.2 * math.max(sweep_every, 1000)
+    recovers_for = redis.call('PTTL', recovering_key) - recovering_for + fresh
+    if recovers_for <= 0 and lost and redis.call('EXISTS', prefix .. 'presence:epoch') == 0 then
+      recovers_for = fresh
+    end
+  end
+  return recovers_for > 0 and recovers_for or nil
 end
 
 local function expire(id)
   require_rights(id)
+  if is_recovering(false) and redis.call('EXISTS', online_key(id)) == 0 then
+    redis.call('ZADD', deadlines, integer(now + is_recovering(false)), id)
+    return true
+  end
   transition(id)
   return true
 end
 
--- Ends up to `limit` users whose deadline has passed; returns how many were looked at.
-local function sweep(limit)
-  local ids = redis.call('ZRANGEBYSCORE', deadlines, '-inf', integer(now), 'LIMIT', 0, limit)
+local function end_state(id)
+  require_rights(id)
+  local told = decode(redis.call('GET', online_key(id)) or nil) or {}
+  local has_ended = told.status_expires and told.status_expires <= timestamp()
+  redis.call('ZREM', expiries, id)
+  transition(id, has_ended and 'status_expired' or nil)
+  return true
+end
+
+-- Looks at up to `limit` users for whom the time in the Sorted Set has come; returns how many.
+local function sweep_set(set, limit, look)
+  local ids = redis.call('ZRANGEBYSCORE', set, '-inf', integer(now), 'LIMIT', 0, limit)
   if #ids > 0 then
     pauses(true)
   end
   for _, id in ipairs(ids) do
-    if not per_user(expire, id) then
-      redis.call('ZADD', deadlines, integer(now + 60000), id) -- looked at again when mended
+    if not per_user(look, id) then
+      redis.call('ZADD', set, integer(now + 60000), id) -- looked at again when mended
     end
   end
   return #ids
+end
+
+-- Ends up to `limit` users whose deadline has passed, and as many chosen states; returns how many
+-- were looked at, of the larger number.
+local function sweep(limit)
+  return math.max(sweep_set(deadlines, limit, expire), sweep_set(expiries, limit, end_state))
 end

@@ -21,14 +21,10 @@ local function integer(value)
   return string.format('%.0f', value)
 end
 
--- RFC 3339 of Redis' clock; days to a civil date, counted from 0000-03-01.
-local known_time
-local function timestamp()
-  if known_time then
-    return known_time
-  end
-  local days = math.floor(seconds / 86400) + 719468
-  local rest = seconds % 86400
+-- RFC 3339 of a time; days to a civil date, counted from 0000-03-01.
+local function time_of(second)
+  local days = math.floor(second / 86400) + 719468
+  local rest = second % 86400
   local era = math.floor(days / 146097)
   local doe = days - era * 146097
   local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
@@ -37,8 +33,13 @@ local function timestamp()
   local day = doy - math.floor((153 * mp + 2) / 5) + 1
   local month = mp < 10 and mp + 3 or mp - 9
   local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  known_time = string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
     math.floor(rest / 3600), math.floor(rest / 60) % 60, rest % 60)
+end
+
+local known_time
+local function timestamp()
+  known_time = known_time or time_of(seconds)
   return known_time
 end
 

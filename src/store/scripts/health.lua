@@ -24,6 +24,7 @@ local function check_all()
   local epoch, recovering = prefix .. 'presence:epoch', recovering_key
   local sweeping, throttle = prefix .. 'presence:sweeping', prefix .. 'presence:throttle:x'
   local websocket, ticket = prefix .. 'user:websocket:' .. id, prefix .. 'presence:ticket:x'
+  local rate = prefix .. 'presence:rate:status:' .. id
   local revoked, not_before = revoked_key(id, 'tok'), prefix .. 'presence:not_before:' .. id
 
   check('MGET', revoked, old_revoked_key('tok'), not_before, online, seen_key(id), version, swept_key,
@@ -53,6 +54,24 @@ local function check_all()
   check('SCARD', online_users)
   check('SSCAN', online_users, '0')
   check('SET', websocket, 'w', 'PX', '1')
+  check('GET', chosen_key(id))
+  check('SET', chosen_key(id), 'c', 'PXAT', '1')
+  check('PEXPIREAT', chosen_key(id), '0')
+  check('DEL', chosen_key(id))
+  check('GET', settings_key(id))
+  check('SET', settings_key(id), 's')
+  check('DEL', settings_key(id))
+  check('HKEYS', idle_key(id))
+  check('HEXISTS', idle_key(id), 'tok')
+  check('HSET', idle_key(id), 'tok', '1')
+  check('HDEL', idle_key(id), 'tok')
+  check('ZADD', expiries, '0', 'id')
+  check('ZREM', expiries, 'id')
+  check('ZRANGEBYSCORE', expiries, '0', '1')
+  check('GET', rate)
+  check('PTTL', rate)
+  check('INCR', rate)
+  check('PEXPIRE', rate, '1')
   check('SET', revoked, '1', 'EX', '1')
   check('SET', not_before, '1', 'EX', '1')
   check('SET', swept_key, '1')

@@ -1,88 +1,70 @@
--- Activity: creates or renews sessions. Own arguments: flag "1" when the caller is a worker, then
--- six for each session: id, tok, iat, stream ("" = none), "1" to renew the token's session, reason.
--- Returns {now in ms, verdict, verdict, ..., unsettled}: a verdict is 0 done, 1 the token is revoked,
--- 2 too many streams, 3 a key of this user has the wrong type; unsettled is 1 when a worker must
--- look twice before it says that somebody is offline (look.lua), else 0.
+-- Activity: creates or renews sessions. Own arguments: "1" when the caller is a worker, "2" when it is
+-- one that has seen an epoch before, "0" a presence-streamd, then nine for each session:
+--   id, tok, iat
+--   stream ("" = none), "1" to renew the token's session; neither: only look whether it is revoked
+--   reason
+--   idle: "1" or "0" when the client says so, "born" for a stream that opens idle, else ""
+--   chosen: what the caller knows of the state that the user chose, for a Redis that was wiped: its
+--     JSON, "-" for none, "" for one who does not know
+--   "1" to be told the user's own STATUS
+-- Returns {now in ms, verdict, verdict, ..., number}: a verdict is 0 done, 1 the token is revoked,
+-- 2 too many streams, 3 a key of this user has the wrong type; or, where the own STATUS was asked for,
+-- {0, its JSON, the JSON of the chosen state or ""}. The last number tells a worker: 1 to look twice
+-- before it says that somebody is offline (look.lua), 2 that a presence-streamd has swept; or both.
 
-local DONE, REVOKED, TOO_MANY_STREAMS, WRONG_TYPE = 0, 1, 2, 3
+local is_worker, lost_epoch = ARGV[FIRST] ~= '0', ARGV[FIRST] ~= '1'
 
--- Past max_sessions: first who only waits for the end, then tokens, last the streams that are open,
--- each by deadline. The one that was just added is the last of its kind.
-local function push_one_out(key, added)
-  local sessions = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-  local victim, lowest = added, 9
-  for i = 1, #sessions, 2 do
-    local session, deadline = sessions[i], tonumber(sessions[i + 1])
-    local rank = is_closing(deadline) and 1 or is_stream(session) and 5 or 3
-    if session == added then
-      rank = rank + 1
-    end
-    if rank < lowest then
-      victim, lowest = session, rank
+-- Before a session of the token is made: the mark of one that has none any more is not that of the new
+-- one. Returns what is to become of it.
+local function born(id, tok, idle)
+  for _, session in ipairs(redis.call('ZRANGE', session_key(id), 0, -1)) do
+    if token_of(session) == tok then
+      return idle ~= 'born' and idle or ''
     end
   end
-  redis.call('ZREM', key, victim)
+  redis.call('HDEL', idle_key(id), tok)
+  return idle
 end
 
--- Raises one session; a new one pushes those out that are gone, and one more past max_sessions. So
--- does a stream's renewal: else what a killed process left would count as alive after a later pause.
-local function raise(id, session, deadline)
-  local key = session_key(id)
-  local is_new = redis.call('ZADD', key, integer(deadline), session) == 1
-  if not is_new and not is_stream(session) then
-    return
-  end
-  local lapsed = redis.call('ZRANGEBYSCORE', key, '-inf', integer(now), 'WITHSCORES')
-  for i = 1, #lapsed, 2 do
-    if gone_at(lapsed[i], tonumber(lapsed[i + 1])) <= now then
-      redis.call('ZREM', key, lapsed[i])
-    end
-  end
-  if is_new and redis.call('ZCARD', key) > max_sessions then
-    push_one_out(key, session)
-  end
-end
-
--- Whether this stream would be one too many: asked of one that has no session, whether it opens or
--- comes back after a time in which it could not register. Those that are spared after a pause count.
-local function is_too_many(id, session)
-  local key = session_key(id)
-  if redis.call('ZSCORE', key, session) then
+-- Sets or clears the token's mark; returns whether what others see may be another now, at once.
+local function mark(id, tok, idle)
+  if idle == '' then
     return false
   end
-  local sessions = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
-  local streams = 0
-  for i = 1, #sessions, 2 do
-    local deadline = tonumber(sessions[i + 1])
-    if is_stream(sessions[i]) and not is_closing(deadline) and gone_at(sessions[i], deadline) > now then
-      streams = streams + 1
-    end
+  local key = idle_key(id)
+  local wants_idle = idle ~= '0'
+  if (redis.call('HEXISTS', key, tok) == 1) == wants_idle then
+    return false
   end
-  return streams >= max_streams
+  require_right('HSET', key, 'tok', '1')
+  require_right('HDEL', key, 'tok')
+  local wait = count_change('idle', id)
+  if wants_idle then
+    redis.call('HSET', key, tok, integer(now))
+  else
+    redis.call('HDEL', key, tok)
+  end
+  if wait > 0 then
+    redis.call('ZADD', expiries, 'LT', integer(now + wait), id)
+  end
+  return wait == 0
 end
 
-local function touch(id, tok, iat, stream, with_token, reason, known)
-  known = known or redis.call('MGET', revoked_key(id, tok), old_revoked_key(tok),
-    prefix .. 'presence:not_before:' .. id, online_key(id))
-  if known[1] or known[2] or known[3] and tonumber(iat) < (tonumber(known[3]) or 0) then
-    return REVOKED
+-- A Redis that was wiped gets back what the caller knows, before anybody is told anything. Returns
+-- whether the user is to be invisible.
+local function restore_chosen(id, chosen)
+  local own = chosen ~= '-' and read_chosen(chosen)
+  require_right('SET', chosen_key(id), 'c', 'NX')
+  require_right('PEXPIREAT', chosen_key(id), '0')
+  if own and redis.call('SET', chosen_key(id), chosen, 'NX') and own.ends then
+    redis.call('PEXPIREAT', chosen_key(id), integer(own.ends))
   end
-  -- A token that only watches: it is not revoked, and nothing is registered.
-  if stream == '' and with_token ~= '1' then
-    return DONE
-  end
-  local session = stream ~= '' and 's:' .. tok .. ':' .. stream
-  if session and is_too_many(id, session) then
-    return TOO_MANY_STREAMS
-  end
-  local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
-  local was_spared = not is_online and derive(id).is_spared
-  if is_online then
-    require_renewal(id)
-    require_right('ZREM', session_key(id), 's')
-  else
-    require_rights(id)
-  end
+  own = read_chosen(redis.call('GET', chosen_key(id)) or nil)
+  return own and own.status == 'invisible'
+end
+
+-- Returns the later of the two deadlines.
+local function raise_both(id, tok, session, with_token)
   local latest = 0
   if with_token == '1' then
     latest = now + online_ttl
@@ -92,31 +74,100 @@ local function touch(id, tok, iat, stream, with_token, reason, known)
     latest = math.max(latest, now + stream_ttl)
     raise(id, session, now + stream_ttl)
   end
-  if is_online then
-    renew(id, latest)
+  return latest
+end
+
+-- What the last touch learned of its user: the state that a transition found, or what was told.
+local found_state, found_told
+
+local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, known)
+  known = known or ask_known(id, tok)
+  found_state, found_told = nil, not known[5] and known[4]
+  if is_refused(known, iat) then
+    return REVOKED
+  end
+  local session = stream ~= '' and 's:' .. tok .. ':' .. stream
+  if not session and with_token ~= '1' then
+    return DONE
+  end
+  local deadline = known.deadline -- of the token's session, if it was asked for
+  if session or deadline == nil then
+    deadline = redis.call('ZSCORE', session_key(id), session or 't:' .. tok)
+  end
+  if session and not deadline and is_one_too_many(id) then
+    return TOO_MANY_STREAMS
+  end
+  local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
+  local own = read_chosen(known[5])
+  local hides = own and own.status == 'invisible'
+  if is_online and deadline and idle == '' then
+    require_renewal(id)
+    require_right('ZREM', session_key(id), 's')
   else
-    redis.call('SET', seen_key(id), timestamp(), 'EX', last_seen_ttl)
-    transition(id, reason, was_spared)
+    require_rights(id)
+  end
+  local was_spared = not is_online and not hides and derive(id).is_spared
+  if not is_online and is_recovering(lost_epoch) then
+    if chosen == '' then
+      -- The sweep brings the user online when it is known what was chosen, if the session lasts.
+      online_ttl = math.max(online_ttl, recovering_for + 2 * sweep_every)
+      raise_both(id, tok, session, with_token)
+      redis.call('ZADD', deadlines, integer(now + is_recovering(lost_epoch)), id)
+      return DONE
+    end
+    hides = restore_chosen(id, chosen)
+  end
+  local has_marks = not deadline and redis.call('EXISTS', idle_key(id)) == 1
+  if has_marks or idle == 'born' then
+    idle = born(id, tok, idle)
+  end
+  local latest = raise_both(id, tok, session, with_token)
+  local is_marked = mark(id, tok, idle)
+  if is_online and not hides then
+    renew(id, latest)
+  elseif not hides then
+    write_seen(id)
+  end
+  if is_online and (has_marks or is_marked) or not is_online and not hides or hides and known[4] then
+    found_state = transition(id, reason, was_spared)
+  elseif hides then
+    redis.call('ZADD', deadlines, 'GT', integer(latest), id)
   end
   return DONE
 end
 
-local is_worker = ARGV[FIRST] == '1'
-local unsettled = 0
+local function answer_of(verdict, wants_self, id)
+  if verdict ~= DONE or wants_self ~= '1' then
+    return verdict or WRONG_TYPE
+  end
+  -- The commonest case: one who chose nothing and was told to be online.
+  local version = not found_state and found_told
+    and found_told:match('"status":"online",.*"version":(%d+)')
+  if version then
+    return {DONE, '{"user_id":' .. json_id(id) .. ',"is_online":true,"status":"online","last_activity":"'
+      .. timestamp() .. '","version":' .. version .. '}', ''}
+  end
+  local state = found_state or derive(id)
+  return {DONE, own_status(id, state) .. '}', state.chosen or ''}
+end
+
+local told = 0 -- {1: look twice, 2: a presence-streamd has swept}
 if is_worker then
-  if quick_known and quick_known[5] and now - quick_known[5] <= pause and not quick_known[6] then
-    known_pauses = {is_swept = true, hold = 0, swept = tonumber(quick_known[5])}
+  if quick_known and quick_known[6] and now - quick_known[6] <= pause and not quick_known[7] then
+    known_pauses = {is_swept = true, hold = 0, swept = tonumber(quick_known[6])}
   end
   pauses(true) -- before anything else: it may grant a hold
-  unsettled = is_unsettled() and 1 or 0
+  told = (is_unsettled() and 1 or 0) + (pauses(true).swept > 0 and 2 or 0)
 end
 
 local answer = {now}
-for i = FIRST + 1, #ARGV, 6 do
-  answer[#answer + 1] = per_user(touch, ARGV[i], ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4],
-    ARGV[i + 5], quick_known) or WRONG_TYPE
+for i = FIRST + 1, #ARGV, 9 do
+  local id = ARGV[i]
+  local verdict = per_user(touch, id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4],
+    ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], quick_known)
+  answer[#answer + 1] = per_user(answer_of, verdict, ARGV[i + 8], id) or WRONG_TYPE
 end
-answer[#answer + 1] = unsettled
+answer[#answer + 1] = told
 
 -- Where no streamd sweeps, the workers do, a little with each request.
 if is_worker and not pauses(true).is_swept then

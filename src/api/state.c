@@ -1,0 +1,352 @@
+/* What a user says of itself: the state that is shown, and what others may learn (docs/api.md). */
+#include "api/resources.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/times.h"
+#include "base/utf8.h"
+#include "store/keys.h"
+#include "store/resp.h"
+#include "store/status.h"
+
+#define TEXT_MAX 400 /* bytes */
+#define TEXT_CHARACTERS_MAX 100
+#define EMOJI_MAX 64 /* bytes */
+#define DAY 86400
+#define HOLDS_MAX (90 * DAY)
+#define HOLDS_DEFAULT (7 * DAY) /* of a text alone, too */
+
+static struct problem bad_value(const char *why)
+{
+	return request_refuse(PROBLEM_BAD_VALUE, why);
+}
+
+/* --- the chosen state ------------------------------------------------------------------------ */
+
+static const struct state {
+	const char *name;
+	int64_t holds; /* seconds, unless the user says; 0 = until another one is chosen */
+} states[] = {
+	{"online", 7 * DAY}, {"away", 7 * DAY}, {"busy", DAY},
+	{"meeting", 3600},   {"dnd", DAY},	{"invisible", 0},
+};
+
+struct choice {
+	const struct state *state; /* NULL: automatic */
+	const char *text, *emoji; /* "" = none */
+	int64_t holds;
+};
+
+/* Whether one may show the text in a line: how many characters; -1 when not. */
+static int count_characters(const char *text)
+{
+	const char *end = text + strlen(text);
+	int count = 0;
+
+	while (text < end) {
+		size_t len = utf8_len(text, end);
+
+		if (len == 0 || utf8_is_control(text, len) || utf8_is_bidi_override(text, len))
+			return -1;
+		text += len;
+		count++;
+	}
+	return count;
+}
+
+static bool parse_name(struct json_object *value, struct choice *choice)
+{
+	const char *name;
+
+	if (value == NULL)
+		return true;
+	if (!json_is_text(value, 16, &name))
+		return false;
+	for (size_t i = 0; i < sizeof states / sizeof states[0]; i++) {
+		if (strcmp(name, states[i].name) == 0)
+			choice->state = &states[i];
+	}
+	return choice->state != NULL;
+}
+
+/* A member that need not be there: *text stays "" without it. */
+static bool parse_line(struct json_object *value, size_t max, int characters, const char **text)
+{
+	int count;
+
+	if (value == NULL)
+		return true;
+	if (!json_is_text(value, max, text))
+		return false;
+	count = count_characters(*text);
+	return count >= 0 && count <= characters;
+}
+
+static bool parse_holds(struct json_object *value, struct choice *choice)
+{
+	choice->holds = choice->state != NULL ? choice->state->holds : HOLDS_DEFAULT;
+	if (value == NULL)
+		return true;
+	if (!json_object_is_type(value, json_type_int))
+		return false;
+	choice->holds = json_object_get_int64(value);
+	return choice->holds >= 1 && choice->holds <= HOLDS_MAX;
+}
+
+static struct problem parse_choice(struct json_object *body, struct choice *choice)
+{
+	*choice = (struct choice){.text = "", .emoji = ""};
+	if (!parse_name(json_member(body, "status"), choice))
+		return bad_value("\"status\" is online, away, busy, meeting, dnd or invisible.");
+	if (!parse_line(json_member(body, "text"), TEXT_MAX, TEXT_CHARACTERS_MAX, &choice->text))
+		return bad_value("\"text\" is at most 100 characters and 400 bytes, without "
+				 "controls, line ends and bidirectional overrides.");
+	if (!parse_line(json_member(body, "emoji"), EMOJI_MAX, EMOJI_MAX, &choice->emoji))
+		return bad_value("\"emoji\" is at most 64 bytes, without controls, line ends and "
+				 "bidirectional overrides.");
+	if (!parse_holds(json_member(body, "expires_in"), choice))
+		return bad_value("\"expires_in\" is a number of seconds from 1 to 7776000.");
+	if (choice->state == NULL && *choice->text == '\0' && *choice->emoji == '\0')
+		return bad_value("\"status\", \"text\" or \"emoji\" must be there.");
+	return request_done();
+}
+
+static void put_member(struct printbuf *out, const char *name, const char *text)
+{
+	if (*text == '\0')
+		return;
+	buf_putf(out, "%s\"%s\":", out->buf[out->bpos - 1] == '{' ? "" : ",", name);
+	json_put_string(out, text, strlen(text));
+}
+
+static void put_state(struct printbuf *out, const struct choice *choice)
+{
+	buf_puts(out, "{");
+	put_member(out, "status", choice->state != NULL ? choice->state->name : "");
+	put_member(out, "text", choice->text);
+	put_member(out, "emoji", choice->emoji);
+}
+
+static void put_own(struct request *request, const struct store_self *self)
+{
+	status_put_own(request->answer, self->status, self->status_len, request->token.session_id);
+}
+
+/* The state as Redis keeps it, which must be JSON; NULL: automatic again. */
+static struct problem choose(struct request *request, const char *state, int64_t holds)
+{
+	const struct store_choose choice = {
+		.user = &request->token.user,
+		.tok = request->token.name,
+		.iat = request->token.issued,
+		.state = state,
+		.holds = holds,
+	};
+	struct problem problem;
+	struct store_self self;
+	int64_t wait = 0;
+
+	store_put_choose(request_pipeline(request), request->service->store, &choice);
+	problem = request_ask(request, 1);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	switch (store_read_choose(request->replies[0], &self, &wait)) {
+	case STORE_DONE:
+		put_own(request, &self);
+		return problem;
+	case STORE_REVOKED:
+		return request_refuse(PROBLEM_TOKEN_REVOKED, NULL);
+	case STORE_TOO_OFTEN:
+		problem = request_refuse(PROBLEM_TOO_OFTEN,
+					 "A state may be changed 5 times in 30 seconds.");
+		problem.retry_after = (int)wait;
+		return problem;
+	default:
+		return request_bad_reply(request);
+	}
+}
+
+struct problem state_put(struct request *request)
+{
+	struct choice choice;
+	struct problem problem = parse_choice(request->body, &choice);
+	struct printbuf *state;
+
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	state = buf_new();
+	put_state(state, &choice);
+	problem = choose(request, state->buf, choice.holds);
+	printbuf_free(state);
+	return problem;
+}
+
+struct problem state_delete(struct request *request)
+{
+	return choose(request, NULL, 0);
+}
+
+/* The chosen state for its user: the end is a time. */
+static void put_chosen(struct printbuf *out, const char *stored)
+{
+	const char *why, *text;
+	struct json_object *chosen = json_parse_object(stored, strlen(stored), &why);
+	static const char *const names[] = {"status", "text", "emoji"};
+	struct json_object *ends;
+	char time[TIMES_LEN + 1];
+
+	if (chosen == NULL) {
+		buf_puts(out, "null");
+		return;
+	}
+	buf_puts(out, "{");
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (json_is_text(json_member(chosen, names[i]), TEXT_MAX, &text))
+			put_member(out, names[i], text);
+	}
+	ends = json_member(chosen, "ends");
+	if (json_object_is_type(ends, json_type_int)) {
+		times_format(json_object_get_int64(ends) / 1000, time);
+		put_member(out, "status_expires", time);
+	}
+	buf_puts(out, "}");
+	json_object_put(chosen);
+}
+
+struct problem state_get(struct request *request)
+{
+	struct problem problem;
+	struct store_self self;
+
+	request_touch_for(request, &(struct touch_wish){.wants_self = true});
+	problem = request_ask_touched(request, 0);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	if (!store_read_self(request->replies[0], 0, &self))
+		return request_bad_reply(request);
+	put_own(request, &self);
+	request->answer->bpos--; /* the object's end */
+	buf_puts(request->answer, ",\"chosen\":");
+	put_chosen(request->answer, self.chosen);
+	buf_puts(request->answer, "}");
+	return request_done();
+}
+
+/* --- settings -------------------------------------------------------------------------------- */
+
+static const char *const rules[] = {"exact", "coarse", "nobody"}; /* enum last_seen */
+static const char *const nearness[] = {"off", "friends"};
+
+struct settings {
+	int last_seen; /* index of rules */
+	bool typing;
+	int nearby; /* index of nearness */
+};
+
+static const struct settings defaults = {.last_seen = LAST_SEEN_EXACT, .typing = true};
+
+static bool is_default(const struct settings *settings)
+{
+	return settings->last_seen == defaults.last_seen && settings->typing == defaults.typing &&
+	       settings->nearby == defaults.nearby;
+}
+
+/* The index of a word; false, and *index as it was, when it is none of them or missing. */
+static bool find_word(struct json_object *value, const char *const *words, int count, int *index)
+{
+	const char *text;
+
+	if (!json_is_text(value, 16, &text))
+		return false;
+	for (int i = 0; i < count; i++) {
+		if (strcmp(text, words[i]) == 0) {
+			*index = i;
+			return true;
+		}
+	}
+	return false;
+}
+
+static struct problem parse_settings(struct json_object *body, struct settings *settings)
+{
+	struct json_object *typing = json_member(body, "typing");
+
+	*settings = defaults;
+	if (json_member(body, "last_seen") != NULL &&
+	    !find_word(json_member(body, "last_seen"), rules, 3, &settings->last_seen))
+		return bad_value("\"last_seen\" is exact, coarse or nobody.");
+	if (typing != NULL && !json_object_is_type(typing, json_type_boolean))
+		return bad_value("\"typing\" is true or false.");
+	if (typing != NULL)
+		settings->typing = json_object_get_boolean(typing);
+	if (json_member(body, "nearby") != NULL &&
+	    !find_word(json_member(body, "nearby"), nearness, 2, &settings->nearby))
+		return bad_value("\"nearby\" is off or friends.");
+	return request_done();
+}
+
+static void put_settings(struct printbuf *out, const struct settings *settings)
+{
+	buf_putf(out, "{\"last_seen\":\"%s\",\"typing\":%s,\"nearby\":\"%s\"}",
+		 rules[settings->last_seen], settings->typing ? "true" : "false",
+		 nearness[settings->nearby]);
+}
+
+/* What holds: the user's own, but not laxer than the site's. */
+static void answer_settings(struct request *request, struct settings settings)
+{
+	int rule = request->service->config->presence.last_seen;
+
+	if (settings.last_seen < rule)
+		settings.last_seen = rule;
+	put_settings(request->answer, &settings);
+}
+
+struct problem settings_put(struct request *request)
+{
+	struct settings settings;
+	struct problem problem = parse_settings(request->body, &settings);
+	struct printbuf *text, *pipeline;
+
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	text = buf_new();
+	if (!is_default(&settings))
+		put_settings(text, &settings);
+	pipeline = request_touch(request, "activity");
+	store_put_settings(pipeline, request->service->store, &request->token.user,
+			   request->token.name, text->buf);
+	printbuf_free(text);
+	problem = request_ask_touched(request, 1);
+	if (problem.kind == PROBLEM_NONE)
+		answer_settings(request, settings);
+	return problem;
+}
+
+struct problem settings_get(struct request *request)
+{
+	struct printbuf *pipeline = request_touch(request, "activity");
+	struct settings settings = defaults;
+	struct json_object *stored;
+	struct problem problem;
+	const char *why;
+
+	resp_begin(pipeline, 2);
+	resp_text(pipeline, "GET");
+	resp_key(pipeline, store_prefix(request->service->store), KEY_SETTINGS,
+		 request->token.user.text);
+	problem = request_ask_touched(request, 1);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	if (request->replies[1]->type == REDIS_REPLY_STRING) {
+		stored =
+			json_parse_object(request->replies[1]->str, request->replies[1]->len, &why);
+		if (stored == NULL || parse_settings(stored, &settings).kind != PROBLEM_NONE)
+			settings = defaults;
+		json_object_put(stored);
+	}
+	answer_settings(request, settings);
+	return problem;
+}

@@ -1,0 +1,84 @@
+-- Creating and renewing sessions, for touch.lua and choose.lua.
+
+local DONE, REVOKED, TOO_MANY_STREAMS, WRONG_TYPE, TOO_OFTEN = 0, 1, 2, 3, 4
+local RATE_MAX, RATE_WINDOW = 5, 30000 -- changes of one user, in so many ms
+
+-- Past max_sessions: first who only waits for the end, then tokens, last the streams that are open,
+-- each by deadline. The one that was just added is the last of its kind.
+local function push_one_out(key, added)
+  local sessions = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  local victim, lowest = added, 9
+  for i = 1, #sessions, 2 do
+    local session, deadline = sessions[i], tonumber(sessions[i + 1])
+    local rank = is_closing(deadline) and 1 or is_stream(session) and 5 or 3
+    if session == added then
+      rank = rank + 1
+    end
+    if rank < lowest then
+      victim, lowest = session, rank
+    end
+  end
+  redis.call('ZREM', key, victim)
+end
+
+-- Raises one session; a new one pushes those out that are gone, and one more past max_sessions. So
+-- does a stream's renewal: else what a killed process left would count as alive after a later pause.
+local function raise(id, session, deadline)
+  local key = session_key(id)
+  local is_new = redis.call('ZADD', key, integer(deadline), session) == 1
+  if not is_new and not is_stream(session) then
+    return
+  end
+  local lapsed = redis.call('ZRANGEBYSCORE', key, '-inf', integer(now), 'WITHSCORES')
+  for i = 1, #lapsed, 2 do
+    if gone_at(lapsed[i], tonumber(lapsed[i + 1])) <= now then
+      redis.call('ZREM', key, lapsed[i])
+    end
+  end
+  if is_new and redis.call('ZCARD', key) > max_sessions then
+    push_one_out(key, session)
+  end
+end
+
+-- Whether there are as many streams as there may be: asked for one that has no session, whether it
+-- opens or comes back after a time in which it could not register. Those that are spared after a pause
+-- count.
+local function is_one_too_many(id)
+  local sessions = redis.call('ZRANGE', session_key(id), 0, -1, 'WITHSCORES')
+  local streams = 0
+  for i = 1, #sessions, 2 do
+    local deadline = tonumber(sessions[i + 1])
+    if is_stream(sessions[i]) and not is_closing(deadline) and gone_at(sessions[i], deadline) > now then
+      streams = streams + 1
+    end
+  end
+  return streams >= max_streams
+end
+
+-- What is asked first of a user: {revoked, revoked by an older release, not_before, online, chosen}.
+local function ask_known(id, tok)
+  return redis.call('MGET', revoked_key(id, tok), old_revoked_key(tok),
+    prefix .. 'presence:not_before:' .. id, online_key(id), chosen_key(id))
+end
+
+local function is_refused(known, iat)
+  return known[1] or known[2] or known[3] and tonumber(iat) < (tonumber(known[3]) or 0)
+end
+
+local function write_seen(id)
+  redis.call('SET', seen_key(id), timestamp(), 'EX', last_seen_ttl)
+end
+
+-- Counts one more change of a kind. Returns 0, or for how many ms there have been too many already.
+local function count_change(kind, id)
+  local key = prefix .. 'presence:rate:' .. kind .. ':' .. id
+  if (tonumber(redis.call('GET', key) or 0) or 0) >= RATE_MAX then
+    return math.max(redis.call('PTTL', key), 1)
+  end
+  require_right('INCR', key)
+  require_right('PEXPIRE', key, '1')
+  if redis.call('INCR', key) == 1 then
+    redis.call('PEXPIRE', key, RATE_WINDOW)
+  end
+  return 0
+end

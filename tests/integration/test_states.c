@@ -1,0 +1,627 @@
+/*
+ * What a user says of itself: chosen states, idle tabs, being invisible, settings; as friends see it
+ * on streams, in calls and on the channels. docs/api.md
+ */
+#include "calls.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#define STATE "/api/presence/status"
+#define SETTINGS "/api/presence/settings"
+
+#define SEEN_BUSY(id)                                                                   \
+	"{'user_id':" #id ",'is_online':true,'status':'busy','last_activity':'<time>'," \
+	"'version':'<version>','text':'<string>','status_expires':'<time>'}"
+
+static struct response *call(struct stack *stack, const char *method, const char *path,
+			     const char *token, const char *body)
+{
+	return HTTP(stack, .method = method, .path = path, .token = token, .body = body);
+}
+
+static struct json_object *choose(struct stack *stack, const char *token, const char *body)
+{
+	struct response *response = call(stack, "PUT", STATE, token, body);
+
+	ck_assert_msg(response->status == 200, "PUT %s %s: %d %s", STATE, body, response->status,
+		      response->body);
+	return response->json;
+}
+
+static void say_idle(struct stack *stack, const char *token, bool idle)
+{
+	http_ok(stack, HEARTBEAT, token, idle ? "{\"idle\":true}" : "{\"idle\":false}");
+}
+
+/* The next status_change, which must be about this user and say this. */
+static struct json_object *expect_change(struct sse *sse, int id, const char *status,
+					 const char *reason)
+{
+	struct event *event = sse_wait(sse, "status_change", 5000);
+
+	ck_assert_msg(json_object_get_int(json_at(event->json, "user_id")) == id &&
+			      strcmp(json_text(event->json, "status"), status) == 0 &&
+			      strcmp(json_text(event->json, "reason"), reason) == 0,
+		      "expected user %d to be %s (%s), but: %s", id, status, reason, event->data);
+	return event->json;
+}
+
+/* Nothing about anybody within a moment in which the sweeper comes by twice. */
+static void expect_no_change(struct sse *sse)
+{
+	int64_t end = now_ms() + 2500;
+
+	while (now_ms() < end) {
+		struct event *event = sse_next(sse, (int)(end - now_ms()));
+
+		ck_assert_msg(event == NULL || strcmp(event->name, "status_change") != 0,
+			      "a change was told: %s", event != NULL ? event->data : "");
+	}
+}
+
+static struct json_object *seen_by(struct stack *stack, const char *viewer, const char *id)
+{
+	char path[64];
+
+	snprintf(path, sizeof path, STATUS_USER "%s", id);
+	return http_ok(stack, path, viewer, NULL);
+}
+
+static const char *status_of(struct stack *stack, const char *viewer, const char *id)
+{
+	return json_text(seen_by(stack, viewer, id), "status");
+}
+
+/* --- chosen states ------------------------------------------------------------------------ */
+
+START_TEST(a_chosen_state_is_seen_everywhere_and_taken_back)
+{
+	struct stack *stack = stack_start("");
+	const char *anna = token_for(stack, "1"), *bert = token_for(stack, "2");
+	struct sse *sse = sse_open(stack, bert);
+
+	sse_ready(sse);
+	touch(stack, anna);
+	expect_change(sse, 1, "online", "activity");
+	choose(stack, anna, "{\"status\":\"busy\",\"text\":\"Writing\"}");
+	expect_change(sse, 1, "busy", "status");
+	CHECK_JSON(seen_by(stack, bert, "1"), SEEN_BUSY(1));
+	CHECK_JSON(http_ok(stack, STATUS_USERS, bert, "{\"user_ids\":[1]}"),
+		   "{'1':" SEEN_BUSY(1) "}");
+	CHECK_JSON(json_at(http_ok(stack, STATUS_FRIENDS, bert, NULL), "1"), SEEN_BUSY(1));
+	CHECK_JSON(http_ok(stack, STATE, anna, NULL),
+		   "{'user_id':1,'is_online':true,'status':'busy','last_activity':'<time>',"
+		   "'version':'<version>','text':'Writing','status_expires':'<time>',"
+		   "'session_id':'<string>','chosen':{'status':'busy','text':'Writing',"
+		   "'status_expires':'<time>'}}");
+	ck_assert_int_eq(call(stack, "DELETE", STATE, anna, NULL)->status, 200);
+	expect_change(sse, 1, "online", "status");
+	ck_assert_ptr_null(redis_text(stack, "GET user:chosen:1"));
+	ck_assert_ptr_null(json_at(http_ok(stack, STATE, anna, NULL), "chosen"));
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_chosen_state_makes_nobody_online_and_shows_from_the_first_moment)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *anna = token_for(stack, "1");
+	struct sse *sse = sse_open(stack, token_for(stack, "2"));
+
+	sse_ready(sse);
+	choose(stack, anna, "{\"status\":\"dnd\"}");
+	/* The call itself is activity: nothing else showed in between. */
+	expect_change(sse, 1, "dnd", "activity");
+	http_ok(stack, LOGOUT, anna, "");
+	expect_change(sse, 1, "offline", "logout");
+	login(stack, "user1@example.com");
+	expect_change(sse, 1, "dnd", "login");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_text_alone_leaves_the_state_automatic)
+{
+	struct stack *stack = stack_start("");
+	const char *anna = token_for(stack, "1");
+
+	choose(stack, anna, "{\"text\":\"Lunch\",\"emoji\":\"\xf0\x9f\x8d\xb2\"}");
+	CHECK_JSON(seen_by(stack, token_for(stack, "2"), "1"),
+		   "{'user_id':1,'is_online':true,'status':'online','last_activity':'<time>',"
+		   "'version':'<version>','text':'Lunch','emoji':'\xf0\x9f\x8d\xb2',"
+		   "'status_expires':'<time>'}");
+	say_idle(stack, anna, true);
+	ck_assert_str_eq(status_of(stack, token_for(stack, "2"), "1"), "away");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_state_ends_when_it_says_and_that_is_told_once)
+{
+	struct stack *stack = stack_start("presence { sweep = 1 }");
+	const char *anna = token_for(stack, "1");
+	struct sse *sse = sse_open(stack, token_for(stack, "2"));
+	struct json_object *busy, *after;
+
+	sse_ready(sse);
+	choose(stack, anna, "{\"status\":\"busy\",\"expires_in\":2}");
+	busy = expect_change(sse, 1, "busy", "activity");
+	after = expect_change(sse, 1, "online", "status_expired");
+	ck_assert(json_object_get_int64(json_at(after, "version")) >
+		  json_object_get_int64(json_at(busy, "version")));
+	ck_assert(!json_object_object_get_ex(after, "status_expires", NULL));
+	expect_no_change(sse);
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_state_ends_also_across_a_restart_of_streamd)
+{
+	struct stack *stack = stack_start("presence { sweep = 1 }");
+	struct listener *listener = listener_open(stack, "user:status:1");
+	struct message *message;
+
+	choose(stack, token_for(stack, "1"), "{\"status\":\"busy\",\"expires_in\":2}");
+	ck_assert_ptr_nonnull(listener_next(listener, 3000));
+	streamd_end(stack, 0, SIGKILL);
+	streamd_start(stack, 0);
+	message = listener_next(listener, 15000);
+	ck_assert_ptr_nonnull(message);
+	ck_assert_str_eq(json_text(message->json, "reason"), "status_expired");
+	stack_stop(stack);
+}
+END_TEST
+
+#define TEN                                                                                \
+	"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80" \
+	"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
+static const char *const texts[] = {
+	"\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d", /* Hebrew */
+	"5\xeb\xb6\x84 \xec\xa0\x84",
+	HUNDRED, /* of 4 bytes each */
+	"<script>alert(1)</script> \\\" / \\\\",
+	"\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x92\xbb", /* with a zero width joiner */
+};
+
+START_TEST(texts_pass_through_unchanged)
+{
+	struct stack *stack = stack_start("");
+	const char *anna = token_for(stack, "1");
+	struct sse *sse = sse_open(stack, token_for(stack, "2"));
+	struct json_object *sent, *told;
+	char body[1024];
+
+	sse_ready(sse);
+	snprintf(body, sizeof body, "{\"status\":\"busy\",\"text\":\"%s\"}", texts[_i]);
+	sent = json_tokener_parse(body);
+	choose(stack, anna, body);
+	told = expect_change(sse, 1, "busy", "activity");
+	ck_assert_str_eq(json_text(told, "text"), json_text(sent, "text"));
+	ck_assert_str_eq(json_text(seen_by(stack, token_for(stack, "3"), "1"), "text"),
+			 json_text(sent, "text"));
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+static const struct {
+	const char *path, *body, *field;
+} refused[] = {
+	{STATE, "{}", "status"},
+	{STATE, "{\"status\":\"asleep\"}", "status"},
+	{STATE, "{\"status\":1}", "status"},
+	{STATE, "{\"status\":\"busy\",\"text\":7}", "text"},
+	{STATE, "{\"text\":\"" HUNDRED "x\"}", "text"},
+	{STATE, "{\"text\":\"a\\nb\"}", "text"},
+	{STATE, "{\"text\":\"a\\u2028b\"}", "text"},
+	{STATE, "{\"text\":\"a\\u202eb\"}", "text"},
+	{STATE, "{\"text\":\"a\\u2067b\"}", "text"},
+	{STATE, "{\"text\":\"a\\u0085b\"}", "text"},
+	{STATE, "{\"status\":\"busy\",\"emoji\":\"" TEN TEN "\"}", "emoji"},
+	{STATE, "{\"status\":\"busy\",\"emoji\":\"\\t\"}", "emoji"},
+	{STATE, "{\"status\":\"busy\",\"expires_in\":0}", "expires_in"},
+	{STATE, "{\"status\":\"busy\",\"expires_in\":7776001}", "expires_in"},
+	{STATE, "{\"status\":\"busy\",\"expires_in\":\"60\"}", "expires_in"},
+	{SETTINGS, "{\"last_seen\":\"never\"}", "last_seen"},
+	{SETTINGS, "{\"typing\":1}", "typing"},
+	{SETTINGS, "{\"nearby\":true}", "nearby"},
+};
+
+START_TEST(a_value_that_is_wrong_is_named)
+{
+	struct stack *stack = stack_start("");
+	struct response *response =
+		call(stack, "PUT", refused[_i].path, token_for(stack, "1"), refused[_i].body);
+
+	check_problem(response, 422, "bad_value");
+	ck_assert_msg(strstr(json_text(response->json, "detail"), refused[_i].field) != NULL,
+		      "%s: expected %s to be named: %s", refused[_i].body, refused[_i].field,
+		      response->body);
+	ck_assert_ptr_null(redis_text(stack, "GET user:chosen:1"));
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_state_may_be_changed_five_times_in_half_a_minute)
+{
+	struct stack *stack = stack_start("");
+	const char *anna = token_for(stack, "1");
+	struct response *response;
+
+	for (int i = 0; i < 5; i++)
+		choose(stack, anna, i % 2 == 0 ? "{\"status\":\"busy\"}" : "{\"status\":\"away\"}");
+	response = call(stack, "PUT", STATE, anna, "{\"status\":\"dnd\"}");
+	check_problem(response, 429, "too_often");
+	ck_assert_int_ge(atoi(header_of(response->head, "Retry-After")), 1);
+	ck_assert_int_le(atoi(header_of(response->head, "Retry-After")), 30);
+	ck_assert_str_eq(status_of(stack, token_for(stack, "2"), "1"), "busy");
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- idle --------------------------------------------------------------------------------- */
+
+START_TEST(away_only_when_every_device_is_idle)
+{
+	struct stack *stack = stack_start("");
+	const char *phone = token_for(stack, "1"), *desk = token_for(stack, "1");
+	struct sse *sse = sse_open(stack, token_for(stack, "2"));
+
+	sse_ready(sse);
+	touch(stack, phone);
+	expect_change(sse, 1, "online", "activity");
+	touch(stack, desk);
+	say_idle(stack, phone, true);
+	expect_no_change(sse);
+	say_idle(stack, desk, true);
+	expect_change(sse, 1, "away", "idle");
+	touch(stack, desk); /* no other call changes it */
+	expect_no_change(sse);
+	say_idle(stack, phone, false);
+	expect_change(sse, 1, "online", "active");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_new_device_is_not_idle_and_one_that_ends_counts_no_more)
+{
+	struct stack *stack = stack_start("");
+	const char *phone = token_for(stack, "1"), *desk = token_for(stack, "1");
+	struct sse *sse = sse_open(stack, token_for(stack, "2"));
+
+	sse_ready(sse);
+	say_idle(stack, phone, true);
+	expect_change(sse, 1, "away", "activity");
+	touch(stack, desk);
+	expect_change(sse, 1, "online", "active");
+	http_ok(stack, LOGOUT, desk, "");
+	expect_change(sse, 1, "away", "idle");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_reconnect_makes_nobody_look_active)
+{
+	struct stack *stack = stack_start("presence { grace = 2 sweep = 1 }");
+	const char *anna = token_for(stack, "1");
+	struct sse *viewer = sse_open(stack, token_for(stack, "2")), *sse;
+
+	sse_ready(viewer);
+	sse = sse_open(stack, anna);
+	sse_ready(sse);
+	expect_change(viewer, 1, "online", "stream_open");
+	say_idle(stack, anna, true);
+	expect_change(viewer, 1, "away", "idle");
+	sse_close(sse);
+	sse = sse_open(stack, anna);
+	sse_ready(sse);
+	expect_no_change(viewer);
+	ck_assert_str_eq(status_of(stack, token_for(stack, "3"), "1"), "away");
+	sse_close(sse);
+	sse_close(viewer);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_stream_may_be_born_idle)
+{
+	struct stack *stack = stack_start("");
+	struct sse *viewer = sse_open(stack, token_for(stack, "2")), *sse;
+	char text[2048];
+
+	sse_ready(viewer);
+	snprintf(text, sizeof text,
+		 "GET " STREAM "?idle=true HTTP/1.1\r\nHost: localhost\r\n"
+		 "Authorization: Bearer %s\r\n\r\n",
+		 token_for(stack, "1"));
+	sse = sse_request(stack, text);
+	sse_ready(sse);
+	expect_change(viewer, 1, "away", "stream_open");
+	sse_close(sse);
+	sse_close(viewer);
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- invisible ---------------------------------------------------------------------------- */
+
+START_TEST(who_hides_is_offline_for_all_but_oneself)
+{
+	struct stack *stack = stack_start("");
+	const char *anna = token_for(stack, "1"), *bert = token_for(stack, "2");
+	struct sse *viewer = sse_open(stack, bert), *own;
+	struct event *event;
+
+	sse_ready(viewer);
+	own = sse_open(stack, anna);
+	sse_ready(own);
+	expect_change(viewer, 1, "online", "stream_open");
+	CHECK_JSON(choose(stack, anna, "{\"status\":\"invisible\"}"),
+		   "{'user_id':1,'is_online':true,'status':'online','last_activity':'<time>',"
+		   "'version':'<version>','invisible':true,'session_id':'<string>'}");
+	expect_change(viewer, 1, "offline", "stream_closed");
+	event = sse_wait(own, "self", 3000);
+	while (!json_object_object_get_ex(event->json, "invisible", NULL))
+		event = sse_wait(own, "self", 3000);
+	CHECK_JSON(seen_by(stack, bert, "1"), OFFLINE(1));
+	ck_assert_int_eq(redis_int(stack, "EXISTS user:online:1"), 0);
+	ck_assert_int_eq(redis_int(stack, "SISMEMBER online_users 1"), 0);
+	CHECK_JSON(http_ok(stack, COUNT, bert, NULL), "{'count':1}");
+	/* Whatever the hidden user does, nobody hears of it. */
+	touch(stack, anna);
+	touch_user(stack, "1");
+	say_idle(stack, anna, true);
+	say_idle(stack, anna, false);
+	expect_no_change(viewer);
+	CHECK_JSON(seen_by(stack, bert, "1"), OFFLINE(1));
+	choose(stack, anna, "{\"status\":\"busy\"}");
+	expect_change(viewer, 1, "busy", "stream_open");
+	sse_close(own);
+	sse_close(viewer);
+	stack_stop(stack);
+}
+END_TEST
+
+static long long redis_second(struct stack *stack)
+{
+	return redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])");
+}
+
+START_TEST(hiding_moves_neither_version_nor_last_seen)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *anna = token_for(stack, "1");
+	char *seen, *version;
+	long long second;
+
+	touch(stack, anna);
+	seen = redis_text(stack, "GET user:last_seen:1");
+	second = redis_second(stack);
+	WAIT_UNTIL(redis_second(stack) > second + 1, 5000);
+	choose(stack, anna, "{\"status\":\"invisible\"}");
+	ck_assert_str_eq(redis_text(stack, "GET user:last_seen:1"), seen);
+	version = redis_text(stack, "GET presence:version:1");
+	touch(stack, anna);
+	http_ok(stack, LOGOUT, anna, "");
+	ck_assert_str_eq(redis_text(stack, "GET presence:version:1"), version);
+	ck_assert_str_eq(redis_text(stack, "GET user:last_seen:1"), seen);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(who_logs_in_hidden_is_never_seen)
+{
+	struct stack *stack = stack_start(FAST);
+	struct sse *viewer = sse_open(stack, token_for(stack, "2"));
+	struct listener *listener;
+	const char *anna = token_for(stack, "1");
+
+	sse_ready(viewer);
+	choose(stack, anna, "{\"status\":\"invisible\"}");
+	listener = listener_open(stack, "user:status:1");
+	login(stack, "user1@example.com");
+	touch(stack, anna);
+	sse_ready(sse_open(stack, anna));
+	expect_no_change(viewer);
+	ck_assert_ptr_null(listener_next(listener, 100));
+	CHECK_JSON(seen_by(stack, token_for(stack, "3"), "1"), NEVER_SEEN(1));
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_wiped_redis_outs_nobody)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *anna = token_for(stack, "1");
+	struct sse *viewer = sse_open(stack, token_for(stack, "2")), *own;
+	int64_t end;
+
+	sse_ready(viewer);
+	own = sse_open(stack, anna);
+	sse_ready(own);
+	choose(stack, anna, "{\"status\":\"invisible\"}");
+	expect_change(viewer, 1, "online", "stream_open");
+	expect_change(viewer, 1, "offline", "stream_closed");
+	for (int i = 0; i < 40; i++)
+		touch(stack, anna); /* each worker has seen that presence-streamd sweeps */
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	/* Meanwhile another device calls, whose worker knows nothing of it. */
+	for (end = now_ms() + patience(6000); now_ms() < end;) {
+		struct event *event;
+
+		call(stack, "POST", HEARTBEAT, token_for(stack, "1"), "");
+		event = sse_next(viewer, 200);
+		if (event == NULL || event->json == NULL)
+			continue;
+		if (strcmp(event->name, "initial") == 0)
+			ck_assert_msg(!json_object_get_boolean(
+					      json_at(json_at(event->json, "1"), "is_online")),
+				      "shown in the snapshot: %s", event->data);
+		ck_assert_msg(strcmp(event->name, "status_change") != 0, "told: %s", event->data);
+	}
+	ck_assert_ptr_nonnull(redis_text(stack, "GET user:chosen:1"));
+	ck_assert_int_eq(redis_int(stack, "EXISTS user:online:1"), 0);
+	sse_close(own);
+	sse_close(viewer);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(every_device_shows_the_same)
+{
+	struct stack *stack = stack_start("");
+	const char *anna = token_for(stack, "1");
+	struct sse *phone = sse_open(stack, anna), *desk = sse_open(stack, token_for(stack, "1"));
+	struct event *one, *two;
+
+	sse_ready(phone);
+	sse_ready(desk);
+	choose(stack, anna, "{\"status\":\"meeting\",\"text\":\"Room 4\"}");
+	one = sse_wait(phone, "self", 3000);
+	two = sse_wait(desk, "self", 3000);
+	ck_assert_str_eq(json_text(one->json, "status"), "meeting");
+	ck_assert_str_eq(json_text(two->json, "text"), "Room 4");
+	ck_assert_str_ne(json_text(one->json, "session_id"), json_text(two->json, "session_id"));
+	sse_close(phone);
+	sse_close(desk);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(who_only_watches_gets_no_self)
+{
+	struct stack *stack = stack_start("");
+	char payload[128];
+	struct sse *sse;
+
+	snprintf(payload, sizeof payload, "{'sub':'1','presence':'watch','exp':%lld}",
+		 (long long)time(NULL) + 1000);
+	sse = sse_open(stack, token_make("{'alg':'HS256'}", payload, KEY_HMAC, stack->secret));
+	sse_expect(sse, "connected", 3000);
+	sse_expect(sse, "initial", 3000);
+	ck_assert_int_eq(redis_int(stack, "EXISTS user:sessions:1"), 0);
+	CHECK_JSON(seen_by(stack, token_for(stack, "2"), "1"), NEVER_SEEN(1));
+	sse_close(sse);
+	WAIT_UNTIL(redis_int(stack, "EXISTS user:sessions:1") == 0, 1000);
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- settings ----------------------------------------------------------------------------- */
+
+START_TEST(settings_are_kept_and_the_stricter_holds)
+{
+	struct stack *stack = stack_start("presence { last_seen = \"coarse\" }");
+	const char *anna = token_for(stack, "1");
+
+	CHECK_JSON(http_ok(stack, SETTINGS, anna, NULL),
+		   "{'last_seen':'coarse','typing':true,'nearby':'off'}");
+	CHECK_JSON(call(stack, "PUT", SETTINGS, anna,
+			"{\"last_seen\":\"exact\",\"typing\":false,\"nearby\":\"friends\"}")
+			   ->json,
+		   "{'last_seen':'coarse','typing':false,'nearby':'friends'}");
+	CHECK_JSON(call(stack, "PUT", SETTINGS, anna, "{\"last_seen\":\"nobody\"}")->json,
+		   "{'last_seen':'nobody','typing':true,'nearby':'off'}");
+	CHECK_JSON(http_ok(stack, SETTINGS, anna, NULL),
+		   "{'last_seen':'nobody','typing':true,'nearby':'off'}");
+	call(stack, "PUT", SETTINGS, anna, "{}");
+	ck_assert_int_eq(redis_int(stack, "EXISTS user:settings:1"), 0);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(when_one_was_there_can_be_hidden)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *anna = token_for(stack, "1"), *bert = token_for(stack, "2");
+	struct sse *sse = sse_open(stack, bert);
+	struct json_object *told;
+
+	sse_ready(sse);
+	call(stack, "PUT", SETTINGS, anna, "{\"last_seen\":\"nobody\"}");
+	CHECK_JSON(seen_by(stack, bert, "1"),
+		   "{'user_id':1,'is_online':true,'status':'online','last_activity':null,"
+		   "'version':'<version>'}");
+	expect_change(sse, 1, "online", "activity");
+	http_ok(stack, LOGOUT, anna, "");
+	told = expect_change(sse, 1, "offline", "logout");
+	ck_assert_ptr_null(json_at(told, "last_seen"));
+	CHECK_JSON(seen_by(stack, bert, "1"),
+		   "{'user_id':1,'is_online':false,'status':'offline','last_seen':null,"
+		   "'version':'<version>'}");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(when_one_was_there_can_be_told_roughly)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *anna = token_for(stack, "1"), *bert = token_for(stack, "2");
+	struct sse *sse = sse_open(stack, bert);
+	struct json_object *told;
+	const char *seen;
+
+	sse_ready(sse);
+	call(stack, "PUT", SETTINGS, anna, "{\"last_seen\":\"coarse\"}");
+	expect_change(sse, 1, "online", "activity");
+	http_ok(stack, LOGOUT, anna, "");
+	told = expect_change(sse, 1, "offline", "logout");
+	ck_assert(json_object_get_boolean(json_at(told, "last_seen_coarse")));
+	seen = json_text(told, "last_seen");
+	ck_assert_msg((seen[15] == '0' || seen[15] == '5') && strcmp(seen + 16, ":00Z") == 0,
+		      "expected a multiple of 5 minutes: %s", seen);
+	CHECK_JSON(seen_by(stack, bert, "1"),
+		   "{'user_id':1,'is_online':false,'status':'offline','last_seen':'<time>',"
+		   "'version':'<version>','last_seen_coarse':true}");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("states");
+	TCase *tcase = harness_case(suite, "chosen states", 60);
+
+	tcase_add_test(tcase, a_chosen_state_is_seen_everywhere_and_taken_back);
+	tcase_add_test(tcase, a_chosen_state_makes_nobody_online_and_shows_from_the_first_moment);
+	tcase_add_test(tcase, a_text_alone_leaves_the_state_automatic);
+	tcase_add_test(tcase, a_state_ends_when_it_says_and_that_is_told_once);
+	tcase_add_test(tcase, a_state_ends_also_across_a_restart_of_streamd);
+	tcase_add_loop_test(tcase, texts_pass_through_unchanged, 0, sizeof texts / sizeof texts[0]);
+	tcase_add_loop_test(tcase, a_value_that_is_wrong_is_named, 0,
+			    sizeof refused / sizeof refused[0]);
+	tcase_add_test(tcase, a_state_may_be_changed_five_times_in_half_a_minute);
+
+	tcase = harness_case(suite, "idle", 60);
+	tcase_add_test(tcase, away_only_when_every_device_is_idle);
+	tcase_add_test(tcase, a_new_device_is_not_idle_and_one_that_ends_counts_no_more);
+	tcase_add_test(tcase, a_reconnect_makes_nobody_look_active);
+	tcase_add_test(tcase, a_stream_may_be_born_idle);
+
+	tcase = harness_case(suite, "invisible", 60);
+	tcase_add_test(tcase, who_hides_is_offline_for_all_but_oneself);
+	tcase_add_test(tcase, hiding_moves_neither_version_nor_last_seen);
+	tcase_add_test(tcase, who_logs_in_hidden_is_never_seen);
+	tcase_add_test(tcase, a_wiped_redis_outs_nobody);
+	tcase_add_test(tcase, every_device_shows_the_same);
+	tcase_add_test(tcase, who_only_watches_gets_no_self);
+
+	tcase = harness_case(suite, "settings", 60);
+	tcase_add_test(tcase, settings_are_kept_and_the_stricter_holds);
+	tcase_add_test(tcase, when_one_was_there_can_be_hidden);
+	tcase_add_test(tcase, when_one_was_there_can_be_told_roughly);
+	return harness_main(suite);
+}
