@@ -6,7 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-#include "api/settled.h"
 #include "auth/credentials.h"
 #include "base/alloc.h"
 #include "base/cgi.h"
@@ -354,7 +353,7 @@ struct problem request_ask_touched(struct request *request, size_t count)
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	settled_note(request);
+	service_has_lost_epoch(request->service, store_read_swept(request->replies[0]));
 	switch (store_read_touch(request->replies[0], 0, NULL)) {
 	case STORE_DONE:
 		return request_done();

@@ -67,3 +67,25 @@ void service_log_redis_error(struct service *service, const char *why)
 	service->redis_logged_ms = now;
 	log_error("Redis: %s", why);
 }
+
+/*
+ * Between a wipe and the first sweep after it nothing in Redis tells that it was
+ * wiped; but this worker has seen an epoch before. Not for ever: where no
+ * presence-streamd runs any more, nobody makes another.
+ */
+bool service_has_lost_epoch(struct service *service, bool is_there)
+{
+	int64_t now = times_mono_ms();
+
+	if (is_there) {
+		service->knows_epoch = true;
+		service->epoch_lost_ms = 0;
+		return false;
+	}
+	if (!service->knows_epoch)
+		return false;
+	if (service->epoch_lost_ms == 0)
+		service->epoch_lost_ms = now;
+	service->knows_epoch = now - service->epoch_lost_ms < store_recovering_ms(service->config);
+	return service->knows_epoch;
+}

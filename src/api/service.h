@@ -36,6 +36,12 @@ struct service {
 struct service *service_open(const struct config *config, char *err, size_t errsize);
 void service_free(struct service *service);
 
+/*
+ * Notes whether Redis was seen to have an epoch just now. True when it had one
+ * before: it was wiped, and nobody has said so yet.
+ */
+bool service_has_lost_epoch(struct service *service, bool is_there);
+
 /* Logs why Redis failed, about one line per second whatever the number of requests. */
 void service_log_redis_error(struct service *service, const char *why);
 

@@ -10,9 +10,6 @@
 
 #include "api/request.h"
 
-/* After a touch: notes what it tells of sweeps, so that the next one knows. */
-void settled_note(struct request *request);
-
 /*
  * PROBLEM_NONE, or 503: `reply` is one to status_put_mget(), asked for together
  * with, and after, what it tells about.
