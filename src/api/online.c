@@ -11,6 +11,8 @@
  * A user who is online all the while is on some page, unless Redis shrinks the
  * Set's table between two pages of one piece.
  *
+ * Hidden users are left out before the page is cut, so that no cursor names one.
+ *
  * Under visibility = friends there is no scan: the caller and the friends,
  * sorted, are asked for one by one (SMISMEMBER), and N is always 0.
  */
@@ -21,6 +23,7 @@
 #include <string.h>
 
 #include "api/settled.h"
+#include "api/visibility.h"
 #include "base/alloc.h"
 #include "base/cgi.h"
 #include "store/keys.h"
@@ -113,30 +116,76 @@ static void put_page(struct printbuf *out, const struct page *page, struct useri
 		buf_puts(out, "null}");
 }
 
-/* Reads what SSCAN answers: [cursor, [member, ...]]. */
-static bool put_scanned(struct printbuf *out, const struct page *page, const redisReply *reply)
+/* What SSCAN answers: [cursor, [member, ...]]. */
+static bool is_scanned(const redisReply *reply)
 {
-	const redisReply *members;
-	struct userid *ids;
-	size_t count = 0;
+	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
+	       reply->element[0]->type == REDIS_REPLY_STRING &&
+	       reply->element[1]->type == REDIS_REPLY_ARRAY;
+}
 
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
-	    reply->element[0]->type != REDIS_REPLY_STRING ||
-	    reply->element[1]->type != REDIS_REPLY_ARRAY)
-		return false;
-	members = reply->element[1];
-	ids = xcalloc(members->elements, sizeof *ids);
+/* The ids among the members, which the caller frees; what somebody else put into the Set and is
+ * not one is passed over. */
+static struct userid *read_ids(const redisReply *members, size_t *count)
+{
+	struct userid *ids = xcalloc(members->elements, sizeof *ids);
+
+	*count = 0;
 	for (size_t i = 0; i < members->elements; i++) {
 		const redisReply *member = members->element[i];
 
-		/* What somebody else put into the Set and is not a user id is passed over. */
 		if (member->type == REDIS_REPLY_STRING &&
-		    userid_parse(member->str, member->len, &ids[count]))
-			count++;
+		    userid_parse(member->str, member->len, &ids[*count]))
+			++*count;
 	}
-	put_page(out, page, ids, count, reply->element[0]->str);
+	return ids;
+}
+
+static struct watched *make_list(const struct userid *ids, size_t count)
+{
+	struct watched *list = xcalloc(count, sizeof *list);
+
+	for (size_t i = 0; i < count; i++)
+		list[i].id = &ids[i];
+	return list;
+}
+
+/* Keeps the ids that are not hidden; returns how many. */
+static size_t drop_hidden(struct userid *ids, const struct watched *list, size_t count)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		if (!list[i].hidden)
+			ids[kept++] = ids[i];
+	}
+	return kept;
+}
+
+/* Who is online is known only now, so blocks are asked for in a second round trip. */
+static struct problem put_scanned(struct request *request, const struct page *page)
+{
+	const redisReply *reply = request->replies[1];
+	char next[SCAN_CURSOR_MAX + 1];
+	struct problem problem = request_done();
+	struct userid *ids;
+	struct watched *list;
+	size_t count;
+
+	if (!is_scanned(reply) || reply->element[0]->len >= sizeof next)
+		return request_bad_reply(request);
+	memcpy(next, reply->element[0]->str, reply->element[0]->len + 1);
+	ids = read_ids(reply->element[1], &count);
+	list = make_list(ids, count);
+	problem = request_ask(
+		request, visibility_put_blocks(request, request_pipeline(request), list, count));
+	if (problem.kind == PROBLEM_NONE && !visibility_read_blocks(request, 0, list, count))
+		problem = request_bad_reply(request);
+	if (problem.kind == PROBLEM_NONE)
+		put_page(request->answer, page, ids, drop_hidden(ids, list, count), next);
+	free(list);
 	free(ids);
-	return true;
+	return problem;
 }
 
 static struct problem answer_everyone(struct request *request, const struct page *page)
@@ -154,57 +203,73 @@ static struct problem answer_everyone(struct request *request, const struct page
 	problem = request_ask_touched(request, 2);
 	if (problem.kind == PROBLEM_NONE)
 		problem = settled_check(request, request->replies[2]);
-	if (problem.kind == PROBLEM_NONE &&
-	    !put_scanned(request->answer, page, request->replies[1]))
-		return request_bad_reply(request);
+	return problem.kind == PROBLEM_NONE ? put_scanned(request, page) : problem;
+}
+
+/* Hides those of whom SMISMEMBER does not say 1. */
+static void hide_offline(struct watched *list, size_t count, const redisReply *reply)
+{
+	for (size_t i = 0; i < count; i++)
+		list[i].hidden |= reply->element[i]->type != REDIS_REPLY_INTEGER ||
+				  reply->element[i]->integer != 1;
+}
+
+/* The caller and the friends, which who calls this frees. */
+static struct problem load_circle(struct request *request, struct userid **ids, size_t *count)
+{
+	struct friends friends;
+	struct problem problem = request_friends(request, &friends);
+
+	*ids = xcalloc(friends.count + 1, sizeof **ids);
+	(*ids)[0] = request->token.user;
+	for (size_t i = 0; i < friends.count; i++)
+		(*ids)[1 + i] = friends.list[i].user;
+	*count = friends.count + 1;
+	friends_free(&friends);
 	return problem;
 }
 
-/* Keeps those ids of which SMISMEMBER says 1; returns how many. */
-static size_t keep_members(struct userid *ids, size_t count, const redisReply *reply)
+static struct problem put_circle(struct request *request, const struct page *page,
+				 struct userid *ids, struct watched *list, size_t count)
 {
-	size_t kept = 0;
+	struct printbuf *pipeline = request_touch(request, "activity");
+	const char *prefix = store_prefix(request->service->store);
+	struct problem problem;
+	const redisReply *online;
 
-	for (size_t i = 0; i < count; i++) {
-		if (reply->element[i]->type == REDIS_REPLY_INTEGER &&
-		    reply->element[i]->integer == 1)
-			ids[kept++] = ids[i];
-	}
-	return kept;
+	resp_begin(pipeline, (unsigned)(2 + count));
+	resp_text(pipeline, "SMISMEMBER");
+	resp_key(pipeline, prefix, KEY_ONLINE_USERS, "");
+	for (size_t i = 0; i < count; i++)
+		resp_text(pipeline, ids[i].text);
+	status_put_mget(pipeline, prefix, 0);
+	problem = request_ask_touched(request,
+				      2 + visibility_put_blocks(request, pipeline, list, count));
+	if (problem.kind == PROBLEM_NONE)
+		problem = settled_check(request, request->replies[2]);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	online = request->replies[1];
+	if (online->type != REDIS_REPLY_ARRAY || online->elements != count ||
+	    !visibility_read_blocks(request, 3, list, count))
+		return request_bad_reply(request);
+	hide_offline(list, count, online);
+	put_page(request->answer, page, ids, drop_hidden(ids, list, count), "0");
+	return problem;
 }
 
 static struct problem answer_friends(struct request *request, const struct page *page)
 {
-	struct printbuf *pipeline;
-	struct friends friends;
 	struct userid *ids;
-	size_t count = 0;
-	struct problem problem = request_friends(request, &friends);
+	size_t count;
+	struct problem problem = load_circle(request, &ids, &count);
 
-	if (problem.kind != PROBLEM_NONE)
-		return problem;
-	ids = xcalloc(friends.count + 1, sizeof *ids);
-	ids[count++] = request->token.user;
-	for (size_t i = 0; i < friends.count; i++)
-		ids[count++] = friends.list[i].user;
-	friends_free(&friends);
+	if (problem.kind == PROBLEM_NONE) {
+		struct watched *list = make_list(ids, count);
 
-	pipeline = request_touch(request, "activity");
-	resp_begin(pipeline, (unsigned)(2 + count));
-	resp_text(pipeline, "SMISMEMBER");
-	resp_key(pipeline, store_prefix(request->service->store), KEY_ONLINE_USERS, "");
-	for (size_t i = 0; i < count; i++)
-		resp_text(pipeline, ids[i].text);
-	status_put_mget(pipeline, store_prefix(request->service->store), 0);
-	problem = request_ask_touched(request, 2);
-	if (problem.kind == PROBLEM_NONE)
-		problem = settled_check(request, request->replies[2]);
-	if (problem.kind == PROBLEM_NONE && (request->replies[1]->type != REDIS_REPLY_ARRAY ||
-					     request->replies[1]->elements != count))
-		problem = request_bad_reply(request);
-	if (problem.kind == PROBLEM_NONE)
-		put_page(request->answer, page, ids, keep_members(ids, count, request->replies[1]),
-			 "0");
+		problem = put_circle(request, page, ids, list, count);
+		free(list);
+	}
 	free(ids);
 	return problem;
 }

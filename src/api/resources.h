@@ -16,6 +16,9 @@ route_handler status_users, status_user, status_heartbeat, status_count;
 /* state.c */
 route_handler state_get, state_put, state_delete, settings_get, settings_put;
 
+/* blocks.c */
+route_handler blocks_list, blocks_add, blocks_remove;
+
 /* online.c */
 route_handler online_page;
 

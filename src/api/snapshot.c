@@ -8,25 +8,18 @@
 
 #define MGET_USERS 1000 /* users in one MGET: bounds how long Redis is busy with it */
 
-/* Appends MGETs for those of the list who are not hidden; returns how many commands that are. */
+/* Appends MGETs for the list; returns how many commands that are. */
 static size_t put_mgets(struct printbuf *out, const char *prefix, const struct watched *list,
 			size_t count)
 {
-	size_t visible = 0, done = 0;
-
-	for (size_t i = 0; i < count; i++)
-		visible += !list[i].hidden;
 	for (size_t i = 0; i < count; i++) {
-		if (list[i].hidden)
-			continue;
-		if (done % MGET_USERS == 0)
+		if (i % MGET_USERS == 0)
 			status_put_mget(out, prefix,
-					visible - done < MGET_USERS ? (unsigned)(visible - done)
-								    : MGET_USERS);
+					count - i < MGET_USERS ? (unsigned)(count - i)
+							       : MGET_USERS);
 		status_put_keys(out, prefix, list[i].id);
-		done++;
 	}
-	return (visible + MGET_USERS - 1) / MGET_USERS;
+	return (count + MGET_USERS - 1) / MGET_USERS;
 }
 
 /* Who only watches sees its user as others do. */
@@ -60,17 +53,16 @@ static enum last_seen rule(const struct request *request)
 	return (enum last_seen)request->service->config->presence.last_seen;
 }
 
-bool snapshot_put_status(struct request *request, const struct watched *watched, size_t *visible)
+bool snapshot_put_status(struct request *request, const struct watched *list, size_t index)
 {
-	struct status status = {.online = false};
+	const struct watched *watched = &list[index];
+	const redisReply *reply = request->replies[1 + index / MGET_USERS];
+	struct status status;
 
-	if (!watched->hidden) {
-		const redisReply *reply = request->replies[1 + *visible / MGET_USERS];
-
-		if (!status_read(reply, *visible % MGET_USERS, rule(request), &status))
-			return false;
-		++*visible;
-	}
+	if (!status_read(reply, index % MGET_USERS, rule(request), &status))
+		return false;
+	if (watched->hidden)
+		status = (struct status){.online = false};
 	if (is_self(request, watched->id))
 		return put_own(request);
 	status_put_json(request->answer, watched->id, &status);
@@ -86,25 +78,19 @@ struct place {
 	const struct userid *id;
 };
 
-/* Those of the list who look offline; the caller frees the array. */
+/* Those of the list who look offline to the caller; who calls this frees the array. */
 static struct place *find_offline(redisReply *const *replies, const struct watched *list,
 				  size_t count, size_t *found)
 {
 	struct place *places = xcalloc(count, sizeof *places);
-	size_t visible = 0;
 
 	*found = 0;
 	for (size_t i = 0; i < count; i++) {
+		struct place place = {replies[i / MGET_USERS], i % MGET_USERS, list[i].id};
 		struct status status;
-		struct place place;
 
-		if (list[i].hidden)
-			continue;
-		place = (struct place){replies[visible / MGET_USERS], visible % MGET_USERS,
-				       list[i].id};
-		visible++;
 		if (status_read(place.reply, place.index, LAST_SEEN_NOBODY, &status) &&
-		    !status.online)
+		    (list[i].hidden || !status.online))
 			places[(*found)++] = place;
 	}
 	return places;
@@ -153,31 +139,34 @@ static struct problem look_twice(struct request *request, const struct watched *
 	return problem;
 }
 
-struct problem snapshot_ask(struct request *request, const struct watched *list, size_t count)
+struct problem snapshot_ask(struct request *request, struct watched *list, size_t count)
 {
 	struct printbuf *pipeline = request_touch_for(
 		request, &(struct touch_wish){.wants_self = has_self(request, list, count)});
 	size_t mgets = put_mgets(pipeline, store_prefix(request->service->store), list, count);
-	struct problem problem = request_ask_touched(request, mgets);
+	size_t asks = visibility_put_blocks(request, pipeline, list, count);
+	struct problem problem = request_ask_touched(request, mgets + asks);
 
 	for (size_t i = 0; problem.kind == PROBLEM_NONE && i < mgets; i++)
 		problem = settled_check(request, request->replies[1 + i]);
+	if (problem.kind == PROBLEM_NONE &&
+	    !visibility_read_blocks(request, 1 + mgets, list, count))
+		problem = request_bad_reply(request);
 	if (problem.kind == PROBLEM_NONE && store_read_unsettled(request->replies[0]))
 		problem = look_twice(request, list, count);
 	return problem;
 }
 
-struct problem snapshot_answer(struct request *request, const struct watched *list, size_t count)
+struct problem snapshot_answer(struct request *request, struct watched *list, size_t count)
 {
 	struct problem problem = snapshot_ask(request, list, count);
-	size_t visible = 0;
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	buf_puts(request->answer, "{");
 	for (size_t i = 0; i < count; i++) {
 		status_put_name(request->answer, list[i].id);
-		if (!snapshot_put_status(request, &list[i], &visible))
+		if (!snapshot_put_status(request, list, i))
 			return request_bad_reply(request);
 	}
 	buf_puts(request->answer, "}");

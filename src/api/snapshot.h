@@ -5,25 +5,21 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "api/request.h"
-
-/* One whose STATUS is asked for. */
-struct watched {
-	const struct userid *id; /* borrowed */
-	bool hidden; /* from the caller: looks like an unknown user */
-};
-
-/* Asks Redis for the STATUS of each of `count` users; the request counts as activity. */
-struct problem snapshot_ask(struct request *request, const struct watched *list, size_t count);
+#include "api/visibility.h"
 
 /*
- * After snapshot_ask(), for each of its users in turn: appends the STATUS to the
- * answer. *visible starts at 0 and counts those that were not hidden. False: the
- * reply is malformed.
+ * Asks Redis for the STATUS of each of `count` users, and hides whom a block
+ * hides; the request counts as activity.
  */
-bool snapshot_put_status(struct request *request, const struct watched *watched, size_t *visible);
+struct problem snapshot_ask(struct request *request, struct watched *list, size_t count);
+
+/*
+ * After snapshot_ask(): appends the STATUS of its user at `index` to the answer.
+ * False: the reply is malformed.
+ */
+bool snapshot_put_status(struct request *request, const struct watched *list, size_t index);
 
 /* Answers with an object that has the STATUS of each of `count` distinct users. */
-struct problem snapshot_answer(struct request *request, const struct watched *list, size_t count);
+struct problem snapshot_answer(struct request *request, struct watched *list, size_t count);
 
 #endif

@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "api/snapshot.h"
-#include "api/visibility.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "store/keys.h"
@@ -18,14 +17,13 @@ struct problem status_user(struct request *request)
 	struct watched watched = {.id = &request->id};
 	struct friends friends;
 	struct problem problem = visibility_load(request, &friends);
-	size_t visible = 0;
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	watched.hidden = !visibility_allows(request, &friends, &request->id);
 	friends_free(&friends);
 	problem = snapshot_ask(request, &watched, 1);
-	if (problem.kind == PROBLEM_NONE && !snapshot_put_status(request, &watched, &visible))
+	if (problem.kind == PROBLEM_NONE && !snapshot_put_status(request, &watched, 0))
 		return request_bad_reply(request);
 	return problem;
 }

@@ -1,4 +1,4 @@
-/* Whom the caller of a request may see ([presence] visibility). */
+/* Whom the caller of a request may see: [presence] visibility, and blocks. */
 #ifndef PRESENCE_API_VISIBILITY_H
 #define PRESENCE_API_VISIBILITY_H
 
@@ -15,5 +15,23 @@ struct problem visibility_load(struct request *request, struct friends *sorted);
 /* Whether the caller may see `id`; one who may not must find it looks like an unknown user. */
 bool visibility_allows(const struct request *request, const struct friends *sorted,
 		       const struct userid *id);
+
+/* One whose STATUS is asked for. */
+struct watched {
+	const struct userid *id; /* borrowed */
+	/* From the caller: looks like an unknown user. Asked for like all others all the same, so
+	 * that the time an answer takes tells nothing. */
+	bool hidden;
+};
+
+/* Appends the questions for blocks between the caller and `count` users; how many commands. */
+size_t visibility_put_blocks(struct request *request, struct printbuf *pipeline,
+			     const struct watched *list, size_t count);
+/*
+ * The answers, from replies[first] on: hides whom a block hides. False: they are
+ * malformed.
+ */
+bool visibility_read_blocks(const struct request *request, size_t first, struct watched *list,
+			    size_t count);
 
 #endif

@@ -32,6 +32,7 @@ static const struct row {
 	[PROBLEM_MEDIA_TYPE] = {415, "unsupported_media_type", "The body must be application/json",
 				0},
 	[PROBLEM_BAD_VALUE] = {422, "bad_value", "A value is not acceptable", 0},
+	[PROBLEM_TOO_MANY_BLOCKS] = {422, "too_many_blocks", "Too many users are blocked", 0},
 	[PROBLEM_TOO_MANY_LOGINS] = {429, "too_many_logins", "Too many failed logins", 300},
 	[PROBLEM_TOO_MANY_STREAMS] = {429, "too_many_streams", "Too many streams of this user", 30},
 	[PROBLEM_TOO_OFTEN] = {429, "too_often", "Too many changes in a short time", 30},

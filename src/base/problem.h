@@ -25,6 +25,7 @@ enum problem_kind {
 	PROBLEM_BODY_TOO_LARGE, /* 413 body_too_large */
 	PROBLEM_MEDIA_TYPE, /* 415 unsupported_media_type */
 	PROBLEM_BAD_VALUE, /* 422 bad_value */
+	PROBLEM_TOO_MANY_BLOCKS, /* 422 too_many_blocks */
 	PROBLEM_TOO_MANY_LOGINS, /* 429 too_many_logins */
 	PROBLEM_TOO_MANY_STREAMS, /* 429 too_many_streams */
 	PROBLEM_TOO_OFTEN, /* 429 too_often */

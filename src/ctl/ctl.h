@@ -33,6 +33,8 @@ typedef enum ctl_exit ctl_command(struct ctl *ctl, char **args, int count);
 
 /* presence.c: what Redis holds */
 ctl_command ctl_status, ctl_online, ctl_count, ctl_sessions, ctl_kick, ctl_sweep;
+/* blocks.c: who blocks whom */
+ctl_command ctl_blocks;
 /* watch.c: changes as they happen */
 ctl_command ctl_watch;
 /* explain.c: why a user looks so to another */

@@ -29,6 +29,8 @@ enum {
 	REPLY_PTTL,
 	REPLY_MEMBER,
 	REPLY_DEADLINE,
+	REPLY_BLOCKS,
+	REPLY_BLOCKED_BY,
 	REPLY_SESSIONS,
 	REPLY_COUNT = REPLY_SESSIONS + SESSIONS_COMMANDS
 };
@@ -42,6 +44,7 @@ struct facts {
 	enum friendship friendship;
 	char *name; /* of the friend */
 	size_t friends; /* how many the viewer has */
+	bool blocks, blocked_by; /* the viewer blocks the user; the other way round */
 
 	struct status status;
 	int64_t key_left; /* ms; UNKNOWN: no key, -1: a key without an end */
@@ -109,6 +112,8 @@ static bool ask(struct ctl *ctl, struct facts *facts)
 	put_one(pipeline, "PTTL", prefix, KEY_ONLINE, id, NULL);
 	put_one(pipeline, "SISMEMBER", prefix, KEY_ONLINE_USERS, "", id);
 	put_one(pipeline, "ZSCORE", prefix, KEY_DEADLINES, "", id);
+	put_one(pipeline, "SISMEMBER", prefix, KEY_BLOCKED, facts->viewer.text, id);
+	put_one(pipeline, "SISMEMBER", prefix, KEY_BLOCKED_BY, facts->viewer.text, id);
 	sessions_put(pipeline, prefix, &facts->id);
 	facts->replies = xcalloc(REPLY_COUNT, sizeof *facts->replies);
 	ok = ctl_run(ctl, pipeline, REPLY_COUNT, facts->replies);
@@ -138,6 +143,8 @@ static bool read_replies(struct facts *facts)
 	facts->key_left =
 		replies[REPLY_PTTL]->integer == -2 ? UNKNOWN : replies[REPLY_PTTL]->integer;
 	facts->is_member = replies[REPLY_MEMBER]->integer == 1;
+	facts->blocks = replies[REPLY_BLOCKS]->integer == 1;
+	facts->blocked_by = replies[REPLY_BLOCKED_BY]->integer == 1;
 	facts->deadline_left = deadline != UNKNOWN ? deadline - now : UNKNOWN;
 	facts->swept_ago = swept != UNKNOWN ? now - swept : UNKNOWN;
 	for (size_t i = 0; i < facts->sessions.count; i++)
@@ -190,10 +197,21 @@ static void forget(struct facts *facts)
 
 /* --- what follows from the facts --- */
 
-static bool is_visible(const struct facts *facts)
+/* By the site's rule. */
+static bool may_ask(const struct facts *facts)
 {
 	return facts->config->presence.visibility == VISIBLE_TO_EVERYONE ||
 	       facts->friendship == FRIEND_SELF || facts->friendship == FRIEND_YES;
+}
+
+static bool is_blocked(const struct facts *facts)
+{
+	return facts->friendship != FRIEND_SELF && (facts->blocks || facts->blocked_by);
+}
+
+static bool is_visible(const struct facts *facts)
+{
+	return may_ask(facts) && !is_blocked(facts);
 }
 
 static bool is_swept(const struct facts *facts)
@@ -256,14 +274,20 @@ static void conclude(const struct facts *facts, char text[CONCLUSION_SIZE])
 	const char *viewer = facts->viewer.text, *id = facts->id.text;
 	char why[CONCLUSION_SIZE / 2];
 
-	if (!is_visible(facts) && facts->friendship == FRIEND_UNKNOWN) {
+	if (!may_ask(facts) && facts->friendship == FRIEND_UNKNOWN) {
 		snprintf(text, CONCLUSION_SIZE,
 			 "%s's calls are answered 503 directory_unavailable, "
 			 "because the directory does not answer.",
 			 viewer);
 		return;
 	}
-	if (!is_visible(facts)) {
+	if (is_blocked(facts)) {
+		snprintf(text, CONCLUSION_SIZE,
+			 "%s sees %s as a user never seen, because %s blocks %s.", viewer, id,
+			 facts->blocks ? viewer : id, facts->blocks ? id : viewer);
+		return;
+	}
+	if (!may_ask(facts)) {
 		snprintf(text, CONCLUSION_SIZE,
 			 "%s sees %s as a user never seen, because visibility "
 			 "is \"friends\" and %s is not one of %s's.",
@@ -321,7 +345,14 @@ static void put_friendship(struct printbuf *out, const struct facts *facts)
 		buf_puts(out, "\"everyone\": anybody may ask for anybody\n");
 	else
 		buf_putf(out, "\"friends\": %s may %s for %s\n", viewer,
-			 is_visible(facts) ? "ask" : "not ask", id);
+			 may_ask(facts) ? "ask" : "not ask", id);
+	put_step(out, "blocks");
+	if (facts->blocks)
+		buf_putf(out, "%s blocks %s%s", viewer, id, facts->blocked_by ? ", and " : "\n");
+	if (facts->blocked_by)
+		buf_putf(out, "%s blocks %s\n", id, viewer);
+	if (!facts->blocks && !facts->blocked_by)
+		buf_puts(out, "neither blocks the other\n");
 }
 
 static void put_derived(struct printbuf *out, const struct facts *facts)
@@ -428,10 +459,12 @@ static void put_json(struct printbuf *out, const struct facts *facts)
 	buf_putf(out, ",\"visibility\":\"%s\"",
 		 facts->config->presence.visibility == VISIBLE_TO_EVERYONE ? "everyone"
 									   : "friends");
+	put_flag(out, "blocks", facts->blocks);
+	put_flag(out, "blocked_by", facts->blocked_by);
 	buf_puts(out, ",\"status\":");
 	status_put_json(out, &facts->id, &facts->status);
 	buf_puts(out, ",\"sees\":");
-	if (!is_visible(facts) && facts->friendship == FRIEND_UNKNOWN)
+	if (!may_ask(facts) && facts->friendship == FRIEND_UNKNOWN)
 		buf_puts(out, "null");
 	else
 		status_put_json(out, &facts->id, is_visible(facts) ? &facts->status : &hidden);

@@ -88,9 +88,11 @@ static const struct command {
 	 "What keeps the user online: a session for each token and each stream, and how long\n"
 	 "it lasts unless it is renewed. \"closing\": its stream has closed, it waits for the\n"
 	 "grace to pass."},
+	{"blocks", "ID", 1, 1, FLAG_JSON, ctl_blocks,
+	 "Whom the user blocks, one id a line. With --json also who blocks the user."},
 	{"explain", "VIEWER ID", 2, 2, FLAG_JSON, ctl_explain,
-	 "Why the user ID looks to VIEWER as it does: friendship and visibility, the sessions\n"
-	 "of ID and what Redis derives from them, revocations, who sweeps. Ends with one\n"
+	 "Why the user ID looks to VIEWER as it does: friendship, visibility and blocks, the\n"
+	 "sessions of ID and what Redis derives from them, revocations, who sweeps. Ends with one\n"
 	 "sentence that sums it up."},
 	{"kick", "ID", 1, 1, 0, ctl_kick,
 	 "Ends every session of the user, closes the streams, and refuses every token issued\n"

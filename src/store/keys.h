@@ -10,6 +10,8 @@
 #define KEY_WEBSOCKET "user:websocket:" /* + id */
 #define KEY_SESSIONS "user:sessions:" /* + id */
 #define KEY_FRIENDS "user:friends:" /* + id */
+#define KEY_BLOCKED "user:blocked:" /* + id */
+#define KEY_BLOCKED_BY "user:blocked_by:" /* + id */
 #define KEY_VERSION "presence:version:" /* + id */
 #define KEY_NOT_BEFORE "presence:not_before:" /* + id */
 #define KEY_REVOKED "presence:revoked:" /* + id/tok; + tok by the release before */

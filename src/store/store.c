@@ -25,6 +25,7 @@ enum script {
 	SCRIPT_WEBSOCKET,
 	SCRIPT_THROTTLE,
 	SCRIPT_UNTHROTTLE,
+	SCRIPT_BLOCK,
 	SCRIPT_COUNT,
 };
 
@@ -82,6 +83,9 @@ static const char throttle_source[] =
 static const char unthrottle_source[] =
 #include "store/scripts/unthrottle.lua.inc"
 	;
+static const char block_source[] =
+#include "store/scripts/block.lua.inc"
+	;
 
 /*
  * Each stands after head.lua, `quick` (or nothing), common.lua and `shared` (or
@@ -106,6 +110,7 @@ static const struct {
 	[SCRIPT_WEBSOCKET] = {WRITES, "", "", websocket_source},
 	[SCRIPT_THROTTLE] = {WRITES, "", "", throttle_source},
 	[SCRIPT_UNTHROTTLE] = {WRITES, "", "", unthrottle_source},
+	[SCRIPT_BLOCK] = {WRITES, "", "", block_source},
 };
 
 struct store {
@@ -555,4 +560,25 @@ void store_put_unthrottle(struct printbuf *out, const struct store *store, const
 	put_script(out, store, SCRIPT_UNTHROTTLE, 2);
 	resp_text(out, account);
 	resp_text(out, address != NULL ? address : "");
+}
+
+/* --- blocks ---------------------------------------------------------------------------------- */
+
+static void put_side(struct printbuf *out, const struct store *store, const char *side,
+		     const struct userid *owner, const struct userid *other, bool adds)
+{
+	put_script(out, store, SCRIPT_BLOCK, 4);
+	resp_text(out, owner->text);
+	resp_text(out, other->text);
+	resp_text(out, side);
+	put_flag(out, adds);
+}
+
+void store_put_block(struct printbuf *out, const struct store *store, const struct userid *blocker,
+		     const struct userid *blocked, bool adds, unsigned step)
+{
+	if ((step == 0) == adds)
+		put_side(out, store, "blocked_by", blocked, blocker, adds);
+	else
+		put_side(out, store, "blocked", blocker, blocked, adds);
 }

@@ -220,4 +220,14 @@ bool store_read_throttle(const redisReply *reply, int *wait, int64_t *now);
 void store_put_unthrottle(struct printbuf *out, const struct store *store, const char *account,
 			  const char *address);
 
+/*
+ * Adds or removes a block: two commands (step 0, then 1), one for each user's
+ * side, which may be repeated. Whoever is on the blocker's own list is hidden
+ * from: the side that hides the blocker is added first and removed last. What is
+ * asked of blocks: blocks.h.
+ */
+#define STORE_BLOCK_STEPS 2
+void store_put_block(struct printbuf *out, const struct store *store, const struct userid *blocker,
+		     const struct userid *blocked, bool adds, unsigned step);
+
 #endif

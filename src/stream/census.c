@@ -18,6 +18,7 @@ static const struct machine {
 	{&session_answers, offsetof(struct stream, session.answer)},
 	{&view_states, offsetof(struct stream, view.state)},
 	{&friends_states, offsetof(struct stream, friends.progress)},
+	{&hidden_states, offsetof(struct stream, hidden.progress)},
 	{&ticket_states, offsetof(struct stream, ticket.answer)},
 };
 

@@ -7,6 +7,7 @@
 #include "base/times.h"
 #include "base/utf8.h"
 #include "stream/friends.h"
+#include "stream/hidden.h"
 
 #define MESSAGE_MAX 16384 /* bytes of a status_change */
 
@@ -38,13 +39,26 @@ static void on_status(struct dispatch *dispatch, const struct topic *topic, cons
 		return;
 	}
 	frame = events_status_change(text, len);
-	for (uint32_t index = 0; index < topic->subscribers.count; index++)
-		stream_deliver(stream_of_subscriber(hub_subscriber_at(hub, topic, index)), frame);
+	for (uint32_t index = 0; index < topic->subscribers.count; index++) {
+		if (topic->subscribers.list[index].hidden == 0)
+			stream_deliver(stream_of_subscriber(hub_subscriber_at(hub, topic, index)),
+				       frame);
+	}
 	frame_unref(frame);
 }
 
-static void on_friends_changed(struct stream *stream)
+/* With a user in it, it is about a block, which holds from here on. */
+static void on_friends_changed(struct stream *stream, struct json_object *message)
 {
+	struct userid other;
+	const char *side;
+
+	if (userid_from_json(json_member(message, "user_id"), &other) &&
+	    json_is_text(json_member(message, "side"), 16, &side)) {
+		hidden_learn(stream, &other, strcmp(side, "blocked_by") == 0,
+			     json_object_get_boolean(json_member(message, "hidden")));
+		return;
+	}
 	if (stream->phase != PHASE_FRIENDS && !stream_has_friends(stream))
 		return; /* not asked yet */
 	stream->friends.stale = false;
@@ -96,7 +110,7 @@ static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const
 		struct stream *stream = stream_of_subscriber(hub_subscriber_at(hub, topic, index));
 
 		if (strcmp(type, "friends_changed") == 0)
-			on_friends_changed(stream);
+			on_friends_changed(stream, message);
 		else if (strcmp(type, "revoked") == 0)
 			on_revoked(stream, tok);
 		else if (strcmp(type, "self") == 0)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "store/keys.h"
+#include "stream/hidden.h"
 
 static void set_progress(struct stream *stream, enum friends_progress progress)
 {
@@ -60,6 +61,7 @@ static void update(struct stream *stream, const struct friends *friends)
 	stream->friends.stale = false;
 	if (was_stale && are_joined(stream, friends))
 		return;
+	hidden_reset(stream);
 	exchange(stream, friends);
 	view_reset(&stream->all->snapshots, &stream->view);
 }

@@ -2,6 +2,7 @@
 
 #include "base/times.h"
 #include "stream/friends.h"
+#include "stream/hidden.h"
 
 #define HEARTBEAT_SLOTS 60 /* in one heartbeat; those of a slot are one turn of the loop */
 
@@ -37,6 +38,7 @@ void heartbeat_beat(struct stream *stream, int64_t now_ms)
 	/* After a gap all streams ask again, but not all at once. */
 	if (stream->friends.stale && stream->subscription.state == SUBSCRIPTION_CONFIRMED)
 		friends_ask(stream);
+	hidden_retry(stream);
 	/* Not from now: the rhythm stays even when the timer was late. */
 	stream->heartbeat_ms += period;
 	if (stream->heartbeat_ms <= now_ms)

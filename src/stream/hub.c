@@ -33,6 +33,8 @@ static uint32_t take_number(void ***table, uint32_t **free_numbers, uint32_t *fr
 
 /* --- edges ----------------------------------------------------------------------------------- */
 
+#define EDGES_MAX ((UINT32_C(1) << 29) - 1) /* more do not fit into any memory */
+
 static uint32_t edges_push(struct hub_edges *edges, uint32_t other, uint32_t index)
 {
 	if (edges->count == edges->capacity) {
@@ -40,7 +42,7 @@ static uint32_t edges_push(struct hub_edges *edges, uint32_t other, uint32_t ind
 		edges->capacity += edges->capacity / 2 + 4;
 		edges->list = xrealloc(edges->list, edges->capacity * sizeof edges->list[0]);
 	}
-	edges->list[edges->count] = (struct hub_edge){.other = other, .index = index};
+	edges->list[edges->count] = (struct hub_edge){.other = other, .index = index & EDGES_MAX};
 	return edges->count++;
 }
 
@@ -169,6 +171,16 @@ void hub_leave(struct hub *hub, struct subscriber *subscriber, uint32_t index, i
 	topic->state = TOPIC_IDLE;
 	topic->idle_ms = now_ms;
 	TAILQ_INSERT_TAIL(&hub->idle, topic, link);
+}
+
+bool hub_hide(struct hub *hub, struct subscriber *subscriber, uint32_t index, unsigned hidden)
+{
+	struct hub_edge *edge = &subscriber->topics.list[index];
+	bool is_other = edge->hidden != hidden;
+
+	edge->hidden = hidden & 7;
+	hub->topics[edge->other]->subscribers.list[edge->index].hidden = edge->hidden;
+	return is_other;
 }
 
 void hub_asked(struct hub *hub, struct topic *topic)

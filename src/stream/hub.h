@@ -28,7 +28,15 @@
 
 struct hub_edge {
 	uint32_t other; /* the number of the topic or subscriber at the other end */
-	uint32_t index; /* the edge's index in the other end's list */
+	uint32_t index : 29; /* the edge's index in the other end's list */
+	uint32_t hidden : 3; /* enum hub_hidden: why nothing goes along it; the same at both ends */
+};
+
+/* Why a subscriber is not told of a topic that it has joined all the same. */
+enum hub_hidden {
+	HUB_BLOCKED = 1, /* the subscriber's user blocks the topic's */
+	HUB_BLOCKED_BY = 2, /* is blocked by that user */
+	HUB_STRANGER = 4, /* may see friends alone */
 };
 
 struct hub_edges {
@@ -93,6 +101,9 @@ void hub_reserve(struct subscriber *subscriber, uint32_t topics);
 struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const char *channel);
 /* Leaves the topic at the given index in the subscriber's list; the last edge moves there. */
 void hub_leave(struct hub *hub, struct subscriber *subscriber, uint32_t index, int64_t now_ms);
+
+/* Sets why the topic at the index is hidden from the subscriber; true: it was another reason. */
+bool hub_hide(struct hub *hub, struct subscriber *subscriber, uint32_t index, unsigned hidden);
 
 struct topic *hub_find(const struct hub *hub, const char *channel);
 

@@ -11,6 +11,7 @@
 #include "base/times.h"
 #include "stream/friends.h"
 #include "stream/heartbeat.h"
+#include "stream/hidden.h"
 #include "stream/opening.h"
 
 enum step {
@@ -165,7 +166,7 @@ static void step_view(struct stream *stream)
 		conn_send(&stream->conn, events_degraded(&stream->all->context->events));
 		view->told_degraded = true;
 	}
-	if (view->state == VIEW_READY) {
+	if (link_up(stream) && hidden_is_known(stream) && view->state == VIEW_READY) {
 		struct outbox shown = {0};
 
 		view_show(snapshots, view, &shown);
@@ -173,8 +174,10 @@ static void step_view(struct stream *stream)
 	}
 	if (view->state == VIEW_OVERRUN && conn_is_idle(&stream->conn))
 		view_caught_up(snapshots, view);
-	if (view->state == VIEW_MISSING && may_ask_snapshot(stream))
+	if (view->state == VIEW_MISSING && may_ask_snapshot(stream)) {
+		hidden_reset(stream);
 		view_queue(snapshots, view);
+	}
 }
 
 static enum step step_open(struct stream *stream, int64_t now)

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "stream/friends.h"
+#include "stream/hidden.h"
 
 void recovery_free(struct recovery *recovery)
 {
@@ -28,8 +29,12 @@ static void begin_gap(struct recovery *recovery)
 
 	snapshots_forget_cached(&streams->snapshots);
 	TAILQ_FOREACH (stream, &streams->list, link) {
-		if (stream_has_friends(stream))
+		if (stream_has_friends(stream)) {
 			session_gap(&streams->sessions, &stream->session);
+			if (recovery->is_rebuilding)
+				hidden_restore(stream);
+			hidden_reset(stream);
+		}
 		view_reset(&streams->snapshots, &stream->view);
 		mark_due(stream);
 	}
@@ -55,6 +60,7 @@ void recovery_down(struct recovery *recovery)
 		if (stream_has_friends(stream)) {
 			friends_withdraw(stream);
 			session_lost(&streams->sessions, &stream->session);
+			hidden_reset(stream);
 		}
 		view_reset(&streams->snapshots, &stream->view);
 		mark_due(stream);

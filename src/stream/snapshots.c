@@ -81,7 +81,7 @@ static void set_state(struct snapshots *all, struct view *view, enum view_state 
 		turn_schedule(&all->context->turn);
 	}
 	view->state = state;
-	if (state == VIEW_MISSING || state == VIEW_READY)
+	if (state == VIEW_MISSING || state == VIEW_ASKED || state == VIEW_READY)
 		turn_mark(&all->context->turn, view->owner);
 }
 
@@ -142,13 +142,17 @@ void view_show(struct snapshots *all, struct view *view, struct outbox *to)
 
 /* --- answers --------------------------------------------------------------------------------- */
 
-static void add_user(struct view *view, const char *id, const struct status *status)
+/* The user of the topic at the index; who is hidden looks like an unknown one. */
+static void add_user(struct view *view, uint32_t index, const char *id, const struct status *status)
 {
+	static const struct status unknown;
 	struct printbuf *initial = view->draft->initial;
 	struct userid user;
 
 	memcpy(user.text, id, strlen(id) + 1);
 	status_put_name(initial, &user);
+	if (view->subscriber->topics.list[index].hidden != 0)
+		status = &unknown;
 	status_put_json(initial, &user, status);
 }
 
@@ -166,7 +170,7 @@ static bool add_part(const struct part *part, const redisReply *reply)
 
 		if (!status_read(reply, i, rule, &status))
 			return false;
-		add_user(view, topic_watched_id(topic), &status);
+		add_user(view, part->topics[i], topic_watched_id(topic), &status);
 		/* A message since may be about a later change, and one before the asking is in it.
 		 * Members are not kept: they are the reply's. */
 		if (part->asked_ms > topic->changed_ms && status.members == NULL) {
@@ -263,7 +267,7 @@ static void ask(struct snapshots *all, struct view *view, int64_t now_ms)
 		if (id == NULL)
 			continue;
 		if (is_known(all, topic, now_ms)) {
-			add_user(view, id, &topic->status);
+			add_user(view, index, id, &topic->status);
 			continue;
 		}
 		if (part == NULL)

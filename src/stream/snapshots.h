@@ -6,7 +6,7 @@
  *   session LIVE, subscription CONFIRMED        MISSING -> QUEUED (the driver: view_queue)
  *   snapshots_flush()                           QUEUED -> ASKED; READY when every status is cached
  *   last part answered                          ASKED -> READY, due
- *   the driver                                  READY -> CURRENT: `initial` and what was held are sent
+ *   the driver, once blocks are known           READY -> CURRENT: `initial` and what was held are sent
  *   no room for a frame                         -> OVERRUN; MISSING when the connection is idle
  *   connection idle again (the driver)          OVERRUN -> MISSING
  *   other users to watch, a gap, link lost      -> MISSING (OVERRUN stays)

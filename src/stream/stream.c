@@ -13,6 +13,7 @@
 const struct state_names stream_phases = {
 	"phase", 7, {"REQUEST", "TICKET", "INBOX", "FRIENDS", "SESSION", "OPEN", "ENDING"}};
 const struct state_names friends_states = {"friends", 4, {"NONE", "ASKED", "KNOWN", "FAILED"}};
+const struct state_names hidden_states = {"hidden", 4, {"UNASKED", "ASKED", "KNOWN", "FAILED"}};
 const struct state_names ticket_states = {
 	"ticket", 5, {"NONE", "ASKED", "TAKEN", "UNKNOWN", "FAILED"}};
 
@@ -82,9 +83,12 @@ static void forget_questions(struct stream *stream)
 {
 	if (stream->friends.call != NULL)
 		directory_cancel(stream->friends.call);
+	if (stream->hidden.call != NULL)
+		stream->hidden.call->stream = NULL;
 	if (stream->ticket.call != NULL)
 		stream->ticket.call->stream = NULL;
 	stream->friends = (struct friends_state){0};
+	stream->hidden = (struct hidden_state){0};
 	stream->ticket = (struct ticket_state){0};
 }
 

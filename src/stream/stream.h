@@ -1,6 +1,6 @@
 /*
  * A stream: one connection and what it carries. Its parts (connection,
- * subscription, session, view, friends, ticket) have states of their own; the
+ * subscription, session, view, friends, hidden, ticket) have states of their own; the
  * phase says what the stream as a whole waits for. life.c drives it.
  */
 #ifndef PRESENCE_STREAM_STREAM_H
@@ -34,6 +34,8 @@ enum stream_phase { /* each is named after what it waits for */
 };
 extern const struct state_names stream_phases;
 
+struct stream;
+
 /* The users a stream watches; friends.c asks the directory for them. */
 enum friends_progress { FRIENDS_NONE, FRIENDS_ASKED, FRIENDS_KNOWN, FRIENDS_FAILED };
 extern const struct state_names friends_states;
@@ -44,7 +46,27 @@ struct friends_state {
 	bool stale; /* a friends_changed may have been missed since the directory was asked */
 };
 
-struct stream;
+/* Whom the reader must not see; hidden.c asks Redis for the blocks. */
+enum hidden_progress {
+	HIDDEN_UNASKED, /* to be asked once the view's statuses are */
+	HIDDEN_ASKED,
+	HIDDEN_KNOWN,
+	HIDDEN_FAILED, /* to be asked again at the next heartbeat */
+};
+extern const struct state_names hidden_states;
+
+/* One question about all users of a stream, in parts. Gone when the last part is answered. */
+struct hidden_call {
+	struct stream *stream; /* NULL: withdrawn */
+	unsigned parts_left;
+	bool failed, lost;
+	uint32_t count; /* users */
+	unsigned char *found; /* enum hub_hidden of each; NULL while there was none */
+};
+struct hidden_state {
+	struct hidden_call *call; /* under way, or NULL */
+	enum hidden_progress progress;
+};
 
 /* A ticket that came instead of a token; opening.c redeems it. */
 enum ticket_answer { TICKET_NONE, TICKET_ASKED, TICKET_TAKEN, TICKET_UNKNOWN, TICKET_FAILED };
@@ -85,6 +107,7 @@ struct stream {
 	struct session session;
 	struct view view;
 	struct friends_state friends;
+	struct hidden_state hidden;
 	struct ticket_state ticket;
 	int slot; /* of all->slots, or 0 without them; NO_SLOT = not counted */
 	char *cors_fields; /* header lines that every answer to the request carries, or NULL */

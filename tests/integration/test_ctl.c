@@ -369,6 +369,7 @@ START_TEST(explain_tells_why_a_user_is_online)
 	json = parse_json(CTL(stack, "explain", "1", "2", "--json"));
 	CHECK_JSON(json,
 		   "{'viewer':1,'user_id':2,'is_friend':true,'visibility':'everyone',"
+		   "'blocks':false,'blocked_by':false,"
 		   "'status':{'user_id':2,'is_online':true,'status':'online',"
 		   "'last_activity':'<time>','version':'<version>'},"
 		   "'sees':{'user_id':2,'is_online':true,'status':'online',"

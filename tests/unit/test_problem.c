@@ -29,6 +29,7 @@ static const struct row {
 	{PROBLEM_BODY_TOO_LARGE, 413, "413 Content Too Large", "body_too_large", NULL},
 	{PROBLEM_MEDIA_TYPE, 415, "415 Unsupported Media Type", "unsupported_media_type", NULL},
 	{PROBLEM_BAD_VALUE, 422, "422 Unprocessable Content", "bad_value", NULL},
+	{PROBLEM_TOO_MANY_BLOCKS, 422, "422 Unprocessable Content", "too_many_blocks", NULL},
 	{PROBLEM_TOO_MANY_LOGINS, 429, "429 Too Many Requests", "too_many_logins", "300"},
 	{PROBLEM_TOO_MANY_STREAMS, 429, "429 Too Many Requests", "too_many_streams", "30"},
 	{PROBLEM_INTERNAL, 500, "500 Internal Server Error", "internal_error", NULL},

@@ -53,6 +53,14 @@ local function check_all()
   check('SMISMEMBER', online_users, 'id')
   check('SCARD', online_users)
   check('SSCAN', online_users, '0')
+  for _, side in ipairs({'blocked', 'blocked_by'}) do
+    local key = prefix .. 'user:' .. side .. ':' .. id
+    check('SADD', key, 'id')
+    check('SREM', key, 'id')
+    check('SMISMEMBER', key, 'id')
+    check('SCARD', key)
+    check('SMEMBERS', key)
+  end
   check('SET', websocket, 'w', 'PX', '1')
   check('GET', chosen_key(id))
   check('SET', chosen_key(id), 'c', 'PXAT', '1')

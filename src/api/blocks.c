@@ -1,0 +1,111 @@
+/* Whom the caller blocks: neither of the two sees the other (docs/api.md, "Blocks"). */
+#include <stdlib.h>
+
+#include "api/resources.h"
+#include "base/alloc.h"
+#include "store/blocks.h"
+#include "store/keys.h"
+#include "store/resp.h"
+
+#define NAME(text) #text
+#define TEXT(number) NAME(number)
+
+static void put_own(struct request *request, struct printbuf *pipeline, const char *command,
+		    unsigned more)
+{
+	resp_begin(pipeline, 2 + more);
+	resp_text(pipeline, command);
+	resp_key(pipeline, store_prefix(request->service->store), KEY_BLOCKED,
+		 request->token.user.text);
+}
+
+/* --- the list -------------------------------------------------------------------------------- */
+
+static void put_list(struct printbuf *out, const redisReply *members)
+{
+	struct userid *ids = xcalloc(members->elements, sizeof *ids);
+	size_t count = 0;
+
+	for (size_t i = 0; i < members->elements; i++) {
+		const redisReply *member = members->element[i];
+
+		if (member->type == REDIS_REPLY_STRING &&
+		    userid_parse(member->str, member->len, &ids[count]))
+			count++;
+	}
+	qsort(ids, count, sizeof *ids, userid_compare);
+	buf_puts(out, "{\"user_ids\":[");
+	for (size_t i = 0; i < count; i++) {
+		buf_puts(out, i == 0 ? "" : ",");
+		userid_put_json(out, &ids[i]);
+	}
+	buf_puts(out, "]}");
+	free(ids);
+}
+
+struct problem blocks_list(struct request *request)
+{
+	struct problem problem;
+
+	put_own(request, request_touch(request, "activity"), "SMEMBERS", 0);
+	problem = request_ask_touched(request, 1);
+	if (problem.kind == PROBLEM_NONE && request->replies[1]->type != REDIS_REPLY_ARRAY)
+		problem = request_bad_reply(request);
+	if (problem.kind == PROBLEM_NONE)
+		put_list(request->answer, request->replies[1]);
+	return problem;
+}
+
+/* --- changes --------------------------------------------------------------------------------- */
+
+/* Lets the token in before anything is written, and looks whether one more may be blocked. */
+static struct problem look(struct request *request, bool *is_full)
+{
+	struct printbuf *pipeline = request_touch(request, "activity");
+	struct problem problem;
+
+	put_own(request, pipeline, "SCARD", 0);
+	put_own(request, pipeline, "SMISMEMBER", 1);
+	resp_text(pipeline, request->id.text);
+	problem = request_ask_touched(request, 2);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	if (request->replies[1]->type != REDIS_REPLY_INTEGER ||
+	    !blocks_is_answer(request->replies[2], 1))
+		return request_bad_reply(request);
+	*is_full =
+		request->replies[1]->integer >= BLOCKS_MAX && !blocks_has(request->replies[2], 0);
+	return problem;
+}
+
+static struct problem change(struct request *request, bool adds)
+{
+	bool is_full = false;
+	struct problem problem = look(request, &is_full);
+	struct printbuf *pipeline;
+
+	if (problem.kind == PROBLEM_NONE && adds && is_full)
+		return request_refuse(PROBLEM_TOO_MANY_BLOCKS,
+				      "At most " TEXT(BLOCKS_MAX) " users may be blocked.");
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	pipeline = request_pipeline(request);
+	for (unsigned step = 0; step < STORE_BLOCK_STEPS; step++)
+		store_put_block(pipeline, request->service->store, &request->token.user,
+				&request->id, adds, step);
+	request->status = 204;
+	return request_ask(request, STORE_BLOCK_STEPS);
+}
+
+struct problem blocks_add(struct request *request)
+{
+	if (userid_equal(&request->id, &request->token.user))
+		return request_refuse(PROBLEM_BAD_VALUE,
+				      "The path's id is one's own: nobody blocks oneself.");
+	return change(request, true);
+}
+
+struct problem blocks_remove(struct request *request)
+{
+	return change(request, false);
+}

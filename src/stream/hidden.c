@@ -1,0 +1,250 @@
+#include "stream/hidden.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "store/blocks.h"
+#include "store/resp.h"
+
+struct hidden_part {
+	struct hidden_call *call;
+	enum blocks_side side;
+	uint32_t first, count; /* users */
+};
+
+static void set_progress(struct stream *stream, enum hidden_progress progress)
+{
+	if (stream->hidden.progress == progress)
+		return;
+	state_moved(&hidden_states, stream->due.number, stream->hidden.progress, progress);
+	stream->hidden.progress = progress;
+	turn_mark(&stream->all->context->turn, &stream->due);
+}
+
+void hidden_reset(struct stream *stream)
+{
+	if (stream->hidden.call != NULL)
+		stream->hidden.call->stream = NULL;
+	stream->hidden.call = NULL;
+	set_progress(stream, HIDDEN_UNASKED);
+}
+
+void hidden_retry(struct stream *stream)
+{
+	if (stream->hidden.progress == HIDDEN_FAILED)
+		hidden_reset(stream);
+}
+
+/* --- marks ----------------------------------------------------------------------------------- */
+
+/* Users follow the inbox in the list of topics. */
+static uint32_t users_of(const struct stream *stream)
+{
+	return stream->subscription.subscriber.topics.count - 1;
+}
+
+static unsigned mark_at(const struct stream *stream, uint32_t user)
+{
+	return stream->subscription.subscriber.topics.list[user + 1].hidden;
+}
+
+/* Whether the reader has to be told: who was seen is hidden now, or the other way round. */
+static bool set_mark(struct stream *stream, uint32_t user, unsigned mark)
+{
+	unsigned before = mark_at(stream, user);
+
+	hub_hide(&stream->all->context->hub, &stream->subscription.subscriber, user + 1, mark);
+	return (before != 0) != (mark != 0);
+}
+
+static void apply(struct stream *stream, const struct hidden_call *call)
+{
+	bool is_other_view = false;
+
+	for (uint32_t user = 0; user < call->count; user++) {
+		unsigned mark = mark_at(stream, user) & HUB_STRANGER;
+
+		if (call->found != NULL)
+			mark |= call->found[user];
+		is_other_view |= set_mark(stream, user, mark);
+	}
+	if (is_other_view)
+		view_reset(&stream->all->snapshots, &stream->view);
+}
+
+/* --- asking ---------------------------------------------------------------------------------- */
+
+static void finish(struct hidden_call *call)
+{
+	struct stream *stream = call->stream;
+
+	if (stream != NULL) {
+		stream->hidden.call = NULL;
+		if (call->lost) {
+			set_progress(stream, HIDDEN_UNASKED);
+		} else if (call->failed) {
+			log_warn("redis: the blocks of user %s could not be read",
+				 stream->session.user);
+			set_progress(stream, HIDDEN_FAILED);
+		} else {
+			apply(stream, call);
+			set_progress(stream, HIDDEN_KNOWN);
+		}
+	}
+	free(call->found);
+	free(call);
+}
+
+static void read_part(struct hidden_call *call, const struct hidden_part *part,
+		      const redisReply *reply)
+{
+	unsigned char mark = part->side == BLOCKS_OWN ? HUB_BLOCKED : HUB_BLOCKED_BY;
+
+	for (uint32_t i = 0; i < part->count; i++) {
+		if (!blocks_has(reply, i))
+			continue;
+		if (call->found == NULL)
+			call->found = xcalloc(call->count, sizeof *call->found);
+		call->found[part->first + i] |= mark;
+	}
+}
+
+static void on_part(void *arg, const redisReply *reply)
+{
+	struct hidden_part *part = arg;
+	struct hidden_call *call = part->call;
+
+	if (reply == NULL)
+		call->lost = true;
+	else if (!blocks_is_answer(reply, part->count))
+		call->failed = true;
+	else
+		read_part(call, part, reply);
+	free(part);
+	if (--call->parts_left == 0)
+		finish(call);
+}
+
+static void ask_part(struct hidden_call *call, enum blocks_side side, uint32_t first,
+		     uint32_t count)
+{
+	const struct stream *stream = call->stream;
+	struct context *context = stream->all->context;
+	struct hidden_part *part = xmalloc(sizeof *part);
+	struct userid user = session_userid(&stream->session);
+
+	*part = (struct hidden_part){call, side, first, count};
+	buf_reset(context->scratch);
+	blocks_put_ask(context->scratch, context->config->redis.prefix, side, &user, count);
+	for (uint32_t i = 0; i < count; i++)
+		resp_text(context->scratch,
+			  topic_watched_id(hub_topic_at(
+				  &context->hub, &stream->subscription.subscriber, first + i + 1)));
+	link_command(context->link, context->scratch, on_part, part);
+}
+
+static void ask(struct stream *stream)
+{
+	uint32_t users = users_of(stream);
+	unsigned batches = (users + BLOCKS_ASKED_MAX - 1) / BLOCKS_ASKED_MAX;
+	struct hidden_call *call;
+
+	if (users == 0) {
+		set_progress(stream, HIDDEN_KNOWN);
+		return;
+	}
+	call = xcalloc(1, sizeof *call);
+	call->stream = stream;
+	call->count = users;
+	call->parts_left = batches * BLOCKS_SIDES;
+	stream->hidden.call = call;
+	set_progress(stream, HIDDEN_ASKED);
+	for (uint32_t first = 0; first < users; first += BLOCKS_ASKED_MAX) {
+		uint32_t left = users - first;
+
+		for (enum blocks_side side = 0; side < BLOCKS_SIDES; side++)
+			ask_part(call, side, first,
+				 left < BLOCKS_ASKED_MAX ? left : BLOCKS_ASKED_MAX);
+	}
+}
+
+bool hidden_is_known(struct stream *stream)
+{
+	enum view_state view = stream->view.state;
+
+	if (stream->hidden.progress == HIDDEN_UNASKED &&
+	    (view == VIEW_ASKED || view == VIEW_READY || view == VIEW_CURRENT))
+		ask(stream);
+	return stream->hidden.progress == HIDDEN_KNOWN;
+}
+
+/* --- messages and gaps ----------------------------------------------------------------------- */
+
+static bool find_user(const struct stream *stream, const struct userid *id, uint32_t *user)
+{
+	const struct hub_edges *topics = &stream->subscription.subscriber.topics;
+	char channel[HUB_CHANNEL_MAX];
+	const struct topic *topic;
+
+	strcpy(mempcpy(channel, CHANNEL_STATUS, sizeof CHANNEL_STATUS - 1), id->text);
+	topic = hub_find(&stream->all->context->hub, channel);
+	for (uint32_t i = 1; topic != NULL && i < topics->count; i++) {
+		if (topics->list[i].other == topic->number) {
+			*user = i - 1;
+			return true;
+		}
+	}
+	return false;
+}
+
+void hidden_learn(struct stream *stream, const struct userid *other, bool by_other, bool hides)
+{
+	unsigned bit = by_other ? HUB_BLOCKED_BY : HUB_BLOCKED, mark;
+	uint32_t user;
+
+	if (!stream_has_friends(stream))
+		return; /* not asked yet */
+	if (!find_user(stream, other, &user))
+		return;
+	mark = mark_at(stream, user);
+	if (((mark & bit) != 0) == hides)
+		return;
+	/* An answer under way may be older than this; and this may be older than another block. */
+	if (!hides || stream->hidden.progress == HIDDEN_ASKED)
+		hidden_reset(stream);
+	if (hides && set_mark(stream, user, mark | bit))
+		view_reset(&stream->all->snapshots, &stream->view);
+}
+
+static void restore_block(struct context *context, const struct userid *blocker,
+			  const struct userid *blocked)
+{
+	for (unsigned step = 0; step < STORE_BLOCK_STEPS; step++) {
+		buf_reset(context->scratch);
+		store_put_block(context->scratch, context->store, blocker, blocked, true, step);
+		link_command(context->link, context->scratch, NULL, NULL);
+	}
+}
+
+void hidden_restore(struct stream *stream)
+{
+	struct context *context = stream->all->context;
+	struct userid self = session_userid(&stream->session);
+
+	for (uint32_t user = 0; user < users_of(stream); user++) {
+		unsigned mark = mark_at(stream, user);
+		struct userid other;
+
+		if ((mark & (HUB_BLOCKED | HUB_BLOCKED_BY)) == 0)
+			continue;
+		strcpy(other.text,
+		       topic_watched_id(hub_topic_at(&context->hub,
+						     &stream->subscription.subscriber, user + 1)));
+		if (mark & HUB_BLOCKED)
+			restore_block(context, &self, &other);
+		if (mark & HUB_BLOCKED_BY)
+			restore_block(context, &other, &self);
+	}
+}

@@ -1,0 +1,36 @@
+/*
+ * Whom a stream hides from its reader because of a block. The marks are the
+ * hub's (enum hub_hidden); a user that is hidden looks like an unknown one.
+ *
+ * A message on the inbox hides at once: it comes before every change that was
+ * published after it. What is shown is asked for: the question goes to Redis after
+ * those for the statuses, so that a block that is not in its answer was made after
+ * all that they tell.
+ *
+ *   a snapshot begins (the driver)              -> UNASKED
+ *   its statuses are asked for (the driver)     UNASKED -> ASKED
+ *   all parts answered                          ASKED -> KNOWN; FAILED until the next heartbeat
+ *   a message says that a block began           ASKED -> UNASKED; ended: -> UNASKED
+ *   link lost, a gap                            -> UNASKED; the marks stay until the answer
+ */
+#ifndef PRESENCE_STREAM_HIDDEN_H
+#define PRESENCE_STREAM_HIDDEN_H
+
+#include "stream/stream.h"
+
+/* Whether `initial` may be shown; asks Redis if that is due. In OPEN; link up. */
+bool hidden_is_known(struct stream *stream);
+
+/* What was asked is to be asked again. */
+void hidden_reset(struct stream *stream);
+
+/* After a failure. */
+void hidden_retry(struct stream *stream);
+
+/* What the inbox says: a block began or ended, by the stream's user or by the other. */
+void hidden_learn(struct stream *stream, const struct userid *other, bool by_other, bool hides);
+
+/* Redis was wiped: tells it again of the blocks that the stream knows. Link up. */
+void hidden_restore(struct stream *stream);
+
+#endif
