@@ -32,6 +32,7 @@ static const struct row {
 	{PROBLEM_TOO_MANY_BLOCKS, 422, "422 Unprocessable Content", "too_many_blocks", NULL},
 	{PROBLEM_TOO_MANY_LOGINS, 429, "429 Too Many Requests", "too_many_logins", "300"},
 	{PROBLEM_TOO_MANY_STREAMS, 429, "429 Too Many Requests", "too_many_streams", "30"},
+	{PROBLEM_TOO_OFTEN, 429, "429 Too Many Requests", "too_often", "30"},
 	{PROBLEM_INTERNAL, 500, "500 Internal Server Error", "internal_error", NULL},
 	{PROBLEM_STREAMS_UNAVAILABLE, 501, "501 Not Implemented", "streams_unavailable", NULL},
 	{PROBLEM_REDIS_UNAVAILABLE, 503, "503 Service Unavailable", "redis_unavailable", "2"},
