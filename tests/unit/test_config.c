@@ -104,6 +104,7 @@ static const struct default_row {
 	{"presence", "grace", "10"},
 	{"presence", "heartbeat", "30"},
 	{"presence", "sweep", "1"},
+	{"presence", "last_seen", "exact"},
 	{"presence", "visibility", "everyone"},
 	{"presence", "max_batch", "1000"},
 	{"presence", "max_sessions", "100"},
