@@ -35,6 +35,8 @@ typedef enum ctl_exit ctl_command(struct ctl *ctl, char **args, int count);
 ctl_command ctl_status, ctl_online, ctl_count, ctl_sessions, ctl_kick, ctl_sweep;
 /* blocks.c: who blocks whom */
 ctl_command ctl_blocks;
+/* forget.c, export.c: all that is kept about a user */
+ctl_command ctl_forget, ctl_export;
 /* watch.c: changes as they happen */
 ctl_command ctl_watch;
 /* explain.c: why a user looks so to another */

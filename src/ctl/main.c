@@ -97,6 +97,13 @@ static const struct command {
 	{"kick", "ID", 1, 1, 0, ctl_kick,
 	 "Ends every session of the user, closes the streams, and refuses every token issued\n"
 	 "before now. A new login works."},
+	{"forget", "ID", 1, 1, 0, ctl_forget,
+	 "Removes all that Redis holds about the user, in one pass over all keys, and refuses\n"
+	 "every token issued by now. The directory is left alone: delete the account there\n"
+	 "first. May be repeated."},
+	{"export", "ID", 1, 1, FLAG_JSON, ctl_export,
+	 "All that Redis holds about the user, in JSON, but for what gives access, what others\n"
+	 "chose (who blocks the user) and where the user is."},
 	{"sweep", "", 0, 0, 0, ctl_sweep,
 	 "Takes expired users offline now, as presence-streamd does by itself."},
 	{"token", "ID", 1, 1, FLAG_JSON | FLAG_LIFETIME | FLAG_SCOPE | FLAG_WATCH, ctl_token,

@@ -12,6 +12,11 @@
 #define KEY_FRIENDS "user:friends:" /* + id */
 #define KEY_BLOCKED "user:blocked:" /* + id */
 #define KEY_BLOCKED_BY "user:blocked_by:" /* + id */
+#define KEY_CELL "user:cell:" /* + id */
+#define KEY_CHOSEN "user:chosen:" /* + id */
+#define KEY_IDLE "user:idle:" /* + id */
+#define KEY_SETTINGS "user:settings:" /* + id */
+#define KEY_RATE "presence:rate:" /* + what is counted, ":", id */
 #define KEY_VERSION "presence:version:" /* + id */
 #define KEY_NOT_BEFORE "presence:not_before:" /* + id */
 #define KEY_REVOKED "presence:revoked:" /* + id/tok; + tok by the release before */
@@ -22,8 +27,6 @@
 #define KEY_EPOCH "presence:epoch"
 #define KEY_SWEPT "presence:swept"
 #define KEY_RECOVERING "presence:recovering"
-#define KEY_CHOSEN "user:chosen:" /* + id */
-#define KEY_SETTINGS "user:settings:" /* + id */
 #define KEY_PUSH_SUBS "push:subs:" /* + id */
 #define KEY_PUSH_OWNER "push:owner:" /* + a subscription's id */
 #define KEY_PUSH_WANTED "push:wanted:" /* + id */

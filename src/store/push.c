@@ -430,6 +430,44 @@ void push_put_outcome(struct printbuf *out, const char *prefix, const char *name
 
 /* --- for presencectl ------------------------------------------------------------------------- */
 
+void push_put_entries(struct printbuf *out, const char *prefix, const char *after, unsigned count)
+{
+	char from[PUSH_ENTRY_ID_MAX + 2];
+
+	snprintf(from, sizeof from, "(%s", after);
+	put_command(out, prefix, "XRANGE", KEY_PUSH_QUEUE, "", 4);
+	resp_text(out, from);
+	resp_text(out, "+");
+	resp_text(out, "COUNT");
+	resp_number(out, count);
+}
+
+void push_put_waiting(struct printbuf *out, const char *prefix, const char *cursor, unsigned count)
+{
+	put_command(out, prefix, "ZSCAN", KEY_PUSH_LATER, "", 3);
+	resp_text(out, cursor);
+	resp_text(out, "COUNT");
+	resp_number(out, count);
+}
+
+/* "ID JSON", as push_later.lua writes it. */
+bool push_read_waiting(const redisReply *member, struct push_job *job)
+{
+	const char *json;
+
+	if (member->type != REDIS_REPLY_STRING)
+		return false;
+	json = strchr(member->str, ' ');
+	json = json != NULL ? json + 1 : member->str;
+	return push_job_read(json, member->len - (size_t)(json - member->str), job);
+}
+
+void push_put_drop_waiting(struct printbuf *out, const char *prefix, const redisReply *member)
+{
+	put_command(out, prefix, "ZREM", KEY_PUSH_LATER, "", 1);
+	resp_arg(out, member->str, member->len);
+}
+
 void push_put_state(struct printbuf *out, const char *prefix)
 {
 	put_command(out, prefix, "XLEN", KEY_PUSH_QUEUE, "", 0);

@@ -127,6 +127,18 @@ void push_put_outcome(struct printbuf *out, const char *prefix, const char *name
 
 /* --- for presencectl ------------------------------------------------------------------------- */
 
+/*
+ * A piece of the queue: up to `count` entries after the one of id `after` ("0" =
+ * from the first). The reply is an array for push_read_entry().
+ */
+void push_put_entries(struct printbuf *out, const char *prefix, const char *after, unsigned count);
+/* A piece of what waits, as SCAN does it: {cursor, {member, due, member, due, ...}}. */
+void push_put_waiting(struct printbuf *out, const char *prefix, const char *cursor, unsigned count);
+/* The job in such a member. */
+bool push_read_waiting(const redisReply *member, struct push_job *job);
+/* Removes a member. */
+void push_put_drop_waiting(struct printbuf *out, const char *prefix, const redisReply *member);
+
 #define PUSH_STATE_COMMANDS 5
 struct push_state {
 	int64_t queue, later; /* notifications that are to be sent, that wait */

@@ -11,6 +11,7 @@
 #include "store/keys.h"
 #include "store/push.h"
 #include "store/resp.h"
+#include "store/traces.h"
 
 enum script {
 	SCRIPT_TOUCH,
@@ -26,6 +27,7 @@ enum script {
 	SCRIPT_THROTTLE,
 	SCRIPT_UNTHROTTLE,
 	SCRIPT_BLOCK,
+	SCRIPT_DROP,
 	SCRIPT_COUNT,
 };
 
@@ -80,6 +82,9 @@ static const char websocket_source[] =
 static const char throttle_source[] =
 #include "store/scripts/throttle.lua.inc"
 	;
+static const char drop_source[] =
+#include "store/scripts/drop.lua.inc"
+	;
 static const char unthrottle_source[] =
 #include "store/scripts/unthrottle.lua.inc"
 	;
@@ -111,11 +116,13 @@ static const struct {
 	[SCRIPT_THROTTLE] = {WRITES, "", "", throttle_source},
 	[SCRIPT_UNTHROTTLE] = {WRITES, "", "", unthrottle_source},
 	[SCRIPT_BLOCK] = {WRITES, "", "", block_source},
+	[SCRIPT_DROP] = {WRITES, "", "", drop_source},
 };
 
 struct store {
 	char *prefix;
 	int leeway; /* seconds */
+	int ahead; /* seconds that a token's `issued` (token.h) may be ahead of Redis' clock */
 	int64_t recovering_ms;
 	char sha[SCRIPT_COUNT][SHA1_HEX + 1];
 	char *head; /* the HEAD_ARGS first arguments, in RESP */
@@ -204,6 +211,7 @@ struct store *store_new(const struct config *config)
 
 	store->prefix = xstrdup(config->redis.prefix);
 	store->leeway = config->auth.leeway;
+	store->ahead = config->auth.leeway * (config->auth.login == LOGIN_EXTERNAL ? 2 : 1);
 	store->recovering_ms = store_recovering_ms(config);
 	store->head = make_head(store, config, &store->head_len);
 	for (enum script script = 0; script < SCRIPT_COUNT; script++)
@@ -459,7 +467,12 @@ enum store_verdict store_read_close(const redisReply *reply, size_t index)
 
 void store_put_end(struct printbuf *out, const struct store *store, const struct store_end *end)
 {
-	put_script(out, store, SCRIPT_END, 7);
+	struct printbuf *forgotten = buf_new();
+	unsigned count = 0;
+
+	if (end->forget)
+		count = traces_put_named(forgotten, store->prefix, end->user);
+	put_script(out, store, SCRIPT_END, 8 + count);
 	resp_text(out, end->user->text);
 	resp_text(out, end->tok != NULL ? end->tok : "");
 	resp_number(out, end->iat);
@@ -467,6 +480,20 @@ void store_put_end(struct printbuf *out, const struct store *store, const struct
 	resp_number(out, store->leeway);
 	put_flag(out, end->all);
 	resp_text(out, end->reason);
+	if (end->forget)
+		resp_number(out, store->ahead);
+	else
+		resp_text(out, "");
+	buf_put(out, forgotten->buf, buf_len(forgotten));
+	printbuf_free(forgotten);
+}
+
+void store_put_drop(struct printbuf *out, const struct store *store, const char *key, size_t len,
+		    const char *value)
+{
+	put_script(out, store, SCRIPT_DROP, 2);
+	resp_arg(out, key, len);
+	resp_text(out, value);
 }
 
 enum store_verdict store_read_end(const redisReply *reply)

@@ -165,9 +165,18 @@ struct store_end {
 	int64_t iat, exp; /* seconds */
 	bool all;
 	const char *reason; /* logout or kicked */
+	/*
+	 * With `all` and no tok: nothing of the user is kept but the time before
+	 * which tokens are refused. What stands elsewhere: traces.h.
+	 */
+	bool forget;
 };
 void store_put_end(struct printbuf *out, const struct store *store, const struct store_end *end);
 enum store_verdict store_read_end(const redisReply *reply);
+
+/* Deletes a String, whose whole name is `key`, if it still has that value. */
+void store_put_drop(struct printbuf *out, const struct store *store, const char *key, size_t len,
+		    const char *value);
 
 /*
  * Ends up to STORE_SWEEP_MAX users whose deadline has passed. `streamd`: note

@@ -217,6 +217,19 @@ static void put_sorted(struct printbuf *out, redisReply *reply, size_t step)
 	free(lines);
 }
 
+/* Of a stream: each entry's id and its fields. */
+static void put_entries(struct printbuf *out, const redisReply *entries)
+{
+	for (size_t i = 0; i < entries->elements; i++) {
+		const redisReply *fields = entries->element[i]->element[1];
+
+		buf_putf(out, "  %s", entries->element[i]->element[0]->str);
+		for (size_t j = 0; j < fields->elements; j++)
+			buf_putf(out, " %s", fields->element[j]->str);
+		buf_puts(out, "\n");
+	}
+}
+
 static void put_value(struct stack *stack, struct printbuf *out, const char *key)
 {
 	redisReply *type = redis_cmd(stack, "TYPE %s", key), *value;
@@ -228,6 +241,15 @@ static void put_value(struct stack *stack, struct printbuf *out, const char *key
 	} else if (strcmp(type->str, "set") == 0) {
 		value = redis_cmd(stack, "SMEMBERS %s", key);
 		put_sorted(out, value, 1);
+	} else if (strcmp(type->str, "hash") == 0) {
+		value = redis_cmd(stack, "HGETALL %s", key);
+		put_sorted(out, value, 2);
+	} else if (strcmp(type->str, "list") == 0) {
+		value = redis_cmd(stack, "LRANGE %s 0 -1", key);
+		put_sorted(out, value, 1);
+	} else if (strcmp(type->str, "stream") == 0) {
+		value = redis_cmd(stack, "XRANGE %s - +", key);
+		put_entries(out, value);
 	} else {
 		value = redis_cmd(stack, "ZRANGE %s 0 -1 WITHSCORES", key);
 		put_sorted(out, value, 2);

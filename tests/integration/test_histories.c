@@ -376,8 +376,12 @@ static void step_end(struct person *person)
 	bool all = pick(3) == 0, kick = all && pick(2) == 0, was_revoked = person->revoked[tok];
 	char tok_name[8];
 	struct userid who = call_user(person->id);
-	struct store_end end = {&who, kick ? NULL : tok_name,	 4000000000, 4000001000,
-				all,  kick ? "kicked" : "logout"};
+	struct store_end end = {.user = &who,
+				.tok = kick ? NULL : tok_name,
+				.iat = 4000000000,
+				.exp = 4000001000,
+				.all = all,
+				.reason = kick ? "kicked" : "logout"};
 	struct printbuf *out = buf_new();
 	redisReply *reply;
 

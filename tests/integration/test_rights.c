@@ -71,7 +71,12 @@ static struct printbuf *end_of(const char *id)
 {
 	struct printbuf *out = buf_new();
 	struct userid who = call_user(id);
-	struct store_end item = {&who, "a", 1000, 2000, true, "logout"};
+	struct store_end item = {.user = &who,
+				 .tok = "a",
+				 .iat = 1000,
+				 .exp = 2000,
+				 .all = true,
+				 .reason = "logout"};
 
 	store_put_end(out, store, &item);
 	return out;

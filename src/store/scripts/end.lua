@@ -1,11 +1,13 @@
--- Logout and kick: ends sessions for good. Own arguments: id, tok ("" = the operator's kick),
--- iat, exp, leeway (s), "1" for every session and token of the user, reason.
+-- Logout, kick, and forgetting: ends sessions for good. Own arguments: id, tok ("" = the operator's
+-- kick), iat, exp, leeway (s), "1" for every session and token of the user, reason, and to forget the
+-- user: how far an issuer's clock may be ahead (s; "" = do not forget), and the user's keys, which go.
 -- Returns {verdict}: 0 done, 1 the token was revoked before.
 
 local id, tok = ARGV[FIRST], ARGV[FIRST + 1]
 local iat, exp = tonumber(ARGV[FIRST + 2]), tonumber(ARGV[FIRST + 3])
 local leeway = tonumber(ARGV[FIRST + 4])
 local all, reason = ARGV[FIRST + 5] == '1', ARGV[FIRST + 6]
+local ahead, first_forgotten = tonumber(ARGV[FIRST + 7]), FIRST + 8
 local key = session_key(id)
 local inbox = prefix .. 'user:inbox:' .. id
 local not_before_key = prefix .. 'presence:not_before:' .. id
@@ -49,11 +51,17 @@ require_right('SET', revoked_key(id, tok), '1', 'EX', '1')
 require_right('SET', not_before_key, '1', 'EX', '1')
 require_right('PUBLISH', inbox, 'm')
 
+for i = ahead and first_forgotten or #ARGV + 1, #ARGV do
+  require_right('DEL', ARGV[i])
+end
+
 if all then
-  redis.call('SET', not_before_key, integer(seconds), 'EX',
-    integer(math.max(token_ttl, tonumber(last_seen_ttl))))
   -- An issuer's clock may be ahead, and iat has whole seconds: tokens in use are named one by one.
-  for _, session in ipairs(sessions) do
+  -- Of a user who is forgotten nothing is named: whatever may have been issued by now is refused.
+  local from = ahead and seconds + 1 + ahead or seconds
+  redis.call('SET', not_before_key, integer(from), 'EX',
+    integer(math.max(token_ttl, tonumber(last_seen_ttl)) + (ahead or 0)))
+  for _, session in ipairs(ahead and {} or sessions) do
     revoke(session:match('^t:(.*)$') or session:match('^s:(.*):') or session, 0)
   end
   redis.call('DEL', key)
@@ -69,6 +77,9 @@ if tok ~= '' then
 end
 forget_subscriptions()
 transition(id, reason)
+for i = ahead and first_forgotten or #ARGV + 1, #ARGV do
+  redis.call('DEL', ARGV[i])
+end
 redis.call('PUBLISH', inbox, all and '{"type":"revoked","all":true}'
   or '{"type":"revoked","tok":' .. cjson.encode(tok) .. '}')
 return {0}

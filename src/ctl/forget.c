@@ -1,0 +1,173 @@
+/* Forgetting a user. */
+#include "ctl/ctl.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "auth/ticket.h"
+#include "base/alloc.h"
+#include "ctl/survey.h"
+#include "store/push.h"
+#include "store/resp.h"
+#include "store/store.h"
+
+struct forgetting {
+	struct userid user;
+	struct store *store;
+	unsigned long long removed, notes;
+};
+
+/* Runs a pipeline and frees it. Whatever number a reply is, it counts as so many removed. */
+static bool remove_all(struct ctl *ctl, struct printbuf *pipeline, size_t count,
+		       unsigned long long *removed)
+{
+	redisReply **replies = xcalloc(count + 1, sizeof *replies);
+	bool ok = count == 0 || ctl_run(ctl, pipeline, count, replies);
+
+	for (size_t i = 0; ok && i < count; i++)
+		*removed += replies[i]->type == REDIS_REPLY_INTEGER
+				    ? (unsigned long long)replies[i]->integer
+				    : 0;
+	if (ok)
+		blocking_free_replies(replies, count);
+	free(replies);
+	printbuf_free(pipeline);
+	return ok;
+}
+
+/* DEL of a key; or a command of two that takes the user's id out of it. */
+static void put_removal(struct printbuf *out, const char *command, const struct survey_key *key,
+			const char *id)
+{
+	resp_begin(out, id != NULL ? 3 : 2);
+	resp_text(out, command);
+	resp_arg(out, key->name, key->len);
+	if (id != NULL)
+		resp_text(out, id);
+}
+
+static bool is_type(const struct survey_key *key, const char *type)
+{
+	return strcmp(key->type, type) == 0;
+}
+
+/* Tickets tell in their text whose they are. */
+static bool remove_tickets(struct ctl *ctl, struct forgetting *forgetting,
+			   const struct survey_key *keys, size_t count)
+{
+	redisReply **replies = xcalloc(count + 1, sizeof *replies);
+	struct printbuf *questions = buf_new(), *removals = buf_new();
+	size_t asked = 0, found = 0, next = 0;
+	struct ticket ticket;
+	bool ok;
+
+	for (size_t i = 0; i < count; i++) {
+		if (keys[i].kind != TRACE_TICKET || !is_type(&keys[i], "string"))
+			continue;
+		put_removal(questions, "GET", &keys[i], NULL);
+		asked++;
+	}
+	ok = asked == 0 || ctl_run(ctl, questions, asked, replies);
+	printbuf_free(questions);
+	for (size_t i = 0; ok && i < count; i++) {
+		if (keys[i].kind != TRACE_TICKET || !is_type(&keys[i], "string"))
+			continue;
+		if (ticket_read(replies[next++], &ticket) &&
+		    strcmp(ticket.token.user.text, forgetting->user.text) == 0) {
+			put_removal(removals, "DEL", &keys[i], NULL);
+			found++;
+		}
+	}
+	if (ok && asked > 0)
+		blocking_free_replies(replies, asked);
+	free(replies);
+	if (ok)
+		return remove_all(ctl, removals, found, &forgetting->removed);
+	printbuf_free(removals);
+	return false;
+}
+
+/* What is left of the user in these keys. The user's own of fixed names are gone already. */
+static bool on_keys(struct ctl *ctl, void *arg, const struct survey_key *keys, size_t count)
+{
+	struct forgetting *forgetting = arg;
+	struct printbuf *pipeline = buf_new();
+	const char *id = forgetting->user.text;
+	size_t commands = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		const struct survey_key *key = &keys[i];
+
+		if (key->kind == TRACE_MORE)
+			put_removal(pipeline, "DEL", key, NULL);
+		else if (key->kind == TRACE_MEMBER && is_type(key, "set"))
+			put_removal(pipeline, "SREM", key, id);
+		else if (key->kind == TRACE_FIELD && is_type(key, "hash"))
+			put_removal(pipeline, "HDEL", key, id);
+		else if (key->kind == TRACE_VALUE && is_type(key, "string"))
+			store_put_drop(pipeline, forgetting->store, key->name, key->len, id);
+		else
+			continue;
+		commands++;
+	}
+	return remove_all(ctl, pipeline, commands, &forgetting->removed) &&
+	       remove_tickets(ctl, forgetting, keys, count);
+}
+
+static bool on_notes(struct ctl *ctl, void *arg, const struct survey_note *notes, size_t count)
+{
+	struct forgetting *forgetting = arg;
+	struct printbuf *pipeline = buf_new();
+
+	for (size_t i = 0; i < count; i++) {
+		if (notes[i].entry != NULL)
+			push_put_done(pipeline, ctl->config->redis.prefix, notes[i].entry);
+		else
+			push_put_drop_waiting(pipeline, ctl->config->redis.prefix, notes[i].member);
+	}
+	return remove_all(ctl, pipeline, count, &forgetting->notes);
+}
+
+/* Ends everything of the user in one step: from then on no token of before brings anything back. */
+static bool end_user(struct ctl *ctl, struct forgetting *forgetting)
+{
+	const struct store_end end = {
+		.user = &forgetting->user, .all = true, .reason = "kicked", .forget = true};
+	struct printbuf *command = buf_new();
+	redisReply *reply;
+	bool ok;
+
+	store_put_end(command, forgetting->store, &end);
+	ok = ctl_run(ctl, command, 1, &reply);
+	printbuf_free(command);
+	if (!ok)
+		return false;
+	ok = store_read_end(reply) == STORE_DONE;
+	freeReplyObject(reply);
+	if (!ok)
+		ctl_fail("Redis gives no answer to the forgetting");
+	return ok;
+}
+
+enum ctl_exit ctl_forget(struct ctl *ctl, char **args, int count)
+{
+	struct forgetting forgetting = {.removed = 0};
+	bool ok;
+
+	(void)count;
+	if (!ctl_read_id(args[0], &forgetting.user))
+		return CTL_USAGE;
+	forgetting.store = store_new(ctl->config);
+	ok = end_user(ctl, &forgetting) &&
+	     survey_keys(ctl, &forgetting.user, on_keys, &forgetting) &&
+	     survey_notes(ctl, &forgetting.user, on_notes, &forgetting);
+	store_free(forgetting.store);
+	if (!ok)
+		return ctl_fail("%s is not forgotten wholly: do it again", args[0]);
+	if (!ctl->json)
+		printf("%s is forgotten; elsewhere %llu entries and %llu notifications were "
+		       "removed\n",
+		       args[0], forgetting.removed, forgetting.notes);
+	return CTL_DONE;
+}

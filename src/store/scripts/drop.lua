@@ -1,0 +1,7 @@
+-- Deletes a String that still has that value. Own arguments: key, value. Returns 1 when it did.
+
+require_right('DEL', ARGV[FIRST])
+if redis.call('GET', ARGV[FIRST]) ~= ARGV[FIRST + 1] then
+  return 0
+end
+return redis.call('DEL', ARGV[FIRST])

@@ -1,0 +1,63 @@
+#include "store/traces.h"
+
+#include <string.h>
+
+#include "store/keys.h"
+#include "store/resp.h"
+
+static const struct family {
+	const char *name; /* what stands before the id */
+	enum trace_kind own; /* of the user's key; TRACE_MORE: "/" and more follows the id */
+	enum trace_kind other; /* of anybody else's */
+} families[] = {
+	{KEY_ONLINE, TRACE_OWN, TRACE_NONE},	    {KEY_LAST_SEEN, TRACE_OWN, TRACE_NONE},
+	{KEY_WEBSOCKET, TRACE_OWN, TRACE_NONE},	    {KEY_SESSIONS, TRACE_OWN, TRACE_NONE},
+	{KEY_VERSION, TRACE_OWN, TRACE_NONE},	    {KEY_CHOSEN, TRACE_OWN, TRACE_NONE},
+	{KEY_SETTINGS, TRACE_OWN, TRACE_NONE},	    {KEY_IDLE, TRACE_OWN, TRACE_NONE},
+	{KEY_BLOCKED, TRACE_OWN, TRACE_MEMBER},	    {KEY_BLOCKED_BY, TRACE_UNTOLD, TRACE_MEMBER},
+	{KEY_CELL, TRACE_UNTOLD, TRACE_NONE},	    {KEY_PUSH_SUBS, TRACE_OWN, TRACE_NONE},
+	{KEY_PUSH_WANTED, TRACE_OWN, TRACE_FIELD},  {KEY_PUSH_WAITING, TRACE_UNTOLD, TRACE_MEMBER},
+	{KEY_RATE "push:", TRACE_OWN, TRACE_NONE},  {KEY_RATE "status:", TRACE_OWN, TRACE_NONE},
+	{KEY_RATE "idle:", TRACE_OWN, TRACE_NONE},  {KEY_NOT_BEFORE, TRACE_KEPT, TRACE_NONE},
+	{KEY_REVOKED, TRACE_MORE, TRACE_NONE},	    {KEY_PUSH_TAG, TRACE_MORE, TRACE_NONE},
+	{KEY_PUSH_OWNER, TRACE_VALUE, TRACE_VALUE}, {KEY_TICKET, TRACE_TICKET, TRACE_TICKET},
+};
+#define FAMILIES (sizeof families / sizeof families[0])
+
+static enum trace_kind kind_in(const struct family *family, const char *rest, size_t len,
+			       const struct userid *user)
+{
+	size_t id_len = strlen(user->text);
+
+	if (len < id_len || memcmp(rest, user->text, id_len) != 0)
+		return family->other;
+	if (family->own == TRACE_MORE)
+		return len > id_len && rest[id_len] == '/' ? family->own : family->other;
+	return len == id_len ? family->own : family->other;
+}
+
+enum trace_kind trace_kind(const char *name, size_t len, const struct userid *user)
+{
+	for (size_t i = 0; i < FAMILIES; i++) {
+		size_t head = strlen(families[i].name);
+
+		if (len >= head && memcmp(name, families[i].name, head) == 0)
+			return kind_in(&families[i], name + head, len - head, user);
+	}
+	return TRACE_NONE;
+}
+
+unsigned traces_put_named(struct printbuf *out, const char *prefix, const struct userid *user)
+{
+	unsigned count = 0;
+
+	for (size_t i = 0; i < FAMILIES; i++) {
+		const struct family *family = &families[i];
+
+		if (family->own != TRACE_OWN && family->own != TRACE_UNTOLD)
+			continue;
+		resp_key(out, prefix, family->name, user->text);
+		count++;
+	}
+	return count;
+}

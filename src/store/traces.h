@@ -1,0 +1,33 @@
+/*
+ * What Redis holds about one user, and where: the names of all keys that are a
+ * user's own or that may say something of a user among others. For forgetting
+ * and for export. Pure functions; docs/privacy.md has the table in words.
+ */
+#ifndef PRESENCE_STORE_TRACES_H
+#define PRESENCE_STORE_TRACES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/buf.h"
+#include "base/userid.h"
+
+enum trace_kind {
+	TRACE_NONE, /* nothing about this user can be there */
+	TRACE_OWN, /* the user's own key */
+	TRACE_UNTOLD, /* the same, but not for an export: what others chose, or where the user is */
+	TRACE_MORE, /* the user's own key, whose name the id alone does not tell */
+	TRACE_KEPT, /* the user's own key, which refuses old tokens; it ends by itself */
+	TRACE_MEMBER, /* somebody else's Set: the id may be a member */
+	TRACE_FIELD, /* somebody else's Hash: the id may be a field */
+	TRACE_VALUE, /* a String, which may be the id */
+	TRACE_TICKET, /* a ticket, which may be the user's */
+};
+
+/* What a key is to this user; `name` is without the prefix of [redis]. */
+enum trace_kind trace_kind(const char *name, size_t len, const struct userid *user);
+
+/* Appends, each as one argument, the names of TRACE_OWN and TRACE_UNTOLD; returns how many. */
+unsigned traces_put_named(struct printbuf *out, const char *prefix, const struct userid *user);
+
+#endif
