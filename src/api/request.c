@@ -317,6 +317,11 @@ struct problem request_ask(struct request *request, size_t count)
 	return request_done();
 }
 
+static enum store_caller caller_of(const struct service *service)
+{
+	return service->knows_epoch && service->knows_hiding ? STORE_WORKER_KNOWING : STORE_WORKER;
+}
+
 static struct printbuf *put_touch(struct request *request, const char *reason,
 				  const struct touch_wish *wish)
 {
@@ -331,9 +336,7 @@ static struct printbuf *put_touch(struct request *request, const char *reason,
 		.wants_self = wish->wants_self,
 	};
 
-	store_put_touch(pipeline, request->service->store,
-			request->service->knows_epoch ? STORE_WORKER_KNOWING : STORE_WORKER, &touch,
-			1);
+	store_put_touch(pipeline, request->service->store, caller_of(request->service), &touch, 1);
 	return pipeline;
 }
 
@@ -354,6 +357,7 @@ struct problem request_ask_touched(struct request *request, size_t count)
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	service_has_lost_epoch(request->service, store_read_swept(request->replies[0]));
+	request->service->knows_hiding |= store_read_hides(request->replies[0]);
 	switch (store_read_touch(request->replies[0], 0, NULL)) {
 	case STORE_DONE:
 		return request_done();

@@ -24,6 +24,7 @@ struct service {
 	struct printbuf *body, *pipeline, *answer, *fields, *out; /* reused by every request */
 	int64_t redis_logged_ms; /* when Redis' silence was logged last, monotonic */
 	bool knows_epoch; /* Redis had one when it was last asked, or until a moment ago */
+	bool knows_hiding; /* it has served users who hide */
 	int64_t epoch_lost_ms; /* since when it has none, monotonic; 0 = it has */
 	bool ending; /* the worker ends after the request it serves */
 };

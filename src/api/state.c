@@ -154,6 +154,8 @@ static struct problem choose(struct request *request, const char *state, int64_t
 		return problem;
 	switch (store_read_choose(request->replies[0], &self, &wait)) {
 	case STORE_DONE:
+		request->service->knows_hiding |=
+			strstr(self.chosen, "\"status\":\"invisible\"") != NULL;
 		put_own(request, &self);
 		return problem;
 	case STORE_REVOKED:

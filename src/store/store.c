@@ -332,7 +332,7 @@ static enum store_verdict read_verdict(const redisReply *reply, size_t index)
 void store_put_touch(struct printbuf *out, const struct store *store, enum store_caller caller,
 		     const struct store_touch *items, size_t count)
 {
-	static const char *const callers[] = {"0", "1", "2"};
+	static const char *const callers[] = {"0", "1", "2", "3"};
 	static const char *const marks[] = {"", "0", "1", "born"};
 
 	put_script(out, store, SCRIPT_TOUCH, 1 + 9 * count);
@@ -417,20 +417,28 @@ void store_put_settings(struct printbuf *out, const struct store *store, const s
 	resp_text(out, settings);
 }
 
-bool store_read_unsettled(const redisReply *reply)
+/* The number at the end of a touch's reply is a sum of what it tells. */
+static bool has_told(const redisReply *reply, int64_t what)
 {
 	int64_t number;
 
 	return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
-	       read_integer(reply, reply->elements - 1, &number) && (number & 1) != 0;
+	       read_integer(reply, reply->elements - 1, &number) && (number & what) != 0;
+}
+
+bool store_read_unsettled(const redisReply *reply)
+{
+	return has_told(reply, 1);
 }
 
 bool store_read_swept(const redisReply *reply)
 {
-	int64_t number;
+	return has_told(reply, 2);
+}
 
-	return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
-	       read_integer(reply, reply->elements - 1, &number) && (number & 2) != 0;
+bool store_read_hides(const redisReply *reply)
+{
+	return has_told(reply, 4);
 }
 
 void store_put_look(struct printbuf *out, const struct store *store,
@@ -501,12 +509,12 @@ enum store_verdict store_read_end(const redisReply *reply)
 	return read_verdict(reply, 0);
 }
 
-void store_put_sweep(struct printbuf *out, const struct store *store, bool streamd,
+void store_put_sweep(struct printbuf *out, const struct store *store, enum store_sweeper sweeper,
 		     const char *word)
 {
 	put_script(out, store, SCRIPT_SWEEP, 3);
 	resp_number(out, STORE_SWEEP_MAX);
-	put_flag(out, streamd);
+	resp_number(out, sweeper);
 	resp_text(out, word);
 }
 
@@ -523,11 +531,12 @@ bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch)
 }
 
 void store_put_epoch(struct printbuf *out, const struct store *store, const char *word,
-		     const char *known)
+		     const char *known, bool hides)
 {
-	put_script(out, store, SCRIPT_EPOCH, 2);
+	put_script(out, store, SCRIPT_EPOCH, 3);
 	resp_text(out, word);
 	resp_text(out, known != NULL ? known : "");
+	put_flag(out, hides);
 }
 
 const char *store_read_epoch(const redisReply *reply)
@@ -535,12 +544,13 @@ const char *store_read_epoch(const redisReply *reply)
 	return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
 }
 
-void store_put_recovering(struct printbuf *out, const struct store *store)
+void store_put_recovering(struct printbuf *out, const struct store *store, bool hides)
 {
-	resp_begin(out, 5);
-	resp_text(out, "SET");
+	resp_begin(out, hides ? 5 : 4);
+	resp_text(out, hides ? "SET" : "GETEX"); /* which leaves what another one said */
 	resp_key(out, store->prefix, KEY_RECOVERING, "");
-	resp_text(out, "1");
+	if (hides)
+		resp_text(out, "1");
 	resp_text(out, "PX");
 	resp_number(out, store->recovering_ms);
 }

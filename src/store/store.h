@@ -56,9 +56,12 @@ enum store_verdict {
 enum store_caller {
 	STORE_STREAMD,
 	STORE_WORKER,
-	/* One that has seen sweeps: a Redis without an epoch was wiped, and a touch brings nobody
-	 * online. */
+	/*
+	 * One that has seen users who hide, and sweeps: a Redis without an epoch was wiped, and
+	 * a touch brings nobody online. Likewise a streamd.
+	 */
 	STORE_WORKER_KNOWING,
+	STORE_STREAMD_KNOWING,
 };
 
 /* What the client says of itself: nobody is at the device. */
@@ -137,6 +140,8 @@ void store_put_settings(struct printbuf *out, const struct store *store, const s
 bool store_read_unsettled(const redisReply *reply);
 /* Whether it found that a presence-streamd has swept: not after a wipe, until the next sweep. */
 bool store_read_swept(const redisReply *reply);
+/* Whether the user chose to be invisible. */
+bool store_read_hides(const redisReply *reply);
 /* That second look, at up to STORE_BATCH_MAX users; read for each: whether online all the same. */
 void store_put_look(struct printbuf *out, const struct store *store,
 		    const struct userid *const *users, size_t count);
@@ -179,10 +184,11 @@ void store_put_drop(struct printbuf *out, const struct store *store, const char 
 		    const char *value);
 
 /*
- * Ends up to STORE_SWEEP_MAX users whose deadline has passed. `streamd`: note
- * the time of the sweep, and make the epoch `word` when Redis has none.
+ * Ends up to STORE_SWEEP_MAX users whose deadline has passed. A streamd notes
+ * the time of the sweep, and makes the epoch `word` when Redis has none.
  */
-void store_put_sweep(struct printbuf *out, const struct store *store, bool streamd,
+enum store_sweeper { STORE_SWEEPER_ANY, STORE_SWEEPER_STREAMD, STORE_SWEEPER_STREAMD_HIDING };
+void store_put_sweep(struct printbuf *out, const struct store *store, enum store_sweeper sweeper,
 		     const char *word);
 /* False on an error reply. *more: call again at once; *epoch is borrowed from the reply. */
 bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
@@ -190,17 +196,18 @@ bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
 /*
  * Asks for the epoch alone, made `word` when Redis has none. `known` is the one
  * that the caller knew before (NULL: none): when it is another one now, Redis
- * was wiped, and says that it is recovering. NULL from store_read_epoch() on an
+ * was wiped, and says that it is recovering; `hides`: some of the caller's users
+ * hide. NULL from store_read_epoch() on an
  * error; else borrowed from the reply.
  */
 void store_put_epoch(struct printbuf *out, const struct store *store, const char *word,
-		     const char *known);
+		     const char *known, bool hides);
 const char *store_read_epoch(const redisReply *reply);
 /*
- * A plain SET: Redis was wiped and is still being filled again, so who looks
+ * A plain command: Redis was wiped and is still being filled again, so who looks
  * offline may not be, for store_recovering_ms() more. See status_is_recovering().
  */
-void store_put_recovering(struct printbuf *out, const struct store *store);
+void store_put_recovering(struct printbuf *out, const struct store *store, bool hides);
 int64_t store_recovering_ms(const struct config *config);
 
 /*

@@ -89,7 +89,8 @@ void recovery_put_greeting(struct recovery *recovery, struct printbuf *out)
 	char candidate[RANDOM_ID_LEN + 1];
 
 	random_id(candidate);
-	store_put_epoch(out, recovery->streams->context->store, candidate, recovery->epoch);
+	store_put_epoch(out, recovery->streams->context->store, candidate, recovery->epoch,
+			recovery->streams->sessions.hiding > 0);
 }
 
 bool recovery_read_greeting(struct recovery *recovery, const redisReply *reply)
@@ -116,7 +117,8 @@ static void say_rebuilding(struct recovery *recovery)
 	struct context *context = recovery->streams->context;
 
 	buf_reset(context->scratch);
-	store_put_recovering(context->scratch, context->store);
+	store_put_recovering(context->scratch, context->store,
+			     recovery->streams->sessions.hiding > 0);
 	link_command(context->link, context->scratch, NULL, NULL);
 }
 

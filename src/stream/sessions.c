@@ -130,6 +130,7 @@ void session_close(struct sessions *all, struct session *session)
 	free(session->user);
 	free(session->chosen);
 	free(session->self);
+	all->hiding -= session->hides;
 	session_init(session, session->owner);
 }
 
@@ -163,6 +164,13 @@ static uint64_t hash_self(const struct store_self *self)
 	return at != NULL ? hash_of(hash, at, (size_t)(end - at)) : hash;
 }
 
+static void set_hides(struct sessions *all, struct session *session, bool hides)
+{
+	all->hiding += hides;
+	all->hiding -= session->hides;
+	session->hides = hides;
+}
+
 void session_learn_self(struct sessions *all, struct session *session,
 			const struct store_self *self)
 {
@@ -171,6 +179,7 @@ void session_learn_self(struct sessions *all, struct session *session,
 	session->knows_self = session->knows_chosen = true;
 	free(session->chosen);
 	session->chosen = *self->chosen != '\0' ? xstrdup(self->chosen) : NULL;
+	set_hides(all, session, strstr(self->chosen, "\"status\":\"invisible\"") != NULL);
 	if (hash == session->self_hash)
 		return;
 	session->self_hash = hash;
@@ -311,7 +320,9 @@ static void send_batch(struct sessions *all)
 			set_state(all, session, SESSION_PENDING);
 	}
 	buf_reset(context->scratch);
-	store_put_touch(context->scratch, context->store, STORE_STREAMD, items, batch->count);
+	store_put_touch(context->scratch, context->store,
+			all->hiding > 0 ? STORE_STREAMD_KNOWING : STORE_STREAMD, items,
+			batch->count);
 	all->asked++;
 	link_command(context->link, context->scratch, on_touched, batch);
 }

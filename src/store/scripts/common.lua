@@ -502,17 +502,30 @@ local function transition(id, reason, was_spared)
   return state, is_told
 end
 
--- Whether Redis was wiped and may have lost a state that was chosen: who does not know it better must
--- not bring anybody online. presence:recovering is set anew by each presence-streamd that learns of it,
--- within a sweep, and as long as it registers its streams; when it was not for a little more than that,
--- nobody is to come. `lost`: the caller has seen an epoch before. Returns for how many ms more, or nil.
+-- Redis was wiped. Unless this is the only presence-streamd and none of its users hides, somebody may
+-- have lost the state that keeps them invisible.
+local function write_recovering(hides)
+  local channels = prefix:gsub('[%*%?%[%]%^%-\\]', '\\%0') .. 'presence:streamd:*'
+  local is_open = not hides and redis.acl_check_cmd('PUBSUB', 'CHANNELS', channels)
+    and #redis.call('PUBSUB', 'CHANNELS', channels) <= 1
+  redis.call('SET', recovering_key, is_open and 'open' or '1', 'PX', recovering_for)
+end
+
+-- Whether a state that was chosen may be lost: who does not know it better must not bring anybody
+-- online. presence:recovering is set anew by each presence-streamd that learns of the wipe, within a
+-- sweep, and as long as it registers its streams; when it was not for a little more than that, nobody
+-- is to come. `lost`: the caller knows that users hide, and has seen an epoch before. Returns for how
+-- many ms more, or nil.
 local recovers_for
 
 local function is_recovering(lost)
   if recovers_for == nil then
     local fresh = 1.2 * math.max(sweep_every, 1000)
-    recovers_for = redis.call('PTTL', recovering_key) - recovering_for + fresh
-    if recovers_for <= 0 and lost and redis.call('EXISTS', prefix .. 'presence:epoch') == 0 then
+    local value = redis.call('GET', recovering_key)
+    recovers_for = 0
+    if value and value ~= 'open' then
+      recovers_for = redis.call('PTTL', recovering_key) - recovering_for + fresh
+    elseif not value and lost and redis.call('EXISTS', prefix .. 'presence:epoch') == 0 then
       recovers_for = fresh
     end
   end

@@ -1,5 +1,5 @@
--- Activity: creates or renews sessions. Own arguments: "1" when the caller is a worker, "2" when it is
--- one that has seen an epoch before, "0" a presence-streamd, then nine for each session:
+-- Activity: creates or renews sessions. Own arguments: "0" when the caller is a presence-streamd, "1" a
+-- worker; "3" and "2" when it knows that users hide and that Redis had an epoch; then nine for each session:
 --   id, tok, iat
 --   stream ("" = none), "1" to renew the token's session; neither: only look whether it is revoked
 --   reason
@@ -10,9 +10,11 @@
 -- Returns {now in ms, verdict, verdict, ..., number}: a verdict is 0 done, 1 the token is revoked,
 -- 2 too many streams, 3 a key of this user has the wrong type; or, where the own STATUS was asked for,
 -- {0, its JSON, the JSON of the chosen state or ""}. The last number tells a worker: 1 to look twice
--- before it says that somebody is offline (look.lua), 2 that a presence-streamd has swept; or both.
+-- before it says that somebody is offline (look.lua), 2 that a presence-streamd has swept, 4 that this
+-- user hides; or the sum of these.
 
-local is_worker, lost_epoch = ARGV[FIRST] ~= '0', ARGV[FIRST] ~= '1'
+local is_worker = ARGV[FIRST] == '1' or ARGV[FIRST] == '2'
+local lost_epoch = ARGV[FIRST] == '2' or ARGV[FIRST] == '3'
 
 -- Before a session of the token is made: the mark of one that has none any more is not that of the new
 -- one. Returns what is to become of it.
@@ -77,6 +79,8 @@ local function raise_both(id, tok, session, with_token)
   return latest
 end
 
+local somebody_hides
+
 -- What the last touch learned of its user: the state that a transition found, or what was told.
 local found_state, found_told
 
@@ -100,6 +104,7 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, kno
   local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
   local own = read_chosen(known[5])
   local hides = own and own.status == 'invisible'
+  somebody_hides = somebody_hides or hides
   if is_online and deadline and idle == '' then
     require_renewal(id)
     require_right('ZREM', session_key(id), 's')
@@ -151,7 +156,7 @@ local function answer_of(verdict, wants_self, id)
   return {DONE, own_status(id, state) .. '}', state.chosen or ''}
 end
 
-local told = 0 -- {1: look twice, 2: a presence-streamd has swept}
+local told = 0 -- 1: look twice, 2: a presence-streamd has swept, 4: somebody hides
 if is_worker then
   if quick_known and quick_known[6] and now - quick_known[6] <= pause and not quick_known[7] then
     known_pauses = {is_swept = true, hold = 0, swept = tonumber(quick_known[6])}
@@ -167,7 +172,7 @@ for i = FIRST + 1, #ARGV, 9 do
     ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], quick_known)
   answer[#answer + 1] = per_user(answer_of, verdict, ARGV[i + 8], id) or WRONG_TYPE
 end
-answer[#answer + 1] = told
+answer[#answer + 1] = told + (is_worker and somebody_hides and 4 or 0)
 
 -- Where no streamd sweeps, the workers do, a little with each request.
 if is_worker and not pauses(true).is_swept then
