@@ -131,12 +131,13 @@ check_event() {
 }
 
 check_event 1 connected '.user_id' 1
-check_event 2 initial 'map_values(.is_online)' '{"2":false,"3":false,"4":false,"5":false}'
+check_event 2 self '[.user_id,.status]' '[1,"online"]'
+check_event 3 initial 'map_values(.is_online)' '{"2":false,"3":false,"4":false,"5":false}'
 
 # --- a friend comes and goes --------------------------------------------------------------------
 
 FRIEND=$(login alice@example.com)
-check_event 3 status_change '[.user_id,.is_online,.status,.reason]' '[2,true,"online","login"]'
+check_event 4 status_change '[.user_id,.is_online,.status,.reason]' '[2,true,"online","login"]'
 check "the count" '{"count":2}' \
 	"$(curl -sS -H "Authorization: Bearer $TOKEN" "$api/online-status/count" | jq -c .)"
 check "SCARD online_users" 2 "$(redis SCARD online_users)"
@@ -149,7 +150,7 @@ check "the friend's status" '[2,true,"online"]' \
 
 check "the logout" '{"ok":true}' \
 	"$(curl -sS -d "" -H "Authorization: Bearer $FRIEND" "$api/auth/logout" | jq -c .)"
-check_event 4 status_change '[.user_id,.is_online,.status,.reason]' '[2,false,"offline","logout"]'
+check_event 5 status_change '[.user_id,.is_online,.status,.reason]' '[2,false,"offline","logout"]'
 check "the count" '{"count":1}' \
 	"$(curl -sS -H "Authorization: Bearer $TOKEN" "$api/online-status/count" | jq -c .)"
 check "SMEMBERS online_users" "1" "$(redis SMEMBERS online_users)"

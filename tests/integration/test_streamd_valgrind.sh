@@ -69,7 +69,7 @@ directory { params = "$dir/users.db" }
 presence { grace = 1 heartbeat = 2 stream_ttl = 60 online_ttl = 60 max_sessions = 2000 }
 stream { listen = "unix:$dir/stream.sock" max_streams_per_user = 2000 drain = 1 }
 END
-od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$dir/key"
+(umask 077 && od -An -N32 -tx1 /dev/urandom | tr -d ' \n' >"$dir/key")
 
 redis-server --port 0 --unixsocket "$dir/redis.sock" --dir "$dir" --save '' --appendonly no \
 	>"$dir/redis.log" 2>&1 &
