@@ -201,22 +201,62 @@ struct problem auth_refresh(struct request *request)
 	return request_done();
 }
 
+/* A member that need not be there; then *flag stays as it is. */
+static bool parse_flag(struct json_object *value, bool *flag)
+{
+	if (value == NULL)
+		return true;
+	*flag = json_object_get_boolean(value);
+	return json_object_is_type(value, json_type_boolean);
+}
+
+static struct problem parse_watch_list(struct request *request, struct ticket *ticket)
+{
+	int max = request->service->config->stream.max_watched;
+	struct json_object *users = json_member(request->body, "users");
+	bool friends = true;
+
+	if (!parse_flag(json_member(request->body, "friends"), &friends))
+		return request_refuse(PROBLEM_BAD_VALUE, "\"friends\" is true or false.");
+	ticket->without_friends = !friends;
+	if (users == NULL)
+		return request_done();
+	switch (userids_from_json(users, (size_t)max, &ticket->users)) {
+	case USERIDS_OK:
+		return request_done();
+	case USERIDS_TOO_MANY:
+		snprintf(request->detail, sizeof request->detail,
+			 "At most %d users may be watched.", max);
+		return request_refuse(PROBLEM_TOO_MANY_IDS, request->detail);
+	case USERIDS_BAD:
+		break;
+	}
+	return request_refuse(PROBLEM_BAD_ID, "\"users\" is an array of user ids.");
+}
+
+static struct problem parse_ticket(struct request *request, struct ticket *ticket)
+{
+	if (request->body == NULL)
+		return request_done();
+	if (!parse_flag(json_member(request->body, "idle"), &ticket->idle))
+		return request_refuse(PROBLEM_BAD_VALUE, "\"idle\" is true or false.");
+	return parse_watch_list(request, ticket);
+}
+
 /* A word that stands for the token once, for an EventSource's URL. */
 struct problem auth_ticket(struct request *request)
 {
 	struct ticket ticket = {.token = request->token};
-	struct json_object *idle =
-		request->body != NULL ? json_member(request->body, "idle") : NULL;
 	char word[TICKET_LEN + 1];
-	struct problem problem;
+	struct problem problem = parse_ticket(request, &ticket);
 
-	if (idle != NULL && !json_object_is_type(idle, json_type_boolean))
-		return request_refuse(PROBLEM_BAD_VALUE, "\"idle\" is true or false.");
-	ticket.idle = idle != NULL && json_object_get_boolean(idle);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
 	/* Should the touch refuse the token: the word is not told, and would be refused as well. */
 	random_id(word);
 	ticket_put_issue(request_touch(request, "activity"), store_prefix(request->service->store),
 			 word, &ticket);
+	free(ticket.users);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE)
 		buf_putf(request->answer, "{\"ticket\":\"%s\",\"expires_in\":%d}", word,

@@ -16,12 +16,15 @@
 
 #define PATH_SIZE 1024
 #define CHUNK 8192
+#define LIST_BODY_LIMIT 163840 /* bytes: 1,000 ids of the longest kind fit */
 #define PARAMETERS_MAX 65536 /* bytes of all of a request's variables */
 
 size_t request_most(const struct config *config)
 {
+	size_t limit = (size_t)config->api.body_limit;
+
 	/* A body in records that are as large as their headers is the worst that makes sense. */
-	return PARAMETERS_MAX + 2 * (size_t)config->api.body_limit;
+	return PARAMETERS_MAX + 2 * (limit > LIST_BODY_LIMIT ? limit : LIST_BODY_LIMIT);
 }
 
 /* --- the way in ------------------------------------------------------------------------------ */
@@ -36,10 +39,18 @@ static bool is_json_type(const char *type)
 	       (type[len] == '\0' || strchr("; \t", type[len]) != NULL);
 }
 
-static struct problem too_large(struct request *request)
+/* Bytes that a body may have on a route with these flags. */
+static size_t body_limit(const struct request *request, unsigned flags)
 {
-	snprintf(request->detail, sizeof request->detail, "A body has at most %d bytes here.",
-		 request->service->config->api.body_limit);
+	size_t limit = (size_t)request->service->config->api.body_limit;
+
+	return (flags & ROUTE_LIST) != 0 && limit < LIST_BODY_LIMIT ? LIST_BODY_LIMIT : limit;
+}
+
+static struct problem too_large(struct request *request, size_t limit)
+{
+	snprintf(request->detail, sizeof request->detail, "A body has at most %zu bytes here.",
+		 limit);
 	return request_refuse(PROBLEM_BODY_TOO_LARGE, request->detail);
 }
 
@@ -61,20 +72,21 @@ static bool read_bytes(struct request *request, const struct transport *transpor
 }
 
 /* Reads the whole body into service->body; nothing is read of one that is too large. */
-static struct problem read_body(struct request *request, const struct transport *transport)
+static struct problem read_body(struct request *request, const struct transport *transport,
+				size_t limit)
 {
 	const char *length = cgi_param(request->env, "CONTENT_LENGTH");
-	size_t limit = (size_t)request->service->config->api.body_limit, size;
+	size_t size;
 
 	if (length == NULL || *length == '\0')
-		return read_bytes(request, transport, limit + 1) ? too_large(request)
+		return read_bytes(request, transport, limit + 1) ? too_large(request, limit)
 								 : request_done();
 	if (strspn(length, "0123456789") != strlen(length))
 		return request_refuse(PROBLEM_BAD_REQUEST, "Content-Length is not a number.");
 	errno = 0;
 	size = strtoul(length, NULL, 10);
 	if (errno != 0 || size > limit)
-		return too_large(request);
+		return too_large(request, limit);
 	if (!read_bytes(request, transport, size))
 		return request_refuse(PROBLEM_BAD_REQUEST,
 				      "The body is shorter than its Content-Length.");
@@ -85,7 +97,7 @@ static struct problem parse_body(struct request *request, const struct transport
 				 unsigned flags)
 {
 	const struct printbuf *body = request->service->body;
-	struct problem problem = read_body(request, transport);
+	struct problem problem = read_body(request, transport, body_limit(request, flags));
 	const char *why;
 
 	if (problem.kind != PROBLEM_NONE)

@@ -19,6 +19,7 @@ enum route_flag {
 	ROUTE_WATCH = 16, /* a token that only watches may call it, as it may whatever is a GET */
 	ROUTE_SCOPE_PUSH = 32, /* the token's scope must hold "push" */
 	ROUTE_SCOPE_ADMIN = 64, /* or "admin" */
+	ROUTE_LIST = 256, /* takes a body of LIST_BODY_LIMIT bytes */
 	ROUTE_PUSH = 128, /* exists only with push.key_file */
 };
 

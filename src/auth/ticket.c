@@ -32,7 +32,13 @@ void ticket_put_issue(struct printbuf *out, const char *prefix, const char *word
 		buf_puts(value, ",\"scope\":");
 		json_put_string(value, token->scope, strlen(token->scope));
 	}
-	buf_puts(value, ticket->idle ? ",\"idle\":true}" : "}");
+	if (ticket->idle)
+		buf_puts(value, ",\"idle\":true");
+	if (ticket->users != NULL) {
+		buf_puts(value, ",\"users\":");
+		userids_put_json(value, ticket->users);
+	}
+	buf_puts(value, ticket->without_friends ? ",\"friends\":false}" : "}");
 
 	resp_begin(out, 5);
 	resp_text(out, "SET");
@@ -65,10 +71,30 @@ static bool read_text(struct json_object *value, size_t max, const char **text)
 	return value == NULL || json_is_text(value, max, text);
 }
 
+/* A member that need not be there; then *flag stays as it is. */
+static bool read_flag(struct json_object *value, bool *flag)
+{
+	if (value == NULL)
+		return true;
+	*flag = json_object_get_boolean(value);
+	return json_object_is_type(value, json_type_boolean);
+}
+
+static bool read_watch_list(struct json_object *value, struct ticket *ticket)
+{
+	struct json_object *users = json_member(value, "users");
+	bool friends = true;
+
+	if (!read_flag(json_member(value, "friends"), &friends))
+		return false;
+	ticket->without_friends = !friends;
+	return users == NULL ||
+	       userids_from_json(users, TICKET_USERS_MAX, &ticket->users) == USERIDS_OK;
+}
+
 static bool read_members(struct json_object *value, struct ticket *ticket)
 {
 	const char *name = "", *presence = "", *scope = "";
-	struct json_object *idle = json_member(value, "idle");
 	struct token *token = &ticket->token;
 
 	if (!userid_from_json(json_member(value, "sub"), &token->user) ||
@@ -78,14 +104,13 @@ static bool read_members(struct json_object *value, struct ticket *ticket)
 	    !read_text(json_member(value, "presence"), TOKEN_SCOPE_MAX, &presence) ||
 	    !read_text(json_member(value, "scope"), TOKEN_SCOPE_MAX, &scope))
 		return false;
-	if (idle != NULL && !json_object_is_type(idle, json_type_boolean))
+	if (!read_flag(json_member(value, "idle"), &ticket->idle))
 		return false;
-	ticket->idle = idle != NULL && json_object_get_boolean(idle);
 	token->issued = token->iat;
 	token->watch = strcmp(presence, "watch") == 0;
 	token_set_scope(token, scope);
 	token_set_name(token, name);
-	return token->watch || *presence == '\0';
+	return (token->watch || *presence == '\0') && read_watch_list(value, ticket);
 }
 
 bool ticket_read(const redisReply *reply, struct ticket *ticket)

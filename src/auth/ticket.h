@@ -13,8 +13,10 @@
 #include "auth/token.h"
 #include "base/buf.h"
 #include "base/random.h"
+#include "base/userids.h"
 
 #define TICKET_LIFETIME 30 /* seconds */
+#define TICKET_USERS_MAX 1000 /* [stream] max_watched is no more */
 #define TICKET_LEN RANDOM_ID_LEN
 
 /* Whether the text could be a ticket at all. */
@@ -24,6 +26,9 @@ bool ticket_is_valid(const char *text);
 struct ticket {
 	struct token token;
 	bool idle; /* the stream opens while nobody is at the device */
+	struct userids
+		*users; /* to be watched besides the friends; NULL = none; free(3)d by its owner */
+	bool without_friends; /* not besides, but instead */
 };
 
 /* Appends the command that issues a ticket under a word that random_id() made. */
@@ -36,6 +41,7 @@ void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *wor
 /*
  * Reads the answer to that; false when there was no such ticket, or its text is
  * not one that ticket_put_issue() writes: in Redis anybody may have written it.
+ * When true, ticket->users are the caller's.
  */
 bool ticket_read(const redisReply *reply, struct ticket *ticket);
 

@@ -74,6 +74,7 @@ struct config {
 		int max_streams;
 		char *slots_file;
 		int max_streams_per_user;
+		int max_watched; /* users that a stream watches besides the friends */
 		int queue_limit; /* bytes */
 		int padding; /* bytes */
 		int max_lifetime; /* seconds */

@@ -81,6 +81,7 @@ static const struct config_row table[] = {
 	INT(stream, max_streams, 10000, 1, 1000000),
 	TEXT(stream, slots_file, "", NULL),
 	INT(stream, max_streams_per_user, 10, 1, 10000),
+	INT(stream, max_watched, 1000, 0, 1000),
 	INT(stream, queue_limit, 65536, 4096, 67108864),
 	INT(stream, padding, 0, 0, 262144),
 	INT(stream, max_lifetime, 600, 0, YEAR),

@@ -121,6 +121,8 @@ static void on_ticket(void *arg, const redisReply *reply)
 	} else {
 		identify(stream, &ticket.token);
 		stream->session.born_idle = ticket.idle;
+		stream->friends.watched = ticket.users;
+		stream->friends.without = ticket.without_friends;
 		set_ticket(stream, TICKET_TAKEN);
 	}
 }
@@ -170,6 +172,34 @@ static bool is_idle(const struct request *request)
 	       strcmp(value, "true") == 0;
 }
 
+/* ?users=5,7,bob&friends=false. A ticket has its own instead. */
+static enum problem_kind take_watch_list(struct stream *stream, const struct request *request)
+{
+	const char *uri = cgi_param(request->env, "REQUEST_URI");
+	size_t size = strlen(uri) + 1;
+	char *users = xmalloc(size), friends[8];
+	enum cgi_query has_users = cgi_query_get(request->env, "users", users, size);
+	enum cgi_query has_friends =
+		cgi_query_get(request->env, "friends", friends, sizeof friends);
+	enum userids_result result = USERIDS_OK;
+
+	if (has_users == CGI_QUERY_FOUND)
+		result = userids_parse(users,
+				       (size_t)stream->all->context->config->stream.max_watched,
+				       &stream->friends.watched);
+	free(users);
+	if (result == USERIDS_TOO_MANY)
+		return PROBLEM_TOO_MANY_IDS;
+	if (result == USERIDS_BAD || has_users == CGI_QUERY_BAD)
+		return PROBLEM_BAD_ID;
+	if (has_friends == CGI_QUERY_BAD ||
+	    (has_friends == CGI_QUERY_FOUND && strcmp(friends, "true") != 0 &&
+	     strcmp(friends, "false") != 0))
+		return PROBLEM_BAD_PARAMETER;
+	stream->friends.without = has_friends == CGI_QUERY_FOUND && strcmp(friends, "false") == 0;
+	return PROBLEM_NONE;
+}
+
 static void authenticate(struct stream *stream, const struct request *request)
 {
 	char ticket[TICKET_LEN + 1];
@@ -183,6 +213,8 @@ static void authenticate(struct stream *stream, const struct request *request)
 		take_ticket(stream, request, ticket);
 	} else if (wrong != PROBLEM_NONE) {
 		refuse(stream, request, wrong, why);
+	} else if ((wrong = take_watch_list(stream, request)) != PROBLEM_NONE) {
+		refuse(stream, request, wrong, NULL);
 	} else if (is_method(request, "HEAD")) {
 		answer_head(stream, request);
 	} else {

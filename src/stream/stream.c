@@ -87,6 +87,7 @@ static void forget_questions(struct stream *stream)
 		stream->hidden.call->stream = NULL;
 	if (stream->ticket.call != NULL)
 		stream->ticket.call->stream = NULL;
+	free(stream->friends.watched);
 	stream->friends = (struct friends_state){0};
 	stream->hidden = (struct hidden_state){0};
 	stream->ticket = (struct ticket_state){0};

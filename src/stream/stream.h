@@ -14,6 +14,7 @@
 #include <event2/event_struct.h>
 
 #include "base/problem.h"
+#include "base/userids.h"
 #include "stream/closings.h"
 #include "stream/conn.h"
 #include "stream/context.h"
@@ -41,8 +42,10 @@ enum friends_progress { FRIENDS_NONE, FRIENDS_ASKED, FRIENDS_KNOWN, FRIENDS_FAIL
 extern const struct state_names friends_states;
 
 struct friends_state {
+	struct userids *watched; /* the watch list; NULL = none */
 	struct directory_call *call; /* under way, or NULL */
 	enum friends_progress progress; /* KNOWN: their topics are joined */
+	bool without; /* the watch list is instead of them, not besides */
 	bool stale; /* a friends_changed may have been missed since the directory was asked */
 };
 

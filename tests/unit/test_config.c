@@ -114,6 +114,7 @@ static const struct default_row {
 	{"stream", "max_streams", "10000"},
 	{"stream", "slots_file", ""},
 	{"stream", "max_streams_per_user", "10"},
+	{"stream", "max_watched", "1000"},
 	{"stream", "queue_limit", "65536"},
 	{"stream", "padding", "0"},
 	{"stream", "max_lifetime", "600"},
@@ -189,6 +190,7 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(config->stream.mode, 0660);
 	ck_assert_int_eq(config->stream.max_streams, 10000);
 	ck_assert_int_eq(config->stream.max_streams_per_user, 10);
+	ck_assert_int_eq(config->stream.max_watched, 1000);
 	ck_assert_int_eq(config->stream.queue_limit, 65536);
 	ck_assert_int_eq(config->stream.max_lifetime, 600);
 	ck_assert_int_eq(config->stream.retry_ms, 2000);
