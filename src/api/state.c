@@ -217,11 +217,27 @@ static void put_chosen(struct printbuf *out, const char *stored)
 	json_object_put(chosen);
 }
 
+/* Who only watches sees its user as others do. */
+static struct problem get_as_others(struct request *request)
+{
+	struct problem problem;
+
+	request->id = request->token.user;
+	problem = status_user(request);
+	if (problem.kind != PROBLEM_NONE)
+		return problem;
+	request->answer->bpos--; /* the object's end */
+	buf_puts(request->answer, ",\"chosen\":null}");
+	return problem;
+}
+
 struct problem state_get(struct request *request)
 {
 	struct problem problem;
 	struct store_self self;
 
+	if (request->token.watch)
+		return get_as_others(request);
 	request_touch_for(request, &(struct touch_wish){.wants_self = true});
 	problem = request_ask_touched(request, 0);
 	if (problem.kind != PROBLEM_NONE)

@@ -380,9 +380,12 @@ START_TEST(who_hides_is_offline_for_all_but_oneself)
 	CHECK_JSON(http_ok(stack, COUNT, bert, NULL), "{'count':1}");
 	/* Whatever the hidden user does, nobody hears of it. */
 	touch(stack, anna);
-	touch_user(stack, "1");
 	say_idle(stack, anna, true);
+	event = sse_wait(own, "self", 3000);
+	ck_assert_msg(strcmp(json_text(event->json, "status"), "away") == 0,
+		      "one's own view is not away: %s", event->data);
 	say_idle(stack, anna, false);
+	touch_user(stack, "1");
 	expect_no_change(viewer);
 	CHECK_JSON(seen_by(stack, bert, "1"), OFFLINE(1));
 	choose(stack, anna, "{\"status\":\"busy\"}");
@@ -502,16 +505,23 @@ END_TEST
 START_TEST(who_only_watches_gets_no_self)
 {
 	struct stack *stack = stack_start("");
+	const char *token;
 	char payload[128];
 	struct sse *sse;
 
 	snprintf(payload, sizeof payload, "{'sub':'1','presence':'watch','exp':%lld}",
 		 (long long)time(NULL) + 1000);
-	sse = sse_open(stack, token_make("{'alg':'HS256'}", payload, KEY_HMAC, stack->secret));
+	token = token_make("{'alg':'HS256'}", payload, KEY_HMAC, stack->secret);
+	sse = sse_open(stack, token);
 	sse_expect(sse, "connected", 3000);
 	sse_expect(sse, "initial", 3000);
 	ck_assert_int_eq(redis_int(stack, "EXISTS user:sessions:1"), 0);
 	CHECK_JSON(seen_by(stack, token_for(stack, "2"), "1"), NEVER_SEEN(1));
+	choose(stack, token_for(stack, "1"), "{\"status\":\"invisible\"}");
+	CHECK_JSON(http_ok(stack, STATE, token, NULL),
+		   "{'user_id':1,'is_online':false,'status':'offline','last_seen':null,"
+		   "'version':0,'chosen':null}");
+	http_ok(stack, LOGOUT, token_for(stack, "1"), "");
 	sse_close(sse);
 	WAIT_UNTIL(redis_int(stack, "EXISTS user:sessions:1") == 0, 1000);
 	stack_stop(stack);

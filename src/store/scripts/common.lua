@@ -496,10 +496,10 @@ local function transition(id, reason, was_spared)
   else
     go_online(id, state, reason)
   end
-  if is_told then
+  if is_told or state.live and state.hides then
     tell_self(id, state)
   end
-  return state, is_told
+  return state, is_told or state.live and state.hides
 end
 
 -- Redis was wiped. Unless this is the only presence-streamd and none of its users hides, somebody may

@@ -137,6 +137,9 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, kno
     found_state = transition(id, reason, was_spared)
   elseif hides then
     redis.call('ZADD', deadlines, 'GT', integer(latest), id)
+    if is_marked then
+      transition(id, reason)
+    end
   end
   return DONE
 end
