@@ -9,6 +9,7 @@ import os
 import shutil
 import subprocess
 import time
+import urllib.error
 import urllib.request
 
 from selenium import webdriver
@@ -67,6 +68,17 @@ class Streamd:
             raise
         finally:
             self.log.close()
+
+
+def streams_answer():
+    """Whether a stream without a token is refused by presence-streamd itself."""
+    try:
+        urllib.request.urlopen(URL + "/api/presence/stream", timeout=DEADLINE).close()
+    except urllib.error.HTTPError as error:
+        return error.code == 401
+    except OSError:
+        pass
+    return False
 
 
 PLAIN_CONF = '''

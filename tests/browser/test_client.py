@@ -12,7 +12,7 @@ import time
 import unittest
 
 from stand import (DEADLINE, DIR, GRACE, SOURCE, SWEEP, URL, Streamd, presencectl, start_browser,
-                   version_of, wait_until)
+                   streams_answer, version_of, wait_until)
 
 TABS = 12  # more than the six connections that a browser opens to one host over HTTP/1.1
 PORT = URL.rsplit(":", 1)[1]
@@ -316,6 +316,7 @@ class Trouble(Case):
         self.driver.execute_cdp_cmd("Network.emulateNetworkConditions", offline)
         tab.wait_state("connecting")
         self.streamd.start()
+        wait_until("presence-streamd answers", streams_answer)
         before = time.monotonic()
         self.driver.execute_cdp_cmd("Network.emulateNetworkConditions",
                                     {**offline, "offline": False})
