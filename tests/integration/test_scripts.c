@@ -672,6 +672,140 @@ START_TEST(a_token_that_only_watches_renews_no_session_of_its_name)
 }
 END_TEST
 
+/* --- what somebody else wrote ----------------------------------------------------------------- */
+
+/* States that no program of ours writes. */
+static const char *const odd_states[] = {
+	"{\"status\":\"busy\",\"ends\":NaN}",
+	"{\"status\":\"busy\",\"ends\":Infinity}",
+	"{\"status\":\"busy\",\"ends\":1e308}",
+	"{\"status\":7,\"text\":{},\"emoji\":[],\"ends\":\"never\"}",
+	"{\"text\":\"\xff\xc0\x80\"}",
+	"{\"text\":\"\xed\xa0\x80\"}",
+	"{\"text\":\"a\\nb\"}",
+	"{\"text\":\"a\\u0000b\"}",
+	"[NaN]",
+	"{",
+	"",
+};
+
+START_TEST(a_chosen_state_that_is_none_of_ours_is_as_good_as_none)
+{
+	struct listener *listener = listener_open(stack, "user:status:*");
+	struct message *message;
+
+	freeReplyObject(redis_cmd(stack, "SET user:chosen:1 %s", odd_states[_i]));
+	ck_assert_int_eq(call_touch("1", "a", "s1", "stream_open"), STORE_DONE);
+	message = listener_next(listener, 2000);
+	ck_assert_msg(message != NULL, "nothing was published: %s", odd_states[_i]);
+	ck_assert_msg(strcmp(json_text(message->json, "status"), "online") == 0 ||
+			      strcmp(json_text(message->json, "status"), "busy") == 0,
+		      "%s", message->text);
+	ck_assert_msg(!json_object_object_get_ex(message->json, "text", NULL) &&
+			      !json_object_object_get_ex(message->json, "status_expires", NULL),
+		      "%s", message->text);
+	call_sweep(true);
+	ck_assert(call_is_online("1"));
+}
+END_TEST
+
+START_TEST(a_chosen_text_of_somebody_else_is_not_told_when_it_is_too_long)
+{
+	freeReplyObject(redis_cmd(stack, "EVAL %s 0",
+				  "return redis.call('SET', 'user:chosen:1', '{\"text\":\"' .. "
+				  "string.rep('x', 1000000) .. '\"}')"));
+	ck_assert_int_eq(call_touch("1", "a", NULL, "activity"), STORE_DONE);
+	ck_assert_int_lt(redis_int(stack, "STRLEN user:online:1"), 1000);
+}
+END_TEST
+
+START_TEST(an_odd_status_of_one_user_does_not_keep_the_sweep_from_the_others)
+{
+	struct listener *listener;
+
+	call_touch("1", "a", NULL, "activity");
+	call_touch("2", "b", NULL, "activity");
+	freeReplyObject(redis_cmd(stack, "SET user:online:1 %s",
+				  "{\"status\":\"busy\",\"status_expires\":5}"));
+	freeReplyObject(redis_cmd(stack, "ZADD presence:expiries 1 1 2 2"));
+	listener = listener_open(stack, "user:status:*");
+	call_sweep(true);
+	call_check_change(listener, "1", true, "status");
+	ck_assert_int_eq(redis_int(stack, "ZCARD presence:expiries"), 0);
+}
+END_TEST
+
+/* --- idle marks ------------------------------------------------------------------------------- */
+
+START_TEST(a_token_that_comes_back_after_it_lapsed_is_not_idle)
+{
+	struct listener *listener;
+
+	call_touch("1", "phone", NULL, "activity");
+	call_touch_as_worker("1", "desk");
+	freeReplyObject(redis_cmd(stack, "HSET user:idle:1 phone 1"));
+	call_lapse("1", "t:desk");
+	freeReplyObject(redis_cmd(stack, "ZADD presence:expiries 1 1"));
+	listener = listener_open(stack, "user:status:*");
+	call_sweep(true);
+	ck_assert_str_eq(json_text(listener_next(listener, 2000)->json, "status"), "away");
+	call_touch_as_worker("1", "desk");
+	ck_assert_str_eq(json_text(listener_next(listener, 2000)->json, "status"), "online");
+}
+END_TEST
+
+/* --- a wiped Redis ---------------------------------------------------------------------------- */
+
+/* Redis lost everything, and with it perhaps who hides; a new epoch was made. */
+static void wipe(void)
+{
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	call_sweep(true);
+	freeReplyObject(redis_cmd(stack, "SET presence:recovering 1 PX 3000"));
+}
+
+START_TEST(a_stream_that_closes_while_a_wiped_redis_is_filled_again_shows_nobody)
+{
+	wipe();
+	call_touch("1", "a", "s1", "stream_open"); /* a new one: what was chosen is not known */
+	call_close("1", "a", "s1");
+	ck_assert(!call_is_online("1"));
+}
+END_TEST
+
+START_TEST(a_logout_while_a_wiped_redis_is_filled_again_shows_no_other_device)
+{
+	wipe();
+	call_touch("1", "a", "s1", "stream_open");
+	call_touch("1", "b", "s2", "stream_open");
+	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_DONE);
+	ck_assert(!call_is_online("1"));
+}
+END_TEST
+
+START_TEST(a_stream_that_waits_for_a_wiped_redis_does_not_learn_that_nothing_was_chosen)
+{
+	struct userid who = call_user("1");
+	struct store_touch item = {.user = &who,
+				   .tok = "a",
+				   .iat = 1000,
+				   .stream = "s1",
+				   .token = true,
+				   .reason = "stream_open",
+				   .wants_self = true};
+	struct printbuf *out = buf_new();
+	struct store_self self;
+	redisReply *reply;
+
+	wipe();
+	store_put_touch(out, store, STORE_STREAMD, &item, 1);
+	reply = call_run(out);
+	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+	ck_assert_msg(!store_read_self(reply, 0, &self), "told: %s", reply->element[1]->str);
+	freeReplyObject(reply);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("scripts");
@@ -719,5 +853,16 @@ int main(void)
 	tcase_add_test(tcase, a_token_renewed_within_this_second_costs_no_write);
 	tcase_add_test(tcase, whatever_matters_is_seen_within_the_second_too);
 	tcase_add_test(tcase, a_token_that_only_watches_renews_no_session_of_its_name);
+	tcase_add_loop_test(tcase, a_chosen_state_that_is_none_of_ours_is_as_good_as_none, 0,
+			    sizeof odd_states / sizeof odd_states[0]);
+	tcase_add_test(tcase, a_chosen_text_of_somebody_else_is_not_told_when_it_is_too_long);
+	tcase_add_test(tcase, an_odd_status_of_one_user_does_not_keep_the_sweep_from_the_others);
+	tcase_add_test(tcase, a_token_that_comes_back_after_it_lapsed_is_not_idle);
+	tcase_add_test(tcase,
+		       a_stream_that_closes_while_a_wiped_redis_is_filled_again_shows_nobody);
+	tcase_add_test(tcase, a_logout_while_a_wiped_redis_is_filled_again_shows_no_other_device);
+	tcase_add_test(
+		tcase,
+		a_stream_that_waits_for_a_wiped_redis_does_not_learn_that_nothing_was_chosen);
 	return harness_main(suite);
 }

@@ -38,7 +38,7 @@ local function close(id, tok, stream, ago)
   if of_token and not has_others and of_token - online_ttl <= closed then
     lower(key, 't:' .. tok, of_token, ending)
   end
-  transition(id, 'stream_closed')
+  settle(id, 'stream_closed')
   return DONE
 end
 

@@ -69,16 +69,16 @@ local function token_of(session)
   return session:match('^t:(.*)$') or session:match('^s:(.*):[^:]*$') or session
 end
 
--- Runs f for one user of many. A key of the wrong type, which somebody else wrote under one of our
--- names, spoils that user alone (nil); any other error is Redis' and ends the script, with its code
--- as the first word.
+-- Runs f for one user of many. What somebody else wrote under one of our names spoils that user alone
+-- (nil): a key of the wrong type, or a text that Lua itself stumbles over ("attempt to ..."). Any other
+-- error is Redis' and ends the script, with its code as the first word.
 local function per_user(f, ...)
   local ok, result = pcall(f, ...)
   if ok then
     return result
   end
   local text = type(result) == 'table' and result.err or tostring(result)
-  if text:find('WRONGTYPE', 1, true) then
+  if text:find('WRONGTYPE', 1, true) or text:find('^user_script:%d+: %l') then
     return nil
   end
   error({err = text:gsub('^ERR user_script:%d+: ', '')})
@@ -174,22 +174,54 @@ end
 
 local STATES = {online = true, away = true, busy = true, meeting = true, dnd = true, invisible = true}
 
--- The state that the user chose: {status, text, emoji, ends (ms)}, each or nil; nil when it has ended.
-local function read_chosen(text)
-  local value = text and decode(text)
-  if not value or tonumber(value.ends) and tonumber(value.ends) <= now then
+local CHOSEN_MAX, TEXT_MAX, EMOJI_MAX = 2048, 400, 64 -- bytes
+local LAST_MOMENT = 253402300799999 -- ms, of the year 9999
+
+-- The text, if it is UTF-8 without controls and of 1 to `max` bytes.
+local function line_of(text, max)
+  if type(text) ~= 'string' or #text < 1 or #text > max or text:find('%c') then
     return nil
   end
-  local function string_of(member)
-    return type(value[member]) == 'string' and value[member] or nil
+  if text:find('[\128-\255]') then
+    local rest = text:gsub('[\240-\244][\128-\191][\128-\191][\128-\191]', '.')
+      :gsub('[\224-\239][\128-\191][\128-\191]', '.'):gsub('[\194-\223][\128-\191]', '.')
+    if rest:find('[\128-\255]') or text:find('\224[\128-\159]') or text:find('\237[\160-\191]')
+      or text:find('\240[\128-\143]') or text:find('\244[\144-\191]') then
+      return nil
+    end
   end
-  local status = string_of('status')
-  return {
-    status = STATES[status] and status or nil,
-    text = string_of('text'),
-    emoji = string_of('emoji'),
-    ends = tonumber(value.ends),
+  return text
+end
+
+-- The state that the user chose: {status, text, emoji, ends (ms)}, each or nil; nil when it has ended,
+-- and for a text that no program of ours wrote.
+local function read_chosen(text)
+  local value = text and #text <= CHOSEN_MAX and decode(text) or {}
+  local ends = tonumber(value.ends)
+  local chosen = {
+    status = STATES[value.status] and value.status,
+    text = line_of(value.text, TEXT_MAX),
+    emoji = line_of(value.emoji, EMOJI_MAX),
+    ends = ends,
   }
+  if ends and not (ends > now and ends <= LAST_MOMENT) or not (chosen.status or chosen.text or chosen.emoji) then
+    return nil
+  end
+  return chosen
+end
+
+-- As it is kept in user:chosen:{id}.
+local function json_of_chosen(chosen)
+  local members = {}
+  for _, name in ipairs({'status', 'text', 'emoji'}) do
+    if chosen[name] then
+      members[#members + 1] = '"' .. name .. '":' .. cjson.encode(chosen[name])
+    end
+  end
+  if chosen.ends then
+    members[#members + 1] = '"ends":' .. integer(chosen.ends)
+  end
+  return '{' .. table.concat(members, ',') .. '}'
 end
 
 -- What the idle marks say: whether every token with a live session is idle, and if not, until when
@@ -233,9 +265,8 @@ local function derive(id)
     has_stream = has_stream,
     reason = is_closing(latest) and 'stream_closed' or 'expired',
   }
-  local text = redis.call('GET', chosen_key(id)) or nil
-  local chosen = read_chosen(text)
-  state.chosen = chosen and text
+  local chosen = read_chosen(redis.call('GET', chosen_key(id)) or nil)
+  state.chosen = chosen and json_of_chosen(chosen)
   state.hides = chosen and chosen.status == 'invisible'
   if not state.live then
     return state
@@ -447,7 +478,7 @@ end
 -- The user's own STATUS, without its last brace: the real state, an exact time, and whether it hides.
 local function own_status(id, state)
   local seen = redis.call('GET', seen_key(id))
-  local time = seen and seen:find('^[%d:TZ-]+$') and '"' .. seen .. '"' or 'null'
+  local time = seen and #seen == 20 and seen:find('^[%d:TZ-]+$') and '"' .. seen .. '"' or 'null'
   local version = integer(read_version(id))
   local hides = state.hides and ',"invisible":true' or ''
   if not state.live then
@@ -532,20 +563,25 @@ local function is_recovering(lost)
   return recovers_for > 0 and recovers_for or nil
 end
 
-local function expire(id)
-  require_rights(id)
+-- A transition by one who does not know what was chosen: it may have to wait until that is known.
+local function settle(id, reason)
   if is_recovering(false) and redis.call('EXISTS', online_key(id)) == 0 then
     redis.call('ZADD', deadlines, integer(now + is_recovering(false)), id)
-    return true
+  else
+    transition(id, reason)
   end
-  transition(id)
+end
+
+local function expire(id)
+  require_rights(id)
+  settle(id)
   return true
 end
 
 local function end_state(id)
   require_rights(id)
   local told = decode(redis.call('GET', online_key(id)) or nil) or {}
-  local has_ended = told.status_expires and told.status_expires <= timestamp()
+  local has_ended = type(told.status_expires) == 'string' and told.status_expires <= timestamp()
   redis.call('ZREM', expiries, id)
   transition(id, has_ended and 'status_expired' or nil)
   return true

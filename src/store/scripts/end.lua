@@ -76,7 +76,7 @@ if tok ~= '' then
   revoke(tok, exp)
 end
 forget_subscriptions()
-transition(id, reason)
+settle(id, reason)
 for i = ahead and first_forgotten or #ARGV + 1, #ARGV do
   redis.call('DEL', ARGV[i])
 end

@@ -9,9 +9,9 @@
 --   "1" to be told the user's own STATUS
 -- Returns {now in ms, verdict, verdict, ..., number}: a verdict is 0 done, 1 the token is revoked,
 -- 2 too many streams, 3 a key of this user has the wrong type; or, where the own STATUS was asked for,
--- {0, its JSON, the JSON of the chosen state or ""}. The last number tells a worker: 1 to look twice
--- before it says that somebody is offline (look.lua), 2 that a presence-streamd has swept, 4 that this
--- user hides; or the sum of these.
+-- {0, its JSON, the JSON of the chosen state or ""}, unless Redis was wiped and nobody can know yet what
+-- was chosen. The last number tells a worker: 1 to look twice before it says that somebody is offline
+-- (look.lua), 2 that a presence-streamd has swept, 4 that this user hides; or the sum of these.
 
 local is_worker = ARGV[FIRST] == '1' or ARGV[FIRST] == '2'
 local lost_epoch = ARGV[FIRST] == '2' or ARGV[FIRST] == '3'
@@ -19,8 +19,9 @@ local lost_epoch = ARGV[FIRST] == '2' or ARGV[FIRST] == '3'
 -- Before a session of the token is made: the mark of one that has none any more is not that of the new
 -- one. Returns what is to become of it.
 local function born(id, tok, idle)
-  for _, session in ipairs(redis.call('ZRANGE', session_key(id), 0, -1)) do
-    if token_of(session) == tok then
+  local sessions = redis.call('ZRANGE', session_key(id), 0, -1, 'WITHSCORES')
+  for i = 1, #sessions, 2 do
+    if token_of(sessions[i]) == tok and gone_at(sessions[i], tonumber(sessions[i + 1])) > now then
       return idle ~= 'born' and idle or ''
     end
   end
@@ -58,7 +59,7 @@ local function restore_chosen(id, chosen)
   local own = chosen ~= '-' and read_chosen(chosen)
   require_right('SET', chosen_key(id), 'c', 'NX')
   require_right('PEXPIREAT', chosen_key(id), '0')
-  if own and redis.call('SET', chosen_key(id), chosen, 'NX') and own.ends then
+  if own and redis.call('SET', chosen_key(id), json_of_chosen(own), 'NX') and own.ends then
     redis.call('PEXPIREAT', chosen_key(id), integer(own.ends))
   end
   own = read_chosen(redis.call('GET', chosen_key(id)) or nil)
@@ -81,12 +82,13 @@ end
 
 local somebody_hides
 
--- What the last touch learned of its user: the state that a transition found, or what was told.
-local found_state, found_told
+-- What the last touch learned of its user: the state that a transition found, or what was told; or
+-- that nobody can know yet what was chosen.
+local found_state, found_told, is_waiting
 
 local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, known)
   known = known or ask_known(id, tok)
-  found_state, found_told = nil, not known[5] and known[4]
+  found_state, found_told, is_waiting = nil, not known[5] and known[4], false
   if is_refused(known, iat) then
     return REVOKED
   end
@@ -101,11 +103,12 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, kno
   if session and not deadline and is_one_too_many(id) then
     return TOO_MANY_STREAMS
   end
+  local is_alive = deadline and gone_at(session or 't:' .. tok, tonumber(deadline)) > now
   local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
   local own = read_chosen(known[5])
   local hides = own and own.status == 'invisible'
   somebody_hides = somebody_hides or hides
-  if is_online and deadline and idle == '' then
+  if is_online and is_alive and idle == '' and not hides then
     require_renewal(id)
     require_right('ZREM', session_key(id), 's')
   else
@@ -118,11 +121,12 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, kno
       online_ttl = math.max(online_ttl, recovering_for + 2 * sweep_every)
       raise_both(id, tok, session, with_token)
       redis.call('ZADD', deadlines, integer(now + is_recovering(lost_epoch)), id)
+      is_waiting = true
       return DONE
     end
     hides = restore_chosen(id, chosen)
   end
-  local has_marks = not deadline and redis.call('EXISTS', idle_key(id)) == 1
+  local has_marks = not is_alive and redis.call('EXISTS', idle_key(id)) == 1
   if has_marks or idle == 'born' then
     idle = born(id, tok, idle)
   end
@@ -133,19 +137,16 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, kno
   elseif not hides then
     write_seen(id)
   end
-  if is_online and (has_marks or is_marked) or not is_online and not hides or hides and known[4] then
-    found_state = transition(id, reason, was_spared)
-  elseif hides then
+  if hides and not (known[4] or has_marks or is_marked) then
     redis.call('ZADD', deadlines, 'GT', integer(latest), id)
-    if is_marked then
-      transition(id, reason)
-    end
+  elseif has_marks or is_marked or hides or not is_online then
+    found_state = transition(id, reason, was_spared)
   end
   return DONE
 end
 
 local function answer_of(verdict, wants_self, id)
-  if verdict ~= DONE or wants_self ~= '1' then
+  if verdict ~= DONE or wants_self ~= '1' or is_waiting then
     return verdict or WRONG_TYPE
   end
   -- The commonest case: one who chose nothing and was told to be online.

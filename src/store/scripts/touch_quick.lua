@@ -18,7 +18,7 @@ if #ARGV == FIRST + 9 and ARGV[FIRST] ~= '0' and ARGV[FIRST + 4] == '' and ARGV[
     and (swept and now - swept <= pause or not swept and quick_known[8]) then
     local deadline = redis.call('ZSCORE', session_key(id), session)
     quick_known.deadline = deadline
-    if deadline and redis.call('SISMEMBER', online_users, id) == 1 then
+    if deadline and tonumber(deadline) > now and redis.call('SISMEMBER', online_users, id) == 1 then
       if deadline - online_ttl < math.max(seconds * 1000, now - online_ttl / 60) then
         require_renewal(id)
         redis.call('ZADD', session_key(id), integer(now + online_ttl), session)
