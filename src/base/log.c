@@ -29,6 +29,11 @@ void log_setup(const char *program, enum log_level level, bool to_syslog)
 		openlog(program, LOG_PID, LOG_DAEMON);
 }
 
+bool log_is_wanted(enum log_level level)
+{
+	return level <= settings.level;
+}
+
 /* What may forge a line, or is no text, becomes '?'. */
 static void mask(char *line)
 {
@@ -62,7 +67,7 @@ static void write_line(enum log_level level, const char *format, va_list args)
 	char line[LOG_LINE_MAX], when[TIMES_LEN + 1];
 	int len;
 
-	if (level > settings.level)
+	if (!log_is_wanted(level))
 		return;
 	len = vsnprintf(line, sizeof line, format, args);
 	if (settings.request_id != NULL && len >= 0 && (size_t)len < sizeof line)

@@ -12,6 +12,9 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
  */
 void log_setup(const char *program, enum log_level level, bool to_syslog);
 
+/* Whether lines of this level are written, for those whose making costs something. */
+bool log_is_wanted(enum log_level level);
+
 /*
  * From now on lines end with the name of the request that is served, until NULL
  * is set. It must stay valid. For programs that serve one request at a time.

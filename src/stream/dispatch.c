@@ -126,7 +126,6 @@ void dispatch_message(struct dispatch *dispatch, const char *channel, const char
 	if (topic == NULL)
 		return;
 	topic->changed_ms = times_mono_ms();
-	topic->asked_ms = 0;
 	if (topic_watched_id(topic) != NULL)
 		on_status(dispatch, topic, text, len);
 	else

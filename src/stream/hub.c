@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <uthash.h>
+
 #include "base/alloc.h"
 
 const struct state_names topic_states = {"topic", 3, {"WANTED", "ASKED", "IDLE"}};
@@ -92,20 +94,66 @@ void hub_remove(struct hub *hub, struct subscriber *subscriber, int64_t now_ms)
 	subscriber->number = 0;
 }
 
+/* --- topics by channel ----------------------------------------------------------------------- */
+
+/*
+ * Chains of topics by their numbers. uthash gives its hash function, not its table: that takes
+ * 56 bytes of each topic, and there are two topics or more for each stream.
+ */
+static uint32_t *bucket_of(const struct hub *hub, const char *channel)
+{
+	unsigned hash;
+
+	HASH_VALUE(channel, strlen(channel), hash);
+	return &hub->buckets[hash & (hub->topic_capacity - 1)];
+}
+
+static void table_add(struct hub *hub, struct topic *topic)
+{
+	uint32_t *bucket = bucket_of(hub, topic->channel);
+
+	topic->next = *bucket;
+	*bucket = topic->number;
+}
+
+static void table_remove(struct hub *hub, const struct topic *topic)
+{
+	uint32_t *number = bucket_of(hub, topic->channel);
+
+	while (*number != topic->number)
+		number = &hub->topics[*number]->next;
+	*number = topic->next;
+}
+
+/* As many buckets as there may be topics, now that these are more. */
+static void table_grow(struct hub *hub)
+{
+	free(hub->buckets);
+	hub->buckets = xcalloc(hub->topic_capacity, sizeof hub->buckets[0]);
+	for (uint32_t number = 1; number < hub->next_topic; number++)
+		if (hub->topics[number] != NULL)
+			table_add(hub, hub->topics[number]);
+}
+
 /* --- topics ---------------------------------------------------------------------------------- */
 
 static struct topic *topic_new(struct hub *hub, const char *channel)
 {
 	size_t len = strlen(channel);
 	struct topic *topic = xcalloc(1, sizeof *topic + len + 1);
+	uint32_t capacity = hub->topic_capacity;
 
 	memcpy(topic->channel, channel, len + 1);
 	topic->number = take_number((void ***)&hub->topics, &hub->free_topics,
 				    &hub->free_topic_count, &hub->next_topic, &hub->topic_capacity);
+	topic->serial = ++hub->last_serial;
 	hub->topics[topic->number] = topic;
+	if (hub->topic_capacity != capacity)
+		table_grow(hub);
+	else
+		table_add(hub, topic);
 	topic->state = TOPIC_WANTED;
 	TAILQ_INSERT_TAIL(&hub->wanted, topic, link);
-	HASH_ADD_KEYPTR(hh, hub->by_channel, topic->channel, len, topic);
 	return topic;
 }
 
@@ -116,18 +164,18 @@ static void topic_detach(struct hub *hub, struct topic *topic)
 		TAILQ_REMOVE(&hub->wanted, topic, link);
 	else if (topic->state == TOPIC_IDLE)
 		TAILQ_REMOVE(&hub->idle, topic, link);
-	/* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): a topic is in a list until here */
-	HASH_DEL(hub->by_channel, topic);
+	table_remove(hub, topic);
 	hub->topics[topic->number] = NULL;
 	hub->free_topics[hub->free_topic_count++] = topic->number;
 }
 
 struct topic *hub_find(const struct hub *hub, const char *channel)
 {
-	struct topic *topic;
+	uint32_t number = hub->buckets != NULL ? *bucket_of(hub, channel) : 0;
 
-	HASH_FIND_STR(hub->by_channel, channel, topic);
-	return topic;
+	while (number != 0 && strcmp(hub->topics[number]->channel, channel) != 0)
+		number = hub->topics[number]->next;
+	return number != 0 ? hub->topics[number] : NULL;
 }
 
 struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const char *channel)
@@ -217,6 +265,7 @@ void hub_unsubscribed(struct hub *hub)
 void hub_clear(struct hub *hub)
 {
 	hub_unsubscribed(hub);
+	free(hub->buckets);
 	free(hub->topics);
 	free(hub->subscribers);
 	free(hub->free_topics);

@@ -15,11 +15,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include <uthash.h>
-
 #include "base/userid.h"
 #include "store/keys.h"
-#include "store/status.h"
 #include "stream/state.h"
 
 #define HUB_IDLE_MS 5000 /* a topic without subscribers keeps its subscription that long */
@@ -52,14 +49,13 @@ enum topic_state {
 
 struct topic {
 	uint32_t number;
+	uint32_t serial; /* of no other topic, also when the number is used again */
+	uint32_t next; /* the number of the next in the bucket; 0 = none */
 	enum topic_state state;
 	int64_t idle_ms;
 	struct hub_edges subscribers;
-	struct status status; /* of the user it is about, as Redis said when it was asked */
-	int64_t asked_ms; /* when; 0: `status` holds nothing, or no longer */
 	int64_t changed_ms; /* when the last message came */
 	TAILQ_ENTRY(topic) link; /* in hub->wanted or hub->idle */
-	UT_hash_handle hh;
 	char channel[]; /* without the prefix */
 };
 
@@ -74,13 +70,15 @@ struct subscriber {
 };
 
 struct hub {
-	struct topic *by_channel; /* uthash */
+	uint32_t *
+		buckets; /* topic_capacity of them: numbers of topics, by the hash of the channel */
 	struct topic **topics; /* by number; 0 is not used */
 	struct subscriber **subscribers; /* by number; 0 is not used */
 	uint32_t topic_capacity, subscriber_capacity;
 	uint32_t *free_topics, *free_subscribers; /* numbers to be used again */
 	uint32_t free_topic_count, free_subscriber_count;
 	uint32_t next_topic, next_subscriber;
+	uint32_t last_serial;
 	struct topic_list wanted, idle;
 };
 

@@ -11,6 +11,7 @@
 #define SNAPSHOTS_ASKED_MAX 64 /* MGETs under way at a time; snapshots in a turn of the loop */
 #define SNAPSHOT_USERS 333 /* in one MGET: about 1,000 keys */
 #define STATUS_KNOWN_MS 1000 /* for so long an answer serves further streams */
+#define STATUSES_KNOWN 4096 /* at a time; a newer one takes an older one's place */
 
 const struct state_names view_states = {
 	"view", 7, {"NONE", "MISSING", "QUEUED", "ASKED", "READY", "CURRENT", "OVERRUN"}};
@@ -25,6 +26,16 @@ struct part {
 	uint32_t topics[SNAPSHOT_USERS]; /* by their index in the subscriber's list */
 };
 
+/*
+ * What Redis said of a topic's user. Apart from the topics: there are more of those than
+ * statuses that are asked for within STATUS_KNOWN_MS.
+ */
+struct known_status {
+	uint32_t serial; /* of the topic; 0 = none */
+	int64_t asked_ms;
+	struct status status; /* without members */
+};
+
 struct view_draft {
 	struct printbuf *initial; /* the object so far */
 	struct outbox held; /* changes that came meanwhile */
@@ -36,6 +47,13 @@ void snapshots_init(struct snapshots *all, struct context *context)
 {
 	all->context = context;
 	TAILQ_INIT(&all->queue);
+	all->known = xcalloc(STATUSES_KNOWN, sizeof all->known[0]);
+}
+
+void snapshots_free(struct snapshots *all)
+{
+	free(all->known);
+	all->known = NULL;
 }
 
 void view_init(struct view *view, struct due *owner, const struct subscriber *subscriber)
@@ -140,6 +158,41 @@ void view_show(struct snapshots *all, struct view *view, struct outbox *to)
 	set_state(all, view, VIEW_CURRENT);
 }
 
+/* --- what is known --------------------------------------------------------------------------- */
+
+static struct known_status *place_of(const struct snapshots *all, const struct topic *topic)
+{
+	return &all->known[topic->serial % STATUSES_KNOWN];
+}
+
+/*
+ * An answer to what was asked then. A message since may be about a later change, and one before
+ * the asking is in it. Members are not kept: they are the reply's.
+ */
+static void learn(struct snapshots *all, const struct topic *topic, const struct status *status,
+		  int64_t asked_ms)
+{
+	if (asked_ms > topic->changed_ms && status->members == NULL)
+		*place_of(all, topic) = (struct known_status){
+			.serial = topic->serial, .asked_ms = asked_ms, .status = *status};
+}
+
+/*
+ * What is known of a topic is as good as asking again: a change since would have
+ * come as a message. Only the time of the last activity moves without one, hence
+ * the age. NULL: Redis is to be asked.
+ */
+static const struct status *known_status(const struct snapshots *all, const struct topic *topic,
+					 int64_t now_ms)
+{
+	const struct known_status *known = place_of(all, topic);
+	bool is_known = known->serial == topic->serial && known->asked_ms > topic->changed_ms &&
+			known->asked_ms > all->gap_ms &&
+			now_ms - known->asked_ms <= STATUS_KNOWN_MS;
+
+	return is_known ? &known->status : NULL;
+}
+
 /* --- answers --------------------------------------------------------------------------------- */
 
 /* The user of the topic at the index; who is hidden looks like an unknown one. */
@@ -165,18 +218,13 @@ static bool add_part(const struct part *part, const redisReply *reply)
 	enum last_seen rule = (enum last_seen)context->config->presence.last_seen;
 
 	for (uint32_t i = 0; i < part->count; i++) {
-		struct topic *topic = hub_topic_at(hub, view->subscriber, part->topics[i]);
+		const struct topic *topic = hub_topic_at(hub, view->subscriber, part->topics[i]);
 		struct status status;
 
 		if (!status_read(reply, i, rule, &status))
 			return false;
 		add_user(view, part->topics[i], topic_watched_id(topic), &status);
-		/* A message since may be about a later change, and one before the asking is in it.
-		 * Members are not kept: they are the reply's. */
-		if (part->asked_ms > topic->changed_ms && status.members == NULL) {
-			topic->status = status;
-			topic->asked_ms = part->asked_ms;
-		}
+		learn(part->all, topic, &status, part->asked_ms);
 	}
 	return true;
 }
@@ -207,16 +255,6 @@ static void on_part(void *arg, const redisReply *reply)
 }
 
 /* --- asking ---------------------------------------------------------------------------------- */
-
-/*
- * What is known of a topic is as good as asking again: a change since would have
- * come as a message. Only the time of the last activity moves without one, hence
- * the age.
- */
-static bool is_known(const struct snapshots *all, const struct topic *topic, int64_t now_ms)
-{
-	return topic->asked_ms > all->gap_ms && now_ms - topic->asked_ms <= STATUS_KNOWN_MS;
-}
 
 static struct part *part_new(struct snapshots *all, struct view *view, int64_t now_ms)
 {
@@ -263,11 +301,13 @@ static void ask(struct snapshots *all, struct view *view, int64_t now_ms)
 	for (uint32_t index = 0; index < view->subscriber->topics.count; index++) {
 		const struct topic *topic = hub_topic_at(hub, view->subscriber, index);
 		const char *id = topic_watched_id(topic);
+		const struct status *known;
 
 		if (id == NULL)
 			continue;
-		if (is_known(all, topic, now_ms)) {
-			add_user(view, index, id, &topic->status);
+		known = known_status(all, topic, now_ms);
+		if (known != NULL) {
+			add_user(view, index, id, known);
 			continue;
 		}
 		if (part == NULL)

@@ -37,11 +37,14 @@ enum view_state {
 };
 extern const struct state_names view_states;
 
+struct known_status;
+
 struct snapshots {
 	struct context *context;
 	TAILQ_HEAD(view_list, view) queue; /* those of VIEW_QUEUED */
 	unsigned asked; /* MGETs without an answer */
 	int64_t gap_ms; /* what Redis said until then is not known any more */
+	struct known_status *known; /* answers that serve further streams */
 	uint64_t overruns;
 };
 
@@ -57,6 +60,7 @@ struct view {
 };
 
 void snapshots_init(struct snapshots *all, struct context *context);
+void snapshots_free(struct snapshots *all);
 void view_init(struct view *view, struct due *owner, const struct subscriber *subscriber);
 
 void view_open(struct snapshots *all, struct view *view);

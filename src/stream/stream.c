@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/times.h"
+#include "store/status.h"
 #include "stream/timer.h"
 
 #define REQUEST_TIMEOUT_MS 10000 /* for a request's records to arrive */
@@ -46,6 +47,7 @@ void streams_free(struct streams *all)
 
 	while ((stream = TAILQ_FIRST(&all->list)) != NULL)
 		stream_destroy(stream);
+	snapshots_free(&all->snapshots);
 }
 
 /* --- birth and death ------------------------------------------------------------------------- */

@@ -183,6 +183,33 @@ START_TEST(indexes_stay_mirrors_under_random_joins_and_leaves)
 }
 END_TEST
 
+START_TEST(each_of_many_topics_is_found_by_its_channel_until_it_is_gone)
+{
+	enum { MANY = 1000 };
+	struct subscriber subscriber = {0};
+	char channel[32];
+
+	hub_add(&hub, &subscriber);
+	for (int i = 0; i < MANY; i++) {
+		snprintf(channel, sizeof channel, "user:status:%d", i);
+		hub_join(&hub, &subscriber, channel);
+	}
+	for (uint32_t i = MANY; i-- > MANY / 2;)
+		hub_leave(&hub, &subscriber, i, 0);
+	for (int i = 0; i < MANY; i++) {
+		const struct topic *topic;
+
+		snprintf(channel, sizeof channel, "user:status:%d", i);
+		topic = hub_find(&hub, channel);
+		ck_assert_msg((topic != NULL) == (i < MANY / 2), "%s is %s", channel,
+			      topic != NULL ? "still found" : "not found");
+		if (topic != NULL)
+			ck_assert_str_eq(topic->channel, channel);
+	}
+	hub_remove(&hub, &subscriber, 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("hub");
@@ -195,6 +222,7 @@ int main(void)
 	tcase_add_test(tcase, joining_an_idle_topic_needs_no_new_subscription);
 	tcase_add_test(tcase, lost_subscriptions_are_wanted_again_and_idle_ones_forgotten);
 	tcase_add_test(tcase, numbers_are_used_again);
+	tcase_add_test(tcase, each_of_many_topics_is_found_by_its_channel_until_it_is_gone);
 	tcase_add_test(tcase, indexes_stay_mirrors_under_random_joins_and_leaves);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);

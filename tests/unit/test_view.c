@@ -3,7 +3,9 @@
 
 #include <stdio.h>
 
+#include "base/times.h"
 #include "link_stub.h"
+#include "store/status.h"
 #include "store/keys.h"
 #include "stream/snapshots.h"
 #include "stream/subscriptions.h"
@@ -45,6 +47,7 @@ static void teardown(void)
 	subscription_close(&subscriptions, &subscription);
 	turn_unmark(&context.turn, &owner);
 	outbox_clear(&shown);
+	snapshots_free(&all);
 	stub_free(&context);
 }
 
@@ -163,6 +166,32 @@ START_TEST(after_a_gap_nothing_is_cached)
 {
 	bring_to(VIEW_CURRENT);
 	snapshots_forget_cached(&all);
+	view_reset(&all, &view);
+	view_queue(&all, &view);
+	snapshots_flush(&all);
+	check_state(VIEW_ASKED);
+	ck_assert_uint_eq(stub_waiting(&context), 1);
+}
+END_TEST
+
+START_TEST(what_is_cached_of_one_user_is_not_told_of_another)
+{
+	bring_to(VIEW_CURRENT);
+	/* Its topic goes, and another one gets the number. */
+	subscription_exchange(&subscriptions, &subscription);
+	subscription_join(&subscriptions, &subscription, CHANNEL_STATUS, "2");
+	view_reset(&all, &view);
+	view_queue(&all, &view);
+	snapshots_flush(&all);
+	check_state(VIEW_ASKED);
+	ck_assert_uint_eq(stub_waiting(&context), 1);
+}
+END_TEST
+
+START_TEST(a_message_since_the_question_makes_it_ask_again)
+{
+	bring_to(VIEW_CURRENT);
+	hub_topic_at(&context.hub, &subscription.subscriber, 0)->changed_ms = times_mono_ms();
 	view_reset(&all, &view);
 	view_queue(&all, &view);
 	snapshots_flush(&all);
@@ -296,6 +325,8 @@ int main(void)
 	tcase_add_test(tcase, it_is_ready_when_the_last_of_several_parts_is_answered);
 	tcase_add_test(tcase, what_is_cached_needs_no_question);
 	tcase_add_test(tcase, after_a_gap_nothing_is_cached);
+	tcase_add_test(tcase, what_is_cached_of_one_user_is_not_told_of_another);
+	tcase_add_test(tcase, a_message_since_the_question_makes_it_ask_again);
 	tcase_add_test(tcase, showing_makes_it_current);
 	tcase_add_test(tcase, changes_are_held_until_initial_and_follow_it);
 	tcase_add_loop_test(tcase, no_room_for_a_frame_overruns_it, VIEW_MISSING, VIEW_OVERRUN);
