@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "store/durability.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/store.h"
@@ -39,30 +40,12 @@ static struct printbuf *command_of(const char *first, const char *second, const 
 	return command;
 }
 
-/* The value of a line "name:value" of INFO; "" when there is none. */
-static void find_info(const char *info, const char *name, char value[64])
-{
-	size_t len = strlen(name);
-	const char *line = info;
-
-	*value = '\0';
-	while (line != NULL) {
-		line += *line == '\n';
-		if (strncmp(line, name, len) == 0 && line[len] == ':') {
-			snprintf(value, 64, "%.*s", (int)strcspn(line + len + 1, "\r\n"),
-				 line + len + 1);
-			return;
-		}
-		line = strchr(line, '\n');
-	}
-}
-
 static void check_version(struct doctor *doctor, const char *info)
 {
 	char version[64], role[64];
 
-	find_info(info, "redis_version", version);
-	find_info(info, "role", role);
+	info_find(info, "redis_version", version);
+	info_find(info, "role", role);
 	if (atoi(version) < VERSION_MIN)
 		doctor_say(doctor, FINDING_FAIL, "install Redis 7 or newer",
 			   "redis: version %s is too old", version);
@@ -73,19 +56,25 @@ static void check_version(struct doctor *doctor, const char *info)
 			   "redis: this one is a replica");
 }
 
-/* What Redis does when its memory is full: an evicted session would look like an offline user. */
-static void check_policy(struct doctor *doctor, const char *info)
+/* Whether Redis keeps what it is told: an evicted session would look like an offline user. */
+static void check_durability(struct doctor *doctor)
 {
-	char policy[64], limit[64];
+	struct durability durability;
 
-	find_info(info, "maxmemory_policy", policy);
-	find_info(info, "maxmemory", limit);
-	if (strcmp(policy, "noeviction") != 0 && strcmp(limit, "0") != 0)
-		doctor_say(doctor, FINDING_WARN, "redis.conf: maxmemory-policy noeviction",
-			   "redis: when full it drops keys (%s), so users go offline unannounced",
-			   policy);
+	durability_ask(doctor->ctl->redis, &durability);
+	if (durability.evicts)
+		doctor_say(doctor, FINDING_WARN, DURABILITY_POLICY,
+			   "redis: when full it drops keys (%s): users go offline unannounced, "
+			   "states, settings, blocks and subscriptions are lost",
+			   durability.policy);
 	else
 		doctor_say(doctor, FINDING_OK, NULL, "redis: drops no keys of its own accord");
+	if (durability.forgets)
+		doctor_say(doctor, FINDING_WARN, DURABILITY_SAVING,
+			   "redis: keeps nothing over a restart: states, settings, blocks and "
+			   "subscriptions are lost");
+	else
+		doctor_say(doctor, FINDING_OK, NULL, "redis: keeps its data over a restart");
 }
 
 /* "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60" */
@@ -216,7 +205,7 @@ static void check_info(struct doctor *doctor)
 	}
 	if (reply->type == REDIS_REPLY_STRING) {
 		check_version(doctor, reply->str);
-		check_policy(doctor, reply->str);
+		check_durability(doctor);
 	}
 	freeReplyObject(reply);
 }

@@ -14,6 +14,8 @@
 #include "base/options.h"
 #include "base/signals.h"
 #include "directory/directory.h"
+#include "store/blocking.h"
+#include "store/durability.h"
 #include "stream/server.h"
 
 #define PROGRAM "presence-streamd"
@@ -77,6 +79,17 @@ static int open_socket(const struct config *config, bool *is_ours, char **path)
 	return fd;
 }
 
+/* Once, before the loop: then nothing blocks any more. */
+static void warn_of_redis(const struct config *config)
+{
+	struct blocking *redis = blocking_new(config);
+	struct durability durability;
+
+	durability_ask(redis, &durability);
+	durability_warn(&durability);
+	blocking_free(redis);
+}
+
 static int serve(struct config *config, const char *file, struct token_keys *keys,
 		 struct directory *directory)
 {
@@ -134,6 +147,7 @@ int main(int argc, char **argv)
 	if (keys != NULL)
 		directory = directory_open(config, directory_threads(config), err, sizeof err);
 	if (directory != NULL) {
+		warn_of_redis(config);
 		status = serve(config, file, keys, directory);
 		directory_close(directory);
 	} else {

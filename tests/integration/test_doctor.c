@@ -159,6 +159,18 @@ START_TEST(doctor_finds_a_redis_that_forgets_or_refuses)
 	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
 	out = doctor(stack, NULL, 0);
 	check_has(out, "warn  redis: when full it drops keys (allkeys-lru)");
+	check_has(out, "warn  redis: keeps nothing over a restart");
+	check_has(stack_file(stack, "streamd0.log"),
+		  "Redis drops keys when it is full (allkeys-lru)");
+	check_has(stack_file(stack, "streamd0.log"), "Redis keeps nothing over a restart");
+	redis_cmd(stack, "CONFIG SET maxmemory-policy noeviction");
+	redis_cmd(stack, "CONFIG SET save %s", "3600 1");
+	out = doctor(stack, NULL, 0);
+	check_has(out, "ok    redis: drops no keys of its own accord");
+	check_has(out, "ok    redis: keeps its data over a restart");
+	redis_cmd(stack, "CONFIG SET save %s", "");
+	redis_cmd(stack, "CONFIG SET appendonly yes");
+	check_has(doctor(stack, NULL, 0), "ok    redis: keeps its data over a restart");
 	ck_assert(redis_cmd(stack, "CONFIG SET client-output-buffer-limit %s", "pubsub 1000 1000 1")
 			  ->type == REDIS_REPLY_STATUS);
 	check_has(doctor(stack, NULL, 0), "warn  redis: a subscriber that is 1000 bytes");
@@ -219,6 +231,7 @@ static struct site *start_site(const char *name)
 	}
 	ck_assert_msg(site != NULL, "there is no server '%s'", name);
 	WAIT_UNTIL(redis_has(site->stack, "presence:swept"), 5000);
+	redis_cmd(site->stack, "CONFIG SET save %s", "3600 1");
 	return site;
 }
 
