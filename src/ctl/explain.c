@@ -12,6 +12,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/times.h"
+#include "ctl/chosen.h"
 #include "ctl/sessions.h"
 #include "directory/directory.h"
 #include "store/keys.h"
@@ -31,7 +32,8 @@ enum {
 	REPLY_DEADLINE,
 	REPLY_BLOCKS,
 	REPLY_BLOCKED_BY,
-	REPLY_SESSIONS,
+	REPLY_CHOSEN,
+	REPLY_SESSIONS = REPLY_CHOSEN + CHOSEN_COMMANDS,
 	REPLY_COUNT = REPLY_SESSIONS + SESSIONS_COMMANDS
 };
 
@@ -46,7 +48,8 @@ struct facts {
 	size_t friends; /* how many the viewer has */
 	bool blocks, blocked_by; /* the viewer blocks the user; the other way round */
 
-	struct status status;
+	struct status status; /* as Redis has it; */
+	struct status told; /* and with the times that may be told */
 	int64_t key_left; /* ms; UNKNOWN: no key, -1: a key without an end */
 	bool is_member; /* of online_users */
 	int64_t deadline_left; /* ms; UNKNOWN: in no deadlines */
@@ -54,6 +57,7 @@ struct facts {
 	int64_t swept_ago; /* ms; UNKNOWN: never */
 	redisReply **replies; /* that the sessions borrow from */
 	struct session_list sessions;
+	struct chosen chosen;
 	bool *revoked; /* by session */
 	size_t alive; /* sessions whose deadline lies ahead */
 };
@@ -114,6 +118,7 @@ static bool ask(struct ctl *ctl, struct facts *facts)
 	put_one(pipeline, "ZSCORE", prefix, KEY_DEADLINES, "", id);
 	put_one(pipeline, "SISMEMBER", prefix, KEY_BLOCKED, facts->viewer.text, id);
 	put_one(pipeline, "SISMEMBER", prefix, KEY_BLOCKED_BY, facts->viewer.text, id);
+	chosen_put(pipeline, prefix, &facts->id);
 	sessions_put(pipeline, prefix, &facts->id);
 	facts->replies = xcalloc(REPLY_COUNT, sizeof *facts->replies);
 	ok = ctl_run(ctl, pipeline, REPLY_COUNT, facts->replies);
@@ -130,6 +135,11 @@ static int64_t number_of(const redisReply *reply)
 	return reply->type == REDIS_REPLY_STRING ? (int64_t)strtod(reply->str, NULL) : UNKNOWN;
 }
 
+static enum last_seen site_rule(const struct facts *facts)
+{
+	return (enum last_seen)facts->config->presence.last_seen;
+}
+
 static bool read_replies(struct facts *facts)
 {
 	redisReply **replies = facts->replies;
@@ -137,8 +147,10 @@ static bool read_replies(struct facts *facts)
 	int64_t swept = number_of(replies[REPLY_SWEPT]);
 
 	if (!status_read(replies[REPLY_STATUS], 0, LAST_SEEN_EXACT, &facts->status) ||
+	    !status_read(replies[REPLY_STATUS], 0, site_rule(facts), &facts->told) ||
 	    !sessions_read(replies + REPLY_SESSIONS, &facts->sessions, &now))
 		return false;
+	chosen_read(replies + REPLY_CHOSEN, &facts->sessions, now, &facts->chosen);
 	facts->not_before = number_of(replies[REPLY_NOT_BEFORE]);
 	facts->key_left =
 		replies[REPLY_PTTL]->integer == -2 ? UNKNOWN : replies[REPLY_PTTL]->integer;
@@ -187,6 +199,7 @@ static bool gather_revoked(struct ctl *ctl, struct facts *facts)
 
 static void forget(struct facts *facts)
 {
+	chosen_clear(&facts->chosen);
 	if (facts->replies != NULL)
 		blocking_free_replies(facts->replies, REPLY_COUNT);
 	free(facts->replies);
@@ -220,6 +233,14 @@ static bool is_swept(const struct facts *facts)
 	       facts->swept_ago <= (int64_t)facts->config->presence.sweep * 10000;
 }
 
+/* Why the state is another than online. */
+static const char *why_so(const struct facts *facts)
+{
+	if (strcmp(facts->status.word, facts->chosen.status) == 0)
+		return "that is chosen and ";
+	return strcmp(facts->status.word, "away") == 0 ? "every token is idle and " : "";
+}
+
 static void conclude_online(const struct facts *facts, char *text, size_t size)
 {
 	const struct session *last =
@@ -234,10 +255,9 @@ static void conclude_online(const struct facts *facts, char *text, size_t size)
 		return;
 	}
 	span_put(left, (last->left + 999) / 1000);
-	snprintf(text, size,
-		 "online, because %zu session%s of %s %s alive, the last one for %s%s%s",
-		 facts->alive, facts->alive == 1 ? "" : "s", facts->id.text,
-		 facts->alive == 1 ? "is" : "are", left,
+	snprintf(text, size, "%s, because %s%zu session%s of %s %s alive, the last one for %s%s%s",
+		 facts->status.word, why_so(facts), facts->alive, facts->alive == 1 ? "" : "s",
+		 facts->id.text, facts->alive == 1 ? "is" : "are", left,
 		 last->is_closing ? " more, as its stream has closed" : "",
 		 facts->is_member ? ""
 				  : ", but online_users lacks it: the next activity mends that");
@@ -251,7 +271,11 @@ static void conclude_offline(const struct facts *facts, char *text, size_t size)
 		times_format(facts->not_before, time);
 		snprintf(refused, sizeof refused, "; tokens issued before %s are refused", time);
 	}
-	if (facts->alive > 0) {
+	if (facts->alive > 0 && chosen_is_invisible(&facts->chosen)) {
+		snprintf(text, size,
+			 "offline, because %s chose to be invisible, though %zu sessions are alive",
+			 facts->id.text, facts->alive);
+	} else if (facts->alive > 0) {
 		snprintf(text, size,
 			 "offline, because the key " KEY_ONLINE "%s is gone though "
 			 "sessions are alive: the next activity brings it back",
@@ -420,6 +444,7 @@ static void put_words(struct printbuf *out, const struct facts *facts)
 			buf_putf(out, "              the token %.*s is revoked\n",
 				 facts->sessions.list[i].tok_len, facts->sessions.list[i].tok);
 	}
+	chosen_put_lines(out, &facts->chosen, site_rule(facts));
 	put_derived(out, facts);
 	put_history(out, facts);
 	conclude(facts, conclusion);
@@ -467,7 +492,7 @@ static void put_json(struct printbuf *out, const struct facts *facts)
 	if (!may_ask(facts) && facts->friendship == FRIEND_UNKNOWN)
 		buf_puts(out, "null");
 	else
-		status_put_json(out, &facts->id, is_visible(facts) ? &facts->status : &hidden);
+		status_put_json(out, &facts->id, is_visible(facts) ? &facts->told : &hidden);
 	buf_puts(out, ",\"sessions\":");
 	sessions_put_json(out, &facts->sessions);
 	buf_puts(out, ",\"revoked\":[");
@@ -480,6 +505,8 @@ static void put_json(struct printbuf *out, const struct facts *facts)
 		first = false;
 	}
 	buf_puts(out, "]");
+	chosen_put_state_json(out, &facts->chosen);
+	chosen_put_settings_json(out, &facts->chosen, site_rule(facts));
 	put_number(out, "key_expires_in_ms", facts->key_left);
 	put_flag(out, "in_online_users", facts->is_member);
 	put_number(out, "deadline_in_ms", facts->deadline_left);

@@ -90,6 +90,11 @@ static const struct command {
 	 "grace to pass."},
 	{"blocks", "ID", 1, 1, FLAG_JSON, ctl_blocks,
 	 "Whom the user blocks, one id a line. With --json also who blocks the user."},
+	{"state", "ID", 1, 1, FLAG_JSON, ctl_state,
+	 "The state that the user chose, and how many of the tokens with a live session are\n"
+	 "idle. What others see of it: status and explain."},
+	{"settings", "ID", 1, 1, FLAG_JSON, ctl_settings,
+	 "What the user lets others learn, with what the site's own rule makes of it."},
 	{"explain", "VIEWER ID", 2, 2, FLAG_JSON, ctl_explain,
 	 "Why the user ID looks to VIEWER as it does: friendship, visibility and blocks, the\n"
 	 "sessions of ID and what Redis derives from them, revocations, who sweeps. Ends with one\n"

@@ -377,11 +377,51 @@ START_TEST(explain_tells_why_a_user_is_online)
 		   "'sessions':[{'kind':'stream','tok':'<string>','stream':'<string>',"
 		   "'closing':false,'expires_in_ms':'<int>'},{'kind':'token','tok':'<string>',"
 		   "'closing':false,'expires_in_ms':'<int>'}],'revoked':[],"
+		   "'chosen':null,'tokens':1,'idle_tokens':0,"
+		   "'last_seen':'exact','typing':true,'nearby':'off',"
 		   "'key_expires_in_ms':'<int>','in_online_users':true,"
 		   "'deadline_in_ms':'<int>','not_before':null,'swept_ms_ago':'<int>',"
 		   "'conclusion':'<string>'}");
 	check_has(CTL(stack, "explain", "2", "2"), "the viewer looks at itself");
 	check_has(CTL(stack, "explain", "77", "2"), "so no changes come on the viewer's streams");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(state_settings_and_explain_tell_what_a_user_chose)
+{
+	struct stack *stack = stack_start_api("presence { last_seen = coarse }");
+	const char *token = token_for(stack, "2"), *other = token_for(stack, "2"), *out;
+
+	touch(stack, other);
+	http_ok(stack, HEARTBEAT, token, "{\"idle\":true}");
+	check_has(CTL(stack, "state", "2"),
+		  "chosen  nothing: the state is automatic\nidle    1 of 2 tokens");
+	http_ok(stack, HEARTBEAT, other, "{\"idle\":true}");
+	check_has(CTL(stack, "explain", "1", "2"),
+		  "1 sees 2 away, because every token is idle and 2 sessions");
+	check_has(CTL(stack, "settings", "2"),
+		  "last_seen coarse (the site's is coarse), typing on, nearby off\n");
+	HTTP(stack, .method = "PUT", .path = "/api/presence/settings", .token = token,
+	     .body = "{\"last_seen\":\"nobody\",\"typing\":false,\"nearby\":\"friends\"}");
+	CHECK_JSON(parse_json(CTL(stack, "--json", "settings", "2")),
+		   "{'user_id':2,'last_seen':'nobody','typing':false,'nearby':'friends'}");
+	HTTP(stack, .method = "PUT", .path = "/api/presence/status", .token = token,
+	     .body = "{\"status\":\"busy\",\"text\":\"thinking\",\"emoji\":\"x\"}");
+	CHECK_JSON(parse_json(CTL(stack, "--json", "state", "2")),
+		   "{'user_id':2,'chosen':{'status':'busy','text':'thinking','emoji':'x',"
+		   "'status_expires':'<time>'},'tokens':2,'idle_tokens':2}");
+	out = CTL(stack, "explain", "1", "2");
+	check_has(out, "chosen        busy, \"thinking\", x, until ");
+	check_has(out, "idle          2 of 2 tokens with a live session: away");
+	check_has(out, "settings      last_seen nobody (the site's is coarse), typing off, nearby "
+		       "friends");
+	check_has(out, "1 sees 2 busy, because that is chosen and 2 sessions");
+	HTTP(stack, .method = "PUT", .path = "/api/presence/status", .token = token,
+	     .body = "{\"status\":\"invisible\"}");
+	out = CTL(stack, "explain", "1", "2");
+	check_has(out, "chosen        invisible: looks offline to all others");
+	check_has(out, "1 sees 2 offline, because 2 chose to be invisible");
 	stack_stop(stack);
 }
 END_TEST
@@ -457,6 +497,7 @@ int main(void)
 
 	tcase = harness_case(suite, "explain", 30);
 	tcase_add_test(tcase, explain_tells_why_a_user_is_online);
+	tcase_add_test(tcase, state_settings_and_explain_tell_what_a_user_chose);
 	tcase_add_test(tcase, explain_tells_why_a_user_is_offline);
 	tcase_add_test(tcase, explain_knows_visibility);
 	return harness_main(suite);

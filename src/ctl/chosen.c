@@ -1,0 +1,300 @@
+/* And the commands that show it: state, settings. */
+#include "ctl/chosen.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "base/times.h"
+#include "ctl/ctl.h"
+#include "store/keys.h"
+#include "store/resp.h"
+
+#define TEXT_MAX 400 /* bytes */
+
+static const char *const rules[] = {"exact", "coarse", "nobody"}; /* enum last_seen */
+
+/* --- reading --------------------------------------------------------------------------------- */
+
+static void put_one(struct printbuf *out, const char *command, const char *prefix, const char *key,
+		    const struct userid *id)
+{
+	resp_begin(out, 2);
+	resp_text(out, command);
+	resp_key(out, prefix, key, id->text);
+}
+
+void chosen_put(struct printbuf *out, const char *prefix, const struct userid *id)
+{
+	put_one(out, "GET", prefix, KEY_CHOSEN, id);
+	put_one(out, "HKEYS", prefix, KEY_IDLE, id);
+	put_one(out, "GET", prefix, KEY_SETTINGS, id);
+}
+
+static struct json_object *read_object(const redisReply *reply)
+{
+	const char *why;
+
+	return reply->type == REDIS_REPLY_STRING ? json_parse_object(reply->str, reply->len, &why)
+						 : NULL;
+}
+
+static const char *text_of(struct json_object *object, const char *name)
+{
+	const char *text = "";
+
+	json_is_text(json_member(object, name), TEXT_MAX, &text);
+	return text;
+}
+
+static void read_state(const redisReply *reply, int64_t now, struct chosen *chosen)
+{
+	struct json_object *object = read_object(reply);
+
+	chosen->status = chosen->text = chosen->emoji = "";
+	if (object == NULL)
+		return;
+	chosen->ends = json_object_get_int64(json_member(object, "ends"));
+	if (chosen->ends > 0 && chosen->ends <= now) {
+		json_object_put(object);
+		return;
+	}
+	chosen->state = object;
+	chosen->status = text_of(object, "status");
+	chosen->text = text_of(object, "text");
+	chosen->emoji = text_of(object, "emoji");
+}
+
+static bool is_marked(const struct chosen *chosen, const struct session *session)
+{
+	for (size_t i = 0; i < chosen->idle->elements; i++) {
+		const redisReply *tok = chosen->idle->element[i];
+
+		if (tok->type == REDIS_REPLY_STRING && tok->len == (size_t)session->tok_len &&
+		    memcmp(tok->str, session->tok, tok->len) == 0)
+			return true;
+	}
+	return false;
+}
+
+static bool is_token_of(const struct session *session, const struct session *other)
+{
+	return session->tok_len == other->tok_len &&
+	       memcmp(session->tok, other->tok, (size_t)session->tok_len) == 0;
+}
+
+/* Whether no session before it that is alive is of the same token. */
+static bool is_first_of_token(const struct session_list *sessions, size_t index)
+{
+	for (size_t i = 0; i < index; i++) {
+		if (sessions->list[i].left > 0 &&
+		    is_token_of(&sessions->list[i], &sessions->list[index]))
+			return false;
+	}
+	return true;
+}
+
+void chosen_read(redisReply *const replies[CHOSEN_COMMANDS], const struct session_list *sessions,
+		 int64_t now, struct chosen *chosen)
+{
+	memset(chosen, 0, sizeof *chosen);
+	read_state(replies[0], now, chosen);
+	chosen->idle = replies[1];
+	chosen->settings = read_object(replies[2]);
+	for (size_t i = 0; i < sessions->count; i++) {
+		if (sessions->list[i].left <= 0 || !is_first_of_token(sessions, i))
+			continue;
+		chosen->tokens++;
+		chosen->idle_tokens += is_marked(chosen, &sessions->list[i]);
+	}
+}
+
+void chosen_clear(struct chosen *chosen)
+{
+	json_object_put(chosen->state);
+	json_object_put(chosen->settings);
+	memset(chosen, 0, sizeof *chosen);
+}
+
+bool chosen_is_invisible(const struct chosen *chosen)
+{
+	return chosen->state != NULL && strcmp(chosen->status, "invisible") == 0;
+}
+
+enum last_seen chosen_last_seen(const struct chosen *chosen, enum last_seen site)
+{
+	const char *own = text_of(chosen->settings, "last_seen");
+
+	for (enum last_seen rule = LAST_SEEN_NOBODY; rule > site; rule--) {
+		if (strcmp(own, rules[rule]) == 0)
+			return rule;
+	}
+	return site;
+}
+
+/* --- in words -------------------------------------------------------------------------------- */
+
+static void put_state(struct printbuf *out, const struct chosen *chosen)
+{
+	char time[TIMES_LEN + 1];
+
+	if (chosen->state == NULL) {
+		buf_puts(out, "nothing: the state is automatic\n");
+		return;
+	}
+	buf_puts(out, *chosen->status != '\0' ? chosen->status : "no state, which is automatic");
+	if (*chosen->text != '\0')
+		buf_putf(out, ", \"%s\"", chosen->text);
+	if (*chosen->emoji != '\0')
+		buf_putf(out, ", %s", chosen->emoji);
+	if (chosen->ends > 0) {
+		times_format(chosen->ends / 1000, time);
+		buf_putf(out, ", until %s", time);
+	}
+	buf_puts(out, chosen_is_invisible(chosen) ? ": looks offline to all others\n" : "\n");
+}
+
+static void put_idle(struct printbuf *out, const struct chosen *chosen)
+{
+	if (chosen->tokens == 0)
+		buf_puts(out, "no token has a live session\n");
+	else
+		buf_putf(out, "%zu of %zu tokens with a live session%s\n", chosen->idle_tokens,
+			 chosen->tokens,
+			 chosen->idle_tokens == chosen->tokens ? ": away, unless a state is chosen"
+							       : "");
+}
+
+static void put_settings(struct printbuf *out, const struct chosen *chosen, enum last_seen site)
+{
+	struct json_object *typing = json_member(chosen->settings, "typing");
+	const char *nearby = text_of(chosen->settings, "nearby");
+
+	buf_putf(out, "last_seen %s (the site's is %s), typing %s, nearby %s\n",
+		 rules[chosen_last_seen(chosen, site)], rules[site],
+		 typing == NULL || json_object_get_boolean(typing) ? "on" : "off",
+		 *nearby != '\0' ? nearby : "off");
+}
+
+void chosen_put_lines(struct printbuf *out, const struct chosen *chosen, enum last_seen site)
+{
+	buf_puts(out, "chosen        ");
+	put_state(out, chosen);
+	buf_puts(out, "idle          ");
+	put_idle(out, chosen);
+	buf_puts(out, "settings      ");
+	put_settings(out, chosen, site);
+}
+
+/* --- in JSON --------------------------------------------------------------------------------- */
+
+static void put_member(struct printbuf *out, const char *name, const char *text, const char *comma)
+{
+	if (*text == '\0')
+		return;
+	buf_putf(out, "%s\"%s\":", out->buf[out->bpos - 1] == '{' ? "" : comma, name);
+	json_put_string(out, text, strlen(text));
+}
+
+void chosen_put_state_json(struct printbuf *out, const struct chosen *chosen)
+{
+	char time[TIMES_LEN + 1] = "";
+
+	buf_puts(out, ",\"chosen\":");
+	if (chosen->state == NULL) {
+		buf_puts(out, "null");
+	} else {
+		if (chosen->ends > 0)
+			times_format(chosen->ends / 1000, time);
+		buf_puts(out, "{");
+		put_member(out, "status", chosen->status, ",");
+		put_member(out, "text", chosen->text, ",");
+		put_member(out, "emoji", chosen->emoji, ",");
+		put_member(out, "status_expires", time, ",");
+		buf_puts(out, "}");
+	}
+	buf_putf(out, ",\"tokens\":%zu,\"idle_tokens\":%zu", chosen->tokens, chosen->idle_tokens);
+}
+
+void chosen_put_settings_json(struct printbuf *out, const struct chosen *chosen,
+			      enum last_seen site)
+{
+	struct json_object *typing = json_member(chosen->settings, "typing");
+	const char *nearby = text_of(chosen->settings, "nearby");
+
+	buf_putf(out, ",\"last_seen\":\"%s\",\"typing\":%s", rules[chosen_last_seen(chosen, site)],
+		 typing == NULL || json_object_get_boolean(typing) ? "true" : "false");
+	put_member(out, "nearby", *nearby != '\0' ? nearby : "off", ",");
+}
+
+/* --- the commands ---------------------------------------------------------------------------- */
+
+enum show { SHOW_STATE, SHOW_SETTINGS };
+
+static void print(const struct ctl *ctl, const struct userid *id, const struct chosen *chosen,
+		  enum show show)
+{
+	const enum last_seen site = (enum last_seen)ctl->config->presence.last_seen;
+	struct printbuf *out = buf_new();
+
+	if (ctl->json) {
+		buf_puts(out, "{\"user_id\":");
+		userid_put_json(out, id);
+		if (show == SHOW_STATE)
+			chosen_put_state_json(out, chosen);
+		else
+			chosen_put_settings_json(out, chosen, site);
+		buf_puts(out, "}\n");
+	} else if (show == SHOW_STATE) {
+		buf_puts(out, "chosen  ");
+		put_state(out, chosen);
+		buf_puts(out, "idle    ");
+		put_idle(out, chosen);
+	} else {
+		put_settings(out, chosen, site);
+	}
+	ctl_print(out);
+	printbuf_free(out);
+}
+
+static enum ctl_exit show(struct ctl *ctl, const char *text, enum show what)
+{
+	redisReply *replies[CHOSEN_COMMANDS + SESSIONS_COMMANDS];
+	struct printbuf *pipeline;
+	struct session_list sessions;
+	struct chosen chosen;
+	struct userid id;
+	int64_t now;
+	bool ok;
+
+	if (!ctl_read_id(text, &id))
+		return CTL_USAGE;
+	pipeline = buf_new();
+	chosen_put(pipeline, ctl->config->redis.prefix, &id);
+	sessions_put(pipeline, ctl->config->redis.prefix, &id);
+	ok = ctl_run(ctl, pipeline, CHOSEN_COMMANDS + SESSIONS_COMMANDS, replies);
+	printbuf_free(pipeline);
+	if (!ok)
+		return CTL_FAILED;
+	ok = sessions_read(replies + CHOSEN_COMMANDS, &sessions, &now);
+	if (ok) {
+		chosen_read(replies, &sessions, now, &chosen);
+		print(ctl, &id, &chosen, what);
+		chosen_clear(&chosen);
+		free(sessions.list);
+	}
+	blocking_free_replies(replies, CHOSEN_COMMANDS + SESSIONS_COMMANDS);
+	return ok ? CTL_DONE : ctl_fail("Redis gives no answer to ZRANGE or TIME");
+}
+
+enum ctl_exit ctl_state(struct ctl *ctl, char **args, int count)
+{
+	(void)count;
+	return show(ctl, args[0], SHOW_STATE);
+}
+
+enum ctl_exit ctl_settings(struct ctl *ctl, char **args, int count)
+{
+	(void)count;
+	return show(ctl, args[0], SHOW_SETTINGS);
+}

@@ -1,0 +1,43 @@
+/* What a user said of itself: the chosen state, idle tokens, settings. */
+#ifndef PRESENCE_CTL_CHOSEN_H
+#define PRESENCE_CTL_CHOSEN_H
+
+#include <json-c/json.h>
+
+#include "base/config.h"
+#include "ctl/sessions.h"
+
+#define CHOSEN_COMMANDS 3
+
+struct chosen {
+	struct json_object *state; /* NULL: none, or it has ended; borrowed from by these: */
+	const char *status, *text, *emoji; /* "" = none */
+	int64_t ends; /* ms; 0 = it does not */
+	struct json_object *settings; /* NULL: the defaults */
+	const redisReply *idle; /* the names of the tokens that are marked; borrowed */
+	size_t tokens, idle_tokens; /* that have a live session; and are marked */
+};
+
+/* Appends what asks for them. */
+void chosen_put(struct printbuf *out, const char *prefix, const struct userid *id);
+
+/*
+ * Reads the replies at `now` (ms, Redis' clock) for a user with these sessions.
+ * Clear it before the replies are freed.
+ */
+void chosen_read(redisReply *const replies[CHOSEN_COMMANDS], const struct session_list *sessions,
+		 int64_t now, struct chosen *chosen);
+void chosen_clear(struct chosen *chosen);
+
+bool chosen_is_invisible(const struct chosen *chosen);
+/* The rule for the times that others see: the stricter of the site's and the user's. */
+enum last_seen chosen_last_seen(const struct chosen *chosen, enum last_seen site);
+
+/* Appends the steps, as lines of explain. */
+void chosen_put_lines(struct printbuf *out, const struct chosen *chosen, enum last_seen site);
+/* Appends members of a JSON object, each after a comma. */
+void chosen_put_state_json(struct printbuf *out, const struct chosen *chosen);
+void chosen_put_settings_json(struct printbuf *out, const struct chosen *chosen,
+			      enum last_seen site);
+
+#endif
