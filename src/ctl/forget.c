@@ -8,6 +8,7 @@
 #include "auth/ticket.h"
 #include "base/alloc.h"
 #include "ctl/survey.h"
+#include "store/keys.h"
 #include "store/push.h"
 #include "store/resp.h"
 #include "store/store.h"
@@ -52,38 +53,72 @@ static bool is_type(const struct survey_key *key, const char *type)
 	return strcmp(key->type, type) == 0;
 }
 
-/* Tickets tell in their text whose they are. */
-static bool remove_tickets(struct ctl *ctl, struct forgetting *forgetting,
-			   const struct survey_key *keys, size_t count)
+/* What must be asked first: a ticket tells in its text whose it is, and of a block streams are told. */
+static bool put_question(struct printbuf *out, const struct survey_key *key, const char *id)
 {
+	if (key->kind == TRACE_TICKET && is_type(key, "string"))
+		put_removal(out, "GET", key, NULL);
+	else if (key->kind == TRACE_BLOCK && is_type(key, "set"))
+		put_removal(out, "SISMEMBER", key, id);
+	else
+		return false;
+	return true;
+}
+
+/* Ends the block between the user and the other one whose key it is; returns how many commands. */
+static size_t put_unblock(struct printbuf *out, const struct forgetting *forgetting,
+			  const struct survey_key *key)
+{
+	bool is_blocker = strncmp(key->own, KEY_BLOCKED_BY, strlen(KEY_BLOCKED_BY)) == 0;
+	const char *text = key->own + strlen(is_blocker ? KEY_BLOCKED_BY : KEY_BLOCKED);
+	const struct userid *user = &forgetting->user;
+	struct userid other;
+
+	if (!userid_parse(text, strlen(text), &other))
+		return 0;
+	for (unsigned step = 0; step < STORE_BLOCK_STEPS; step++)
+		store_put_block(out, forgetting->store, is_blocker ? user : &other,
+				is_blocker ? &other : user, false, step);
+	return STORE_BLOCK_STEPS;
+}
+
+/* What the answer to the question leads to; returns how many commands. */
+static size_t put_consequence(struct printbuf *out, const struct forgetting *forgetting,
+			      const struct survey_key *key, const redisReply *answer)
+{
+	struct ticket ticket;
+
+	if (key->kind == TRACE_BLOCK)
+		return answer->integer == 1 ? put_unblock(out, forgetting, key) : 0;
+	if (!ticket_read(answer, &ticket) || !userid_equal(&ticket.token.user, &forgetting->user))
+		return 0;
+	put_removal(out, "DEL", key, NULL);
+	return 1;
+}
+
+static bool remove_asked(struct ctl *ctl, struct forgetting *forgetting,
+			 const struct survey_key *keys, size_t count)
+{
+	const struct survey_key **asked = xcalloc(count + 1, sizeof *asked);
 	redisReply **replies = xcalloc(count + 1, sizeof *replies);
 	struct printbuf *questions = buf_new(), *removals = buf_new();
-	size_t asked = 0, found = 0, next = 0;
-	struct ticket ticket;
+	size_t questions_count = 0, commands = 0;
 	bool ok;
 
 	for (size_t i = 0; i < count; i++) {
-		if (keys[i].kind != TRACE_TICKET || !is_type(&keys[i], "string"))
-			continue;
-		put_removal(questions, "GET", &keys[i], NULL);
-		asked++;
+		if (put_question(questions, &keys[i], forgetting->user.text))
+			asked[questions_count++] = &keys[i];
 	}
-	ok = asked == 0 || ctl_run(ctl, questions, asked, replies);
-	printbuf_free(questions);
-	for (size_t i = 0; ok && i < count; i++) {
-		if (keys[i].kind != TRACE_TICKET || !is_type(&keys[i], "string"))
-			continue;
-		if (ticket_read(replies[next++], &ticket) &&
-		    strcmp(ticket.token.user.text, forgetting->user.text) == 0) {
-			put_removal(removals, "DEL", &keys[i], NULL);
-			found++;
-		}
-	}
-	if (ok && asked > 0)
-		blocking_free_replies(replies, asked);
+	ok = questions_count == 0 || ctl_run(ctl, questions, questions_count, replies);
+	for (size_t i = 0; ok && i < questions_count; i++)
+		commands += put_consequence(removals, forgetting, asked[i], replies[i]);
+	if (ok && questions_count > 0)
+		blocking_free_replies(replies, questions_count);
+	free(asked);
 	free(replies);
+	printbuf_free(questions);
 	if (ok)
-		return remove_all(ctl, removals, found, &forgetting->removed);
+		return remove_all(ctl, removals, commands, &forgetting->removed);
 	printbuf_free(removals);
 	return false;
 }
@@ -112,7 +147,7 @@ static bool on_keys(struct ctl *ctl, void *arg, const struct survey_key *keys, s
 		commands++;
 	}
 	return remove_all(ctl, pipeline, commands, &forgetting->removed) &&
-	       remove_tickets(ctl, forgetting, keys, count);
+	       remove_asked(ctl, forgetting, keys, count);
 }
 
 static bool on_notes(struct ctl *ctl, void *arg, const struct survey_note *notes, size_t count)

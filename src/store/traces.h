@@ -19,6 +19,7 @@ enum trace_kind {
 	TRACE_MORE, /* the user's own key, whose name the id alone does not tell */
 	TRACE_KEPT, /* the user's own key, which refuses old tokens; it ends by itself */
 	TRACE_MEMBER, /* somebody else's Set: the id may be a member */
+	TRACE_BLOCK, /* the same, of blocks: streams that are open know of it */
 	TRACE_FIELD, /* somebody else's Hash: the id may be a field */
 	TRACE_VALUE, /* a String, which may be the id */
 	TRACE_TICKET, /* a ticket, which may be the user's */

@@ -163,6 +163,24 @@ START_TEST(a_client_that_comes_back_after_forgetting_is_refused_and_leaves_nothi
 }
 END_TEST
 
+/* Else that stream would put the block back after a wipe. */
+START_TEST(an_open_stream_learns_that_a_forgotten_user_blocks_no_more)
+{
+	struct stack *stack = start();
+	struct sse *sse = sse_open(stack, token_for(stack, "2"));
+
+	sse_ready(sse);
+	call(stack, "PUT", BLOCKS "2", token_for(stack, ID), NULL);
+	sse_wait(sse, "initial", 5000);
+	CTL(stack, "forget", ID);
+	sse_wait(sse, "initial", 5000);
+	redis_cmd(stack, "FLUSHALL");
+	sse_wait(sse, "initial", 10000);
+	ck_assert_str_eq(lines_about(redis_dump(stack)), "");
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(forgetting_may_be_repeated_and_bears_keys_of_a_wrong_type)
 {
 	struct stack *stack = start();
@@ -264,6 +282,7 @@ int main(void)
 	tcase_add_test(tcase, of_a_user_who_is_forgotten_nothing_is_left_in_redis);
 	tcase_add_test(tcase,
 		       a_client_that_comes_back_after_forgetting_is_refused_and_leaves_nothing);
+	tcase_add_test(tcase, an_open_stream_learns_that_a_forgotten_user_blocks_no_more);
 	tcase_add_test(tcase, forgetting_may_be_repeated_and_bears_keys_of_a_wrong_type);
 	tcase_add_test(tcase, an_id_that_begins_like_the_forgotten_one_is_left_alone);
 	tcase_add_test(tcase, many_keys_are_looked_at_in_pieces);
