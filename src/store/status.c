@@ -7,6 +7,9 @@
 #include "store/keys.h"
 #include "store/resp.h"
 
+#define ONLINE_MAX \
+	4096 /* bytes of a user:online:{id} that our scripts write; they write far less */
+
 /* In front of the users' keys. */
 enum { HEAD_RECOVERING, HEAD_EPOCH, HEAD_KEYS };
 
@@ -96,7 +99,9 @@ static const char *members_end(const redisReply *online, const char *members)
 	static const char coarse[] = ",\"last_seen_coarse\":true";
 	const char *end = online->str + online->len - 1;
 	const char *why;
-	struct json_object *object = json_parse_object(online->str, online->len, &why);
+	struct json_object *object = online->len <= ONLINE_MAX
+					     ? json_parse_object(online->str, online->len, &why)
+					     : NULL;
 	bool is_ours = object != NULL && *end == '}' &&
 		       memchr(members, '\n', (size_t)(end - members)) == NULL &&
 		       memchr(members, '\r', (size_t)(end - members)) == NULL;

@@ -9,7 +9,7 @@
 #include "stream/friends.h"
 #include "stream/hidden.h"
 
-#define MESSAGE_MAX 16384 /* bytes of a status_change */
+#define MESSAGE_MAX 16384 /* bytes */
 
 static void drop(struct dispatch *dispatch, const struct topic *topic, const char *why)
 {
@@ -98,10 +98,11 @@ static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const
 {
 	const struct hub *hub = &dispatch->streams->context->hub;
 	const char *why, *type = "", *tok = NULL;
-	struct json_object *message = json_parse_object(text, len, &why);
+	struct json_object *message =
+		len <= MESSAGE_MAX ? json_parse_object(text, len, &why) : NULL;
 
 	if (message == NULL || !json_is_text(json_member(message, "type"), 64, &type)) {
-		drop(dispatch, topic, "not an object with a type");
+		drop(dispatch, topic, "not an object of at most 16384 bytes with a type");
 		json_object_put(message);
 		return;
 	}

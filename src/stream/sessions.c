@@ -196,6 +196,15 @@ char *session_take_self(struct session *session)
 	return self;
 }
 
+void session_forget_self(struct sessions *all, struct session *session)
+{
+	if (session->watch)
+		return;
+	session->knows_self = false;
+	session->self_hash = 0;
+	session_touch(all, session);
+}
+
 /* --- answers --------------------------------------------------------------------------------- */
 
 static void on_done(struct sessions *all, struct session *session, bool again)

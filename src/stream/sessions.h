@@ -102,6 +102,9 @@ void session_learn_self(struct sessions *all, struct session *session,
 /* The one that waits, which is the caller's to free from then on; NULL: none. */
 char *session_take_self(struct session *session);
 
+/* One that was sent may not have reached the reader: asks for it, and tells it, again. */
+void session_forget_self(struct sessions *all, struct session *session);
+
 /* Forgets it; whether Redis is to be told is the caller's affair (closings.h), before. */
 void session_close(struct sessions *all, struct session *session);
 

@@ -219,7 +219,7 @@ void stream_send_self(struct stream *stream)
 	token_session_id(stream->session.tok, session_id);
 	status_put_own(data, self, strlen(self), session_id);
 	frame = events_frame("self", data->buf, buf_len(data));
-	/* One that finds no room is not lost: the next one tells all, and so does a new stream. */
+	/* One that finds no room is asked for again (stream_make_room). */
 	if (stream_make_room(stream, frame->len))
 		conn_send(&stream->conn, frame);
 	frame_unref(frame);
@@ -247,6 +247,7 @@ bool stream_make_room(struct stream *stream, size_t len)
 	if (fits(stream, len))
 		return true;
 	conn_drop_unsent(&stream->conn);
+	session_forget_self(&stream->all->sessions, &stream->session);
 	view_overrun(&stream->all->snapshots, &stream->view, conn_is_idle(&stream->conn));
 	return false;
 }

@@ -502,6 +502,34 @@ START_TEST(every_device_shows_the_same)
 }
 END_TEST
 
+START_TEST(what_somebody_else_wrote_is_not_told_when_it_is_too_long)
+{
+	struct stack *stack = stack_start("");
+	const char *anna = token_for(stack, "1"), *bert = token_for(stack, "2");
+	struct sse *own = sse_open(stack, anna);
+	struct event *event;
+
+	sse_ready(own);
+	freeReplyObject(
+		redis_cmd(stack, "EVAL %s 0",
+			  "local long = string.rep('x', 100000) "
+			  "redis.call('SET', 'user:online:1', '{\"user_id\":1,\"is_online\":true,"
+			  "\"status\":\"busy\",\"version\":7,\"text\":\"' .. long .. '\"}') "
+			  "redis.call('PUBLISH', 'user:inbox:1', '{\"type\":\"self\",\"status\":"
+			  "{\"text\":\"' .. long .. '\"}}') return 1"));
+	CHECK_JSON(seen_by(stack, bert, "1"),
+		   "{'user_id':1,'is_online':true,'status':'busy','last_activity':'<time>',"
+		   "'version':7}");
+	choose(stack, anna, "{\"status\":\"meeting\"}");
+	do {
+		event = sse_wait(own, "self", 3000);
+		ck_assert_int_lt((int)strlen(event->data), 1000);
+	} while (strcmp(json_text(event->json, "status"), "meeting") != 0);
+	sse_close(own);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(who_only_watches_gets_no_self)
 {
 	struct stack *stack = stack_start("");
@@ -627,6 +655,7 @@ int main(void)
 	tcase_add_test(tcase, who_logs_in_hidden_is_never_seen);
 	tcase_add_test(tcase, a_wiped_redis_outs_nobody);
 	tcase_add_test(tcase, every_device_shows_the_same);
+	tcase_add_test(tcase, what_somebody_else_wrote_is_not_told_when_it_is_too_long);
 	tcase_add_test(tcase, who_only_watches_gets_no_self);
 
 	tcase = harness_case(suite, "settings", 60);

@@ -134,6 +134,37 @@ START_TEST(padding_follows_what_is_sent_and_counts_in_no_queue)
 }
 END_TEST
 
+START_TEST(a_slow_reader_gets_its_own_status_again)
+{
+	struct stack *stack = stack_start("stream { queue_limit = 65536 }");
+	const char *anna = token_for(stack, "1");
+	struct sse *slow = sse_open_direct(stack, 0, anna);
+	struct event *event;
+	int version = 0, before;
+	bool is_resynchronised = false;
+
+	sse_ready(slow);
+	/* Once the socket is full, the own STATUS waits in the queue, and what follows overruns that. */
+	do {
+		before = unread(slow);
+		publish_padded(stack, 2, &version);
+		redis_int(stack, "PUBLISH user:inbox:1 {}");
+	} while (unread(slow) > before);
+	HTTP(stack, .method = "PUT", .path = "/api/presence/status", .token = anna,
+	     .body = "{\"status\":\"busy\"}");
+	publish_padded(stack, 100, &version);
+	do {
+		event = sse_next(slow, patience(5000));
+		ck_assert_msg(event != NULL, "the own STATUS did not come%s",
+			      is_resynchronised ? " after initial" : ", nor initial");
+		is_resynchronised = is_resynchronised || strcmp(event->name, "initial") == 0;
+	} while (strcmp(event->name, "self") != 0 ||
+		 strcmp(json_text(event->json, "status"), "busy") != 0);
+	sse_close(slow);
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("slow readers");
@@ -142,6 +173,7 @@ int main(void)
 	tcase_add_test(tcase, a_slow_reader_is_resynchronised_and_delays_nobody);
 	tcase_add_test(tcase, a_slow_reader_behind_the_web_server_is_resynchronised);
 	tcase_add_test(tcase, a_reader_that_reads_nothing_for_two_heartbeats_is_closed);
+	tcase_add_test(tcase, a_slow_reader_gets_its_own_status_again);
 	tcase_add_test(tcase, padding_follows_what_is_sent_and_counts_in_no_queue);
 	return harness_main(suite);
 }
