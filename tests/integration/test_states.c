@@ -481,6 +481,26 @@ START_TEST(a_wiped_redis_outs_nobody)
 }
 END_TEST
 
+/* Its worker knows of the wipe, so that the call is not what brings the user online. */
+START_TEST(who_is_idle_while_a_wiped_redis_recovers_is_away_afterwards)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *anna = token_for(stack, "1");
+	struct sse *viewer = sse_open(stack, token_for(stack, "2"));
+
+	sse_ready(viewer);
+	for (int i = 0; i < 40; i++)
+		touch(stack, anna);
+	expect_change(viewer, 1, "online", "activity");
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	say_idle(stack, anna, true);
+	WAIT_UNTIL(redis_text(stack, "GET user:online:1") != NULL, 6000);
+	ck_assert_ptr_nonnull(strstr(redis_text(stack, "GET user:online:1"), "\"away\""));
+	sse_close(viewer);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(every_device_shows_the_same)
 {
 	struct stack *stack = stack_start("");
@@ -654,6 +674,7 @@ int main(void)
 	tcase_add_test(tcase, hiding_moves_neither_version_nor_last_seen);
 	tcase_add_test(tcase, who_logs_in_hidden_is_never_seen);
 	tcase_add_test(tcase, a_wiped_redis_outs_nobody);
+	tcase_add_test(tcase, who_is_idle_while_a_wiped_redis_recovers_is_away_afterwards);
 	tcase_add_test(tcase, every_device_shows_the_same);
 	tcase_add_test(tcase, what_somebody_else_wrote_is_not_told_when_it_is_too_long);
 	tcase_add_test(tcase, who_only_watches_gets_no_self);

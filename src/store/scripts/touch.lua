@@ -115,15 +115,12 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, kno
     require_rights(id)
   end
   local was_spared = not is_online and not hides and derive(id).is_spared
-  if not is_online and is_recovering(lost_epoch) then
-    if chosen == '' then
-      -- The sweep brings the user online when it is known what was chosen, if the session lasts.
-      online_ttl = math.max(online_ttl, recovering_for + 2 * sweep_every)
-      raise_both(id, tok, session, with_token)
-      redis.call('ZADD', deadlines, integer(now + is_recovering(lost_epoch)), id)
-      is_waiting = true
-      return DONE
-    end
+  local recovers = not is_online and is_recovering(lost_epoch)
+  is_waiting = recovers and chosen == '' and not own
+  if is_waiting then
+    -- The sweep brings the user online when it is known what was chosen, if the session lasts.
+    online_ttl = math.max(online_ttl, recovering_for + 2 * sweep_every)
+  elseif recovers then
     hides = restore_chosen(id, chosen)
   end
   local has_marks = not is_alive and redis.call('EXISTS', idle_key(id)) == 1
@@ -132,12 +129,16 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, kno
   end
   local latest = raise_both(id, tok, session, with_token)
   local is_marked = mark(id, tok, idle)
+  if is_waiting then
+    redis.call('ZADD', deadlines, integer(now + recovers), id)
+    return DONE
+  end
   if is_online and not hides then
     renew(id, latest)
   elseif not hides then
     write_seen(id)
   end
-  if hides and not (known[4] or has_marks or is_marked) then
+  if hides and not (known[4] or has_marks or is_marked or recovers) then
     redis.call('ZADD', deadlines, 'GT', integer(latest), id)
   elseif has_marks or is_marked or hides or not is_online then
     found_state = transition(id, reason, was_spared)
