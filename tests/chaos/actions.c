@@ -23,6 +23,38 @@ static void run_heartbeat(struct chaos *chaos, struct device *device, const stru
 		call_start(chaos, device, "/online-status/heartbeat", "{}", on_activity);
 }
 
+static void run_idle(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)step;
+	states_say_idle(chaos, device, true);
+}
+
+static void run_active(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)step;
+	states_say_idle(chaos, device, false);
+}
+
+static void run_choose(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	static const char *const words[] = {"busy", "away", "dnd", ""};
+
+	states_choose(chaos, device, words[step->arg]);
+}
+
+static void run_hide(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)step;
+	states_choose(chaos, device, "invisible");
+}
+
+static void run_show(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)step;
+	if (device->user->may_hide)
+		states_choose(chaos, device, "");
+}
+
 /* Asks for one friend, or for whoever has the number. */
 static void run_ask(struct chaos *chaos, struct device *device, const struct step *step)
 {
@@ -336,6 +368,9 @@ const struct action actions[] = {
 	{"visit", 1, 1, run_visit}, /* with as many tokens as a user has sessions */
 	{"heartbeat", 8, 1, run_heartbeat}, {"ask", 10, 12, run_ask}, /* for whom */
 	{"befriend", 3, 12, run_befriend}, /* whom, or no longer */
+	{"choose", 5, 4, run_choose}, /* busy, away, dnd; automatic again */
+	{"hide", 5, 1, run_hide},	    {"show", 6, 1, run_show},
+	{"idle", 6, 1, run_idle},	    {"active", 4, 1, run_active},
 };
 const size_t action_count = sizeof actions / sizeof actions[0];
 

@@ -10,6 +10,7 @@
  *   faults.c      what goes wrong: a table
  *   properties.c  what must hold: a table; checks.c calls it
  *   model.c       until when a user is online for sure, from when offline for sure
+ *   states.c      what a user chose, which devices are idle, and what friends see of it
  *   conn.c        HTTP connections on one epoll; tab.c the streams; tap.c what is published
  *   friends.c     who is whose friend
  *   stand.c       the programs: layouts, killing, starting again
@@ -33,7 +34,9 @@
 #define DEVICES 3 /* of each user */
 #define TABS 2 /* of each device */
 #define USERS_LIMIT 1000
+#define IDLE_SAID 5 /* more often in 30 s, and it is taken later */
 #define NOTES 40 /* the last of each user */
+#define LOOK 80 /* what friends see, in words */
 #define FOREVER (INT64_MAX / 4)
 
 /* The site's configuration, ms. A token lives far longer than any quiet time: what is to be taken
@@ -46,6 +49,7 @@
 #define HOLD (HEARTBEAT + SWEEP) /* after a pause streams' users are spared that long */
 #define STREAMS_MAX 5 /* of one user; fewer than tabs */
 #define SESSIONS_MAX 24 /* of one user */
+#define WORD 12 /* a status and its end */
 #define RECOVERY 4000 /* from the end of a fault until all works again (stretched) */
 
 struct chaos;
@@ -130,6 +134,8 @@ struct call {
 	const char *token; /* owned; NULL: none */
 	int64_t sent;
 	bool is_dead; /* its token was logged out */
+	const char *choice; /* the state that it chooses, NULL: none */
+	int idle; /* what it says of the device: 1, 0 or, nothing, -1 */
 	bool is_activity; /* renews the token's session when it is answered 200 */
 	unsigned target; /* whom it asks about, or 0 */
 	void *arg; /* for done() */
@@ -145,6 +151,9 @@ struct call *call_start(struct chaos *chaos, struct device *device, const char *
 /* The same with another token than the device's; it is none of its activity. */
 struct call *call_start_with(struct chaos *chaos, struct device *device, const char *token,
 			     const char *path, const char *body, void (*done)(struct call *call));
+/* By the device's token, with any method; it is none of its activity. */
+struct call *call_start_method(struct chaos *chaos, struct device *device, const char *method,
+			       const char *path, const char *body, void (*done)(struct call *call));
 /* By nobody's device; waits for the answer; free *body. Returns the status. */
 int call_wait(struct chaos *chaos, const char *token, const char *path, const char *body,
 	      char **answer);
@@ -156,6 +165,7 @@ void calls_free_done(struct chaos *chaos);
 struct seen {
 	bool known, online;
 	uint64_t version;
+	char word[WORD]; /* the status */
 };
 
 enum tab_state {
@@ -182,9 +192,12 @@ struct tab {
 	unsigned degrades; /* in this episode */
 	int64_t degraded_at; /* 0: it is not */
 	char event[24]; /* whose data comes next */
+	char self[WORD]; /* the chosen state that it shows its own user; "?": none yet */
 	char bye[24]; /* reason, "" = none */
 	struct seen *view; /* [users + 1] */
 };
+
+enum idleness { IDLE_NO, IDLE_YES, IDLE_MAYBE };
 
 struct device {
 	struct user *user;
@@ -205,6 +218,10 @@ struct device {
 	int64_t may_lower; /* its last stream may have closed then */
 	int64_t closed_lo; /* streams' sessions: until then for sure */
 	int64_t closed_at; /* the last stream that was closed */
+	int64_t held_until;
+	enum idleness idle; /* states.c */
+	bool saying_idle; /* a call is under way */
+	int64_t idle_doubt; /* when one had no clear answer; 0: none */
 	int64_t lost_at; /* the last stream that may have ended without a word */
 };
 
@@ -215,12 +232,25 @@ struct user {
 	int64_t held_since, held_until; /* model_refresh() */
 	int64_t orphan_at; /* a login without an answer: a session that nobody knows */
 
+	/* states.c */
+	char chosen[WORD]; /* the state, "" = automatic */
+	int64_t chosen_at; /* since when that is certain */
+	int64_t choice_doubt; /* since when it is not; 0: it is */
+	bool choosing; /* a call is under way */
+	bool may_hide; /* is, or may be, invisible */
+	bool is_handed_in; /* after a wipe the streams' programs have it, perhaps Redis does not yet */
+	uint64_t hidden_version; /* when it became invisible */
+	int64_t idle_said[IDLE_SAID]; /* when, the last ones; a ring */
+	unsigned idle_count;
+	int64_t idle_late; /* until then a change may not have been taken */
+
 	char *notes[NOTES]; /* a ring */
 	unsigned note_count;
 
 	bool told; /* by the tap, since when nothing was missed */
 	bool told_online;
 	uint64_t told_version;
+	char told_look[LOOK];
 	int64_t told_at;
 };
 
@@ -241,6 +271,10 @@ void model_data_lost(struct chaos *chaos);
 /* Whether the session of a stream that ended without a word may still stand in Redis. */
 bool model_may_have_zombie(const struct device *device);
 void model_streamd_died(struct chaos *chaos); /* it may not have told of what closed just now */
+/* When all has been told that could not be told at `at`. */
+int64_t model_told_by(const struct chaos *chaos, int64_t at);
+/* From then on nothing of the device, announcement not included. */
+int64_t model_device_gone_at(const struct chaos *chaos, const struct device *device);
 /* A new look at what is certain, after whatever changed it. */
 void model_refresh(struct user *user);
 /* Online for sure at every moment from `from` to `to`. */
@@ -249,6 +283,31 @@ bool model_held(const struct user *user, int64_t from, int64_t to);
 int64_t model_gone_at(const struct chaos *chaos, const struct user *user);
 /* True once, with *online: what is certain at this moment; false: either may be. */
 bool model_decides(const struct chaos *chaos, const struct user *user, int64_t now, bool *online);
+
+/* --- states.c -------------------------------------------------------------------------------- */
+
+struct kept;
+struct snapshot;
+struct change;
+
+/* Chooses it, "" = automatic; one call of a user at a time. */
+void states_choose(struct chaos *chaos, struct device *device, const char *word);
+void states_say_idle(struct chaos *chaos, struct device *device, bool idle);
+void states_data_lost(struct user *user);
+/* A stream that knew it has ended, or cannot be heard. */
+void states_stream_lost(struct user *user);
+void states_initial(struct chaos *chaos, struct user *user);
+/* Certainly invisible. */
+bool states_hide(const struct user *user);
+/* What was uncertain is as Redis has it when all is quiet. */
+void states_learn(struct chaos *chaos, const struct snapshot *snapshot);
+/* The properties' functions. */
+void states_published(struct chaos *chaos, struct user *user, const struct change *change);
+void states_answered(struct chaos *chaos, const struct call *call);
+void states_shown(struct chaos *chaos, struct tab *tab, const char *event);
+void states_kept(struct chaos *chaos, struct user *user, const struct kept *kept);
+void states_are_true(struct chaos *chaos, const struct snapshot *snapshot);
+void states_selves_agree(struct chaos *chaos, const struct snapshot *snapshot);
 
 /* --- tab.c ----------------------------------------------------------------------------------- */
 
@@ -293,6 +352,7 @@ struct change {
 	bool online;
 	uint64_t version;
 	const char *reason;
+	char look[LOOK]; /* all that others see but times */
 	int64_t from, to; /* it was published in between */
 };
 
@@ -301,6 +361,7 @@ struct kept {
 	bool online; /* user:online:{id} */
 	bool listed; /* in online_users */
 	uint64_t version;
+	char word[WORD], chosen[WORD]; /* the status; the state in user:chosen:{id} */
 	unsigned streams, tokens; /* sessions ahead of Redis' clock, not closing */
 	unsigned sessions; /* all of them */
 	double latest; /* of them, ms of Redis' clock; 0: none */
@@ -320,6 +381,8 @@ struct property {
 	void (*settled)(struct chaos *chaos, const struct snapshot *snapshot);
 	void (*published)(struct chaos *chaos, struct user *user, const struct change *change);
 	void (*answered)(struct chaos *chaos, const struct call *call);
+	/* What Redis holds, whenever it is looked at. */
+	void (*kept)(struct chaos *chaos, struct user *user, const struct kept *kept);
 	void (*shown)(struct chaos *chaos, struct tab *tab, const char *event);
 };
 extern const struct property properties[];
@@ -330,6 +393,8 @@ void violated(struct chaos *chaos, unsigned user, const char *format, ...)
 void properties_published(struct chaos *chaos, struct user *user, const struct change *change);
 void properties_answered(struct chaos *chaos, const struct call *call);
 void properties_shown(struct chaos *chaos, struct tab *tab, const char *event);
+/* What Redis holds at this moment, from time to time. */
+void properties_peek(struct chaos *chaos);
 /* All of the settled ones; true when they hold. */
 bool properties_settled(struct chaos *chaos);
 /* What was complained of longest becomes the run's failure. */
@@ -399,7 +464,7 @@ struct result {
 	unsigned episode; /* of the failure */
 	unsigned episodes; /* that went well */
 	unsigned long steps, comparisons, published, events, calls, streams, again, undecided,
-		decided;
+		decided, words;
 };
 
 struct active {
@@ -429,6 +494,7 @@ struct chaos {
 	int64_t crashed_at; /* the end of the last fault that CRASHES; FOREVER while there is one */
 	int64_t gap_at; /* the last one with GAP; its end */
 	int64_t data_lost_at;
+	int64_t peek_at; /* the next look at Redis during an episode */
 	int64_t drained; /* the tap, last */
 	int64_t stalled_until; /* this process stood still: what it saw until then proves nothing */
 

@@ -7,6 +7,8 @@
 
 #include "base/alloc.h"
 
+#define PEEK 300 /* ms from one look at Redis during an episode to the next */
+
 /* --- complaints ------------------------------------------------------------------------------ */
 
 /* What is wrong at one moment is wrong; what is not settled yet may be soon. */
@@ -79,6 +81,16 @@ static uint64_t version_in(const char *text)
 	return at != NULL ? strtoull(at + strlen("\"version\":"), NULL, 10) : 0;
 }
 
+/* The "status" in a JSON text. */
+static void read_word(const char *text, char *word)
+{
+	const char *at = strstr(text, "\"status\":\"");
+
+	word[0] = '\0';
+	if (at != NULL)
+		snprintf(word, WORD, "%.*s", (int)strcspn(at + 10, "\""), at + 10);
+}
+
 static void read_sessions(struct kept *kept, const redisReply *list, double redis_now)
 {
 	for (size_t i = 0; i + 1 < list->elements; i += 2) {
@@ -105,7 +117,8 @@ static const char script[] =
 	"  out[i] = {s('user:online:' .. i), redis.call('SISMEMBER', 'online_users', i), "
 	"    s('presence:version:' .. i), redis.call('PTTL', 'user:online:' .. i), "
 	"    redis.call('ZSCORE', 'presence:deadlines', i) or '0', "
-	"    redis.call('ZRANGE', 'user:sessions:' .. i, 0, -1, 'WITHSCORES')} "
+	"    redis.call('ZRANGE', 'user:sessions:' .. i, 0, -1, 'WITHSCORES'), "
+	"    s('user:chosen:' .. i)} "
 	"end "
 	"local t = redis.call('TIME') "
 	"return {t[1], t[2], redis.call('SCARD', 'online_users'), out}";
@@ -122,6 +135,8 @@ static void read_user(struct kept *kept, const redisReply *row, double redis_now
 	kept->ttl = row->element[3]->integer;
 	kept->deadline = strtod(row->element[4]->str, NULL);
 	read_sessions(kept, row->element[5], redis_now);
+	read_word(online, kept->word);
+	read_word(row->element[6]->str, kept->chosen);
 }
 
 static bool take_snapshot(struct chaos *chaos, struct snapshot *snapshot)
@@ -145,6 +160,30 @@ static bool take_snapshot(struct chaos *chaos, struct snapshot *snapshot)
 	return true;
 }
 
+static void look_at_all(struct chaos *chaos, const struct snapshot *snapshot)
+{
+	for (size_t i = 0; i < property_count; i++) {
+		chaos->checking = &properties[i];
+		for (unsigned user = 1; user <= chaos->user_count && !chaos->over; user++) {
+			if (properties[i].kept != NULL)
+				properties[i].kept(chaos, &chaos->users[user],
+						   &snapshot->users[user]);
+		}
+	}
+}
+
+void properties_peek(struct chaos *chaos)
+{
+	struct snapshot snapshot;
+
+	if (now_ms() < chaos->peek_at || chaos->over || !stand_redis_answers(chaos))
+		return;
+	chaos->peek_at = now_ms() + PEEK;
+	if (take_snapshot(chaos, &snapshot))
+		look_at_all(chaos, &snapshot);
+	free(snapshot.users);
+}
+
 bool properties_settled(struct chaos *chaos)
 {
 	struct snapshot snapshot;
@@ -155,6 +194,8 @@ bool properties_settled(struct chaos *chaos)
 		conn_turn(chaos, now_ms() + 5);
 	if (!take_snapshot(chaos, &snapshot))
 		return false;
+	look_at_all(chaos, &snapshot);
+	states_learn(chaos, &snapshot);
 	for (int i = 0; i < 3; i++)
 		conn_turn(chaos, now_ms() + 5);
 	for (size_t i = 0; i < property_count && !chaos->over; i++) {

@@ -187,12 +187,13 @@ static void on_call_end(struct conn *conn)
 	finish(conn->owner, conn->reader.in_head ? 0 : conn->reader.status);
 }
 
-static struct printbuf *request_of(const char *token, const char *path, const char *body)
+static struct printbuf *request_of(const char *method, const char *token, const char *path,
+				   const char *body)
 {
 	struct printbuf *request = buf_new();
 
-	buf_putf(request, "%s /api%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n",
-		 body != NULL ? "POST" : "GET", path);
+	buf_putf(request, "%s /api%s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n", method,
+		 path);
 	if (token != NULL)
 		buf_putf(request, "Authorization: Bearer %s\r\n", token);
 	if (body != NULL)
@@ -213,6 +214,7 @@ static struct call *call_new(struct chaos *chaos, const char *token, void (*done
 				   .owner = call};
 	call->token = token != NULL ? xstrdup(token) : NULL;
 	call->sent = now_ms();
+	call->idle = -1;
 	call->done = done;
 	call->next = chaos->calls;
 	chaos->calls = call;
@@ -220,8 +222,14 @@ static struct call *call_new(struct chaos *chaos, const char *token, void (*done
 	return call;
 }
 
-struct call *call_start_with(struct chaos *chaos, struct device *device, const char *token,
-			     const char *path, const char *body, void (*done)(struct call *call))
+static const char *method_for(const char *body)
+{
+	return body != NULL ? "POST" : "GET";
+}
+
+static struct call *send_call(struct chaos *chaos, struct device *device, const char *method,
+			      const char *token, const char *path, const char *body,
+			      void (*done)(struct call *call))
 {
 	struct call *call = call_new(chaos, token, done);
 	unsigned index = (unsigned)(device - device->user->devices);
@@ -230,8 +238,20 @@ struct call *call_start_with(struct chaos *chaos, struct device *device, const c
 	call->device = device;
 	call->serial = device->serial;
 	stand_port_of(chaos, device->user->id + index, &port);
-	conn_start(&call->conn, port, request_of(token, path, body));
+	conn_start(&call->conn, port, request_of(method, token, path, body));
 	return call;
+}
+
+struct call *call_start_with(struct chaos *chaos, struct device *device, const char *token,
+			     const char *path, const char *body, void (*done)(struct call *call))
+{
+	return send_call(chaos, device, method_for(body), token, path, body, done);
+}
+
+struct call *call_start_method(struct chaos *chaos, struct device *device, const char *method,
+			       const char *path, const char *body, void (*done)(struct call *call))
+{
+	return send_call(chaos, device, method, device->token, path, body, done);
 }
 
 struct call *call_start(struct chaos *chaos, struct device *device, const char *path,
@@ -271,7 +291,7 @@ int call_wait(struct chaos *chaos, const char *token, const char *path, const ch
 
 	call->arg = &waiting;
 	stand_port_of(chaos, 0, &port);
-	conn_start(&call->conn, port, request_of(token, path, body));
+	conn_start(&call->conn, port, request_of(method_for(body), token, path, body));
 	while (!waiting.done && !chaos->over) {
 		conn_turn(chaos, now_ms() + 10);
 		calls_give_up_late(chaos);

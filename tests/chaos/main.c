@@ -131,9 +131,10 @@ static void report(const struct plan *plan, const struct result *result)
 		result->episodes, result->steps);
 	fprintf(stderr,
 		"  %lu streams opened, %lu further initials, %lu events, %lu calls, %lu changes\n"
-		"  %lu comparisons; whether a user is online: %lu times certain, %lu times not\n",
+		"  %lu comparisons; whether a user is online: %lu times certain, %lu times not, in "
+		"which state: %lu times certain\n",
 		result->streams, result->again, result->events, result->calls, result->published,
-		result->comparisons, result->decided, result->undecided);
+		result->comparisons, result->decided, result->undecided, result->words);
 	if (!result->failed)
 		return;
 	fprintf(stderr, "%s: %s\n", result->property, result->text);

@@ -34,7 +34,7 @@ static bool has_stream(const struct device *device, const struct tab *but, bool 
 }
 
 /* What could not be told while something was amiss is told when all is well again. */
-static int64_t told_by(const struct chaos *chaos, int64_t at)
+int64_t model_told_by(const struct chaos *chaos, int64_t at)
 {
 	return later(at, chaos->calm_since) + patience(RECOVERY);
 }
@@ -44,7 +44,7 @@ bool model_may_have_zombie(const struct device *device)
 	const struct chaos *chaos = device->tabs[0].conn.chaos;
 
 	return device->lost_at > 0 &&
-	       told_by(chaos, device->lost_at) + STREAM_TTL + HOLD > now_ms();
+	       model_told_by(chaos, device->lost_at) + STREAM_TTL + HOLD > now_ms();
 }
 
 /* --- what happens ---------------------------------------------------------------------------- */
@@ -127,6 +127,7 @@ void model_stream_closed(struct tab *tab, bool was_ready)
 		model_activity_in_doubt(device); /* it may have been taken before it was closed */
 	device->closed_at = now;
 	lower_token(tab, now, was_ready);
+	states_stream_lost(device->user);
 }
 
 void model_stream_lost(struct tab *tab, bool was_ready)
@@ -139,6 +140,7 @@ void model_stream_lost(struct tab *tab, bool was_ready)
 		model_activity_in_doubt(device);
 	device->lost_at = now_ms();
 	lower_token(tab, was_ready ? tab->conn.last_read : now_ms(), false);
+	states_stream_lost(device->user);
 }
 
 /* The other side may close it at any time, and nobody here sees it. */
@@ -149,6 +151,7 @@ void model_stream_asleep(struct tab *tab)
 	device->closed_lo = later(device->closed_lo, now_ms() + GRACE);
 	device->lost_at = now_ms();
 	lower_token(tab, now_ms(), false);
+	states_stream_lost(device->user);
 	model_refresh(device->user);
 }
 
@@ -181,6 +184,9 @@ void model_logged_out(struct device *device)
 	device->token_acked = device->lowered = device->may_lower = 0;
 	device->closed_at = device->lost_at = 0;
 	device->token_doubt = false;
+	device->idle = IDLE_NO;
+	device->idle_doubt = 0;
+	device->saying_idle = false;
 	free(device->old_token);
 	device->old_token = was_used ? device->token : NULL;
 	if (!was_used)
@@ -231,6 +237,7 @@ void model_data_lost(struct chaos *chaos)
 				device->token_acked = 0;
 			close_ending_tabs(device);
 		}
+		states_data_lost(user);
 		user->told = false;
 		model_refresh(user);
 	}
@@ -267,8 +274,17 @@ void model_refresh(struct user *user)
 {
 	int64_t now = now_ms(), until = 0;
 
-	for (int i = 0; i < DEVICES; i++)
-		until = later(until, device_held_until(&user->devices[i]));
+	for (int i = 0; i < DEVICES; i++) {
+		struct device *device = &user->devices[i];
+
+		/* The mark of a token ends with its sessions. */
+		if (device->held_until < now && device->idle == IDLE_YES)
+			device->idle = IDLE_MAYBE;
+		device->held_until = device_held_until(device);
+		until = later(until, device->held_until);
+	}
+	if (user->may_hide)
+		until = 0;
 	if (user->held_until < now)
 		user->held_since = now;
 	user->held_until = until;
@@ -279,7 +295,7 @@ bool model_held(const struct user *user, int64_t from, int64_t to)
 	return user->held_since <= from && user->held_until >= to;
 }
 
-static int64_t device_gone_at(const struct chaos *chaos, const struct device *device)
+int64_t model_device_gone_at(const struct chaos *chaos, const struct device *device)
 {
 	int64_t gone = 0;
 
@@ -290,15 +306,15 @@ static int64_t device_gone_at(const struct chaos *chaos, const struct device *de
 			return FOREVER;
 	}
 	if (device->token_acked > 0 && device->lowered > 0)
-		gone = told_by(chaos, device->lowered) + GRACE;
+		gone = model_told_by(chaos, device->lowered) + GRACE;
 	else if (device->token_acked > 0)
-		gone = (device->token_doubt ? told_by(chaos, device->token_acked)
+		gone = (device->token_doubt ? model_told_by(chaos, device->token_acked)
 					    : device->token_acked) +
 		       ONLINE_TTL;
 	if (device->closed_at > 0)
-		gone = later(gone, told_by(chaos, device->closed_at) + GRACE);
+		gone = later(gone, model_told_by(chaos, device->closed_at) + GRACE);
 	if (device->lost_at > 0)
-		gone = later(gone, told_by(chaos, device->lost_at) + STREAM_TTL + HOLD);
+		gone = later(gone, model_told_by(chaos, device->lost_at) + STREAM_TTL + HOLD);
 	return gone;
 }
 
@@ -307,14 +323,14 @@ int64_t model_gone_at(const struct chaos *chaos, const struct user *user)
 	int64_t gone = 0;
 
 	for (int i = 0; i < DEVICES; i++)
-		gone = later(gone, device_gone_at(chaos, &user->devices[i]));
+		gone = later(gone, model_device_gone_at(chaos, &user->devices[i]));
 	if (user->orphan_at > 0)
-		gone = later(gone, told_by(chaos, user->orphan_at) + ONLINE_TTL);
+		gone = later(gone, model_told_by(chaos, user->orphan_at) + ONLINE_TTL);
 	return gone + 2 * SWEEP;
 }
 
 bool model_decides(const struct chaos *chaos, const struct user *user, int64_t now, bool *online)
 {
 	*online = user->held_until > now + 2 * SWEEP;
-	return *online || model_gone_at(chaos, user) < now;
+	return *online || states_hide(user) || model_gone_at(chaos, user) < now;
 }

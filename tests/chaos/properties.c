@@ -43,7 +43,8 @@ static void announced_once(struct chaos *chaos, struct user *user, const struct 
 	bool may_have_looked_offline =
 		change->online && !model_held(user, user->told_at, change->to);
 
-	if (user->told && user->told_online == change->online && !may_have_looked_offline)
+	if (user->told && user->told_online == change->online &&
+	    strcmp(user->told_look, change->look) == 0 && !may_have_looked_offline)
 		violated(chaos, user->id, "user %u was announced %s twice, the second time as %s",
 			 user->id, change->online ? "online" : "offline", change->reason);
 }
@@ -91,9 +92,12 @@ static bool is_current(const struct call *call)
 /* 503 from us; from the web server 500 and worse, if what it was talking to died. */
 static void calls_are_answered(struct chaos *chaos, const struct call *call)
 {
+	/* What was chosen too often is not taken. */
 	bool may_be_refused = call->is_dead || call->device == NULL || !is_current(call);
 
-	if (call->status == 200 || call->device == NULL || (call->status == 401 && may_be_refused))
+	if (call->status == 200 || call->device == NULL ||
+	    (call->status == 401 && may_be_refused) ||
+	    (call->status == 429 && call->choice != NULL))
 		return;
 	if (call->status == 401)
 		violated(chaos, call->device->user->id, "a valid token of user %u is refused: %s",
@@ -132,7 +136,10 @@ static void no_false_answer(struct chaos *chaos, const struct call *call)
 
 	if (!answer_of(call, &online) || now < chaos->stalled_until)
 		return;
-	if (!online && model_held(user, call->sent, now))
+	/* After a wipe nobody new is shown until what was chosen is known again. */
+	if (!online &&
+	    (chaos->data_lost_at == 0 || model_told_by(chaos, chaos->data_lost_at) < call->sent) &&
+	    model_held(user, call->sent, now))
 		violated(chaos, user->id,
 			 "REST says that user %u is offline, who has been online for %lld ms",
 			 user->id, (long long)(now - user->held_since));
@@ -288,7 +295,8 @@ static void keys_agree(struct chaos *chaos, const struct snapshot *snapshot)
 			violated(chaos, i, "user %u: user:online says %s, online_users %s", i,
 				 kept->online ? "online" : "offline",
 				 kept->listed ? "online" : "offline");
-		if (kept->online != (kept->latest > snapshot->redis_now))
+		if (kept->online !=
+		    (kept->latest > snapshot->redis_now && strcmp(kept->chosen, "invisible") != 0))
 			violated(chaos, i,
 				 "user %u: user:online says %s, user:sessions ends %.0f ms %s", i,
 				 kept->online ? "online" : "offline",
@@ -296,8 +304,8 @@ static void keys_agree(struct chaos *chaos, const struct snapshot *snapshot)
 					 ? kept->latest - snapshot->redis_now
 					 : snapshot->redis_now - kept->latest,
 				 kept->latest > snapshot->redis_now ? "from now" : "ago");
-		if (!kept->online && kept->sessions > 0)
-			violated(chaos, i, "user %u is offline and has %u sessions", i,
+		if (kept->latest <= snapshot->redis_now && kept->sessions > 0)
+			violated(chaos, i, "user %u is gone and has %u sessions", i,
 				 kept->sessions);
 		if ((kept->deadline > 0) != (kept->sessions > 0) ||
 		    (kept->deadline > 0 && (kept->deadline < kept->latest - 1 ||
@@ -351,12 +359,12 @@ static void compare_view(struct chaos *chaos, const struct tab *tab,
 		if (!seen->known)
 			continue;
 		chaos->result->comparisons++;
-		if (seen->online != kept->online || seen->version != kept->version)
+		if (seen->online != kept->online || seen->version != kept->version ||
+		    (kept->online && strcmp(seen->word, kept->word) != 0))
 			violated(chaos, i,
 				 "tab %s shows user %u %s, version %llu; Redis says %s, %llu", name,
-				 i, seen->online ? "online" : "offline",
-				 (unsigned long long)seen->version,
-				 kept->online ? "online" : "offline",
+				 i, seen->word, (unsigned long long)seen->version,
+				 kept->online ? kept->word : "offline",
 				 (unsigned long long)kept->version);
 	}
 }
@@ -374,7 +382,7 @@ static void compare_answer(struct chaos *chaos, struct json_object *answer,
 			   const struct snapshot *snapshot)
 {
 	for (unsigned i = 1; i <= chaos->user_count; i++) {
-		struct json_object *status, *online, *version;
+		struct json_object *status, *online, *version, *word = NULL;
 		const struct kept *kept = &snapshot->users[i];
 
 		if (!json_object_object_get_ex(answer, chaos->users[i].text, &status) ||
@@ -385,7 +393,10 @@ static void compare_answer(struct chaos *chaos, struct json_object *answer,
 		}
 		chaos->result->comparisons++;
 		if (json_object_get_boolean(online) != kept->online ||
-		    (uint64_t)json_object_get_int64(version) != kept->version)
+		    (uint64_t)json_object_get_int64(version) != kept->version ||
+		    !json_object_object_get_ex(status, "status", &word) ||
+		    strcmp(json_object_get_string(word), kept->online ? kept->word : "offline") !=
+			    0)
 			violated(chaos, i, "REST says that user %u is %s; Redis %s, version %llu",
 				 i, json_object_to_json_string(status),
 				 kept->online ? "online" : "offline",
@@ -493,6 +504,14 @@ const struct property properties[] = {
 	 .settled = rest_equals_redis},
 	{"neighbours-are-left-alone", "Another site on the same Redis notices nothing",
 	 .settled = neighbours_are_left_alone},
+	{"hidden-are-not-shown",
+	 "Nobody is shown who is invisible: not published, answered, on a screen, in a key",
+	 .published = states_published, .answered = states_answered, .shown = states_shown,
+	 .kept = states_kept},
+	{"states-are-true", "Friends see the state that was chosen, away of who is idle",
+	 .settled = states_are_true},
+	{"selves-agree", "Every tab shows its own user the state that was chosen",
+	 .settled = states_selves_agree},
 	{"lists-equal-redis", "REST lists who is online", .settled = lists_equal_redis},
 };
 const size_t property_count = sizeof properties / sizeof properties[0];

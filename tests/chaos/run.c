@@ -145,6 +145,7 @@ static void turn(struct chaos *chaos, int64_t until)
 	actions_repeat(chaos);
 	calls_give_up_late(chaos);
 	friends_announce(chaos);
+	properties_peek(chaos);
 }
 
 static void take_step(struct chaos *chaos, const struct step *step)

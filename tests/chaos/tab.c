@@ -94,6 +94,8 @@ static struct seen read_status(struct json_object *status)
 		seen.online = json_object_get_boolean(value);
 	if (json_object_object_get_ex(status, "version", &value))
 		seen.version = (uint64_t)json_object_get_int64(value);
+	if (json_object_object_get_ex(status, "status", &value))
+		snprintf(seen.word, sizeof seen.word, "%s", json_object_get_string(value));
 	return seen;
 }
 
@@ -118,6 +120,7 @@ static void on_initial(struct tab *tab, struct json_object *data)
 		chaos->result->streams++;
 		model_stream_ready(tab);
 	}
+	states_initial(chaos, tab->device->user);
 }
 
 /* Contract: one that is lower than what it holds is dropped. */
@@ -129,6 +132,20 @@ static void on_change(struct tab *tab, struct json_object *data)
 	if (user == 0 || !held->known || seen.version < held->version)
 		return;
 	*held = seen;
+}
+
+/* Of a chosen state the end is told, or that it hides. */
+static void on_self(struct tab *tab, struct json_object *data)
+{
+	struct json_object *value = NULL;
+	bool is_chosen = json_object_object_get_ex(data, "status_expires", &value);
+	bool hides = json_object_object_get_ex(data, "invisible", &value);
+
+	json_object_object_get_ex(data, "status", &value);
+	snprintf(tab->self, sizeof tab->self, "%s",
+		 hides	     ? "invisible"
+		 : is_chosen ? json_object_get_string(value)
+			     : "");
 }
 
 static void on_bye(struct tab *tab, struct json_object *data)
@@ -159,6 +176,8 @@ static void on_event(struct tab *tab, struct json_object *data)
 		on_initial(tab, data);
 	else if (strcmp(tab->event, "status_change") == 0)
 		on_change(tab, data);
+	else if (strcmp(tab->event, "self") == 0)
+		on_self(tab, data);
 	else if (strcmp(tab->event, "degraded") == 0)
 		on_degraded(tab);
 	else if (strcmp(tab->event, "heartbeat") == 0)
@@ -222,6 +241,7 @@ static void open_stream(struct tab *tab, const char *ticket)
 	tab->awake_at = 0;
 	tab->degraded_at = 0;
 	tab->bye[0] = tab->event[0] = '\0';
+	snprintf(tab->self, sizeof tab->self, "?");
 	conn_start(&tab->conn, port, request);
 }
 

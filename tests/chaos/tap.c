@@ -2,6 +2,7 @@
 #include "chaos.h"
 
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -46,6 +47,14 @@ void tap_close(struct chaos *chaos)
 		chaos->users[i].told = false;
 }
 
+static const char *text_of(struct json_object *message, const char *name)
+{
+	struct json_object *value;
+
+	return json_object_object_get_ex(message, name, &value) ? json_object_get_string(value)
+								: "";
+}
+
 static void on_message(struct chaos *chaos, const char *text, int64_t now)
 {
 	struct json_object *message, *id, *online, *version, *reason;
@@ -66,12 +75,15 @@ static void on_message(struct chaos *chaos, const char *text, int64_t now)
 		change.online = json_object_get_boolean(online);
 		change.version = (uint64_t)json_object_get_int64(version);
 		change.reason = json_object_get_string(reason);
+		snprintf(change.look, sizeof change.look, "%s %s", text_of(message, "status"),
+			 text_of(message, "status_expires"));
 		chaos->result->published++;
 		chaos_note(&chaos->users[user], "published: %s", text);
 		properties_published(chaos, &chaos->users[user], &change);
 		chaos->users[user].told = true;
 		chaos->users[user].told_online = change.online;
 		chaos->users[user].told_version = change.version;
+		snprintf(chaos->users[user].told_look, LOOK, "%s", change.look);
 		chaos->users[user].told_at = now;
 	}
 	json_object_put(message);
