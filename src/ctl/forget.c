@@ -16,20 +16,14 @@
 struct forgetting {
 	struct userid user;
 	struct store *store;
-	unsigned long long removed, notes;
 };
 
-/* Runs a pipeline and frees it. Whatever number a reply is, it counts as so many removed. */
-static bool remove_all(struct ctl *ctl, struct printbuf *pipeline, size_t count,
-		       unsigned long long *removed)
+/* Runs a pipeline of that many commands and frees it. */
+static bool remove_all(struct ctl *ctl, struct printbuf *pipeline, size_t count)
 {
 	redisReply **replies = xcalloc(count + 1, sizeof *replies);
 	bool ok = count == 0 || ctl_run(ctl, pipeline, count, replies);
 
-	for (size_t i = 0; ok && i < count; i++)
-		*removed += replies[i]->type == REDIS_REPLY_INTEGER
-				    ? (unsigned long long)replies[i]->integer
-				    : 0;
 	if (ok)
 		blocking_free_replies(replies, count);
 	free(replies);
@@ -118,7 +112,7 @@ static bool remove_asked(struct ctl *ctl, struct forgetting *forgetting,
 	free(replies);
 	printbuf_free(questions);
 	if (ok)
-		return remove_all(ctl, removals, commands, &forgetting->removed);
+		return remove_all(ctl, removals, commands);
 	printbuf_free(removals);
 	return false;
 }
@@ -146,22 +140,21 @@ static bool on_keys(struct ctl *ctl, void *arg, const struct survey_key *keys, s
 			continue;
 		commands++;
 	}
-	return remove_all(ctl, pipeline, commands, &forgetting->removed) &&
-	       remove_asked(ctl, forgetting, keys, count);
+	return remove_all(ctl, pipeline, commands) && remove_asked(ctl, forgetting, keys, count);
 }
 
 static bool on_notes(struct ctl *ctl, void *arg, const struct survey_note *notes, size_t count)
 {
-	struct forgetting *forgetting = arg;
 	struct printbuf *pipeline = buf_new();
 
+	(void)arg;
 	for (size_t i = 0; i < count; i++) {
 		if (notes[i].entry != NULL)
 			push_put_done(pipeline, ctl->config->redis.prefix, notes[i].entry);
 		else
 			push_put_drop_waiting(pipeline, ctl->config->redis.prefix, notes[i].member);
 	}
-	return remove_all(ctl, pipeline, count, &forgetting->notes);
+	return remove_all(ctl, pipeline, count);
 }
 
 /* Ends everything of the user in one step: from then on no token of before brings anything back. */
@@ -187,7 +180,7 @@ static bool end_user(struct ctl *ctl, struct forgetting *forgetting)
 
 enum ctl_exit ctl_forget(struct ctl *ctl, char **args, int count)
 {
-	struct forgetting forgetting = {.removed = 0};
+	struct forgetting forgetting;
 	bool ok;
 
 	(void)count;
@@ -196,13 +189,11 @@ enum ctl_exit ctl_forget(struct ctl *ctl, char **args, int count)
 	forgetting.store = store_new(ctl->config);
 	ok = end_user(ctl, &forgetting) &&
 	     survey_keys(ctl, &forgetting.user, on_keys, &forgetting) &&
-	     survey_notes(ctl, &forgetting.user, on_notes, &forgetting);
+	     survey_notes(ctl, &forgetting.user, on_notes, NULL);
 	store_free(forgetting.store);
 	if (!ok)
 		return ctl_fail("%s is not forgotten wholly: do it again", args[0]);
 	if (!ctl->json)
-		printf("%s is forgotten; elsewhere %llu entries and %llu notifications were "
-		       "removed\n",
-		       args[0], forgetting.removed, forgetting.notes);
+		printf("%s is forgotten\n", args[0]);
 	return CTL_DONE;
 }

@@ -52,21 +52,18 @@ struct key_survey {
 	void *arg;
 };
 
+/* A prefix has no characters that mean something in a pattern: config_options.c. */
 static struct printbuf *scan_command(const char *prefix, const char *cursor)
 {
-	struct printbuf *command = buf_new(), *pattern = buf_new();
+	struct printbuf *command = buf_new();
 
-	for (const char *c = prefix; *c != '\0'; c++)
-		buf_putf(pattern, strchr("*?[]^\\", *c) != NULL ? "\\%c" : "%c", *c);
-	buf_puts(pattern, "*");
 	resp_begin(command, 6);
 	resp_text(command, "SCAN");
 	resp_text(command, cursor);
 	resp_text(command, "MATCH");
-	resp_text(command, pattern->buf);
+	resp_key(command, prefix, "*", "");
 	resp_text(command, "COUNT");
 	resp_number(command, SURVEY_PIECE);
-	printbuf_free(pattern);
 	return command;
 }
 
