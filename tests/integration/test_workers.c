@@ -150,6 +150,8 @@ START_TEST(a_request_under_way_is_finished_when_the_parent_dies)
 	kill(stack->redis, SIGCONT);
 	ck_assert_int_eq(sse_status(request), 200);
 	sse_close(request);
+	/* lighttpd cannot end a program that it has forked and that is not there yet. */
+	http_ok(stack, COUNT, token, NULL);
 	stack_stop(stack);
 }
 END_TEST
