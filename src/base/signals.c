@@ -15,3 +15,25 @@ void signals_reset(void)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
+
+static void mask(int how)
+{
+	sigset_t held;
+
+	sigemptyset(&held);
+	sigaddset(&held, SIGTERM);
+	sigaddset(&held, SIGINT);
+	sigaddset(&held, SIGHUP);
+	sigaddset(&held, SIGUSR1);
+	sigprocmask(how, &held, NULL);
+}
+
+void signals_hold(void)
+{
+	mask(SIG_BLOCK);
+}
+
+void signals_release(void)
+{
+	mask(SIG_UNBLOCK);
+}

@@ -10,4 +10,12 @@
  */
 void signals_reset(void);
 
+/*
+ * SIGTERM, SIGINT, SIGHUP and SIGUSR1 wait until signals_release(): while nobody
+ * handles them yet, or no longer, they would end the program as if it had
+ * failed. Threads that are started meanwhile never get them.
+ */
+void signals_hold(void);
+void signals_release(void);
+
 #endif

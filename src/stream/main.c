@@ -143,6 +143,7 @@ int main(int argc, char **argv)
 	 * each other, with one each the memory of many a burst would stay. */
 	mallopt(M_ARENA_MAX, 2);
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
+	signals_hold(); /* until the loop handles them */
 	keys = token_keys_open(config, err, sizeof err);
 	if (keys != NULL)
 		directory = directory_open(config, directory_threads(config), err, sizeof err);

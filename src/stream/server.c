@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/signals.h"
 #include "base/times.h"
 #include "stream/census.h"
 #include "stream/dispatch.h"
@@ -448,7 +449,9 @@ void server_run(struct server *server)
 	timer_set(server->tick, SWEEP_TICK_MS);
 	/* The first clients wait in the socket until Redis answers, but no longer than for any command. */
 	timer_set(server->accept_again, server->context.config->redis.timeout_ms);
+	signals_release();
 	event_base_dispatch(server->context.base);
+	signals_hold();
 }
 
 void server_free(struct server *server)
