@@ -209,18 +209,30 @@ const char *streamd_socket(struct stack *stack, int index)
 	return stack_path(stack, index == 0 ? "stream0.sock" : "stream1.sock");
 }
 
-/* A stream that opens before Redis has answered hears `degraded` first. */
-static void wait_for_redis(struct stack *stack, const char *log)
+/* Bytes that a program has logged so far. */
+static size_t logged(struct stack *stack, const char *name)
+{
+	char *text = stack_file(stack, name);
+	size_t len = strlen(text);
+
+	free(text);
+	return len;
+}
+
+/*
+ * A stream that opens before Redis has answered hears `degraded` first. `from`: where what the new
+ * process logs begins.
+ */
+static void wait_for_redis(struct stack *stack, const char *name, size_t from)
 {
 	int64_t end = now_ms() + patience(1000);
-	char name[32];
 	bool told = false;
 
-	snprintf(name, sizeof name, "%s.log", log);
 	while (stack->redis != 0 && !told && now_ms() < end) {
 		char *text = stack_file(stack, name);
 
-		told = strstr(text, " redis: ") != NULL;
+		told = strstr(text + from, "redis: connected") != NULL ||
+		       strstr(text + from, "warning: redis: ") != NULL;
 		free(text);
 		nap();
 	}
@@ -232,6 +244,8 @@ void streamd_start(struct stack *stack, int index)
 		   *socket = streamd_socket(stack, index);
 	const char *argv[] = {program("presence-streamd"), "-c", conf, NULL};
 	const char *log = index == 0 ? "streamd0" : "streamd1";
+	const char *log_file = index == 0 ? "streamd0.log" : "streamd1.log";
+	size_t from = logged(stack, log_file);
 	const char *env[] = {NULL, NULL, NULL};
 	char *address;
 
@@ -243,7 +257,7 @@ void streamd_start(struct stack *stack, int index)
 	stack->streamd[index] = process_start(stack, log, argv, env, stack->streamd_nofile);
 	WAIT_UNTIL(wire_answers(socket) || !process_lives(stack->streamd[index]), 10000);
 	ck_assert_msg(process_lives(stack->streamd[index]), "presence-streamd did not start");
-	wait_for_redis(stack, log);
+	wait_for_redis(stack, log_file, from);
 	free(address);
 }
 
