@@ -11,12 +11,10 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
-#include "base/cgi.h"
 
 #define LISTEN_BACKLOG 1024
 
-/* Reads a decimal number of the whole text, 0..max. */
-static bool parse_number(const char *text, int max, int *number)
+bool address_parse_number(const char *text, int max, int *number)
 {
 	long value = 0;
 
@@ -31,8 +29,7 @@ static bool parse_number(const char *text, int max, int *number)
 	return value <= max;
 }
 
-/* Splits "host:port" or "[v6]:port" in place; *port is NULL when there is none. */
-static bool split_host_port(char *text, char **host, char **port)
+bool address_split(char *text, char **host, char **port)
 {
 	char *colon;
 
@@ -54,91 +51,6 @@ static bool split_host_port(char *text, char **host, char **port)
 	return *text != '\0' && (*port == NULL || strchr(*port, ':') == NULL);
 }
 
-/* Takes "user:password@" off the front of *rest. */
-static bool take_credentials(char **rest, struct redis_address *address)
-{
-	char *at = strchr(*rest, '@'), *colon;
-
-	if (at == NULL || **rest == '/') /* unix:///path@here has none */
-		return true;
-	*at = '\0';
-	colon = strchr(*rest, ':');
-	if (colon != NULL)
-		*colon++ = '\0';
-	/* redis://:secret@host has a password alone; "user@host" has no password to send. */
-	if (colon == NULL || *colon == '\0')
-		return false;
-	if (**rest != '\0')
-		address->user = xstrdup(*rest);
-	address->password = xstrdup(colon);
-	*rest = at + 1;
-	return (address->user == NULL || cgi_decode(address->user)) &&
-	       cgi_decode(address->password);
-}
-
-static const char *parse_tcp(char *rest, struct redis_address *address)
-{
-	char *slash = strchr(rest, '/'), *host, *port;
-
-	if (slash != NULL)
-		*slash++ = '\0';
-	if (!split_host_port(rest, &host, &port) || strpbrk(host, " \t\r\n?#") != NULL)
-		return "the Redis URL has no host, or not host:port";
-	address->host = xstrdup(host);
-	address->port = 6379;
-	if (port != NULL && (!parse_number(port, 65535, &address->port) || address->port == 0))
-		return "the Redis URL's port is not a number from 1 to 65535";
-	if (slash != NULL && *slash != '\0' && !parse_number(slash, 1000000, &address->db))
-		return "the Redis URL's database is not a number";
-	return NULL;
-}
-
-static const char *parse_unix(char *rest, struct redis_address *address)
-{
-	char *query = strchr(rest, '?');
-
-	if (query != NULL) {
-		*query++ = '\0';
-		if (strncmp(query, "db=", 3) != 0 ||
-		    !parse_number(query + 3, 1000000, &address->db))
-			return "a unix:// Redis URL takes ?db=NUMBER and nothing else";
-	}
-	if (*rest != '/')
-		return "a unix:// Redis URL needs an absolute path";
-	if (strlen(rest) >= sizeof((struct sockaddr_un *)0)->sun_path)
-		return "the path of the Redis socket is too long";
-	address->path = xstrdup(rest);
-	return NULL;
-}
-
-const char *redis_address_parse(const char *url, struct redis_address *address)
-{
-	bool tcp = strncmp(url, "redis://", 8) == 0;
-	const char *why = "the Redis URL's user and password are not user:password@";
-	char *copy, *rest;
-
-	memset(address, 0, sizeof *address);
-	if (!tcp && strncmp(url, "unix://", 7) != 0)
-		return "a Redis URL starts with redis:// or unix://";
-	copy = xstrdup(url);
-	rest = copy + (tcp ? 8 : 7);
-	if (take_credentials(&rest, address))
-		why = tcp ? parse_tcp(rest, address) : parse_unix(rest, address);
-	free(copy);
-	if (why != NULL)
-		redis_address_free(address);
-	return why;
-}
-
-void redis_address_free(struct redis_address *address)
-{
-	free(address->host);
-	free(address->path);
-	free(address->user);
-	free(address->password);
-	memset(address, 0, sizeof *address);
-}
-
 const char *listen_address_parse(const char *text, struct listen_address *address)
 {
 	char *copy, *host, *port;
@@ -156,8 +68,8 @@ const char *listen_address_parse(const char *text, struct listen_address *addres
 	if (strncmp(text, "tcp:", 4) != 0)
 		return "a place to listen is unix:/path or tcp:host:port";
 	copy = xstrdup(text + 4);
-	if (!split_host_port(copy, &host, &port) || port == NULL ||
-	    !parse_number(port, 65535, &number)) {
+	if (!address_split(copy, &host, &port) || port == NULL ||
+	    !address_parse_number(port, 65535, &number)) {
 		free(copy);
 		return "a TCP place to listen is tcp:host:port";
 	}

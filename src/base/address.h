@@ -1,26 +1,8 @@
-/* Addresses in the configuration: Redis URLs and places to listen. */
+/* Places to listen, and what all addresses in the configuration are made of. */
 #ifndef PRESENCE_BASE_ADDRESS_H
 #define PRESENCE_BASE_ADDRESS_H
 
 #include <stdbool.h>
-
-struct redis_address {
-	char *host; /* NULL for a Unix socket */
-	int port;
-	char *path; /* NULL for TCP */
-	char *user; /* NULL: none */
-	char *password; /* NULL: none */
-	int db;
-};
-
-/*
- * redis://[user:password@]host[:port][/db] or unix://[user:password@]/path[?db=N];
- * user and password are percent-decoded, an IPv6 host stands in brackets.
- * Returns NULL and fills *address (free with redis_address_free), or a sentence
- * saying what is wrong.
- */
-const char *redis_address_parse(const char *url, struct redis_address *address);
-void redis_address_free(struct redis_address *address);
 
 struct listen_address {
 	char *path; /* NULL for TCP */
@@ -42,5 +24,10 @@ int listen_address_open(const struct listen_address *address, unsigned mode, con
 
 /* Whether fd is a socket that listens (SO_ACCEPTCONN). */
 bool fd_is_listening(int fd);
+
+/* Splits "host:port" or "[v6]:port" in place; *port is NULL when there is none. False: it is neither. */
+bool address_split(char *text, char **host, char **port);
+/* Reads a decimal number of the whole text, 0..max. */
+bool address_parse_number(const char *text, int max, int *number);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/address.h"
 #include "base/alloc.h"
+#include "base/redis_url.h"
 
 static config_check check_redis_url, check_prefix, check_base, check_required, check_user_claim,
 	check_listen, check_listen_or_empty, check_subject, check_allow, check_webhook;
@@ -123,11 +124,14 @@ const struct config_option *config_options(size_t *count)
 
 static const char *check_redis_url(const char *value)
 {
-	struct redis_address address;
-	const char *why = redis_address_parse(value, &address);
+	struct redis_url url;
+	const char *why = redis_url_parse(value, &url);
 
-	if (why == NULL)
-		redis_address_free(&address);
+	if (why != NULL)
+		return why;
+	if (url.kind != REDIS_SERVERS || url.count > 1 || url.nodes[0].tls)
+		why = "this version takes one redis:// or unix:// server";
+	redis_url_free(&url);
 	return why;
 }
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/address.h"
 #include "base/alloc.h"
+#include "base/redis_url.h"
 #include "base/utf8.h"
 
 static void say(const char *format, va_list args)
@@ -69,29 +69,20 @@ struct userid *ctl_read_ids(char **args, int count)
 	return ids;
 }
 
-/* Where Redis is, without the password that the URL may hold. */
-static void put_place(char *place, size_t size, const char *url)
-{
-	struct redis_address address;
-
-	*place = '\0';
-	if (redis_address_parse(url, &address) != NULL)
-		return;
-	if (address.path != NULL)
-		snprintf(place, size, "%s", address.path);
-	else
-		snprintf(place, size, "%s:%d", address.host, address.port);
-	redis_address_free(&address);
-}
-
 bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count, redisReply **replies)
 {
-	char place[256];
+	struct redis_url url;
+	struct printbuf *place;
 
 	if (blocking_run(ctl->redis, pipeline, count, replies))
 		return true;
-	put_place(place, sizeof place, ctl->config->redis.url);
-	ctl_fail("Redis at %s: %s", place, blocking_error(ctl->redis));
+	/* Without the password that the URL may hold. */
+	redis_url_parse(ctl->config->redis.url, &url);
+	place = buf_new();
+	redis_url_put(place, &url);
+	ctl_fail("Redis at %s: %s", place->buf, blocking_error(ctl->redis));
+	printbuf_free(place);
+	redis_url_free(&url);
 	return false;
 }
 

@@ -6,13 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/address.h"
 #include "base/alloc.h"
+#include "base/redis_url.h"
 #include "store/resp.h"
 #include "store/store.h"
 
 struct blocking {
-	struct redis_address address;
+	struct redis_url url;
 	struct timeval timeout;
 	redisContext *context; /* NULL: not connected */
 	char error[256];
@@ -23,7 +23,7 @@ struct blocking *blocking_new(const struct config *config)
 	struct blocking *link = xcalloc(1, sizeof *link);
 
 	/* The configuration checked the URL. */
-	redis_address_parse(config->redis.url, &link->address);
+	redis_url_parse(config->redis.url, &link->url);
 	link->timeout.tv_sec = config->redis.timeout_ms / 1000;
 	link->timeout.tv_usec = config->redis.timeout_ms % 1000 * 1000L;
 	return link;
@@ -41,7 +41,7 @@ void blocking_free(struct blocking *link)
 	if (link == NULL)
 		return;
 	drop(link);
-	redis_address_free(&link->address);
+	redis_url_free(&link->url);
 	free(link);
 }
 
@@ -83,7 +83,7 @@ static bool greet(struct blocking *link)
 {
 	struct printbuf *out = buf_new();
 	redisReply *replies[RESP_GREETING_MAX];
-	size_t count = resp_greeting(out, &link->address);
+	size_t count = resp_greeting(out, link->url.nodes);
 	bool ok = count == 0 || exchange(link, out->buf, buf_len(out), count, replies);
 
 	for (size_t i = 0; ok && i < count; i++) {
@@ -100,7 +100,7 @@ static bool greet(struct blocking *link)
 
 static bool connect_now(struct blocking *link)
 {
-	const struct redis_address *address = &link->address;
+	const struct redis_address *address = link->url.nodes;
 
 	link->context =
 		address->path != NULL

@@ -9,8 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/address.h"
 #include "base/buf.h"
+#include "base/redis_url.h"
 
 /* Starts a command of `argc` arguments, the command's name being the first. */
 void resp_begin(struct printbuf *out, unsigned argc);

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "base/address.h"
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/random.h"
+#include "base/redis_url.h"
 #include "base/times.h"
 #include "store/keys.h"
 #include "store/resp.h"
@@ -39,7 +39,7 @@ struct wire {
 struct link {
 	struct event_base *base;
 	const struct config *config;
-	struct redis_address address;
+	struct redis_url url;
 	struct link_events events;
 	void *arg;
 	struct wire commands, subscriber;
@@ -87,7 +87,7 @@ struct link *link_new(struct event_base *base, const struct config *config,
 	link->arg = arg;
 	link->commands.link = link->subscriber.link = link;
 	link->backoff_ms = BACKOFF_FIRST_MS;
-	redis_address_parse(config->redis.url, &link->address);
+	redis_url_parse(config->redis.url, &link->url);
 	random_id(id);
 	strcpy(link->self, CHANNEL_SELF);
 	strcat(link->self, id);
@@ -139,7 +139,7 @@ void link_free(struct link *link)
 	event_free(link->retry);
 	event_free(link->watchdog);
 	event_free(link->failed);
-	redis_address_free(&link->address);
+	redis_url_free(&link->url);
 	free(link->ring);
 	free(link);
 }
@@ -369,7 +369,7 @@ static void on_greeting(void *arg, const redisReply *reply)
 static void start_handshake(struct link *link)
 {
 	struct printbuf *out = buf_new();
-	unsigned count = resp_greeting(out, &link->address);
+	unsigned count = resp_greeting(out, link->url.nodes);
 	const char *self = link->self;
 
 	set_state(link, LINK_HANDSHAKE);
@@ -392,7 +392,7 @@ static void start_handshake(struct link *link)
 static bool wire_open(struct wire *wire)
 {
 	struct link *link = wire->link;
-	const struct redis_address *address = &link->address;
+	const struct redis_address *address = link->url.nodes;
 
 	wire->context = address->path != NULL ? redisConnectUnixNonBlock(address->path)
 					      : redisConnectNonBlock(address->host, address->port);

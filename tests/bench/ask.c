@@ -10,7 +10,7 @@
 #include <fastcgi.h>
 
 #include "auth/token.h"
-#include "base/address.h"
+#include "base/redis_url.h"
 #include "base/alloc.h"
 #include "base/userid.h"
 #include "bench.h"
@@ -202,13 +202,13 @@ void publisher_drain(struct load *load)
 static void connect_publisher(struct load *load)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = &load->publisher};
-	struct redis_address redis;
+	struct redis_url redis;
 	char address[256];
 
-	redis_address_parse(load->config->redis.url, &redis);
-	if (redis.path == NULL)
+	redis_url_parse(load->config->redis.url, &redis);
+	if (redis.nodes[0].path == NULL)
 		bench_die("redis.url: a Unix socket is needed");
-	snprintf(address, sizeof address, "unix:%s", redis.path);
+	snprintf(address, sizeof address, "unix:%s", redis.nodes[0].path);
 	if (load->mode == MODE_BARE) /* the first connection is the control */
 		load->publish_to = load->targets[0];
 	else if (load->mode != MODE_NCHAN || load->publish_to == NULL)
@@ -217,7 +217,7 @@ static void connect_publisher(struct load *load)
 	if (load->publisher.fd < 0)
 		bench_die("%s: %s", load->publish_to, strerror(errno));
 	epoll_ctl(load->epoll, EPOLL_CTL_ADD, load->publisher.fd, &event);
-	redis_address_free(&redis);
+	redis_url_free(&redis);
 }
 
 void load_setup(struct load *load)

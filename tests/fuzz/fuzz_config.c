@@ -10,6 +10,7 @@
 
 #include "base/address.h"
 #include "base/config.h"
+#include "base/redis_url.h"
 
 #define ERR_SIZE 1024
 
@@ -26,7 +27,7 @@ static void check_error(const char *err, const char *path)
 
 static void check_config(const struct config *config)
 {
-	struct redis_address redis;
+	struct redis_url redis;
 	struct listen_address listen;
 
 	/* A sample of each kind: bounds of numbers, relations, addresses, words. */
@@ -36,8 +37,8 @@ static void check_config(const struct config *config)
 	REQUIRE(config->auth.algorithm >= AUTH_HS256 && config->auth.algorithm <= AUTH_ES512);
 	REQUIRE(config->log.level >= LOG_LEVEL_ERROR && config->log.level <= LOG_LEVEL_DEBUG);
 	REQUIRE(strchr(config->redis.prefix, '\n') == NULL);
-	REQUIRE(redis_address_parse(config->redis.url, &redis) == NULL);
-	redis_address_free(&redis);
+	REQUIRE(redis_url_parse(config->redis.url, &redis) == NULL);
+	redis_url_free(&redis);
 	if (config->stream.listen[0] != '\0') {
 		REQUIRE(listen_address_parse(config->stream.listen, &listen) == NULL);
 		listen_address_free(&listen);

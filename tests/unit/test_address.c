@@ -1,4 +1,4 @@
-/* Redis URLs, places to listen, and opening them. */
+/* Places to listen, and opening them. */
 #include "unit.h"
 
 #include <errno.h>
@@ -14,120 +14,6 @@
 
 #define X10 "xxxxxxxxxx"
 #define X100 X10 X10 X10 X10 X10 X10 X10 X10 X10 X10
-
-static const struct redis_row {
-	const char *url;
-	struct redis_address expected;
-} redis_rows[] = {
-	{"redis://127.0.0.1:6379/0", {.host = (char *)"127.0.0.1", .port = 6379}},
-	{"redis://redis.example", {.host = (char *)"redis.example", .port = 6379}},
-	{"redis://h/", {.host = (char *)"h", .port = 6379}},
-	{"redis://h:1/15", {.host = (char *)"h", .port = 1, .db = 15}},
-	{"redis://h:65535", {.host = (char *)"h", .port = 65535}},
-	{"redis://[::1]", {.host = (char *)"::1", .port = 6379}},
-	{"redis://[fe80::1]:7000/3", {.host = (char *)"fe80::1", .port = 7000, .db = 3}},
-	{"redis://:pass@h", {.host = (char *)"h", .port = 6379, .password = (char *)"pass"}},
-	{"redis://me:pass@h:2",
-	 {.host = (char *)"h", .port = 2, .user = (char *)"me", .password = (char *)"pass"}},
-	{"redis://m%40e:p%3a%2Fs%25@[::1]:2/4",
-	 {.host = (char *)"::1",
-	  .port = 2,
-	  .db = 4,
-	  .user = (char *)"m@e",
-	  .password = (char *)"p:/s%"}},
-	{"redis://me:a:b@h",
-	 {.host = (char *)"h", .port = 6379, .user = (char *)"me", .password = (char *)"a:b"}},
-	{"unix:///run/redis.sock", {.path = (char *)"/run/redis.sock"}},
-	{"unix:///run/redis.sock?db=7", {.path = (char *)"/run/redis.sock", .db = 7}},
-	{"unix:///run/a@b:c.sock", {.path = (char *)"/run/a@b:c.sock"}},
-	{"unix://me:p%40@/r.sock?db=1",
-	 {.path = (char *)"/r.sock", .db = 1, .user = (char *)"me", .password = (char *)"p@"}},
-	{"unix://:p@/r@.sock", {.path = (char *)"/r@.sock", .password = (char *)"p"}},
-};
-
-START_TEST(test_redis)
-{
-	const struct redis_row *row = &redis_rows[_i];
-	struct redis_address address;
-	const char *why = redis_address_parse(row->url, &address);
-
-	ck_assert_msg(why == NULL, "%s: %s", row->url, why);
-	ck_assert_pstr_eq(address.host, row->expected.host);
-	ck_assert_pstr_eq(address.path, row->expected.path);
-	ck_assert_pstr_eq(address.user, row->expected.user);
-	ck_assert_pstr_eq(address.password, row->expected.password);
-	ck_assert_int_eq(address.port, row->expected.port);
-	ck_assert_int_eq(address.db, row->expected.db);
-	redis_address_free(&address);
-	ck_assert_ptr_null(address.host);
-}
-END_TEST
-
-static const char *const bad_redis[] = {
-	"",
-	"redis",
-	"redis:",
-	"redis:/",
-	"redis://",
-	"rediss://h",
-	"REDIS://h",
-	"http://h",
-	"h:6379",
-	"redis:///0",
-	"redis://:6379",
-	"redis://h:",
-	"redis://h:0",
-	"redis://h:65536",
-	"redis://h:99999999999999",
-	"redis://h:-1",
-	"redis://h:+1",
-	"redis://h: 1",
-	"redis://h:1x",
-	"redis://h:1:2",
-	"redis://::1",
-	"redis://[]",
-	"redis://[::1",
-	"redis://[::1]x",
-	"redis://[::1]:",
-	"redis://h/x",
-	"redis://h/-1",
-	"redis://h/1/2",
-	"redis://h/1?a=b",
-	"redis://h?db=1",
-	"redis://h#1",
-	"redis://a b",
-	"redis://me@h",
-	"redis://me:@h",
-	"redis://:@h",
-	"redis://@h",
-	"redis://:%@h",
-	"redis://:%4@h",
-	"redis://:%00@h",
-	"redis://%zz:p@h",
-	"redis://:p@",
-	"unix://",
-	"unix:///?db=",
-	"unix:///s?db=x",
-	"unix:///s?db=-1",
-	"unix:///s?x=1",
-	"unix:///s?db=1&x=2",
-	"unix:///s?",
-	"unix://s",
-	"unix://me@/s",
-	"unix://me:p@s",
-	"unix:///" X100 X10,
-};
-
-START_TEST(test_bad_redis)
-{
-	struct redis_address address;
-	const char *why = redis_address_parse(bad_redis[_i], &address);
-
-	ck_assert_msg(why != NULL, "'%s' is taken: host %s, port %d, path %s", bad_redis[_i],
-		      address.host, address.port, address.path);
-	ck_assert(strlen(why) > 10);
-}
-END_TEST
 
 START_TEST(test_listen)
 {
@@ -301,8 +187,6 @@ static Suite *address_suite(void)
 	TCase *tcase = tcase_create("address");
 
 	tcase_add_checked_fixture(tcase, unit_dir_setup, unit_dir_teardown);
-	tcase_add_loop_test(tcase, test_redis, 0, UNIT_COUNT(redis_rows));
-	tcase_add_loop_test(tcase, test_bad_redis, 0, UNIT_COUNT(bad_redis));
 	tcase_add_test(tcase, test_listen);
 	tcase_add_test(tcase, test_open_unix);
 	tcase_add_test(tcase, test_open_unix_refused);
