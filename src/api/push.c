@@ -30,12 +30,12 @@ struct problem push_key(struct request *request)
 /* What another user has subscribed with this browser ends: it would be shown to this one. */
 static struct problem take_over(struct request *request, const char *id)
 {
-	const char *prefix = store_prefix(request->service->store);
+	const struct store *store = request->service->store;
 	const redisReply *before;
 	struct userid owner;
 	struct problem problem;
 
-	push_put_owner(request_pipeline(request), prefix, &request->token.user, id);
+	push_put_owner(request_pipeline(request), store, &request->token.user, id);
 	problem = request_ask(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
@@ -43,7 +43,7 @@ static struct problem take_over(struct request *request, const char *id)
 	if (before->type != REDIS_REPLY_STRING || !userid_parse(before->str, before->len, &owner) ||
 	    userid_equal(&owner, &request->token.user))
 		return problem;
-	push_put_unsubscribe(request_pipeline(request), prefix, &owner, id);
+	push_put_unsubscribe(request_pipeline(request), store, &owner, id);
 	return request_ask(request, 1);
 }
 
@@ -60,8 +60,8 @@ struct problem push_subscribe(struct request *request)
 		return request_refuse(PROBLEM_BAD_VALUE, why);
 	subscription.created = times_wall_ms() / 1000;
 	snprintf(subscription.tok, sizeof subscription.tok, "%s", request->token.name);
-	push_put_subscribe(request_touch(request, "activity"), store_prefix(service->store),
-			   &request->token.user, request->token.name, &subscription);
+	push_put_subscribe(request_touch(request, "activity"), service->store, &request->token.user,
+			   request->token.name, &subscription);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
@@ -105,8 +105,8 @@ struct problem push_subscriptions(struct request *request)
 	struct problem problem;
 	size_t count;
 
-	push_put_subscriptions(request_touch(request, "activity"),
-			       store_prefix(request->service->store), &request->token.user);
+	push_put_subscriptions(request_touch(request, "activity"), request->service->store,
+			       &request->token.user);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE) {
 		count = push_read_subscriptions(request->replies[1], list, PUSH_SUBSCRIPTIONS_MAX);
@@ -135,7 +135,7 @@ struct problem push_unsubscribe(struct request *request)
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	push_put_unsubscribe(request_pipeline(request), store_prefix(request->service->store),
+	push_put_unsubscribe(request_pipeline(request), request->service->store,
 			     &request->token.user, request->id.text);
 	problem = request_ask(request, 1);
 	return problem.kind == PROBLEM_NONE ? answer_nothing(request) : problem;
@@ -199,14 +199,14 @@ static struct problem find_mutual(struct request *request, bool *is_mutual,
 /* Two commands, each on the keys of one user; what only one of them did is harmless. */
 static struct problem want(struct request *request, const char *name)
 {
-	const char *prefix = store_prefix(request->service->store);
+	const struct store *store = request->service->store;
 	struct problem problem;
 
-	push_put_want(request_pipeline(request), prefix, &request->token.user, &request->id, name);
+	push_put_want(request_pipeline(request), store, &request->token.user, &request->id, name);
 	problem = request_ask(request, 1);
 	if (problem.kind != PROBLEM_NONE || request->replies[0]->integer != 1)
 		return problem;
-	push_put_wait(request_pipeline(request), prefix, &request->token.user, &request->id);
+	push_put_wait(request_pipeline(request), store, &request->token.user, &request->id);
 	return request_ask(request, 1);
 }
 
@@ -230,8 +230,8 @@ struct problem push_not_when_online(struct request *request)
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	push_put_unwant(request_pipeline(request), store_prefix(request->service->store),
-			&request->token.user, &request->id);
+	push_put_unwant(request_pipeline(request), request->service->store, &request->token.user,
+			&request->id);
 	problem = request_ask(request, 2);
 	return problem.kind == PROBLEM_NONE ? answer_nothing(request) : problem;
 }
@@ -370,7 +370,7 @@ static struct problem enqueue(struct request *request, struct push_job *job,
 	for (size_t i = 0; i < count; i++) {
 		job->user = ids[i];
 		random_id(job->id);
-		push_put_enqueue(pipeline, store_prefix(request->service->store), job, always);
+		push_put_enqueue(pipeline, request->service->store, job, always);
 	}
 	problem = request_ask(request, count);
 	if (problem.kind != PROBLEM_NONE)

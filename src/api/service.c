@@ -33,7 +33,7 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 		free(service);
 		return NULL;
 	}
-	service->store = store_new(config);
+	service->store = store_new(config, 0, config->redis.prefix);
 	service->redis = blocking_new(config);
 	service->body = buf_new();
 	service->pipeline = buf_new();

@@ -28,6 +28,7 @@ enum last_seen { LAST_SEEN_EXACT, LAST_SEEN_COARSE, LAST_SEEN_NOBODY };
 struct config {
 	struct {
 		char *url;
+		int partitions;
 		int timeout_ms;
 		char *prefix;
 	} redis;

@@ -46,6 +46,7 @@ static config_check check_redis_url, check_prefix, check_base, check_required, c
 
 static const struct config_row table[] = {
 	TEXT(redis, url, "redis://127.0.0.1:6379/0", check_redis_url),
+	INT(redis, partitions, 1, 1, 1024),
 	INT(redis, timeout_ms, 1000, 10, 60000),
 	TEXT(redis, prefix, "", check_prefix),
 	TEXT(http, base, "/api", check_base),
@@ -317,6 +318,14 @@ const struct config_row *config_row_find(const char *section, const char *key)
 
 const char *config_options_conflict(const struct config *config)
 {
+	if ((config->redis.partitions & (config->redis.partitions - 1)) != 0)
+		return "redis.partitions must be a power of two: 1, 2, 4, ... 1024";
+	if (config->redis.partitions > 1)
+		return "redis.partitions: this version takes 1";
+	if (config->redis.partitions > 1 && strchr(config->redis.prefix, '{') != NULL)
+		return "redis.prefix must not hold a '{' where redis.partitions is more than 1: "
+		       "what "
+		       "stands in braces says where a key belongs";
 	if (config->presence.stream_ttl < 2 * config->presence.heartbeat)
 		return "presence.stream_ttl must be at least twice presence.heartbeat";
 	if (config->presence.stream_ttl < config->presence.heartbeat + 2 * config->presence.sweep)

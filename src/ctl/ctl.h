@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "base/userid.h"
 #include "store/blocking.h"
+#include "store/partitions.h"
 
 #define PROGRAM "presencectl"
 
@@ -18,6 +19,7 @@ struct ctl {
 	const struct config *config;
 	const char *file; /* that it was read from */
 	struct blocking *redis; /* connects when first used */
+	struct partitions *partitions;
 	bool json; /* --json */
 	const char *email, *name; /* --email, --name; NULL = not given */
 	int lifetime; /* --lifetime, seconds; 0 = not given */

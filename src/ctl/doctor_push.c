@@ -67,7 +67,7 @@ void doctor_check_push(struct doctor *doctor)
 	if (!check_key(doctor))
 		return;
 	pipeline = buf_new();
-	push_put_state(pipeline, doctor->ctl->config->redis.prefix);
+	push_put_state(pipeline, partitions_at(doctor->ctl->partitions, 0));
 	if (!blocking_run(doctor->ctl->redis, pipeline, PUSH_STATE_COMMANDS, replies)) {
 		doctor_say(doctor, FINDING_FAIL, "what an ACL lets this user do: ~push:*",
 			   "push: Redis: %s", blocking_error(doctor->ctl->redis));

@@ -10,6 +10,7 @@
 #include "store/durability.h"
 #include "store/keys.h"
 #include "store/resp.h"
+#include "store/scripts.h"
 #include "store/store.h"
 
 #define VERSION_MIN 7
@@ -104,7 +105,7 @@ static void check_buffers(struct doctor *doctor)
 static bool check_scripts(struct doctor *doctor)
 {
 	struct printbuf *pipeline = buf_new();
-	unsigned count = store_put_load(pipeline);
+	unsigned count = scripts_put_load(pipeline);
 	redisReply **replies = xcalloc(count, sizeof *replies);
 	bool taken = blocking_run(doctor->ctl->redis, pipeline, count, replies);
 
@@ -133,7 +134,7 @@ static void say_lacking(struct doctor *doctor, const redisReply *lacking)
 static void check_health(struct doctor *doctor)
 {
 	struct printbuf *command = buf_new();
-	struct store *store = store_new(doctor->ctl->config);
+	const struct store *store = partitions_at(doctor->ctl->partitions, 0);
 	redisReply *lacking;
 
 	store_put_health(command, store, true);
@@ -149,7 +150,6 @@ static void check_health(struct doctor *doctor)
 			   "redis: its ACL has every right that is needed");
 	}
 	freeReplyObject(lacking);
-	store_free(store);
 }
 
 /* How long ago a presence-streamd swept, ms; -1: never. */

@@ -15,7 +15,7 @@
 
 struct forgetting {
 	struct userid user;
-	struct store *store;
+	const struct store *store;
 };
 
 /* Runs a pipeline of that many commands and frees it. */
@@ -150,9 +150,10 @@ static bool on_notes(struct ctl *ctl, void *arg, const struct survey_note *notes
 	(void)arg;
 	for (size_t i = 0; i < count; i++) {
 		if (notes[i].entry != NULL)
-			push_put_done(pipeline, ctl->config->redis.prefix, notes[i].entry);
+			push_put_done(pipeline, partitions_at(ctl->partitions, 0), notes[i].entry);
 		else
-			push_put_drop_waiting(pipeline, ctl->config->redis.prefix, notes[i].member);
+			push_put_drop_waiting(pipeline, partitions_at(ctl->partitions, 0),
+					      notes[i].member);
 	}
 	return remove_all(ctl, pipeline, count);
 }
@@ -186,11 +187,10 @@ enum ctl_exit ctl_forget(struct ctl *ctl, char **args, int count)
 	(void)count;
 	if (!ctl_read_id(args[0], &forgetting.user))
 		return CTL_USAGE;
-	forgetting.store = store_new(ctl->config);
+	forgetting.store = partitions_of(ctl->partitions, &forgetting.user);
 	ok = end_user(ctl, &forgetting) &&
 	     survey_keys(ctl, &forgetting.user, on_keys, &forgetting) &&
 	     survey_notes(ctl, &forgetting.user, on_notes, NULL);
-	store_free(forgetting.store);
 	if (!ok)
 		return ctl_fail("%s is not forgotten wholly: do it again", args[0]);
 	if (!ctl->json)

@@ -351,9 +351,11 @@ static enum ctl_exit run(const struct command *command, struct ctl *ctl, const c
 	ctl->config = config;
 	ctl->file = file;
 	ctl->redis = blocking_new(config);
+	ctl->partitions = partitions_new(config);
 	status = command->run(ctl, args, count);
 	if (status == CTL_DONE && ctl->json && !(command->options & FLAG_JSON))
 		puts("{\"ok\":true}");
+	partitions_free(ctl->partitions);
 	blocking_free(ctl->redis);
 	config_free(config);
 	if (fflush(stdout) != 0 || ferror(stdout))

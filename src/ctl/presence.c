@@ -243,18 +243,15 @@ enum ctl_exit ctl_kick(struct ctl *ctl, char **args, int count)
 	struct userid id;
 	const struct store_end end = {.user = &id, .all = true, .reason = "kicked"};
 	struct printbuf *command;
-	struct store *store;
 	redisReply *reply;
 	bool ok;
 
 	(void)count;
 	if (!ctl_read_id(args[0], &id))
 		return CTL_USAGE;
-	store = store_new(ctl->config);
 	command = buf_new();
-	store_put_end(command, store, &end);
+	store_put_end(command, partitions_of(ctl->partitions, &id), &end);
 	reply = run_one(ctl, command);
-	store_free(store);
 	if (reply == NULL)
 		return CTL_FAILED;
 	ok = store_read_end(reply) == STORE_DONE;
@@ -264,7 +261,7 @@ enum ctl_exit ctl_kick(struct ctl *ctl, char **args, int count)
 
 enum ctl_exit ctl_sweep(struct ctl *ctl, char **args, int count)
 {
-	struct store *store = store_new(ctl->config);
+	const struct store *store = partitions_at(ctl->partitions, 0);
 	bool more = true, ok = true;
 	const char *epoch;
 
@@ -284,6 +281,5 @@ enum ctl_exit ctl_sweep(struct ctl *ctl, char **args, int count)
 		}
 		freeReplyObject(reply);
 	}
-	store_free(store);
 	return ok ? CTL_DONE : CTL_FAILED;
 }

@@ -51,7 +51,7 @@ enum ctl_exit ctl_push_state(struct ctl *ctl, char **args, int count)
 	bool ok;
 
 	(void)args, (void)count;
-	push_put_state(buf, ctl->config->redis.prefix);
+	push_put_state(buf, partitions_at(ctl->partitions, 0));
 	ok = ctl_run(ctl, buf, PUSH_STATE_COMMANDS, replies);
 	buf_reset(buf);
 	if (ok && push_read_state(replies, &state)) {

@@ -202,7 +202,8 @@ static bool survey_queue(struct note_survey *survey)
 		struct printbuf *command = buf_new();
 		redisReply *reply;
 
-		push_put_entries(command, survey->ctl->config->redis.prefix, after, SURVEY_PIECE);
+		push_put_entries(command, partitions_at(survey->ctl->partitions, 0), after,
+				 SURVEY_PIECE);
 		ok = ctl_run(survey->ctl, command, 1, &reply);
 		printbuf_free(command);
 		if (!ok)
@@ -223,7 +224,8 @@ static bool survey_later(struct note_survey *survey)
 		const redisReply *pairs;
 		redisReply *reply;
 
-		push_put_waiting(command, survey->ctl->config->redis.prefix, cursor, SURVEY_PIECE);
+		push_put_waiting(command, partitions_at(survey->ctl->partitions, 0), cursor,
+				 SURVEY_PIECE);
 		reply = scan(survey->ctl, command, cursor);
 		if (reply == NULL)
 			return false;

@@ -8,10 +8,10 @@
 
 #define FAILURES_MAX 60 /* flushes with an error, about one a tick, before they are given up */
 
-void notes_init(struct notes *notes, const char *prefix)
+void notes_init(struct notes *notes, const struct store *store)
 {
 	memset(notes, 0, sizeof *notes);
-	notes->prefix = prefix;
+	notes->store = store;
 	notes->commands = buf_new();
 }
 
@@ -29,31 +29,31 @@ void notes_outcome(struct notes *notes, enum outcome outcome)
 void notes_later(struct notes *notes, const char *entry, int64_t wait_ms,
 		 const struct push_job *job)
 {
-	push_put_later(notes->commands, notes->prefix, entry, wait_ms, job);
+	push_put_later(notes->commands, notes->store, entry, wait_ms, job);
 	notes->count++;
 }
 
 void notes_done(struct notes *notes, const char *entry)
 {
-	push_put_done(notes->commands, notes->prefix, entry);
+	push_put_done(notes->commands, notes->store, entry);
 	notes->count++;
 }
 
 void notes_told(struct notes *notes, const struct userid *user, const struct userid *friend)
 {
-	push_put_told(notes->commands, notes->prefix, user, friend);
+	push_put_told(notes->commands, notes->store, user, friend);
 	notes->count++;
 }
 
 void notes_wait(struct notes *notes, const struct userid *user, const struct userid *friend)
 {
-	push_put_wait(notes->commands, notes->prefix, user, friend);
+	push_put_wait(notes->commands, notes->store, user, friend);
 	notes->count++;
 }
 
 void notes_unsubscribe(struct notes *notes, const struct userid *user, const char *id)
 {
-	push_put_unsubscribe(notes->commands, notes->prefix, user, id);
+	push_put_unsubscribe(notes->commands, notes->store, user, id);
 	notes->count++;
 }
 
@@ -62,7 +62,7 @@ static void put_outcomes(struct notes *notes)
 	for (int i = 0; i < OUTCOME_COUNT; i++) {
 		if (notes->outcomes[i] == 0)
 			continue;
-		push_put_outcome(notes->commands, notes->prefix, outcome_names[i],
+		push_put_outcome(notes->commands, notes->store, outcome_names[i],
 				 notes->outcomes[i]);
 		notes->outcomes[i] = 0;
 		notes->count++;

@@ -14,14 +14,14 @@
 #include "store/push.h"
 
 struct notes {
-	const char *prefix; /* of Redis' keys; borrowed */
+	const struct store *store; /* borrowed */
 	struct printbuf *commands;
 	unsigned count; /* of them */
 	unsigned outcomes[OUTCOME_COUNT]; /* since the last flush */
 	int failures; /* flushes in a row that failed */
 };
 
-void notes_init(struct notes *notes, const char *prefix);
+void notes_init(struct notes *notes, const struct store *store);
 void notes_clear(struct notes *notes);
 
 void notes_outcome(struct notes *notes, enum outcome outcome);

@@ -37,7 +37,7 @@
 
 struct pushd {
 	const struct config *config;
-	const char *prefix;
+	struct store *store;
 	struct mailer *mailer;
 	struct notes notes;
 	struct tasks tasks;
@@ -61,9 +61,9 @@ struct pushd *pushd_new(const struct config *config, char *err, size_t errsize)
 		return NULL;
 	pushd = xcalloc(1, sizeof *pushd);
 	pushd->config = config;
-	pushd->prefix = config->redis.prefix;
+	pushd->store = store_new(config, 0, config->redis.prefix);
 	pushd->mailer = mailer;
-	notes_init(&pushd->notes, pushd->prefix);
+	notes_init(&pushd->notes, pushd->store);
 	pushd->tasks = (struct tasks){.mailer = mailer, .notes = &pushd->notes};
 	random_id(pushd->consumer);
 	pushd->redis = blocking_new(config);
@@ -78,6 +78,7 @@ void pushd_free(struct pushd *pushd)
 	notes_clear(&pushd->notes);
 	blocking_free(pushd->redis);
 	blocking_free(pushd->reader);
+	store_free(pushd->store);
 	free(pushd);
 }
 
@@ -120,7 +121,7 @@ static bool look_at(struct pushd *pushd, struct looked *list, size_t count)
 	bool ok;
 
 	for (size_t i = 0; i < count; i++)
-		push_put_look(pipeline, pushd->prefix, &list[i].task->job);
+		push_put_look(pipeline, pushd->store, &list[i].task->job);
 	ok = blocking_run(pushd->redis, pipeline, count * PUSH_LOOK_COMMANDS, replies);
 	for (size_t i = 0; ok && i < count; i++) {
 		list[i].look = xcalloc(1, sizeof *list[i].look);
@@ -182,7 +183,7 @@ static void count_and_send(struct pushd *pushd, struct looked *list, size_t coun
 	for (size_t i = 0; i < count; i++) {
 		if (!list[i].is_sent || list[i].task->job.counted)
 			continue;
-		push_put_count(pipeline, pushd->prefix, &list[i].task->job.user);
+		push_put_count(pipeline, pushd->store, &list[i].task->job.user);
 		asked++;
 	}
 	if (asked > 0)
@@ -241,7 +242,7 @@ static void start_reading(struct pushd *pushd)
 	if (blocking_fd(pushd->reader) < 0)
 		pushd->owns_read = false;
 	command = buf_new();
-	push_put_take(command, pushd->prefix, pushd->consumer,
+	push_put_take(command, pushd->store, pushd->consumer,
 		      pushd->owns_read ? capacity(pushd) : 2 * TASKS_MAX, BLOCK_MS,
 		      !pushd->owns_read);
 	pushd->is_reading = blocking_send(pushd->reader, command);
@@ -295,7 +296,7 @@ static void tick(struct pushd *pushd)
 	const redisReply *claimed;
 	redisReply *reply;
 
-	push_put_tick(command, pushd->prefix, pushd->consumer, LEASE_TICKS * sweep_ms, DUE_MAX,
+	push_put_tick(command, pushd->store, pushd->consumer, LEASE_TICKS * sweep_ms, DUE_MAX,
 		      capacity(pushd));
 	pushd->is_up = blocking_run(pushd->redis, command, 1, &reply);
 	if (pushd->is_up) {
@@ -348,7 +349,7 @@ static void leave(struct pushd *pushd)
 	struct printbuf *command = buf_new();
 
 	flush(pushd);
-	push_put_leave(command, pushd->prefix, pushd->consumer);
+	push_put_leave(command, pushd->store, pushd->consumer);
 	if (blocking_run(pushd->redis, command, 1, &reply))
 		blocking_free_replies(&reply, 1);
 	printbuf_free(command);

@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/redis_url.h"
 #include "store/resp.h"
+#include "store/scripts.h"
 #include "store/store.h"
 
 struct blocking {
@@ -138,7 +139,7 @@ static bool has_noscript(redisReply **replies, size_t count)
 static bool load_scripts(struct blocking *link)
 {
 	struct printbuf *out = buf_new();
-	unsigned count = store_put_load(out);
+	unsigned count = scripts_put_load(out);
 	redisReply **replies = xcalloc(count, sizeof *replies);
 	bool ok = exchange(link, out->buf, buf_len(out), count, replies);
 

@@ -4,15 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "base/json.h"
 #include "store/keys.h"
 #include "store/resp.h"
+#include "store/script.h"
 
 #define GROUP "push" /* of consumers: every presence-pushd is one */
 #define FIELD "job" /* of an entry */
-#define SHA1_HEX 40
 #define TAG_KEPT 3600 /* seconds that a tag outlives its notification */
 
 enum script {
@@ -75,67 +73,55 @@ unsigned push_put_load(struct printbuf *out)
 {
 	for (enum script script = 0; script < SCRIPTS; script++) {
 		size_t len;
-		char *text;
+		char *text = script_text(script, &len);
 
-		resp_begin(out, 3);
-		resp_text(out, "SCRIPT");
-		resp_text(out, "LOAD");
-		text = script_text(script, &len);
-		resp_arg(out, text, len);
+		script_put_load(out, text, len);
 		free(text);
 	}
 	return SCRIPTS;
 }
 
-/* The name by which Redis knows a script. Worked out once; a program has one thread that asks. */
+/* Worked out once; a program has one thread that asks. */
 static const char *script_sha(enum script script)
 {
-	static char shas[SCRIPTS][SHA1_HEX + 1];
-	unsigned char digest[EVP_MAX_MD_SIZE];
+	static char names[SCRIPTS][SCRIPT_NAME_LEN + 1];
 	size_t len;
 	char *text;
 
-	if (shas[script][0] != '\0')
-		return shas[script];
-	text = script_text(script, &len);
-	if (EVP_Digest(text, len, digest, NULL, EVP_sha1(), NULL) != 1) {
-		fputs("presence: SHA-1 failed\n", stderr);
-		abort();
+	if (names[script][0] == '\0') {
+		text = script_text(script, &len);
+		script_name(text, len, names[script]);
+		free(text);
 	}
-	for (size_t i = 0; i < SHA1_HEX / 2; i++)
-		snprintf(shas[script] + 2 * i, 3, "%02x", digest[i]);
-	free(text);
-	return shas[script];
+	return names[script];
 }
 
-/* EVALSHA with the prefix and `argc` more arguments, which the caller appends. */
-static void put_script(struct printbuf *out, const char *prefix, enum script script, unsigned argc)
+/* A call with the prefix and `argc` more arguments, which the caller appends. */
+static void put_script(struct printbuf *out, const struct store *store, enum script script,
+		       unsigned argc)
 {
-	resp_begin(out, 4 + argc);
-	resp_text(out, "EVALSHA");
-	resp_text(out, script_sha(script));
-	resp_text(out, "0");
-	resp_text(out, prefix);
+	store_put_evalsha(out, store, script_sha(script), 1 + argc);
+	resp_text(out, store_prefix(store));
 }
 
 /* A command with one key and `argc` more arguments. */
-static void put_command(struct printbuf *out, const char *prefix, const char *command,
+static void put_command(struct printbuf *out, const struct store *store, const char *command,
 			const char *key, const char *rest, unsigned argc)
 {
 	resp_begin(out, 2 + argc);
 	resp_text(out, command);
-	resp_key(out, prefix, key, rest);
+	resp_key(out, store_prefix(store), key, rest);
 }
 
 /* --- for presence-api ------------------------------------------------------------------------ */
 
-void push_put_subscribe(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_subscribe(struct printbuf *out, const struct store *store, const struct userid *user,
 			const char *tok, const struct push_subscription *subscription)
 {
 	struct printbuf *json = buf_new();
 
 	push_subscription_put(json, subscription);
-	put_script(out, prefix, SCRIPT_SUBSCRIBE, 5);
+	put_script(out, store, SCRIPT_SUBSCRIBE, 5);
 	resp_text(out, user->text);
 	resp_text(out, tok);
 	resp_number(out, PUSH_SUBSCRIPTIONS_MAX);
@@ -149,19 +135,20 @@ bool push_read_subscribe(const redisReply *reply)
 	return reply->type == REDIS_REPLY_INTEGER && reply->integer == 1;
 }
 
-void push_put_owner(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_owner(struct printbuf *out, const struct store *store, const struct userid *user,
 		    const char *id)
 {
-	put_command(out, prefix, "SET", KEY_PUSH_OWNER, id, 4);
+	put_command(out, store, "SET", KEY_PUSH_OWNER, id, 4);
 	resp_text(out, user->text);
 	resp_text(out, "EX");
 	resp_number(out, PUSH_OWNER_TTL);
 	resp_text(out, "GET");
 }
 
-void push_put_subscriptions(struct printbuf *out, const char *prefix, const struct userid *user)
+void push_put_subscriptions(struct printbuf *out, const struct store *store,
+			    const struct userid *user)
 {
-	put_command(out, prefix, "HGETALL", KEY_PUSH_SUBS, user->text, 0);
+	put_command(out, store, "HGETALL", KEY_PUSH_SUBS, user->text, 0);
 }
 
 size_t push_read_subscriptions(const redisReply *reply, struct push_subscription *list, size_t max)
@@ -180,17 +167,17 @@ size_t push_read_subscriptions(const redisReply *reply, struct push_subscription
 	return count;
 }
 
-void push_put_unsubscribe(struct printbuf *out, const char *prefix, const struct userid *user,
-			  const char *id)
+void push_put_unsubscribe(struct printbuf *out, const struct store *store,
+			  const struct userid *user, const char *id)
 {
-	put_command(out, prefix, "HDEL", KEY_PUSH_SUBS, user->text, 1);
+	put_command(out, store, "HDEL", KEY_PUSH_SUBS, user->text, 1);
 	resp_text(out, id);
 }
 
-void push_put_want(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_want(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend, const char *name)
 {
-	put_script(out, prefix, SCRIPT_WANT, 5);
+	put_script(out, store, SCRIPT_WANT, 5);
 	resp_text(out, user->text);
 	resp_number(out, PUSH_WANTED_MAX);
 	resp_number(out, PUSH_WANTED_TTL);
@@ -198,31 +185,31 @@ void push_put_want(struct printbuf *out, const char *prefix, const struct userid
 	resp_text(out, name);
 }
 
-void push_put_wait(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_wait(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend)
 {
-	put_script(out, prefix, SCRIPT_WAIT, 4);
+	put_script(out, store, SCRIPT_WAIT, 4);
 	resp_text(out, friend->text);
 	resp_number(out, PUSH_WANTED_MAX);
 	resp_number(out, PUSH_WANTED_TTL);
 	resp_text(out, user->text);
 }
 
-void push_put_unwant(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_unwant(struct printbuf *out, const struct store *store, const struct userid *user,
 		     const struct userid *friend)
 {
-	put_command(out, prefix, "SREM", KEY_PUSH_WAITING, friend->text, 1);
+	put_command(out, store, "SREM", KEY_PUSH_WAITING, friend->text, 1);
 	resp_text(out, user->text);
-	push_put_told(out, prefix, user, friend);
+	push_put_told(out, store, user, friend);
 }
 
-void push_put_enqueue(struct printbuf *out, const char *prefix, const struct push_job *job,
+void push_put_enqueue(struct printbuf *out, const struct store *store, const struct push_job *job,
 		      bool always)
 {
 	struct printbuf *json = buf_new();
 
 	push_job_put(json, job);
-	put_script(out, prefix, SCRIPT_ENQUEUE, 7);
+	put_script(out, store, SCRIPT_ENQUEUE, 7);
 	resp_text(out, job->user.text);
 	resp_number(out, PUSH_QUEUE_MAX);
 	resp_text(out, always ? "0" : "1");
@@ -244,8 +231,8 @@ enum push_queued push_read_enqueue(const redisReply *reply)
 
 /* --- taking ---------------------------------------------------------------------------------- */
 
-void push_put_take(struct printbuf *out, const char *prefix, const char *consumer, unsigned count,
-		   int block_ms, bool own)
+void push_put_take(struct printbuf *out, const struct store *store, const char *consumer,
+		   unsigned count, int block_ms, bool own)
 {
 	resp_begin(out, own ? 9 : 11);
 	resp_text(out, "XREADGROUP");
@@ -259,7 +246,7 @@ void push_put_take(struct printbuf *out, const char *prefix, const char *consume
 		resp_number(out, block_ms);
 	}
 	resp_text(out, "STREAMS");
-	resp_key(out, prefix, KEY_PUSH_QUEUE, "");
+	resp_key(out, store_prefix(store), KEY_PUSH_QUEUE, "");
 	resp_text(out, own ? "0" : ">");
 }
 
@@ -297,10 +284,10 @@ bool push_read_entry(const redisReply *entries, size_t index, struct push_entry 
 	return true;
 }
 
-void push_put_tick(struct printbuf *out, const char *prefix, const char *consumer, int64_t lease_ms,
-		   unsigned due, unsigned claim)
+void push_put_tick(struct printbuf *out, const struct store *store, const char *consumer,
+		   int64_t lease_ms, unsigned due, unsigned claim)
 {
-	put_script(out, prefix, SCRIPT_TICK, 4);
+	put_script(out, store, SCRIPT_TICK, 4);
 	resp_text(out, consumer);
 	resp_number(out, lease_ms);
 	resp_number(out, due);
@@ -318,30 +305,31 @@ bool push_read_tick(const redisReply *reply, int64_t *now_ms, const redisReply *
 	return true;
 }
 
-void push_put_leave(struct printbuf *out, const char *prefix, const char *consumer)
+void push_put_leave(struct printbuf *out, const struct store *store, const char *consumer)
 {
-	put_command(out, prefix, "DEL", KEY_PUSH_PUSHD, consumer, 0);
+	put_command(out, store, "DEL", KEY_PUSH_PUSHD, consumer, 0);
 }
 
 /* --- looking --------------------------------------------------------------------------------- */
 
-void push_put_look(struct printbuf *out, const char *prefix, const struct push_job *job)
+void push_put_look(struct printbuf *out, const struct store *store, const struct push_job *job)
 {
 	char tag[USERID_MAX + 1 + PUSH_TAG_MAX + 1];
 
 	/* Who waits for nobody asks for itself: the reply has one form. */
 	resp_begin(out, 6);
 	resp_text(out, "MGET");
-	resp_key(out, prefix, KEY_RECOVERING, "");
-	resp_key(out, prefix, KEY_ONLINE, job->user.text);
-	resp_key(out, prefix, KEY_CHOSEN, job->user.text);
-	resp_key(out, prefix, KEY_ONLINE, job->is_online ? job->friend.text : job->user.text);
+	resp_key(out, store_prefix(store), KEY_RECOVERING, "");
+	resp_key(out, store_prefix(store), KEY_ONLINE, job->user.text);
+	resp_key(out, store_prefix(store), KEY_CHOSEN, job->user.text);
+	resp_key(out, store_prefix(store), KEY_ONLINE,
+		 job->is_online ? job->friend.text : job->user.text);
 	snprintf(tag, sizeof tag, "%s/%s", job->user.text, job->tag);
-	resp_key(out, prefix, KEY_PUSH_TAG, tag);
+	resp_key(out, store_prefix(store), KEY_PUSH_TAG, tag);
 
-	put_command(out, prefix, "HGET", KEY_PUSH_WANTED, job->user.text, 1);
+	put_command(out, store, "HGET", KEY_PUSH_WANTED, job->user.text, 1);
 	resp_text(out, job->is_online ? job->friend.text : "");
-	push_put_subscriptions(out, prefix, &job->user);
+	push_put_subscriptions(out, store, &job->user);
 }
 
 /* Whether a text of Redis is JSON whose `status` is that word. */
@@ -385,9 +373,9 @@ bool push_read_look(redisReply *const *replies, const struct push_job *job, stru
 	return true;
 }
 
-void push_put_count(struct printbuf *out, const char *prefix, const struct userid *user)
+void push_put_count(struct printbuf *out, const struct store *store, const struct userid *user)
 {
-	put_script(out, prefix, SCRIPT_COUNT_ONE, 3);
+	put_script(out, store, SCRIPT_COUNT_ONE, 3);
 	resp_text(out, user->text);
 	resp_number(out, PUSH_RATE_MAX);
 	resp_number(out, PUSH_RATE_WINDOW_MS);
@@ -395,56 +383,59 @@ void push_put_count(struct printbuf *out, const char *prefix, const struct useri
 
 /* --- afterwards ------------------------------------------------------------------------------ */
 
-void push_put_later(struct printbuf *out, const char *prefix, const char *entry_id, int64_t wait_ms,
-		    const struct push_job *job)
+void push_put_later(struct printbuf *out, const struct store *store, const char *entry_id,
+		    int64_t wait_ms, const struct push_job *job)
 {
 	struct printbuf *json = buf_new();
 
 	push_job_put(json, job);
-	put_script(out, prefix, SCRIPT_LATER, 3);
+	put_script(out, store, SCRIPT_LATER, 3);
 	resp_text(out, entry_id);
 	resp_number(out, wait_ms);
 	resp_arg(out, json->buf, buf_len(json));
 	printbuf_free(json);
 }
 
-void push_put_done(struct printbuf *out, const char *prefix, const char *entry_id)
+void push_put_done(struct printbuf *out, const struct store *store, const char *entry_id)
 {
-	put_script(out, prefix, SCRIPT_DONE, 1);
+	put_script(out, store, SCRIPT_DONE, 1);
 	resp_text(out, entry_id);
 }
 
-void push_put_told(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_told(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend)
 {
-	put_command(out, prefix, "HDEL", KEY_PUSH_WANTED, user->text, 1);
+	put_command(out, store, "HDEL", KEY_PUSH_WANTED, user->text, 1);
 	resp_text(out, friend->text);
 }
 
-void push_put_outcome(struct printbuf *out, const char *prefix, const char *name, unsigned count)
+void push_put_outcome(struct printbuf *out, const struct store *store, const char *name,
+		      unsigned count)
 {
-	put_command(out, prefix, "HINCRBY", KEY_PUSH_OUTCOMES, "", 2);
+	put_command(out, store, "HINCRBY", KEY_PUSH_OUTCOMES, "", 2);
 	resp_text(out, name);
 	resp_number(out, count);
 }
 
 /* --- for presencectl ------------------------------------------------------------------------- */
 
-void push_put_entries(struct printbuf *out, const char *prefix, const char *after, unsigned count)
+void push_put_entries(struct printbuf *out, const struct store *store, const char *after,
+		      unsigned count)
 {
 	char from[PUSH_ENTRY_ID_MAX + 2];
 
 	snprintf(from, sizeof from, "(%s", after);
-	put_command(out, prefix, "XRANGE", KEY_PUSH_QUEUE, "", 4);
+	put_command(out, store, "XRANGE", KEY_PUSH_QUEUE, "", 4);
 	resp_text(out, from);
 	resp_text(out, "+");
 	resp_text(out, "COUNT");
 	resp_number(out, count);
 }
 
-void push_put_waiting(struct printbuf *out, const char *prefix, const char *cursor, unsigned count)
+void push_put_waiting(struct printbuf *out, const struct store *store, const char *cursor,
+		      unsigned count)
 {
-	put_command(out, prefix, "ZSCAN", KEY_PUSH_LATER, "", 3);
+	put_command(out, store, "ZSCAN", KEY_PUSH_LATER, "", 3);
 	resp_text(out, cursor);
 	resp_text(out, "COUNT");
 	resp_number(out, count);
@@ -462,18 +453,19 @@ bool push_read_waiting(const redisReply *member, struct push_job *job)
 	return push_job_read(json, member->len - (size_t)(json - member->str), job);
 }
 
-void push_put_drop_waiting(struct printbuf *out, const char *prefix, const redisReply *member)
+void push_put_drop_waiting(struct printbuf *out, const struct store *store,
+			   const redisReply *member)
 {
-	put_command(out, prefix, "ZREM", KEY_PUSH_LATER, "", 1);
+	put_command(out, store, "ZREM", KEY_PUSH_LATER, "", 1);
 	resp_arg(out, member->str, member->len);
 }
 
-void push_put_state(struct printbuf *out, const char *prefix)
+void push_put_state(struct printbuf *out, const struct store *store)
 {
-	put_command(out, prefix, "XLEN", KEY_PUSH_QUEUE, "", 0);
-	put_command(out, prefix, "ZCARD", KEY_PUSH_LATER, "", 0);
-	put_command(out, prefix, "HGETALL", KEY_PUSH_OUTCOMES, "", 0);
-	put_command(out, prefix, "GET", KEY_PUSH_TICKED, "", 0);
+	put_command(out, store, "XLEN", KEY_PUSH_QUEUE, "", 0);
+	put_command(out, store, "ZCARD", KEY_PUSH_LATER, "", 0);
+	put_command(out, store, "HGETALL", KEY_PUSH_OUTCOMES, "", 0);
+	put_command(out, store, "GET", KEY_PUSH_TICKED, "", 0);
 	resp_begin(out, 1);
 	resp_text(out, "TIME");
 }

@@ -17,6 +17,7 @@
 #include "base/userid.h"
 #include "store/push_job.h"
 #include "store/push_subscription.h"
+#include "store/store.h"
 
 #define PUSH_QUEUE_MAX 100000 /* notifications that wait: more are refused */
 #define PUSH_WANTED_MAX 1000 /* friends one user waits for, and users who wait for one */
@@ -26,13 +27,13 @@
 #define PUSH_ENTRY_ID_MAX 40 /* characters of an entry's id in a stream */
 #define PUSH_ONLINE_TTL 600 /* seconds: news that somebody is online are soon none */
 
-/* Appends SCRIPT LOAD for each script of push; returns how many commands that are. */
+/* Appends SCRIPT LOAD for each script of push; returns how many commands that are (scripts.h). */
 unsigned push_put_load(struct printbuf *out);
 
 /* --- for presence-api ------------------------------------------------------------------------ */
 
 /* After the token's touch, which must have let it in. False: it has not. */
-void push_put_subscribe(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_subscribe(struct printbuf *out, const struct store *store, const struct userid *user,
 			const char *tok, const struct push_subscription *subscription);
 bool push_read_subscribe(const redisReply *reply);
 
@@ -41,31 +42,32 @@ bool push_read_subscribe(const redisReply *reply);
  * browser may see one user after the other, and has one endpoint for all.
  */
 #define PUSH_OWNER_TTL 31536000 /* seconds */
-void push_put_owner(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_owner(struct printbuf *out, const struct store *store, const struct userid *user,
 		    const char *id);
 
 /* All of a user's; the reply is an array: id, JSON, id, JSON, … */
-void push_put_subscriptions(struct printbuf *out, const char *prefix, const struct userid *user);
+void push_put_subscriptions(struct printbuf *out, const struct store *store,
+			    const struct userid *user);
 /* Reads up to `max` of them, others' texts are skipped; returns how many. */
 size_t push_read_subscriptions(const redisReply *reply, struct push_subscription *list, size_t max);
 
 /* Removes one (replies 0 or 1). */
-void push_put_unsubscribe(struct printbuf *out, const char *prefix, const struct userid *user,
-			  const char *id);
+void push_put_unsubscribe(struct printbuf *out, const struct store *store,
+			  const struct userid *user, const char *id);
 
 /* `user` wants to be told when `friend` comes online: the first of two commands. */
-void push_put_want(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_want(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend, const char *name);
 /* The second; the first must have replied 1. */
-void push_put_wait(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_wait(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend);
 /* Takes both back: two commands. */
-void push_put_unwant(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_unwant(struct printbuf *out, const struct store *store, const struct userid *user,
 		     const struct userid *friend);
 
 /* Queues a job. `always`: also for a user who has no subscription. */
 enum push_queued { PUSH_QUEUED, PUSH_NOT_SUBSCRIBED, PUSH_FULL, PUSH_NOT_UNDERSTOOD };
-void push_put_enqueue(struct printbuf *out, const char *prefix, const struct push_job *job,
+void push_put_enqueue(struct printbuf *out, const struct store *store, const struct push_job *job,
 		      bool always);
 enum push_queued push_read_enqueue(const redisReply *reply);
 
@@ -81,20 +83,20 @@ struct push_entry {
  * Takes up to `count` entries, waiting up to `block_ms` for the first; `own`:
  * those that this consumer had taken already instead, without waiting.
  */
-void push_put_take(struct printbuf *out, const char *prefix, const char *consumer, unsigned count,
-		   int block_ms, bool own);
+void push_put_take(struct printbuf *out, const struct store *store, const char *consumer,
+		   unsigned count, int block_ms, bool own);
 /* The entries' array in such a reply; NULL when it has none. */
 const redisReply *push_read_take(const redisReply *reply);
 /* The entry at `index` of such an array; false when it is none of ours. */
 bool push_read_entry(const redisReply *entries, size_t index, struct push_entry *entry);
 
 /* The housekeeping of every `sweep` seconds; see push_tick.lua. */
-void push_put_tick(struct printbuf *out, const char *prefix, const char *consumer, int64_t lease_ms,
-		   unsigned due, unsigned claim);
+void push_put_tick(struct printbuf *out, const struct store *store, const char *consumer,
+		   int64_t lease_ms, unsigned due, unsigned claim);
 /* *now_ms: Redis' clock; *claimed: an array of entries. False on an error. */
 bool push_read_tick(const redisReply *reply, int64_t *now_ms, const redisReply **claimed);
 /* Ends the lease, so that others claim at once what is left. */
-void push_put_leave(struct printbuf *out, const char *prefix, const char *consumer);
+void push_put_leave(struct printbuf *out, const struct store *store, const char *consumer);
 
 /* What decides whether a job is sent: PUSH_LOOK_COMMANDS commands, and their replies. */
 #define PUSH_LOOK_COMMANDS 3
@@ -108,22 +110,23 @@ struct push_look {
 	struct push_subscription subscriptions[PUSH_SUBSCRIPTIONS_MAX];
 	size_t count;
 };
-void push_put_look(struct printbuf *out, const char *prefix, const struct push_job *job);
+void push_put_look(struct printbuf *out, const struct store *store, const struct push_job *job);
 bool push_read_look(redisReply *const *replies, const struct push_job *job, struct push_look *look);
 
 /* Counts a notification; the reply is 1, or 0 when the user got PUSH_RATE_MAX already. */
-void push_put_count(struct printbuf *out, const char *prefix, const struct userid *user);
+void push_put_count(struct printbuf *out, const struct store *store, const struct userid *user);
 
 /* A job that waits for `wait_ms`, in its new form; it leaves the queue. */
-void push_put_later(struct printbuf *out, const char *prefix, const char *entry_id, int64_t wait_ms,
-		    const struct push_job *job);
+void push_put_later(struct printbuf *out, const struct store *store, const char *entry_id,
+		    int64_t wait_ms, const struct push_job *job);
 /* A job that is over. */
-void push_put_done(struct printbuf *out, const char *prefix, const char *entry_id);
+void push_put_done(struct printbuf *out, const struct store *store, const char *entry_id);
 /* `user` was told that `friend` is online, or will not be. */
-void push_put_told(struct printbuf *out, const char *prefix, const struct userid *user,
+void push_put_told(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend);
 /* Adds to what is counted under that name. */
-void push_put_outcome(struct printbuf *out, const char *prefix, const char *name, unsigned count);
+void push_put_outcome(struct printbuf *out, const struct store *store, const char *name,
+		      unsigned count);
 
 /* --- for presencectl ------------------------------------------------------------------------- */
 
@@ -131,13 +134,16 @@ void push_put_outcome(struct printbuf *out, const char *prefix, const char *name
  * A piece of the queue: up to `count` entries after the one of id `after` ("0" =
  * from the first). The reply is an array for push_read_entry().
  */
-void push_put_entries(struct printbuf *out, const char *prefix, const char *after, unsigned count);
+void push_put_entries(struct printbuf *out, const struct store *store, const char *after,
+		      unsigned count);
 /* A piece of what waits, as SCAN does it: {cursor, {member, due, member, due, ...}}. */
-void push_put_waiting(struct printbuf *out, const char *prefix, const char *cursor, unsigned count);
+void push_put_waiting(struct printbuf *out, const struct store *store, const char *cursor,
+		      unsigned count);
 /* The job in such a member. */
 bool push_read_waiting(const redisReply *member, struct push_job *job);
 /* Removes a member. */
-void push_put_drop_waiting(struct printbuf *out, const char *prefix, const redisReply *member);
+void push_put_drop_waiting(struct printbuf *out, const struct store *store,
+			   const redisReply *member);
 
 #define PUSH_STATE_COMMANDS 5
 struct push_state {
@@ -145,7 +151,7 @@ struct push_state {
 	int64_t ticked_ms; /* how long ago a presence-pushd did its work; -1 = never */
 	const redisReply *outcomes; /* name, number, name, number, … */
 };
-void push_put_state(struct printbuf *out, const char *prefix);
+void push_put_state(struct printbuf *out, const struct store *store);
 /* False when the replies are not of the kind. `outcomes` is borrowed from them. */
 bool push_read_state(redisReply *const *replies, struct push_state *state);
 

@@ -5,12 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <openssl/evp.h>
-
 #include "base/alloc.h"
+#include "base/redis_url.h"
 #include "store/keys.h"
-#include "store/push.h"
 #include "store/resp.h"
+#include "store/script.h"
 #include "store/traces.h"
 
 enum script {
@@ -31,7 +30,6 @@ enum script {
 	SCRIPT_COUNT,
 };
 
-#define SHA1_HEX 40
 #define HEAD_ARGS 5 /* the arguments that head.lua and common.lua read */
 #define DAY 86400
 #define VERSION_TTL_MIN (8 * DAY) /* more than the week after which a version starts higher */
@@ -120,12 +118,13 @@ static const struct {
 };
 
 struct store {
-	char *prefix;
+	unsigned partition;
+	bool is_sharded;
+	char *prefix; /* the partition's tag and [redis] prefix */
 	int leeway; /* seconds */
 	int ahead; /* seconds that a token's `issued` (token.h) may be ahead of Redis' clock */
 	int64_t recovering_ms;
-	char sha[SCRIPT_COUNT][SHA1_HEX + 1];
-	char *head; /* the HEAD_ARGS first arguments, in RESP */
+	char *head; /* the HEAD_ARGS first arguments of a script, in RESP */
 	size_t head_len;
 };
 
@@ -144,19 +143,19 @@ static char *script_text(enum script script, size_t *len)
 	return buf_take(text, len);
 }
 
-static void script_sha(enum script script, char sha[SHA1_HEX + 1])
+/* Worked out once; a program has one thread that asks. */
+static const char *script_sha(enum script script)
 {
-	unsigned char digest[EVP_MAX_MD_SIZE];
+	static char names[SCRIPT_COUNT][SCRIPT_NAME_LEN + 1];
 	size_t len;
-	char *text = script_text(script, &len);
+	char *text;
 
-	if (EVP_Digest(text, len, digest, NULL, EVP_sha1(), NULL) != 1) {
-		fputs("presence: SHA-1 failed\n", stderr);
-		abort();
+	if (names[script][0] == '\0') {
+		text = script_text(script, &len);
+		script_name(text, len, names[script]);
+		free(text);
 	}
-	for (size_t i = 0; i < SHA1_HEX / 2; i++)
-		snprintf(sha + 2 * i, 3, "%02x", digest[i]);
-	free(text);
+	return names[script];
 }
 
 /*
@@ -186,7 +185,7 @@ static char *make_head(const struct store *store, const struct config *config, s
 	int64_t sweep = config->presence.sweep;
 	char rest[256];
 
-	resp_text(head, config->redis.prefix);
+	resp_text(head, store->prefix);
 	resp_number(head, (int64_t)config->presence.online_ttl * 1000);
 	resp_number(head, pause_ms(config));
 	resp_number(head, config->presence.last_seen_ttl);
@@ -205,17 +204,29 @@ static char *make_head(const struct store *store, const struct config *config, s
 	return buf_take(head, len);
 }
 
-struct store *store_new(const struct config *config)
+static bool is_cluster(const char *text)
+{
+	struct redis_url url;
+	bool is;
+
+	if (redis_url_parse(text, &url) != NULL)
+		return false;
+	is = url.kind == REDIS_CLUSTER;
+	redis_url_free(&url);
+	return is;
+}
+
+struct store *store_new(const struct config *config, unsigned partition, const char *prefix)
 {
 	struct store *store = xcalloc(1, sizeof *store);
 
-	store->prefix = xstrdup(config->redis.prefix);
+	store->partition = partition;
+	store->is_sharded = is_cluster(config->redis.url);
+	store->prefix = xstrdup(prefix);
 	store->leeway = config->auth.leeway;
 	store->ahead = config->auth.leeway * (config->auth.login == LOGIN_EXTERNAL ? 2 : 1);
 	store->recovering_ms = store_recovering_ms(config);
 	store->head = make_head(store, config, &store->head_len);
-	for (enum script script = 0; script < SCRIPT_COUNT; script++)
-		script_sha(script, store->sha[script]);
 	return store;
 }
 
@@ -238,19 +249,26 @@ const char *store_prefix(const struct store *store)
 	return store->prefix;
 }
 
+unsigned store_partition(const struct store *store)
+{
+	return store->partition;
+}
+
+bool store_is_sharded(const struct store *store)
+{
+	return store->is_sharded;
+}
+
 unsigned store_put_load(struct printbuf *out)
 {
 	for (enum script script = 0; script < SCRIPT_COUNT; script++) {
 		size_t len;
 		char *text = script_text(script, &len);
 
-		resp_begin(out, 3);
-		resp_text(out, "SCRIPT");
-		resp_text(out, "LOAD");
-		resp_arg(out, text, len);
+		script_put_load(out, text, len);
 		free(text);
 	}
-	return SCRIPT_COUNT + push_put_load(out);
+	return SCRIPT_COUNT;
 }
 
 bool store_is_noscript(const redisReply *reply)
@@ -293,14 +311,22 @@ bool store_is_outage(const redisReply *reply)
 	return false;
 }
 
-/* EVALSHA with no keys, the head, and `argc` arguments that the caller appends. */
+void store_put_evalsha(struct printbuf *out, const struct store *store, const char *name,
+		       unsigned argc)
+{
+	resp_begin(out, 3 + store->is_sharded + argc);
+	resp_arg(out, "EVALSHA", 7);
+	resp_arg(out, name, SCRIPT_NAME_LEN);
+	resp_arg(out, store->is_sharded ? "1" : "0", 1);
+	if (store->is_sharded)
+		resp_key(out, store->prefix, KEY_EPOCH, "");
+}
+
+/* A call with the head and `argc` more arguments, which the caller appends. */
 static void put_script(struct printbuf *out, const struct store *store, enum script script,
 		       size_t argc)
 {
-	resp_begin(out, (unsigned)(3 + HEAD_ARGS + argc));
-	resp_arg(out, "EVALSHA", 7);
-	resp_arg(out, store->sha[script], SHA1_HEX);
-	resp_arg(out, "0", 1);
+	store_put_evalsha(out, store, script_sha(script), (unsigned)(HEAD_ARGS + argc));
 	buf_put(out, store->head, store->head_len);
 }
 

@@ -25,13 +25,29 @@
 
 struct store;
 
-/* What the scripts need of the configuration, prepared once. Free with store_free(). */
-struct store *store_new(const struct config *config);
+/*
+ * One partition: its number, what stands before its keys and channels
+ * (layout_prefix()), and what the scripts need of the configuration, prepared
+ * once. Free with store_free(). Who has users has a store for each partition:
+ * partitions.h.
+ */
+struct store *store_new(const struct config *config, unsigned partition, const char *prefix);
 void store_free(struct store *store);
+unsigned store_partition(const struct store *store);
 const char *store_prefix(const struct store *store);
+/* In a Redis Cluster: channels are sharded (SSUBSCRIBE). */
+bool store_is_sharded(const struct store *store);
 
-/* Appends SCRIPT LOAD for every script; returns how many commands that are. */
+/* Appends SCRIPT LOAD for every script of store.c; returns how many commands that are (scripts.h). */
 unsigned store_put_load(struct printbuf *out);
+
+/*
+ * Appends a call of the script of that name (script_name()) with `argc`
+ * arguments, which the caller appends. In a cluster it declares a key of the
+ * partition, so that a node that does not have it answers MOVED.
+ */
+void store_put_evalsha(struct printbuf *out, const struct store *store, const char *name,
+		       unsigned argc);
 
 /* Whether a reply says that Redis does not know a script (any more). */
 bool store_is_noscript(const redisReply *reply);

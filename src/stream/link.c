@@ -13,6 +13,7 @@
 #include "base/times.h"
 #include "store/keys.h"
 #include "store/resp.h"
+#include "store/scripts.h"
 #include "store/store.h"
 #include "stream/timer.h"
 
@@ -378,7 +379,7 @@ static void start_handshake(struct link *link)
 	link_subscribe(link, &self, 1);
 	link->setup_left = 1;
 
-	count += store_put_load(out);
+	count += scripts_put_load(out);
 	link->events.put_greeting(link->arg, out);
 	append(&link->commands, out);
 	for (unsigned i = 0; i < count; i++)

@@ -232,7 +232,7 @@ static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 	token_keys_free(context->keys);
 	context->keys = keys;
 	store_free(context->store);
-	context->store = store_new(context->config);
+	context->store = store_new(context->config, 0, context->config->redis.prefix);
 	apply_limits(server);
 	log_setup("presence-streamd", (enum log_level)context->config->log.level,
 		  context->config->log.target == 1);
@@ -371,7 +371,7 @@ static void init_parts(struct server *server)
 {
 	struct context *context = &server->context;
 
-	context->store = store_new(context->config);
+	context->store = store_new(context->config, 0, context->config->redis.prefix);
 	context->scratch = buf_new();
 	hub_init(&context->hub);
 	turn_init(&context->turn, context->base, on_turn, server);

@@ -256,7 +256,7 @@ static void touch_some(struct blocking *redis, const struct store *store, unsign
 
 void touch(struct load *load, unsigned count)
 {
-	struct store *store = store_new(load->config);
+	struct store *store = store_new(load->config, 0, load->config->redis.prefix);
 	struct blocking *redis = blocking_new(load->config);
 
 	for (unsigned done = 0; done < count; done += STORE_BATCH_MAX)

@@ -54,7 +54,7 @@ static struct printbuf *make_pipeline(const struct store *store, unsigned number
 
 static _Noreturn void serve(const struct config *config, int listener)
 {
-	struct store *store = store_new(config);
+	struct store *store = store_new(config, 0, config->redis.prefix);
 	struct blocking *redis = blocking_new(config);
 	struct printbuf *pipelines[USERS];
 	FCGX_Request request;

@@ -243,7 +243,7 @@ int main(int argc, char **argv)
 	config = config_load(argv[1], err, sizeof err);
 	if (config == NULL)
 		bench_die("%s", err);
-	store = store_new(config);
+	store = store_new(config, 0, config->redis.prefix);
 	stand = (struct stand){store, blocking_new(config), buf_new(), users};
 	run_script(&stand, fill_script, 1, users);
 	settle(&stand);

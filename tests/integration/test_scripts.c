@@ -414,7 +414,7 @@ START_TEST(a_prefix_keeps_two_sites_apart)
 	store_free(store);
 	free(config->redis.prefix);
 	config->redis.prefix = strdup("shop:");
-	store = store_new(config);
+	store = store_new(config, 0, config->redis.prefix);
 	redis = blocking_new(config);
 	freeReplyObject(redis_cmd(stack, "SET shop:presence:epoch known"));
 	listener = listener_open(stack, "*user:status:*");

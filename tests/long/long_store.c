@@ -180,7 +180,7 @@ START_TEST(a_million_users_online)
 	lighttpd_start(stack);
 	config = config_load(stack_path(stack, "presence.conf"), err, sizeof err);
 	ck_assert_msg(config != NULL, "%s", err);
-	store = store_new(config);
+	store = store_new(config, 0, config->redis.prefix);
 	redis = blocking_new(config);
 	http_ok(stack, COUNT, token, NULL);
 	empty = redis_info(stack, "used_memory");

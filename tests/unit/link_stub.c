@@ -92,8 +92,8 @@ void stub_init(struct context *context)
 	memset(context, 0, sizeof *context);
 	context->base = event_base_new();
 	context->config = xcalloc(1, sizeof *context->config);
-	context->config->redis.prefix = empty;
-	context->store = store_new(context->config);
+	context->config->redis.prefix = context->config->redis.url = empty;
+	context->store = store_new(context->config, 0, "");
 	context->scratch = buf_new();
 	context->link = xcalloc(1, sizeof *context->link);
 	context->link->up = true;

@@ -78,6 +78,7 @@ static const struct default_row {
 	const char *section, *key, *fallback;
 } defaults[] = {
 	{"redis", "url", "redis://127.0.0.1:6379/0"},
+	{"redis", "partitions", "1"},
 	{"redis", "timeout_ms", "1000"},
 	{"redis", "prefix", ""},
 	{"http", "base", "/api"},
@@ -242,6 +243,9 @@ static const struct value_row {
 	{"redis", "url", "redis://:secret@[::1]:7000/2", true},
 	{"redis", "url", "", false},
 	{"redis", "url", "localhost:6379", false},
+	{"redis", "partitions", "1", true},
+	{"redis", "partitions", "0", false},
+	{"redis", "partitions", "1025", false},
 	{"redis", "timeout_ms", "10", true},
 	{"redis", "timeout_ms", "0", false},
 	{"redis", "timeout_ms", "-1", false},

@@ -7,9 +7,9 @@ local command = adds and 'SADD' or 'SREM'
 local key, inbox = prefix .. 'user:' .. side .. ':' .. id, prefix .. 'user:inbox:' .. id
 
 require_right(command, key, other)
-require_right('PUBLISH', inbox, 'm')
+require_right(PUBLISH, inbox, 'm')
 redis.call(command, key, other)
 -- Also when nothing changed: a Redis that was wiped does not know what open streams still hide.
-redis.call('PUBLISH', inbox, '{"type":"friends_changed","user_id":' .. json_id(other)
+redis.call(PUBLISH, inbox, '{"type":"friends_changed","user_id":' .. json_id(other)
   .. ',"side":"' .. side .. '","hidden":' .. tostring(adds) .. '}')
 return 1

@@ -87,7 +87,13 @@ end
 -- For every change that a transition may bring with it.
 local function require_rights(id)
   local version = prefix .. 'presence:version:' .. id
-  require_renewal(id)
+  if is_sharded then
+    require_keys(session_key(id), deadlines, seen_key(id), online_key(id), prefix .. 'user:websocket:' .. id,
+      chosen_key(id), settings_key(id), idle_key(id), expiries, online_users, version,
+      prefix .. 'presence:rate:status:' .. id, prefix .. 'presence:rate:idle:' .. id,
+      prefix .. 'push:subs:' .. id, prefix .. 'push:waiting:' .. id, prefix .. 'push:queue')
+  end
+  require_renewal_rights(id)
   require_right('ZREM', session_key(id), 's')
   require_right('DEL', session_key(id))
   require_right('ZREM', deadlines, 'id')
@@ -101,14 +107,14 @@ local function require_rights(id)
   require_right('DEL', idle_key(id))
   require_right('ZADD', expiries, '0', 'id')
   require_right('ZREM', expiries, 'id')
-  require_right('PUBLISH', inbox_channel(id), 'm')
+  require_right(PUBLISH, inbox_channel(id), 'm')
   require_right('SADD', online_users, 'id')
   require_right('SREM', online_users, 'id')
   require_right('GET', version)
   require_right('SET', version, '1', 'EX', '1')
-  require_right('PUBLISH', prefix .. 'user:status:' .. id, 'm')
+  require_right(PUBLISH, prefix .. 'user:status:' .. id, 'm')
   if broadcast then
-    require_right('PUBLISH', prefix .. 'presence:broadcast', 'm')
+    require_right(PUBLISH, prefix .. 'presence:broadcast', 'm')
   end
 end
 
@@ -124,6 +130,9 @@ local known_pauses -- asked for when it is needed
 
 local function grant_hold(swept)
   local text = integer(now + hold_for)
+  if is_sharded then
+    require_keys(hold_key, paused_key)
+  end
   require_right('SET', hold_key, text, 'PX', '1')
   require_right('SET', paused_key, text)
   redis.call('SET', hold_key, text, 'PX', integer(hold_for))
@@ -370,9 +379,9 @@ end
 
 local function publish(id, status, reason)
   local message = status .. ',"reason":"' .. reason .. '"}'
-  redis.call('PUBLISH', prefix .. 'user:status:' .. id, message)
+  redis.call(PUBLISH, prefix .. 'user:status:' .. id, message)
   if broadcast then
-    redis.call('PUBLISH', prefix .. 'presence:broadcast', message)
+    redis.call(PUBLISH, prefix .. 'presence:broadcast', message)
   end
 end
 
@@ -491,7 +500,7 @@ end
 
 -- The user's own streams show their user, too, and more than others see.
 local function tell_self(id, state)
-  redis.call('PUBLISH', inbox_channel(id), '{"type":"self","status":' .. own_status(id, state)
+  redis.call(PUBLISH, inbox_channel(id), '{"type":"self","status":' .. own_status(id, state)
     .. '},"chosen":' .. (state.chosen or 'null') .. '}')
 end
 
@@ -537,8 +546,9 @@ end
 -- have lost the state that keeps them invisible.
 local function write_recovering(hides)
   local channels = prefix:gsub('[%*%?%[%]%^%-\\]', '\\%0') .. 'presence:streamd:*'
-  local is_open = not hides and redis.acl_check_cmd('PUBSUB', 'CHANNELS', channels)
-    and #redis.call('PUBSUB', 'CHANNELS', channels) <= 1
+  local list = is_sharded and 'SHARDCHANNELS' or 'CHANNELS'
+  local is_open = not hides and redis.acl_check_cmd('PUBSUB', list, channels)
+    and #redis.call('PUBSUB', list, channels) <= 1
   redis.call('SET', recovering_key, is_open and 'open' or '1', 'PX', recovering_for)
 end
 

@@ -47,12 +47,21 @@ end
 local sessions = redis.call('ZRANGE', key, 0, -1)
 pauses(true)
 require_rights(id)
+if is_sharded then
+  require_keys(not_before_key, revoked_key(id, tok))
+  for _, session in ipairs(sessions) do
+    require_keys(revoked_key(id, token_of(session)))
+  end
+end
 require_right('SET', revoked_key(id, tok), '1', 'EX', '1')
 require_right('SET', not_before_key, '1', 'EX', '1')
-require_right('PUBLISH', inbox, 'm')
+require_right(PUBLISH, inbox, 'm')
 
 for i = ahead and first_forgotten or #ARGV + 1, #ARGV do
   require_right('DEL', ARGV[i])
+  if is_sharded then
+    require_keys(ARGV[i])
+  end
 end
 
 if all then
@@ -80,6 +89,6 @@ settle(id, reason)
 for i = ahead and first_forgotten or #ARGV + 1, #ARGV do
   redis.call('DEL', ARGV[i])
 end
-redis.call('PUBLISH', inbox, all and '{"type":"revoked","all":true}'
+redis.call(PUBLISH, inbox, all and '{"type":"revoked","all":true}'
   or '{"type":"revoked","tok":' .. cjson.encode(tok) .. '}')
 return {0}

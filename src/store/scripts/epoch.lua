@@ -4,6 +4,9 @@
 -- Returns the epoch.
 
 local key = prefix .. 'presence:epoch'
+if is_sharded then
+  require_keys(key, recovering_key)
+end
 require_right('SET', key, '1', 'NX', 'GET')
 require_right('SET', recovering_key, '1', 'PX', '1')
 local epoch = redis.call('SET', key, ARGV[FIRST], 'NX', 'GET') or ARGV[FIRST]

@@ -9,6 +9,11 @@ local pause = tonumber(ARGV[3]) -- ms; presence:swept older than that: everythin
 local last_seen_ttl = ARGV[4] -- s
 local FIRST = 6
 
+-- In a cluster each call declares a key of its partition, so that a wrong node answers MOVED, and channels
+-- are sharded.
+local is_sharded = #KEYS > 0
+local PUBLISH = is_sharded and 'SPUBLISH' or 'PUBLISH'
+
 local clock = redis.call('TIME')
 local seconds = tonumber(clock[1])
 local now = seconds * 1000 + math.floor(clock[2] / 1000) -- Redis' own clock, ms
@@ -61,12 +66,25 @@ local function require_right(command, key, ...)
   end
 end
 
--- For a renewal, which nobody else can see.
-local function require_renewal(id)
+-- Before the first write, in a cluster. The slot of the keys may be moving to another server, and then some
+-- are out of reach: one question for all of them finds that out, and the script fails before it did half.
+local function require_keys(...)
+  redis.call('EXISTS', ...)
+end
+
+local function require_renewal_rights(id)
   require_right('ZADD', session_key(id), '0', 's')
   require_right('ZADD', deadlines, '0', 'id')
   require_right('SET', seen_key(id), 't', 'EX', '1')
   require_right('PEXPIREAT', online_key(id), '0')
+end
+
+-- For a renewal, which nobody else can see.
+local function require_renewal(id)
+  if is_sharded then
+    require_keys(session_key(id), deadlines, seen_key(id), online_key(id))
+  end
+  require_renewal_rights(id)
 end
 
 -- Afterwards the user, who is online, is so until `latest` at least.

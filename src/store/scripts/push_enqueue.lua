@@ -5,6 +5,10 @@
 local prefix, id, tag = ARGV[1], ARGV[2], ARGV[5]
 local queue = prefix .. 'push:queue'
 
+-- In a cluster, whose slot may be moving: see require_keys() in head.lua.
+if #KEYS > 0 then
+  redis.call('EXISTS', queue, prefix .. 'push:later', prefix .. 'push:subs:' .. id, prefix .. 'push:tag:' .. id .. '/' .. tag)
+end
 if ARGV[4] == '1' and redis.call('EXISTS', prefix .. 'push:subs:' .. id) == 0 then
   return 0
 end

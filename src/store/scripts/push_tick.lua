@@ -43,6 +43,10 @@ local function claim(consumer, limit)
   return redis.call('XCLAIM', queue, group, name, 0, unpack(ids))
 end
 
+-- In a cluster, whose slot may be moving: see require_keys() in head.lua.
+if #KEYS > 0 then
+  redis.call('EXISTS', queue, later, lease(name), prefix .. 'push:ticked')
+end
 redis.call('SET', lease(name), '1', 'PX', ARGV[3])
 redis.call('SET', prefix .. 'push:ticked', string.format('%.0f', now))
 

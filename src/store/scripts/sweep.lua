@@ -6,6 +6,9 @@ local epoch_key = prefix .. 'presence:epoch'
 
 if ARGV[FIRST + 1] ~= '0' then
   local swept = redis.call('GET', swept_key)
+  if is_sharded then
+    require_keys(swept_key, epoch_key, recovering_key, hold_key, paused_key)
+  end
   require_right('SET', swept_key, '1')
   require_right('SET', epoch_key, '1', 'NX')
   require_right('SET', recovering_key, '1', 'PX', '1')

@@ -163,6 +163,9 @@ end
 
 local told = 0 -- 1: look twice, 2: a presence-streamd has swept, 4: somebody hides
 if is_worker then
+  if is_sharded then
+    require_keys(swept_key, hold_key, paused_key, prefix .. 'presence:sweeping')
+  end
   if quick_known and quick_known[6] and now - quick_known[6] <= pause and not quick_known[7] then
     known_pauses = {is_swept = true, hold = 0, swept = tonumber(quick_known[6])}
   end

@@ -3,6 +3,9 @@
 
 local account = prefix .. 'presence:throttle:' .. ARGV[FIRST]
 local key = prefix .. 'presence:throttle:' .. ARGV[FIRST + 1]
+if is_sharded then
+  require_keys(account, key)
+end
 require_right('DEL', account)
 require_right('DECR', key)
 redis.call('DEL', account)

@@ -1,0 +1,31 @@
+/*
+ * Where a user is: user -> partition -> tag (docs/scale.md). A partition is a
+ * whole small presence service, whose keys and channels all begin with its tag,
+ * "{17}", so that a Redis Cluster keeps them in one slot. A single partition has
+ * no tag. Pure functions.
+ */
+#ifndef PRESENCE_STORE_LAYOUT_H
+#define PRESENCE_STORE_LAYOUT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define LAYOUT_PARTITIONS_MAX 1024
+#define LAYOUT_SLOTS 16384 /* of a Redis Cluster */
+
+/* CRC-16/XMODEM: modulo LAYOUT_SLOTS it is the slot of a key, or of its tag. */
+uint16_t layout_crc16(const char *text, size_t len);
+
+/* The partition of a user id; `count` is redis.partitions, a power of two. */
+unsigned layout_partition(unsigned count, const char *id);
+
+/* The tags of all `count` partitions: each is the smallest number in whose slot it lies. */
+void layout_find_tags(unsigned count, unsigned tags[]);
+
+/* What stands before every key and channel of a partition: "{tag}prefix"; the caller frees it. */
+char *layout_prefix(unsigned count, unsigned tag, const char *prefix);
+
+/* `name` (of a key or channel) without what layout_prefix() put before it; NULL: that is not there. */
+const char *layout_name(unsigned count, const char *prefix, const char *name);
+
+#endif
