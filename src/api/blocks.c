@@ -10,15 +10,6 @@
 #define NAME(text) #text
 #define TEXT(number) NAME(number)
 
-static void put_own(struct request *request, struct printbuf *pipeline, const char *command,
-		    unsigned more)
-{
-	resp_begin(pipeline, 2 + more);
-	resp_text(pipeline, command);
-	resp_key(pipeline, store_prefix(request->service->store), KEY_BLOCKED,
-		 request->token.user.text);
-}
-
 /* --- the list -------------------------------------------------------------------------------- */
 
 static void put_list(struct printbuf *out, const redisReply *members)
@@ -45,9 +36,13 @@ static void put_list(struct printbuf *out, const redisReply *members)
 
 struct problem blocks_list(struct request *request)
 {
+	struct printbuf *pipeline = request_touch(request, "activity");
 	struct problem problem;
 
-	put_own(request, request_touch(request, "activity"), "SMEMBERS", 0);
+	resp_begin(pipeline, 2);
+	resp_text(pipeline, "SMEMBERS");
+	resp_key(pipeline, store_prefix(request->service->store), KEY_BLOCKED,
+		 request->token.user.text);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE && request->replies[1]->type != REDIS_REPLY_ARRAY)
 		problem = request_bad_reply(request);
@@ -58,35 +53,36 @@ struct problem blocks_list(struct request *request)
 
 /* --- changes --------------------------------------------------------------------------------- */
 
-/* Lets the token in before anything is written, and looks whether one more may be blocked. */
-static struct problem look(struct request *request, bool *is_full)
+/* Lets the token in before anything is written, and looks whether it may be. */
+static struct problem check_change(struct request *request, bool adds)
 {
 	struct printbuf *pipeline = request_touch(request, "activity");
 	struct problem problem;
+	int64_t wait;
 
-	put_own(request, pipeline, "SCARD", 0);
-	put_own(request, pipeline, "SMISMEMBER", 1);
-	resp_text(pipeline, request->id.text);
-	problem = request_ask_touched(request, 2);
+	store_put_may_block(pipeline, request->service->store, &request->token.user,
+			    request->token.name, &request->id, adds);
+	problem = request_ask_touched(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	if (request->replies[1]->type != REDIS_REPLY_INTEGER ||
-	    !blocks_is_answer(request->replies[2], 1))
+	if (!store_read_may_block(request->replies[1], &wait))
 		return request_bad_reply(request);
-	*is_full =
-		request->replies[1]->integer >= BLOCKS_MAX && !blocks_has(request->replies[2], 0);
+	if (wait < 0)
+		return request_refuse(PROBLEM_TOO_MANY_BLOCKS,
+				      "At most " TEXT(BLOCKS_MAX) " users may be blocked.");
+	if (wait > 0)
+		problem = request_refuse(
+			PROBLEM_TOO_OFTEN,
+			"Blocks may be changed " TEXT(BLOCKS_CHANGES_MAX) " times in 30 seconds.");
+	problem.retry_after = (int)wait;
 	return problem;
 }
 
 static struct problem change(struct request *request, bool adds)
 {
-	bool is_full = false;
-	struct problem problem = look(request, &is_full);
+	struct problem problem = check_change(request, adds);
 	struct printbuf *pipeline;
 
-	if (problem.kind == PROBLEM_NONE && adds && is_full)
-		return request_refuse(PROBLEM_TOO_MANY_BLOCKS,
-				      "At most " TEXT(BLOCKS_MAX) " users may be blocked.");
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	pipeline = request_pipeline(request);

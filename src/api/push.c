@@ -196,15 +196,20 @@ static struct problem find_mutual(struct request *request, bool *is_mutual,
 	return problem;
 }
 
-/* Two commands, each on the keys of one user; what only one of them did is harmless. */
+/*
+ * Two commands, each on the keys of one user; what only one of them did is
+ * harmless. A friend whom a block hides is treated like any other here: whether
+ * there is one is asked by the script, and again when something is to be sent.
+ */
 static struct problem want(struct request *request, const char *name)
 {
 	const struct store *store = request->service->store;
 	struct problem problem;
 
-	push_put_want(request_pipeline(request), store, &request->token.user, &request->id, name);
-	problem = request_ask(request, 1);
-	if (problem.kind != PROBLEM_NONE || request->replies[0]->integer != 1)
+	push_put_want(request_touch(request, "activity"), store, &request->token.user,
+		      request->token.name, &request->id, name);
+	problem = request_ask_touched(request, 1);
+	if (problem.kind != PROBLEM_NONE || request->replies[1]->integer != 1)
 		return problem;
 	push_put_wait(request_pipeline(request), store, &request->token.user, &request->id);
 	return request_ask(request, 1);
@@ -218,9 +223,7 @@ struct problem push_when_online(struct request *request)
 	struct problem problem = find_mutual(request, &is_mutual, name);
 
 	if (problem.kind == PROBLEM_NONE)
-		problem = touch(request);
-	if (problem.kind == PROBLEM_NONE && is_mutual)
-		problem = want(request, name);
+		problem = is_mutual ? want(request, name) : touch(request);
 	return problem.kind == PROBLEM_NONE ? answer_nothing(request) : problem;
 }
 

@@ -33,8 +33,13 @@ static const struct reader {
 	{"list", "LRANGE", {"0", "-1", NULL}, false},
 };
 
+/* Of a Hash whose values tell what others chose. */
+static const struct reader fields_reader = {"hash", "HKEYS", {NULL}, false};
+
 static const struct reader *find_reader(const struct survey_key *key)
 {
+	if (key->kind == TRACE_FIELDS)
+		return strcmp(key->type, fields_reader.type) == 0 ? &fields_reader : NULL;
 	if (key->kind != TRACE_OWN && key->kind != TRACE_MORE && key->kind != TRACE_KEPT)
 		return NULL;
 	for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {

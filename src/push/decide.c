@@ -40,6 +40,14 @@ static bool has_receiver(const struct push_job *job, const struct push_look *loo
 	return false;
 }
 
+/* Until "do not disturb" ends; it may also be ended before. */
+static int64_t dnd_wait_ms(const struct push_look *look, int64_t now_ms)
+{
+	int64_t left = look->dnd_ends_ms - now_ms;
+
+	return left > 0 && left < DECIDE_DND_MS ? left : DECIDE_DND_MS;
+}
+
 struct decision decide(struct push_job *job, const struct push_look *look, int64_t now_ms,
 		       int64_t created_ms, int64_t grace_ms, bool everybody)
 {
@@ -54,7 +62,7 @@ struct decision decide(struct push_job *job, const struct push_look *look, int64
 		return drop(OUTCOME_EXPIRED);
 	if (look->superseded)
 		return drop(OUTCOME_SUPERSEDED);
-	if (job->is_online && !look->wanted)
+	if (job->is_online && (!look->wanted || look->friend_hidden))
 		return drop(OUTCOME_WITHDRAWN);
 	if (!everybody && !has_receiver(job, look))
 		return drop(OUTCOME_NOBODY);
@@ -68,6 +76,6 @@ struct decision decide(struct push_job *job, const struct push_look *look, int64
 		return job->left_count > 0 ? drop(OUTCOME_WITHDRAWN)
 					   : (struct decision){.kind = DECIDE_WAIT_AGAIN};
 	if (look->dnd && job->urgency != PUSH_HIGH)
-		return later(DECIDE_DND_MS);
+		return later(dnd_wait_ms(look, now_ms));
 	return (struct decision){.kind = DECIDE_SEND};
 }

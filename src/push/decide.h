@@ -8,7 +8,7 @@
 #include "push/outcome.h"
 #include "store/push.h"
 
-#define DECIDE_DND_MS 60000 /* how often one that "do not disturb" holds is looked at */
+#define DECIDE_DND_MS 60000 /* how often at least one that "do not disturb" holds is looked at */
 #define DECIDE_TTL_LEAST 5 /* seconds that we try at least; a push service hears the true ttl */
 #define DECIDE_RECOVERY_MS 1000 /* likewise while Redis recovers from a wipe */
 

@@ -15,6 +15,7 @@
 #include "base/userid.h"
 
 #define BLOCKS_MAX 1000 /* users whom one user may block */
+#define BLOCKS_CHANGES_MAX 20 /* of one user in 30 seconds: each makes streams of both ask anew */
 #define BLOCKS_ASKED_MAX 1000 /* users in one question: bounds how long Redis is busy with it */
 
 enum blocks_side {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "store/blocks.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/script.h"
@@ -175,10 +176,11 @@ void push_put_unsubscribe(struct printbuf *out, const struct store *store,
 }
 
 void push_put_want(struct printbuf *out, const struct store *store, const struct userid *user,
-		   const struct userid *friend, const char *name)
+		   const char *tok, const struct userid *friend, const char *name)
 {
-	put_script(out, store, SCRIPT_WANT, 5);
+	put_script(out, store, SCRIPT_WANT, 6);
 	resp_text(out, user->text);
+	resp_text(out, tok);
 	resp_number(out, PUSH_WANTED_MAX);
 	resp_number(out, PUSH_WANTED_TTL);
 	resp_text(out, friend->text);
@@ -330,46 +332,76 @@ void push_put_look(struct printbuf *out, const struct store *store, const struct
 	put_command(out, store, "HGET", KEY_PUSH_WANTED, job->user.text, 1);
 	resp_text(out, job->is_online ? job->friend.text : "");
 	push_put_subscriptions(out, store, &job->user);
+	for (enum blocks_side side = 0; side < BLOCKS_SIDES; side++) {
+		blocks_put_ask(out, store_prefix(store), side, &job->user, 1);
+		resp_text(out, job->is_online ? job->friend.text : "");
+	}
 }
 
-/* Whether a text of Redis is JSON whose `status` is that word. */
-static bool has_status(const redisReply *reply, const char *word)
+/* Whether a text of Redis is JSON whose `status` is that word; *ends_ms: its `ends`, or 0. */
+static bool has_status(const redisReply *reply, const char *word, int64_t *ends_ms)
 {
 	struct json_object *object;
 	const char *why, *status;
 	bool has;
 
+	*ends_ms = 0;
 	if (reply->type != REDIS_REPLY_STRING)
 		return false;
 	object = json_parse_object(reply->str, reply->len, &why);
 	has = object != NULL && json_is_text(json_member(object, "status"), 16, &status) &&
 	      strcmp(status, word) == 0;
+	if (has)
+		*ends_ms = json_object_get_int64(json_member(object, "ends"));
 	json_object_put(object);
 	return has;
 }
 
+/* The replies to push_put_look(). */
+enum look_reply {
+	LOOK_KEYS,
+	LOOK_WANTED,
+	LOOK_SUBSCRIPTIONS,
+	LOOK_BLOCKS /* a reply for each side */
+};
+
+/* What the keys of the MGET say. */
+static void read_keys(const redisReply *keys, const struct push_job *job, struct push_look *look)
+{
+	redisReply *const *key = keys->element;
+	int64_t ends_ms;
+
+	look->recovering = key[0]->type == REDIS_REPLY_STRING;
+	look->online = key[1]->type == REDIS_REPLY_STRING;
+	look->away = has_status(key[1], "away", &ends_ms);
+	look->dnd = has_status(key[2], "dnd", &look->dnd_ends_ms);
+	look->friend_online = key[3]->type == REDIS_REPLY_STRING;
+	look->superseded = job->tag[0] != '\0' && key[4]->type == REDIS_REPLY_STRING &&
+			   strcmp(key[4]->str, job->id) != 0;
+}
+
 bool push_read_look(redisReply *const *replies, const struct push_job *job, struct push_look *look)
 {
-	const redisReply *state = replies[0], *name = replies[1];
-	const redisReply *newest;
+	const redisReply *keys = replies[LOOK_KEYS], *name = replies[LOOK_WANTED];
 
 	memset(look, 0, sizeof *look);
-	if (state->type != REDIS_REPLY_ARRAY || state->elements != 5 ||
-	    replies[2]->type != REDIS_REPLY_ARRAY)
+	if (keys->type != REDIS_REPLY_ARRAY || keys->elements != 5 ||
+	    replies[LOOK_SUBSCRIPTIONS]->type != REDIS_REPLY_ARRAY)
 		return false;
-	look->recovering = state->element[0]->type == REDIS_REPLY_STRING;
-	look->online = state->element[1]->type == REDIS_REPLY_STRING;
-	look->away = has_status(state->element[1], "away");
-	look->dnd = has_status(state->element[1], "dnd") || has_status(state->element[2], "dnd");
-	look->friend_online = state->element[3]->type == REDIS_REPLY_STRING;
-	newest = state->element[4];
-	look->superseded = job->tag[0] != '\0' && newest->type == REDIS_REPLY_STRING &&
-			   strcmp(newest->str, job->id) != 0;
-	look->wanted = name->type == REDIS_REPLY_STRING && name->len <= PUSH_NAME_MAX;
+	read_keys(keys, job, look);
+	look->wanted =
+		name->type == REDIS_REPLY_STRING && name->len > 0 && name->len <= PUSH_NAME_MAX;
 	if (look->wanted)
 		strcpy(look->name, name->str);
-	look->count =
-		push_read_subscriptions(replies[2], look->subscriptions, PUSH_SUBSCRIPTIONS_MAX);
+	look->count = push_read_subscriptions(replies[LOOK_SUBSCRIPTIONS], look->subscriptions,
+					      PUSH_SUBSCRIPTIONS_MAX);
+	for (enum blocks_side side = 0; side < BLOCKS_SIDES; side++) {
+		const redisReply *reply = replies[LOOK_BLOCKS + side];
+
+		if (!blocks_is_answer(reply, 1))
+			return false;
+		look->friend_hidden |= blocks_has(reply, 0);
+	}
 	return true;
 }
 

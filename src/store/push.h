@@ -55,9 +55,13 @@ size_t push_read_subscriptions(const redisReply *reply, struct push_subscription
 void push_put_unsubscribe(struct printbuf *out, const struct store *store,
 			  const struct userid *user, const char *id);
 
-/* `user` wants to be told when `friend` comes online: the first of two commands. */
+/*
+ * `user` wants to be told when `friend` comes online: the first of two commands,
+ * after the token's touch, which must have let it in. Where a block hides the
+ * friend it leads to nothing.
+ */
 void push_put_want(struct printbuf *out, const struct store *store, const struct userid *user,
-		   const struct userid *friend, const char *name);
+		   const char *tok, const struct userid *friend, const char *name);
 /* The second; the first must have replied 1. */
 void push_put_wait(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend);
@@ -99,11 +103,14 @@ bool push_read_tick(const redisReply *reply, int64_t *now_ms, const redisReply *
 void push_put_leave(struct printbuf *out, const struct store *store, const char *consumer);
 
 /* What decides whether a job is sent: PUSH_LOOK_COMMANDS commands, and their replies. */
-#define PUSH_LOOK_COMMANDS 3
+#define PUSH_LOOK_COMMANDS 5
 struct push_look {
 	bool recovering; /* Redis was wiped, presence is not known yet */
-	bool online, away, dnd; /* the user, as others see it; dnd also while offline */
+	bool online, away; /* the user, as others see it */
+	bool dnd; /* the user chose it, */
+	int64_t dnd_ends_ms; /* until then; 0 = until another state is chosen */
 	bool friend_online;
+	bool friend_hidden; /* by a block of either */
 	bool superseded; /* a newer job has this tag */
 	bool wanted; /* the user still waits for that friend, */
 	char name[PUSH_NAME_MAX + 1]; /* whose name this is */

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/redis_url.h"
+#include "store/blocks.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/script.h"
@@ -25,6 +26,7 @@ enum script {
 	SCRIPT_WEBSOCKET,
 	SCRIPT_THROTTLE,
 	SCRIPT_UNTHROTTLE,
+	SCRIPT_MAY_BLOCK,
 	SCRIPT_BLOCK,
 	SCRIPT_DROP,
 	SCRIPT_COUNT,
@@ -86,6 +88,9 @@ static const char drop_source[] =
 static const char unthrottle_source[] =
 #include "store/scripts/unthrottle.lua.inc"
 	;
+static const char may_block_source[] =
+#include "store/scripts/may_block.lua.inc"
+	;
 static const char block_source[] =
 #include "store/scripts/block.lua.inc"
 	;
@@ -113,6 +118,7 @@ static const struct {
 	[SCRIPT_WEBSOCKET] = {WRITES, "", "", websocket_source},
 	[SCRIPT_THROTTLE] = {WRITES, "", "", throttle_source},
 	[SCRIPT_UNTHROTTLE] = {WRITES, "", "", unthrottle_source},
+	[SCRIPT_MAY_BLOCK] = {WRITES, "", sessions_source, may_block_source},
 	[SCRIPT_BLOCK] = {WRITES, "", "", block_source},
 	[SCRIPT_DROP] = {WRITES, "", "", drop_source},
 };
@@ -626,6 +632,27 @@ void store_put_unthrottle(struct printbuf *out, const struct store *store, const
 }
 
 /* --- blocks ---------------------------------------------------------------------------------- */
+
+void store_put_may_block(struct printbuf *out, const struct store *store,
+			 const struct userid *blocker, const char *tok,
+			 const struct userid *blocked, bool adds)
+{
+	put_script(out, store, SCRIPT_MAY_BLOCK, 6);
+	resp_text(out, blocker->text);
+	resp_text(out, tok);
+	resp_text(out, blocked->text);
+	put_flag(out, adds);
+	resp_number(out, BLOCKS_MAX);
+	resp_number(out, BLOCKS_CHANGES_MAX);
+}
+
+bool store_read_may_block(const redisReply *reply, int64_t *wait)
+{
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return false;
+	*wait = reply->integer < 0 ? -1 : (reply->integer + 999) / 1000;
+	return true;
+}
 
 static void put_side(struct printbuf *out, const struct store *store, const char *side,
 		     const struct userid *owner, const struct userid *other, bool adds)

@@ -253,6 +253,16 @@ void store_put_unthrottle(struct printbuf *out, const struct store *store, const
 			  const char *address);
 
 /*
+ * Whether a block may be added or removed, after the token's touch, which must
+ * have let it in. *wait: 0, then it was counted; -1, too many users are blocked;
+ * else the seconds after which it may. False on an error reply.
+ */
+void store_put_may_block(struct printbuf *out, const struct store *store,
+			 const struct userid *blocker, const char *tok,
+			 const struct userid *blocked, bool adds);
+bool store_read_may_block(const redisReply *reply, int64_t *wait);
+
+/*
  * Adds or removes a block: two commands (step 0, then 1), one for each user's
  * side, which may be repeated. Whoever is on the blocker's own list is hidden
  * from: the side that hides the blocker is added first and removed last. What is

@@ -16,6 +16,7 @@ enum trace_kind {
 	TRACE_NONE, /* nothing about this user can be there */
 	TRACE_OWN, /* the user's own key */
 	TRACE_UNTOLD, /* the same, but not for an export: what others chose, or where the user is */
+	TRACE_FIELDS, /* the user's own Hash, of which an export has the fields alone, likewise */
 	TRACE_MORE, /* the user's own key, whose name the id alone does not tell */
 	TRACE_KEPT, /* the user's own key, which refuses old tokens; it ends by itself */
 	TRACE_MEMBER, /* somebody else's Set: the id may be a member */
@@ -28,7 +29,7 @@ enum trace_kind {
 /* What a key is to this user; `name` is without the prefix of [redis]. */
 enum trace_kind trace_kind(const char *name, size_t len, const struct userid *user);
 
-/* Appends, each as one argument, the names of TRACE_OWN and TRACE_UNTOLD; returns how many. */
+/* Appends the names of TRACE_OWN, _UNTOLD and _FIELDS, each as one argument; returns how many. */
 unsigned traces_put_named(struct printbuf *out, const char *prefix, const struct userid *user);
 
 #endif

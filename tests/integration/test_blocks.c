@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/buf.h"
@@ -115,6 +116,32 @@ START_TEST(no_more_than_1000_users_can_be_blocked)
 	unblock(stack, "1", "1500");
 	block(stack, "1", "3");
 	ck_assert_int_eq(redis_int(stack, "SCARD user:blocked:1"), 1000);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(blocks_may_be_changed_twenty_times_in_half_a_minute)
+{
+	struct stack *stack = stack_start_api("");
+	const char *token = token_for(stack, "1");
+	struct response *response;
+
+	for (int i = 0; i < 10; i++) {
+		block(stack, "1", "2");
+		unblock(stack, "1", "2");
+	}
+	for (int i = 0; i < 2; i++) {
+		response = HTTP(stack, .method = i == 0 ? "PUT" : "DELETE", .path = BLOCKS "/2",
+				.token = token);
+		check_problem(response, 429, "too_often");
+		ck_assert_int_ge(atoi(header_of(response->head, "Retry-After")), 1);
+		ck_assert_int_le(atoi(header_of(response->head, "Retry-After")), 30);
+	}
+	ck_assert(!redis_has(stack, "user:blocked:1"));
+	ck_assert(!redis_has(stack, "user:blocked_by:2"));
+	block(stack, "2", "1"); /* another user's are counted apart */
+	redis_int(stack, "PEXPIRE presence:rate:blocks:1 0");
+	block(stack, "1", "2");
 	stack_stop(stack);
 }
 END_TEST
@@ -461,6 +488,7 @@ START_TEST(a_block_during_the_snapshot_holds)
 		sse_close(sse);
 		touch_user(stack, "5");
 		unblock(stack, "1", "2");
+		redis_int(stack, "DEL presence:rate:blocks:1"); /* more than one may */
 	}
 	stack_stop(stack);
 }
@@ -557,6 +585,7 @@ int main(void)
 	tcase_add_test(tcase, blocks_are_listed_in_order_and_may_be_said_twice);
 	tcase_add_test(tcase, what_cannot_be_blocked_is_refused);
 	tcase_add_test(tcase, no_more_than_1000_users_can_be_blocked);
+	tcase_add_test(tcase, blocks_may_be_changed_twenty_times_in_half_a_minute);
 	tcase_add_test(tcase,
 		       a_block_that_is_half_done_is_503_and_hides_whom_the_list_does_not_show);
 	tcase_add_test(tcase, neither_sees_the_other_in_any_call_until_both_have_unblocked);

@@ -306,6 +306,29 @@ START_TEST(nobody_learns_from_waiting_who_is_a_friend)
 }
 END_TEST
 
+/* In Redis, too, but for a note that leads to nothing. */
+START_TEST(nobody_learns_from_waiting_who_blocks)
+{
+	struct stack *stack = start("");
+	const char *token = token_for(stack, "1");
+	static const struct {
+		const char *by, *path;
+	} blocks[] = {{"1", "/api/presence/blocks/2"}, {"3", "/api/presence/blocks/1"}};
+
+	for (size_t i = 0; i < 2; i++) {
+		const char *friend = i == 0 ? "2" : "3";
+
+		HTTP(stack, .path = blocks[i].path, .method = "PUT",
+		     .token = token_for(stack, blocks[i].by));
+		ck_assert_int_eq(want(stack, token, "POST", friend), 204);
+		ck_assert_str_eq(redis_text(stack, "HGET push:wanted:1 %s", friend), "");
+	}
+	ck_assert_int_eq(want(stack, token, "POST", "4"), 204);
+	ck_assert_str_eq(redis_text(stack, "HGET push:wanted:1 4"), "User 4");
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(coming_online_moves_those_who_wait_into_the_queue)
 {
 	struct stack *stack = start("");
@@ -544,6 +567,7 @@ int main(void)
 	tcase = harness_case(suite, "when online", 60);
 	tcase_add_test(tcase, waiting_for_a_friend_is_noted_on_both_sides);
 	tcase_add_test(tcase, nobody_learns_from_waiting_who_is_a_friend);
+	tcase_add_test(tcase, nobody_learns_from_waiting_who_blocks);
 	tcase_add_test(tcase, coming_online_moves_those_who_wait_into_the_queue);
 	tcase_add_test(tcase, what_is_wrong_with_push_keeps_nobody_from_coming_online);
 

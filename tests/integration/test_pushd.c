@@ -144,23 +144,75 @@ START_TEST(who_is_away_is_told_what_is_for_the_absent)
 }
 END_TEST
 
+static void choose(struct push_stand *stand, const char *token, const char *state)
+{
+	ck_assert_int_eq(HTTP(stand->stack, .method = "PUT", .path = "/api/presence/status",
+			      .token = token, .body = state)
+				 ->status,
+			 200);
+}
+
+/* A user who is offline, has a subscription and wants not to be disturbed. */
+static void do_not_disturb(struct push_stand *stand, const char *state)
+{
+	const char *token = token_for(stand->stack, "1");
+
+	push_subscribe(stand, token, stand->https, "/as/201/a");
+	choose(stand, token, state);
+	push_take_offline(stand, "1");
+}
+
 START_TEST(do_not_disturb_holds_it_unless_it_is_urgent)
 {
 	struct push_stand *stand = push_start_pushd("presence { grace = 0 }");
 
-	push_offline_user(stand, "1", stand->https, "/as/201/a");
-	redis_cmd(stand->stack, "SET user:chosen:1 %s", "{\"status\":\"dnd\"}");
+	do_not_disturb(stand, "{\"status\":\"dnd\"}");
 	push_notify(stand, "{'user_ids':[1],'title':'a'}");
 	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 5000);
 	push_notify(stand, "{'user_ids':[1],'title':'urgent','urgency':'high'}");
 	push_wait_for(stand, "sent", 1);
 	ck_assert_int_eq(redis_int(stand->stack, "ZCARD push:later"), 1);
-	/* Over: it is looked at again, here at once. */
-	redis_int(stand->stack, "DEL user:chosen:1");
+	/* Ended by its user: it is looked at again, here at once. */
+	HTTP(stand->stack, .method = "DELETE", .path = "/api/presence/status",
+	     .token = token_for(stand->stack, "1"));
+	push_take_offline(stand, "1");
 	redis_cmd(stand->stack, "EVAL %s 0",
 		  "local m = redis.call('ZRANGE', 'push:later', 0, 0)[1] "
 		  "return redis.call('ZADD', 'push:later', 1, m)");
 	push_wait_for(stand, "sent", 2);
+	push_stop(stand);
+}
+END_TEST
+
+START_TEST(what_do_not_disturb_held_is_sent_when_it_ends)
+{
+	struct push_stand *stand = push_start_pushd("presence { grace = 0 sweep = 1 }");
+
+	do_not_disturb(stand, "{\"status\":\"dnd\",\"expires_in\":3}");
+	push_notify(stand, "{'user_ids':[1],'title':'held'}");
+	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 2000);
+	ck_assert_int_eq(push_received(stand, "/as/201/a"), 0);
+	ck_assert(redis_has(stand->stack, "user:chosen:1"));
+	push_wait_for(stand, "sent", 1);
+	ck_assert(!redis_has(stand->stack, "user:chosen:1"));
+	/* What comes after that is held by nothing. */
+	push_notify(stand, "{'user_ids':[1],'title':'after'}");
+	push_wait_for(stand, "sent", 2);
+	ck_assert(push_is_idle(stand));
+	push_stop(stand);
+}
+END_TEST
+
+START_TEST(who_is_online_when_do_not_disturb_ends_gets_nothing)
+{
+	struct push_stand *stand = push_start_pushd("presence { grace = 0 sweep = 1 }");
+
+	do_not_disturb(stand, "{\"status\":\"dnd\",\"expires_in\":3}");
+	push_notify(stand, "{'user_ids':[1],'title':'held'}");
+	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 2000);
+	touch_user(stand->stack, "1");
+	push_wait_for(stand, "online", 1);
+	ck_assert_int_eq(push_received(stand, "/as/201/a"), 0);
 	push_stop(stand);
 }
 END_TEST
@@ -282,6 +334,109 @@ START_TEST(a_friend_who_left_again_is_waited_for_anew)
 }
 END_TEST
 
+static void change_block(struct push_stand *stand, const char *method, const char *by,
+			 const char *id)
+{
+	ck_assert_int_eq(HTTP(stand->stack, .path = text_of("/api/presence/blocks/%s", id),
+			      .method = method, .token = token_for(stand->stack, by))
+				 ->status,
+			 204);
+}
+
+/* Who blocks whom: neither is told of the other, whether they blocked before waiting or after. */
+static const struct {
+	const char *by, *id;
+	bool after;
+} blocks[] = {{"1", "2", false}, {"2", "1", false}, {"1", "2", true}, {"2", "1", true}};
+
+START_TEST(nobody_is_told_of_a_friend_across_a_block)
+{
+	struct push_stand *stand = push_start_pushd("presence { grace = 1 }");
+	const char *token = token_for(stand->stack, "1");
+
+	push_subscribe(stand, token, stand->https, "/as/201/a");
+	if (!blocks[_i].after)
+		change_block(stand, "PUT", blocks[_i].by, blocks[_i].id);
+	want(stand, token, "2");
+	if (blocks[_i].after)
+		change_block(stand, "PUT", blocks[_i].by, blocks[_i].id);
+	push_take_offline(stand, "1");
+	push_take_offline(stand, "2");
+	touch_user(stand->stack, "2");
+	push_wait_for(stand, "withdrawn", 1);
+	push_wait_until_idle(stand);
+	/* That was it, also when the block ends. */
+	change_block(stand, "DELETE", blocks[_i].by, blocks[_i].id);
+	push_take_offline(stand, "1");
+	push_take_offline(stand, "2");
+	touch_user(stand->stack, "2");
+	ck_assert(push_is_idle(stand));
+	ck_assert_int_eq(push_received(stand, "/as/201/a"), 0);
+	push_stop(stand);
+}
+END_TEST
+
+START_TEST(a_block_that_ends_before_the_friend_comes_brings_back_no_note_made_under_it)
+{
+	struct push_stand *stand = push_start_pushd("presence { grace = 1 }");
+	const char *token = token_for(stand->stack, "1");
+
+	push_subscribe(stand, token, stand->https, "/as/201/a");
+	change_block(stand, "PUT", "2", "1");
+	want(stand, token, "2");
+	change_block(stand, "DELETE", "2", "1");
+	push_take_offline(stand, "1");
+	push_take_offline(stand, "2");
+	touch_user(stand->stack, "2");
+	push_wait_for(stand, "withdrawn", 1);
+	want(stand, token, "2"); /* said again, it counts */
+	push_take_offline(stand, "1");
+	push_take_offline(stand, "2");
+	touch_user(stand->stack, "2");
+	push_wait_for(stand, "sent", 1);
+	push_stop(stand);
+}
+END_TEST
+
+START_TEST(nobody_is_told_of_a_friend_who_is_invisible)
+{
+	struct push_stand *stand = push_start_pushd("presence { grace = 2 sweep = 1 }");
+	const char *token = token_for(stand->stack, "1"), *friend = token_for(stand->stack, "2");
+
+	push_subscribe(stand, token, stand->https, "/as/201/a");
+	want(stand, token, "2");
+	push_take_offline(stand, "1");
+	choose(stand, friend, "{\"status\":\"invisible\"}");
+	touch(stand->stack, friend); /* comes online, and nobody sees it */
+	ck_assert(push_is_idle(stand));
+	/* Hides again before the grace is over. */
+	choose(stand, friend, "{\"status\":\"busy\"}");
+	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 5000);
+	choose(stand, friend, "{\"status\":\"invisible\"}");
+	WAIT_UNTIL(redis_int(stand->stack, "SISMEMBER push:waiting:2 1") == 1, 10000);
+	push_wait_until_idle(stand);
+	ck_assert_int_eq(push_received(stand, "/as/201/a"), 0);
+	/* Seen again: that is what was waited for. */
+	choose(stand, friend, "{\"status\":\"online\"}");
+	push_wait_for(stand, "sent", 1);
+	push_stop(stand);
+}
+END_TEST
+
+START_TEST(who_waits_invisibly_is_told_as_one_who_is_offline)
+{
+	struct push_stand *stand = push_start_pushd("presence { grace = 0 }");
+	const char *token = token_for(stand->stack, "1");
+
+	push_subscribe(stand, token, stand->https, "/as/201/a");
+	want(stand, token, "2");
+	choose(stand, token, "{\"status\":\"invisible\"}");
+	touch_user(stand->stack, "2");
+	push_wait_for(stand, "sent", 1);
+	push_stop(stand);
+}
+END_TEST
+
 /* --- processes ---------------------------------------------------------------------------- */
 
 START_TEST(a_kill_loses_nothing_and_repeats_what_was_under_way)
@@ -397,6 +552,8 @@ int main(void)
 	tcase_add_test(tcase, who_comes_online_before_the_moment_of_sending_gets_nothing);
 	tcase_add_test(tcase, who_is_away_is_told_what_is_for_the_absent);
 	tcase_add_test(tcase, do_not_disturb_holds_it_unless_it_is_urgent);
+	tcase_add_test(tcase, what_do_not_disturb_held_is_sent_when_it_ends);
+	tcase_add_test(tcase, who_is_online_when_do_not_disturb_ends_gets_nothing);
 	tcase_add_test(tcase, nobody_gets_more_than_six_in_an_hour);
 	tcase_add_test(tcase, of_one_tag_the_newest_is_sent);
 	tcase_add_test(tcase, who_has_unsubscribed_meanwhile_gets_nothing);
@@ -405,6 +562,12 @@ int main(void)
 	tcase_add_test(tcase, who_waits_for_a_friend_is_told_once);
 	tcase_add_test(tcase, who_does_not_wait_any_more_is_not_told);
 	tcase_add_test(tcase, a_friend_who_left_again_is_waited_for_anew);
+	tcase_add_loop_test(tcase, nobody_is_told_of_a_friend_across_a_block, 0,
+			    sizeof blocks / sizeof blocks[0]);
+	tcase_add_test(tcase,
+		       a_block_that_ends_before_the_friend_comes_brings_back_no_note_made_under_it);
+	tcase_add_test(tcase, nobody_is_told_of_a_friend_who_is_invisible);
+	tcase_add_test(tcase, who_waits_invisibly_is_told_as_one_who_is_offline);
 
 	tcase = harness_case(suite, "processes", 200);
 	tcase_add_test(tcase, a_kill_loses_nothing_and_repeats_what_was_under_way);

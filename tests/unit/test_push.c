@@ -362,6 +362,22 @@ START_TEST(presence_at_the_moment_of_sending_decides)
 }
 END_TEST
 
+START_TEST(do_not_disturb_holds_it_until_it_ends)
+{
+	struct push_job job = job_of("a", "");
+	struct push_look look = look_of_offline();
+	int64_t now = CREATED + GRACE;
+
+	look.dnd = true;
+	check_decision(&job, &look, GRACE, DECIDE_LATER, DECIDE_DND_MS);
+	look.dnd_ends_ms = now + 1500;
+	check_decision(&job, &look, GRACE, DECIDE_LATER, 1500);
+	/* It may also be ended before it says. */
+	look.dnd_ends_ms = now + 86400000;
+	check_decision(&job, &look, GRACE, DECIDE_LATER, DECIDE_DND_MS);
+}
+END_TEST
+
 START_TEST(time_ends_what_could_not_be_sent)
 {
 	struct push_job job = job_of("a", "");
@@ -417,6 +433,9 @@ START_TEST(a_friend_must_be_waited_for_and_online)
 	check_decision(&job, &look, GRACE, DECIDE_WAIT_AGAIN, 0);
 	look.friend_online = true;
 	check_decision(&job, &look, GRACE, DECIDE_SEND, 0);
+	look.friend_hidden = true;
+	check_decision(&job, &look, GRACE, DECIDE_DROP, OUTCOME_WITHDRAWN);
+	look.friend_hidden = false;
 	/* Some have been told: it is not said anew at the next time. */
 	look.friend_online = false;
 	job.left_count = 1;
@@ -579,6 +598,7 @@ int main(void)
 	tcase_add_test(tcase, who_is_offline_gets_it_after_the_grace);
 	tcase_add_loop_test(tcase, presence_at_the_moment_of_sending_decides, 0,
 			    (int)UNIT_COUNT(presences));
+	tcase_add_test(tcase, do_not_disturb_holds_it_until_it_ends);
 	tcase_add_test(tcase, time_ends_what_could_not_be_sent);
 	tcase_add_test(tcase, what_is_left_decides_who_gets_it_again);
 	tcase_add_test(tcase, a_newer_one_of_its_tag_and_a_wipe_come_first);

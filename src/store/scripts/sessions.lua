@@ -1,7 +1,7 @@
--- Creating and renewing sessions, for touch.lua and choose.lua.
+-- Creating and renewing sessions, and counting changes: for touch.lua, choose.lua and may_block.lua.
 
 local DONE, REVOKED, TOO_MANY_STREAMS, WRONG_TYPE, TOO_OFTEN = 0, 1, 2, 3, 4
-local RATE_MAX, RATE_WINDOW = 5, 30000 -- changes of one user, in so many ms
+local RATE_MAX, RATE_WINDOW = 5, 30000 -- changes of one user, unless it is said, in so many ms
 
 -- Past max_sessions: first who only waits for the end, then tokens, last the streams that are open,
 -- each by deadline. The one that was just added is the last of its kind.
@@ -69,10 +69,11 @@ local function write_seen(id)
   redis.call('SET', seen_key(id), timestamp(), 'EX', last_seen_ttl)
 end
 
--- Counts one more change of a kind. Returns 0, or for how many ms there have been too many already.
-local function count_change(kind, id)
+-- Counts one more change of a kind, of which there may be `max`, else RATE_MAX. Returns 0, or for how
+-- many ms there have been too many already.
+local function count_change(kind, id, max)
   local key = prefix .. 'presence:rate:' .. kind .. ':' .. id
-  if (tonumber(redis.call('GET', key) or 0) or 0) >= RATE_MAX then
+  if (tonumber(redis.call('GET', key) or 0) or 0) >= (max or RATE_MAX) then
     return math.max(redis.call('PTTL', key), 1)
   end
   require_right('INCR', key)
