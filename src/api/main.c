@@ -248,6 +248,7 @@ static int run(const struct config *config, const char *file)
 		return refuse(
 			"standard input is not a listening socket, [api] listen is not set, and "
 			"this is not a CGI request");
+	signals_hold(); /* until the parent, or the worker, handles them */
 	status = workers_check(config, check_service);
 	if (status != 0)
 		return status;

@@ -33,6 +33,7 @@ struct workers {
 	int held; /* a connection that the channel did not take, or -1 */
 	int held_taken; /* what was taken from it, or -1 */
 	int64_t retry_at; /* POOL_NEVER, or when to try that again */
+	sigset_t starting_mask; /* what is held (signals.h) in whoever starts */
 	sigset_t waiting_mask; /* lets signals in; in use while we wait, and only then */
 	struct config *checked; /* `check` runs for it, or NULL */
 	pid_t check_pid;
@@ -40,6 +41,9 @@ struct workers {
 	int64_t stop_by; /* POOL_NEVER, or when the workers are told to end at the latest */
 	bool stopping; /* they have been told */
 };
+
+static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
+#define HANDLED (sizeof handled / sizeof handled[0])
 
 static volatile sig_atomic_t got_stop, got_reload, got_child;
 
@@ -101,15 +105,14 @@ static void forget_parent(struct workers *workers)
 /* Forks a process that runs `run`, without the parent's descriptors; its pid, or -1. */
 static pid_t spawn(struct workers *workers, const struct config *config, worker_main *run)
 {
-	static const int handled[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
 	pid_t pid = fork();
 
 	if (pid != 0)
 		return pid;
 	forget_parent(workers);
-	for (size_t i = 0; i < sizeof handled / sizeof handled[0]; i++)
+	for (size_t i = 0; i < HANDLED; i++)
 		signal(handled[i], SIG_DFL);
-	sigprocmask(SIG_SETMASK, &workers->waiting_mask, NULL);
+	sigprocmask(SIG_SETMASK, &workers->starting_mask, NULL);
 	exit(run(config, workers->theirs));
 }
 
@@ -280,16 +283,18 @@ static void on_signal(int signo)
 
 static void install_signals(struct workers *workers)
 {
-	static const int signals[] = {SIGTERM, SIGINT, SIGHUP, SIGCHLD};
 	struct sigaction action = {.sa_handler = on_signal};
 	sigset_t blocked;
 
 	sigemptyset(&blocked);
-	for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++) {
-		sigaction(signals[i], &action, NULL);
-		sigaddset(&blocked, signals[i]);
+	for (size_t i = 0; i < HANDLED; i++) {
+		sigaction(handled[i], &action, NULL);
+		sigaddset(&blocked, handled[i]);
 	}
-	sigprocmask(SIG_BLOCK, &blocked, &workers->waiting_mask);
+	sigprocmask(SIG_BLOCK, &blocked, &workers->starting_mask);
+	workers->waiting_mask = workers->starting_mask;
+	for (size_t i = 0; i < HANDLED; i++)
+		sigdelset(&workers->waiting_mask, handled[i]);
 }
 
 static bool open_connections(struct workers *workers)

@@ -472,6 +472,27 @@ START_TEST(api_ends_whatever_signals_it_inherited_as_ignored)
 }
 END_TEST
 
+/* Its first child is the check of its configuration, long before it serves. */
+START_TEST(api_that_is_told_to_end_while_it_starts_has_not_failed)
+{
+	struct stack *stack = stack_new("api { children = 4 }");
+	char *address;
+	pid_t child, pid;
+
+	redis_start(stack, NULL);
+	ck_assert(asprintf(&address, "unix:%s", stack_path(stack, "own.sock")) > 0);
+	pid = process_start(stack, "presence-api",
+			    (const char *const[]){program("presence-api"), "-c",
+						  stack_path(stack, "presence.conf"), NULL},
+			    (const char *const[]){"PRESENCE_API_LISTEN", address, NULL}, 0);
+	free(address);
+	WAIT_UNTIL(children_of(pid, &child, 1) == 1, 5000);
+	ck_assert_int_eq(process_end(&pid, SIGTERM, "presence-api", 5000), 0);
+	ck_assert_ptr_null(strstr(stack_file(stack, "presence-api.log"), "ended by signal"));
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(streamd_ends_whatever_signals_it_inherited_as_ignored)
 {
 	struct stack *stack = stack_new("stream { drain = 1 }");
@@ -508,6 +529,7 @@ int main(void)
 	tcase_add_test(silence, a_body_that_is_refused_is_not_in_the_way_of_the_answer);
 	tcase_add_test(head, head_never_has_a_body);
 	tcase_add_test(signals, api_ends_whatever_signals_it_inherited_as_ignored);
+	tcase_add_test(signals, api_that_is_told_to_end_while_it_starts_has_not_failed);
 	tcase_add_test(signals, streamd_ends_whatever_signals_it_inherited_as_ignored);
 	return harness_main(suite);
 }
