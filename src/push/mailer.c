@@ -15,28 +15,41 @@
 
 #define FIELD_MAX 1024 /* bytes of a header field */
 
-struct mailer {
-	const struct config *config;
+/* What the configuration names. */
+struct keys {
 	struct vapid *vapid;
-	struct encryptor *encryptor;
-	struct sender *sender;
-	struct printbuf *webhook_key; /* NULL: no webhook */
+	struct printbuf *webhook; /* NULL: no webhook */
 };
 
-/* Reads the keys that the configuration names. */
-static bool read_keys(struct mailer *mailer, char *err, size_t errsize)
-{
-	const struct config *config = mailer->config;
+struct mailer {
+	const struct config *config;
+	struct keys keys;
+	struct encryptor *encryptor;
+	struct sender *sender;
+};
 
+static void keys_free(struct keys *keys)
+{
+	vapid_free(keys->vapid);
+	if (keys->webhook != NULL)
+		printbuf_free(keys->webhook);
+}
+
+/* False with a sentence in err, and nothing to free. */
+static bool keys_read(struct keys *keys, const struct config *config, char *err, size_t errsize)
+{
+	*keys = (struct keys){.vapid = NULL};
 	if (config->push.key_file[0] == '\0') {
 		snprintf(err, errsize, "push.key_file is not set, so there is nothing to do");
 		return false;
 	}
-	mailer->vapid = vapid_open(config->push.key_file, config->push.subject, err, errsize);
-	if (mailer->vapid == NULL || config->push.webhook[0] == '\0')
-		return mailer->vapid != NULL;
-	mailer->webhook_key = webhook_read_key(config->push.webhook_key_file, err, errsize);
-	return mailer->webhook_key != NULL;
+	keys->vapid = vapid_open(config->push.key_file, config->push.subject, err, errsize);
+	if (keys->vapid == NULL || config->push.webhook[0] == '\0')
+		return keys->vapid != NULL;
+	keys->webhook = webhook_read_key(config->push.webhook_key_file, err, errsize);
+	if (keys->webhook == NULL)
+		vapid_free(keys->vapid);
+	return keys->webhook != NULL;
 }
 
 struct mailer *mailer_new(const struct config *config, char *err, size_t errsize)
@@ -44,8 +57,8 @@ struct mailer *mailer_new(const struct config *config, char *err, size_t errsize
 	struct mailer *mailer = xcalloc(1, sizeof *mailer);
 
 	mailer->config = config;
-	if (!read_keys(mailer, err, errsize)) {
-		mailer_free(mailer);
+	if (!keys_read(&mailer->keys, config, err, errsize)) {
+		free(mailer);
 		return NULL;
 	}
 	mailer->encryptor = encryptor_new();
@@ -63,15 +76,24 @@ void mailer_free(struct mailer *mailer)
 		return;
 	sender_free(mailer->sender);
 	encryptor_free(mailer->encryptor);
-	vapid_free(mailer->vapid);
-	if (mailer->webhook_key != NULL)
-		printbuf_free(mailer->webhook_key);
+	keys_free(&mailer->keys);
 	free(mailer);
+}
+
+bool mailer_reload(struct mailer *mailer, const struct config *fresh, char *err, size_t errsize)
+{
+	struct keys keys;
+
+	if (!keys_read(&keys, fresh, err, errsize))
+		return false;
+	keys_free(&mailer->keys);
+	mailer->keys = keys;
+	return true;
 }
 
 bool mailer_has_webhook(const struct mailer *mailer)
 {
-	return mailer->webhook_key != NULL;
+	return mailer->keys.webhook != NULL;
 }
 
 struct sender *mailer_sender(struct mailer *mailer)
@@ -99,7 +121,7 @@ static bool post_push(struct mailer *mailer, const struct push_job *job, int64_t
 					       .headers = headers,
 					       .body = body->buf,
 					       .len = buf_len(body)};
-	const char *token = vapid_authorization(mailer->vapid, origin, times_wall_ms() / 1000);
+	const char *token = vapid_authorization(mailer->keys.vapid, origin, times_wall_ms() / 1000);
 
 	if (token == NULL) {
 		log_error("OpenSSL does not sign for %s", origin);
@@ -152,7 +174,7 @@ bool mailer_webhook(struct mailer *mailer, const struct push_job *job, int64_t t
 	bool is_signed;
 
 	webhook_put_body(body, job, ttl);
-	is_signed = webhook_sign(mailer->webhook_key, now, body, hex);
+	is_signed = webhook_sign(mailer->keys.webhook, now, body, hex);
 	if (is_signed) {
 		snprintf(id, sizeof id, "Presence-Id: %s", job->id);
 		snprintf(timestamp, sizeof timestamp, "Presence-Timestamp: %" PRId64, now);

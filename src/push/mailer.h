@@ -22,6 +22,12 @@ struct mailer;
 struct mailer *mailer_new(const struct config *config, char *err, size_t errsize);
 void mailer_free(struct mailer *mailer);
 
+/*
+ * Reads the keys that `fresh` names and uses them from now on. False with a
+ * sentence in err: those that were read before stay.
+ */
+bool mailer_reload(struct mailer *mailer, const struct config *fresh, char *err, size_t errsize);
+
 bool mailer_has_webhook(const struct mailer *mailer);
 /* For the loop that waits. */
 struct sender *mailer_sender(struct mailer *mailer);

@@ -27,11 +27,11 @@ static void help(void)
 	       "\n"
 	       "It needs [push] key_file, Redis, and the way to the browsers' push services.\n"
 	       "Several may run: each notification is sent by one of them. SIGTERM ends it when\n"
-	       "what is under way has been answered.\n",
+	       "what is under way has been answered; SIGHUP reads FILE again.\n",
 	       config_default_file());
 }
 
-/* SIGTERM and SIGINT as something to read, so that the loop can wait for them. */
+/* Signals as something to read, so that the loop can wait for them. */
 static int open_signals(void)
 {
 	sigset_t set;
@@ -39,6 +39,7 @@ static int open_signals(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	return signalfd(-1, &set, SFD_CLOEXEC);
 }
@@ -56,15 +57,15 @@ int main(int argc, char **argv)
 	status = options_read(argc, argv, &program, &file);
 	if (status != OPTIONS_GO_ON)
 		return status;
+	/* Before libcurl's threads, which inherit the mask. */
+	signals = open_signals();
 	config = config_load(file, err, sizeof err);
 	if (config == NULL) {
 		fprintf(stderr, "%s\n", err);
 		return OPTIONS_WRONG;
 	}
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
-	/* Before libcurl's threads, which inherit the mask. */
-	signals = open_signals();
-	pushd = pushd_new(config, err, sizeof err);
+	pushd = pushd_new(config, file, err, sizeof err);
 	if (pushd == NULL) {
 		fprintf(stderr, "%s: %s\n", file, err);
 		config_free(config);

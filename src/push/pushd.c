@@ -14,8 +14,10 @@
  */
 #include "push/pushd.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
 #include <unistd.h>
 
 #include "base/alloc.h"
@@ -36,7 +38,8 @@
 #define FAILURES_MAX 3 /* looks at a job that fail before it is thrown out */
 
 struct pushd {
-	const struct config *config;
+	struct config *config; /* a reload changes its values */
+	const char *file; /* its file */
 	struct store *store;
 	struct mailer *mailer;
 	struct notes notes;
@@ -52,7 +55,7 @@ struct pushd {
 	bool is_stopping;
 };
 
-struct pushd *pushd_new(const struct config *config, char *err, size_t errsize)
+struct pushd *pushd_new(struct config *config, const char *file, char *err, size_t errsize)
 {
 	struct mailer *mailer = mailer_new(config, err, errsize);
 	struct pushd *pushd;
@@ -61,6 +64,7 @@ struct pushd *pushd_new(const struct config *config, char *err, size_t errsize)
 		return NULL;
 	pushd = xcalloc(1, sizeof *pushd);
 	pushd->config = config;
+	pushd->file = file;
 	pushd->store = store_new(config, 0, config->redis.prefix);
 	pushd->mailer = mailer;
 	notes_init(&pushd->notes, pushd->store);
@@ -321,6 +325,41 @@ static void check_reader(struct pushd *pushd)
 	pushd->is_reading = false;
 }
 
+/* --- signals --------------------------------------------------------------------------------- */
+
+/* SIGHUP: reads the file again; what is wrong with it is logged and changes nothing. */
+static void reload(struct pushd *pushd)
+{
+	/* What connections and keys' names stand on. */
+	static const char *const fixed[] = {"redis.", NULL};
+	char err[1024];
+	struct config *fresh = config_load(pushd->file, err, sizeof err);
+
+	if (fresh == NULL || !mailer_reload(pushd->mailer, fresh, err, sizeof err)) {
+		log_error("%s; the old configuration stays", err);
+		config_free(fresh);
+		return;
+	}
+	config_reload(pushd->config, fresh, fixed);
+	log_setup("presence-pushd", (enum log_level)pushd->config->log.level,
+		  pushd->config->log.target == 1);
+	log_info("configuration read again");
+}
+
+static void on_signal(struct pushd *pushd, int signal_fd)
+{
+	struct signalfd_siginfo info;
+
+	if (read(signal_fd, &info, sizeof info) != (ssize_t)sizeof info)
+		return;
+	if (info.ssi_signo == SIGHUP) {
+		reload(pushd);
+	} else {
+		pushd->is_stopping = true;
+		log_info("stopping");
+	}
+}
+
 /* --- the loop -------------------------------------------------------------------------------- */
 
 static void wait_for_something(struct pushd *pushd, int signal_fd)
@@ -331,13 +370,11 @@ static void wait_for_something(struct pushd *pushd, int signal_fd)
 	};
 	bool reads = pushd->is_reading, listens = !pushd->is_stopping;
 
-	/* The first is left out where nothing is read, the second once the signal has come. */
+	/* The first is left out where nothing is read, the second once it is to stop. */
 	sender_wait(mailer_sender(pushd->mailer), reads ? extra : extra + 1,
 		    (unsigned)reads + listens, pushd->tick_ms - times_mono_ms());
-	if (listens && extra[1].revents != 0) {
-		pushd->is_stopping = true;
-		log_info("stopping");
-	}
+	if (listens && extra[1].revents != 0)
+		on_signal(pushd, signal_fd);
 	if (reads && extra[0].revents != 0)
 		on_read(pushd);
 }

@@ -11,11 +11,17 @@
 
 struct pushd;
 
-/* NULL with a sentence in err. The configuration must outlive it. Free with pushd_free(). */
-struct pushd *pushd_new(const struct config *config, char *err, size_t errsize);
+/*
+ * NULL with a sentence in err. The configuration, whose values a SIGHUP changes,
+ * and its file's name must outlive it. Free with pushd_free().
+ */
+struct pushd *pushd_new(struct config *config, const char *file, char *err, size_t errsize);
 void pushd_free(struct pushd *pushd);
 
-/* Works until SIGTERM or SIGINT comes on `signal_fd` (signalfd(2)), then ends what is under way. */
+/*
+ * Works until SIGTERM or SIGINT comes on `signal_fd` (signalfd(2)), then ends what
+ * is under way. SIGHUP has the configuration and its keys read again.
+ */
 void pushd_run(struct pushd *pushd, int signal_fd);
 
 #endif

@@ -538,6 +538,95 @@ START_TEST(without_a_key_it_does_not_start)
 }
 END_TEST
 
+/* --- SIGHUP ------------------------------------------------------------------------------- */
+
+/* The configuration with more at its end, where later values win. */
+static void add_to_conf(struct push_stand *stand, const char *text)
+{
+	stack_write_conf(stand->stack,
+			 text_of("%s\n%s",
+				 strstr(stack_file(stand->stack, "presence.conf"), "push {"),
+				 text));
+}
+
+static void reload(struct push_stand *stand, const char *says)
+{
+	size_t before = strlen(stack_file(stand->stack, "pushd0.log"));
+
+	kill(stand->pushd[0], SIGHUP);
+	WAIT_UNTIL(strstr(stack_file(stand->stack, "pushd0.log") + before, says) != NULL, 5000);
+}
+
+/* The key that the push service was shown with its last request. */
+static const char *shown_key(struct push_stand *stand, int index)
+{
+	const char *authorization = json_text(
+		json_at(push_request(stand, "/as/201/a", index), "headers"), "authorization");
+
+	return strstr(authorization, "k=");
+}
+
+START_TEST(sighup_has_the_configuration_and_the_keys_read_again)
+{
+	struct push_stand *stand = push_start_pushd(FAST);
+	pid_t pid = stand->pushd[0];
+
+	push_offline_user(stand, "1", stand->https, "/as/201/a");
+	push_notify(stand, "{'user_ids':[1],'title':'a'," ALWAYS "}");
+	push_wait_for(stand, "sent", 1);
+	stack_write_secret(stand->stack, "push2.pem", CTL(stand->stack, "push", "key"));
+	add_to_conf(stand, text_of("push { key_file = \"%s\" }\nlog { level = debug }",
+				   stack_path(stand->stack, "push2.pem")));
+	reload(stand, "configuration read again");
+	push_notify(stand, "{'user_ids':[1],'title':'a'," ALWAYS "}");
+	push_wait_for(stand, "sent", 2);
+	ck_assert_str_ne(shown_key(stand, 0), shown_key(stand, 1));
+	/* A push service that is allowed no more. */
+	add_to_conf(stand, "push { allow = \"push.example.com\" }");
+	reload(stand, "configuration read again");
+	push_notify(stand, "{'user_ids':[1],'title':'a'," ALWAYS "}");
+	push_wait_for(stand, "gone", 1);
+	ck_assert_int_eq(push_received(stand, "/as/201/a"), 2);
+	ck_assert_int_eq(stand->pushd[0], pid);
+	push_stop(stand);
+}
+END_TEST
+
+START_TEST(a_bad_configuration_or_key_at_sighup_changes_nothing)
+{
+	struct push_stand *stand = push_start_pushd(FAST);
+
+	push_offline_user(stand, "1", stand->https, "/as/201/a");
+	add_to_conf(stand, "push { key_file = \"\" }");
+	reload(stand, "push.key_file is not set, so there is nothing to do; the old");
+	stack_write_secret(stand->stack, "push.pem", "no key");
+	add_to_conf(stand,
+		    text_of("push { key_file = \"%s\" }", stack_path(stand->stack, "push.pem")));
+	reload(stand, "the old configuration stays");
+	stack_write(stand->stack, "presence.conf", "push {\n timeout_ms = soon\n}\n");
+	reload(stand, "presence.conf:2:");
+	push_notify(stand, "{'user_ids':[1],'title':'a'," ALWAYS "}");
+	push_wait_for(stand, "sent", 1);
+	push_stop(stand);
+}
+END_TEST
+
+START_TEST(sighup_in_the_middle_loses_and_repeats_nothing)
+{
+	struct push_stand *stand = push_start(FAST);
+
+	push_queue_many(stand, 300);
+	pushd_start(stand, 0, NULL);
+	for (int i = 0; i < 3; i++) {
+		WAIT_UNTIL(push_count(stand, "sent") > 50 * i, 30000);
+		reload(stand, "configuration read again");
+	}
+	WAIT_UNTIL(push_is_idle(stand), 60000);
+	ck_assert_int_eq(push_count_repeated(stand, 300), 0);
+	push_stop(stand);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("pushd");
@@ -573,6 +662,9 @@ int main(void)
 	tcase_add_test(tcase, a_kill_loses_nothing_and_repeats_what_was_under_way);
 	tcase_add_test(tcase, two_share_the_work_and_send_nothing_twice);
 	tcase_add_test(tcase, a_stop_ends_what_is_under_way_and_leaves_the_rest);
+	tcase_add_test(tcase, sighup_has_the_configuration_and_the_keys_read_again);
+	tcase_add_test(tcase, a_bad_configuration_or_key_at_sighup_changes_nothing);
+	tcase_add_test(tcase, sighup_in_the_middle_loses_and_repeats_nothing);
 	tcase_add_test(tcase, a_redis_that_comes_back_empty_is_worked_with);
 	tcase_add_test(tcase, the_fewest_rights_are_enough);
 	tcase_add_test(tcase, without_a_key_it_does_not_start);
