@@ -38,6 +38,15 @@
 void touch(struct stack *stack, const char *token);
 void touch_user(struct stack *stack, const char *id);
 
+/* Every path of presence-api's own table (src/api/main.c), with 2 for {id}; how many. */
+#define CALL_ROUTES_MAX 64
+struct call_route {
+	char path[64];
+	char methods[32]; /* as Allow tells them, but for OPTIONS: "GET, HEAD, PUT" */
+};
+size_t call_routes(struct call_route routes[CALL_ROUTES_MAX]);
+bool call_route_has(const struct call_route *route, const char *method);
+
 /* Logs in with PASSWORD; the token. */
 const char *login(struct stack *stack, const char *email);
 /* A new ticket for a stream. */

@@ -100,6 +100,17 @@ char *stack_file(struct stack *stack, const char *name)
 	return read_whole(stack_path(stack, name));
 }
 
+char *source_file(const char *name)
+{
+	char *path, *text;
+
+	ck_assert(asprintf(&path, SRCDIR "/%s", name) > 0);
+	text = read_whole(path);
+	ck_assert_msg(*text != '\0', "cannot read %s", path);
+	free(path);
+	return text;
+}
+
 static void copy_file(const char *from, const char *to)
 {
 	char piece[65536];
@@ -278,9 +289,8 @@ static void put_site_conf(struct printbuf *out, struct stack *stack)
 		{"presence_stream_socket", streamd_socket(stack, 0)},
 		{"presence_base", stack->base},
 	};
-	char *text = read_whole(SRCDIR "/conf/lighttpd.conf"), *rest = text;
+	char *text = source_file("conf/lighttpd.conf"), *rest = text;
 
-	ck_assert_msg(*text != '\0', "cannot read %s", SRCDIR "/conf/lighttpd.conf");
 	for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
 		const char *value = NULL;
 

@@ -82,6 +82,8 @@ void stack_write_conf(struct stack *stack, const char *conf);
 /* The text of a file in the stack's directory; "" when there is none. */
 char *stack_file(struct stack *stack, const char *name);
 void stack_write(struct stack *stack, const char *name, const char *text);
+/* The text of a file of the source tree. */
+char *source_file(const char *name);
 /* Mode 0640, as a key file must have. */
 void stack_write_secret(struct stack *stack, const char *name, const char *text);
 const char *stack_path(struct stack *stack, const char *name);

@@ -121,6 +121,18 @@ static const char *sender_token(struct stack *stack)
 	return token_make("{'alg':'HS256','typ':'JWT'}", payload, KEY_HMAC, stack->secret);
 }
 
+struct stack *push_stack_new(const char *conf)
+{
+	struct stack *stack = stack_new("");
+
+	stack_write_secret(stack, "push.pem", CTL(stack, "push", "key"));
+	stack_write_conf(stack,
+			 text_of("push { key_file = \"%s\" subject = \"mailto:a@example.com\" }\n"
+				 "%s",
+				 stack_path(stack, "push.pem"), conf));
+	return stack;
+}
+
 struct push_stand *push_start(const char *conf)
 {
 	struct push_stand *stand = xcalloc(1, sizeof *stand);

@@ -30,6 +30,9 @@ struct push_stand {
 /* harness_main(), or 77 (skipped) where npm has not installed what the service is made of. */
 int push_main(Suite *suite);
 
+/* stack_new() with [push] and its key, of a site whose users' push services are the default ones. */
+struct stack *push_stack_new(const char *conf);
+
 /*
  * Starts all but presence-pushd. In `conf` @HTTPS, @H2, @PLAIN, @FOREIGN and
  * @CLOSED stand for ports, @DIR for the stack's directory; without "allow" in it, all of them on localhost are allowed.

@@ -320,37 +320,6 @@ START_TEST(a_huge_body_is_refused)
 }
 END_TEST
 
-START_TEST(a_wrong_method_is_refused_and_the_right_ones_are_told)
-{
-	static const char *const methods[] = {"GET", "POST", "PUT", "DELETE", "PATCH"};
-	static const struct call all[] = {
-		{"POST", LOGIN},	{"POST", LOGOUT},	  {"GET", FRIENDS_LIST},
-		{"POST", STATUS_USERS}, {"GET", STATUS_USER "2"}, {"GET", STATUS_FRIENDS},
-		{"POST", HEARTBEAT},	{"GET", COUNT},		  {"GET", ONLINE_LIST},
-		{"GET", HEALTH},
-	};
-	struct stack *stack = stack_start_api("");
-	const char *token = token_for(stack, "1");
-
-	for (size_t i = 0; i < COUNT_OF(all); i++) {
-		for (size_t m = 0; m < COUNT_OF(methods); m++) {
-			struct request request = {
-				.method = methods[m], .path = all[i].path, .token = token};
-			struct response *response;
-
-			if (strcmp(methods[m], all[i].method) == 0)
-				continue;
-			check_refused(stack, all[i].path, &request, 405, "method_not_allowed");
-			response = http_send(stack, &request);
-			ck_assert_msg(
-				strstr(header_of(response->head, "Allow"), all[i].method) != NULL,
-				"%s: Allow: %s", all[i].path, header_of(response->head, "Allow"));
-		}
-	}
-	stack_stop(stack);
-}
-END_TEST
-
 START_TEST(an_unknown_path_is_not_found)
 {
 	static const char *const paths[] = {
@@ -578,7 +547,6 @@ int main(void)
 	tcase_add_test(tcase, more_ids_than_max_batch_are_refused);
 	tcase_add_test(tcase, a_body_over_the_limit_is_refused);
 	tcase_add_test(tcase, a_huge_body_is_refused);
-	tcase_add_test(tcase, a_wrong_method_is_refused_and_the_right_ones_are_told);
 	tcase_add_test(tcase, an_unknown_path_is_not_found);
 	tcase_add_test(tcase, login_answers_404_when_tokens_come_from_elsewhere);
 	tcase_add_test(tcase, another_content_type_is_refused);

@@ -17,13 +17,8 @@
 
 static struct stack *start(void)
 {
-	struct stack *stack = stack_new("");
+	struct stack *stack = push_stack_new(FAST);
 
-	stack_write_secret(stack, "push.pem", CTL(stack, "push", "key"));
-	stack_write_conf(
-		stack,
-		text_of("push { key_file = \"%s\" subject = \"mailto:a@example.com\" }\n" FAST,
-			stack_path(stack, "push.pem")));
 	users_sql(stack, "UPDATE friends SET user_id = " ID " WHERE user_id = 4;"
 			 "UPDATE friends SET friend_id = " ID " WHERE friend_id = 4;"
 			 "UPDATE users SET id = " ID " WHERE id = 4;");

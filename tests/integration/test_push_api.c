@@ -16,13 +16,8 @@
 /* A stack with [push] and no presence-pushd; the default push services are allowed. */
 static struct stack *start(const char *conf)
 {
-	struct stack *stack = stack_new("");
+	struct stack *stack = push_stack_new(conf);
 
-	stack_write_secret(stack, "push.pem", CTL(stack, "push", "key"));
-	stack_write_conf(stack,
-			 text_of("push { key_file = \"%s\" subject = \"mailto:a@example.com\" }\n"
-				 "%s",
-				 stack_path(stack, "push.pem"), conf));
 	redis_start(stack, NULL);
 	lighttpd_start(stack);
 	return stack;
