@@ -167,7 +167,7 @@ static struct problem put_scanned(struct request *request, const struct page *pa
 {
 	const redisReply *reply = request->replies[1];
 	char next[SCAN_CURSOR_MAX + 1];
-	struct problem problem = request_done();
+	struct problem problem;
 	struct userid *ids;
 	struct watched *list;
 	size_t count;

@@ -123,11 +123,11 @@ static bool ask(struct ctl *ctl, struct facts *facts)
 	facts->replies = xcalloc(REPLY_COUNT, sizeof *facts->replies);
 	ok = ctl_run(ctl, pipeline, REPLY_COUNT, facts->replies);
 	printbuf_free(pipeline);
-	if (!ok) {
-		free(facts->replies);
-		facts->replies = NULL;
-	}
-	return ok;
+	if (ok)
+		return true;
+	free(facts->replies);
+	facts->replies = NULL;
+	return false;
 }
 
 static int64_t number_of(const redisReply *reply)

@@ -31,15 +31,22 @@ static bool remove_all(struct ctl *ctl, struct printbuf *pipeline, size_t count)
 	return ok;
 }
 
-/* DEL of a key; or a command of two that takes the user's id out of it. */
-static void put_removal(struct printbuf *out, const char *command, const struct survey_key *key,
-			const char *id)
+/* A command that has the key alone: GET, DEL. */
+static void put_key(struct printbuf *out, const char *command, const struct survey_key *key)
 {
-	resp_begin(out, id != NULL ? 3 : 2);
+	resp_begin(out, 2);
 	resp_text(out, command);
 	resp_arg(out, key->name, key->len);
-	if (id != NULL)
-		resp_text(out, id);
+}
+
+/* One about the user's id in the key: SISMEMBER, SREM, HDEL. */
+static void put_member(struct printbuf *out, const char *command, const struct survey_key *key,
+		       const char *id)
+{
+	resp_begin(out, 3);
+	resp_text(out, command);
+	resp_arg(out, key->name, key->len);
+	resp_text(out, id);
 }
 
 static bool is_type(const struct survey_key *key, const char *type)
@@ -51,9 +58,9 @@ static bool is_type(const struct survey_key *key, const char *type)
 static bool put_question(struct printbuf *out, const struct survey_key *key, const char *id)
 {
 	if (key->kind == TRACE_TICKET && is_type(key, "string"))
-		put_removal(out, "GET", key, NULL);
+		put_key(out, "GET", key);
 	else if (key->kind == TRACE_BLOCK && is_type(key, "set"))
-		put_removal(out, "SISMEMBER", key, id);
+		put_member(out, "SISMEMBER", key, id);
 	else
 		return false;
 	return true;
@@ -86,7 +93,7 @@ static size_t put_consequence(struct printbuf *out, const struct forgetting *for
 		return answer->integer == 1 ? put_unblock(out, forgetting, key) : 0;
 	if (!ticket_read(answer, &ticket) || !userid_equal(&ticket.token.user, &forgetting->user))
 		return 0;
-	put_removal(out, "DEL", key, NULL);
+	put_key(out, "DEL", key);
 	return 1;
 }
 
@@ -129,11 +136,11 @@ static bool on_keys(struct ctl *ctl, void *arg, const struct survey_key *keys, s
 		const struct survey_key *key = &keys[i];
 
 		if (key->kind == TRACE_MORE)
-			put_removal(pipeline, "DEL", key, NULL);
+			put_key(pipeline, "DEL", key);
 		else if (key->kind == TRACE_MEMBER && is_type(key, "set"))
-			put_removal(pipeline, "SREM", key, id);
+			put_member(pipeline, "SREM", key, id);
 		else if (key->kind == TRACE_FIELD && is_type(key, "hash"))
-			put_removal(pipeline, "HDEL", key, id);
+			put_member(pipeline, "HDEL", key, id);
 		else if (key->kind == TRACE_VALUE && is_type(key, "string"))
 			store_put_drop(pipeline, forgetting->store, key->name, key->len, id);
 		else

@@ -396,7 +396,7 @@ void directory_close(struct directory *directory)
 
 /* --- asking ---------------------------------------------------------------- */
 
-/* Queues a call for the threads; false, and the call is freed, when too many wait. */
+/* Takes a call over for the threads; false, and it stays the caller's, when too many wait. */
 static bool enqueue(struct directory *directory, struct directory_call *call)
 {
 	bool ok;
@@ -410,8 +410,6 @@ static bool enqueue(struct directory *directory, struct directory_call *call)
 		pthread_cond_signal(&directory->work);
 	}
 	pthread_mutex_unlock(&directory->lock);
-	if (!ok)
-		call_free(call);
 	return ok;
 }
 
@@ -444,8 +442,10 @@ static struct directory_call *ask(struct directory *directory, enum sql_query qu
 	struct timespec deadline = deadline_in(directory->timeout_ms);
 	struct directory_call *call = call_new(directory, query, value);
 
-	if (!enqueue(directory, call))
+	if (!enqueue(directory, call)) {
+		call_free(call);
 		return NULL;
+	}
 	pthread_mutex_lock(&directory->lock);
 	while (call->state != CALL_ANSWERED &&
 	       pthread_cond_timedwait(&directory->answered, &directory->lock, &deadline) == 0)
@@ -502,7 +502,10 @@ struct directory_call *directory_ask_friends(struct directory *directory, const 
 
 	call->done = done;
 	call->arg = arg;
-	return enqueue(directory, call) ? call : NULL;
+	if (enqueue(directory, call))
+		return call;
+	call_free(call);
+	return NULL;
 }
 
 void directory_cancel(struct directory_call *call)
