@@ -7,6 +7,7 @@
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/times.h"
+#include "store/connection.h"
 
 #define REDIS_LOG_EVERY 1000 /* ms */
 
@@ -16,11 +17,11 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 
 	service->config = config;
 	service->redis_logged_ms = -REDIS_LOG_EVERY;
-	if (password_set_dummy(config->directory.dummy_hash))
-		service->keys = token_keys_open(config, err, errsize);
-	else
+	if (!password_set_dummy(config->directory.dummy_hash))
 		snprintf(err, errsize,
 			 "directory.dummy_hash: not a hash of a method that accounts may have");
+	else if (connection_check_config(config, err, errsize))
+		service->keys = token_keys_open(config, err, errsize);
 	if (service->keys != NULL)
 		service->directory = directory_open(config, 1, err, errsize);
 	if (service->directory != NULL && config->push.key_file[0] != '\0')

@@ -29,6 +29,7 @@ struct config {
 	struct {
 		char *url;
 		int partitions;
+		char *tls_ca, *tls_cert, *tls_key; /* PEM files */
 		int timeout_ms;
 		char *prefix;
 	} redis;

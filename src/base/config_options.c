@@ -47,6 +47,9 @@ static config_check check_redis_url, check_prefix, check_base, check_required, c
 static const struct config_row table[] = {
 	TEXT(redis, url, "redis://127.0.0.1:6379/0", check_redis_url),
 	INT(redis, partitions, 1, 1, 1024),
+	TEXT(redis, tls_ca, "", NULL),
+	TEXT(redis, tls_cert, "", NULL),
+	TEXT(redis, tls_key, "", NULL),
 	INT(redis, timeout_ms, 1000, 10, 60000),
 	TEXT(redis, prefix, "", check_prefix),
 	TEXT(http, base, "/api", check_base),
@@ -130,8 +133,8 @@ static const char *check_redis_url(const char *value)
 
 	if (why != NULL)
 		return why;
-	if (url.kind != REDIS_SERVERS || url.count > 1 || url.nodes[0].tls)
-		why = "this version takes one redis:// or unix:// server";
+	if (url.kind != REDIS_SERVERS || url.count > 1)
+		why = "this version takes one redis://, rediss:// or unix:// server";
 	redis_url_free(&url);
 	return why;
 }
@@ -326,6 +329,10 @@ const char *config_options_conflict(const struct config *config)
 		return "redis.prefix must not hold a '{' where redis.partitions is more than 1: "
 		       "what "
 		       "stands in braces says where a key belongs";
+	if ((config->redis.tls_cert[0] == '\0') != (config->redis.tls_key[0] == '\0'))
+		return "redis.tls_cert and redis.tls_key go together: a certificate and its "
+		       "private "
+		       "key";
 	if (config->presence.stream_ttl < 2 * config->presence.heartbeat)
 		return "presence.stream_ttl must be at least twice presence.heartbeat";
 	if (config->presence.stream_ttl < config->presence.heartbeat + 2 * config->presence.sweep)

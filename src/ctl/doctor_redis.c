@@ -215,8 +215,15 @@ void doctor_check_redis(struct doctor *doctor)
 	redisReply *reply;
 
 	if (!ask(doctor, command_of("TIME", NULL, NULL), &reply)) {
-		doctor_say(doctor, FINDING_FAIL, "start it, or correct redis.url", "redis: %s",
-			   blocking_error(doctor->ctl->redis));
+		const char *why = blocking_error(doctor->ctl->redis);
+
+		doctor_say(
+			doctor, FINDING_FAIL,
+			strncmp(why, "TLS: ", 5) == 0
+				? "correct redis.url or redis.tls_ca, tls_cert, tls_key, or Redis' "
+				  "certificate: docs/scale.md"
+				: "start it, or correct redis.url",
+			"redis: %s", why);
 		return;
 	}
 	freeReplyObject(reply);

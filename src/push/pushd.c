@@ -29,6 +29,7 @@
 #include "push/notes.h"
 #include "push/task.h"
 #include "store/blocking.h"
+#include "store/connection.h"
 #include "store/push.h"
 
 #define TASKS_MAX 128 /* taken at a time: no more than that is sent again after a kill */
@@ -57,7 +58,9 @@ struct pushd {
 
 struct pushd *pushd_new(struct config *config, const char *file, char *err, size_t errsize)
 {
-	struct mailer *mailer = mailer_new(config, err, errsize);
+	struct mailer *mailer = connection_check_config(config, err, errsize)
+					? mailer_new(config, err, errsize)
+					: NULL;
 	struct pushd *pushd;
 
 	if (mailer == NULL)

@@ -1,21 +1,20 @@
 #include "store/blocking.h"
 
-#include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/redis_url.h"
+#include "store/connection.h"
 #include "store/resp.h"
 #include "store/scripts.h"
 #include "store/store.h"
 
 struct blocking {
+	const struct config *config;
 	struct redis_url url;
-	struct timeval timeout;
-	redisContext *context; /* NULL: not connected */
+	struct connection *connection; /* NULL: not connected */
 	char error[256];
 };
 
@@ -25,16 +24,14 @@ struct blocking *blocking_new(const struct config *config)
 
 	/* The configuration checked the URL. */
 	redis_url_parse(config->redis.url, &link->url);
-	link->timeout.tv_sec = config->redis.timeout_ms / 1000;
-	link->timeout.tv_usec = config->redis.timeout_ms % 1000 * 1000L;
+	link->config = config;
 	return link;
 }
 
 static void drop(struct blocking *link)
 {
-	if (link->context != NULL)
-		redisFree(link->context);
-	link->context = NULL;
+	connection_close(link->connection);
+	link->connection = NULL;
 }
 
 void blocking_free(struct blocking *link)
@@ -57,26 +54,48 @@ static bool fail(struct blocking *link, const char *what)
 	return false;
 }
 
+/* Drops the connection, which is lost. */
+static bool fail_lost(struct blocking *link)
+{
+	fail(link, connection_error(link->connection));
+	drop(link);
+	return false;
+}
+
+static bool send_all(struct connection *connection, const struct printbuf *pipeline)
+{
+	connection_put(connection, pipeline->buf, buf_len(pipeline));
+	return connection_flush(connection);
+}
+
+/* Waits for one reply; NULL: the connection is lost. */
+static redisReply *wait_for_reply(struct connection *connection)
+{
+	redisReply *reply;
+
+	while (connection_take(connection, &reply)) {
+		if (reply != NULL)
+			return reply;
+		if (!connection_read(connection))
+			break;
+	}
+	return NULL;
+}
+
 /* Sends a pipeline and reads its replies; false (all freed, connection dropped) when it is lost. */
-static bool exchange(struct blocking *link, const char *bytes, size_t len, size_t count,
+static bool exchange(struct blocking *link, const struct printbuf *pipeline, size_t count,
 		     redisReply **replies)
 {
-	redisContext *context = link->context;
 	size_t done = 0;
 
-	if (redisAppendFormattedCommand(context, bytes, len) == REDIS_OK) {
-		while (done < count && redisGetReply(context, (void **)&replies[done]) == REDIS_OK)
+	if (send_all(link->connection, pipeline)) {
+		while (done < count && (replies[done] = wait_for_reply(link->connection)) != NULL)
 			done++;
 	}
 	if (done == count)
 		return true;
-	if (context->err == REDIS_ERR_IO && (errno == EAGAIN || errno == EWOULDBLOCK))
-		fail(link, "no answer in time");
-	else
-		fail(link, context->errstr[0] != '\0' ? context->errstr : "no answer");
 	blocking_free_replies(replies, done);
-	drop(link);
-	return false;
+	return fail_lost(link);
 }
 
 /* AUTH and SELECT, as the URL asks for. */
@@ -85,13 +104,13 @@ static bool greet(struct blocking *link)
 	struct printbuf *out = buf_new();
 	redisReply *replies[RESP_GREETING_MAX];
 	size_t count = resp_greeting(out, link->url.nodes);
-	bool ok = count == 0 || exchange(link, out->buf, buf_len(out), count, replies);
+	bool ok = count == 0 || exchange(link, out, count, replies);
 
 	for (size_t i = 0; ok && i < count; i++) {
 		if (replies[i]->type == REDIS_REPLY_ERROR)
 			ok = fail(link, replies[i]->str);
 	}
-	if (link->context != NULL)
+	if (link->connection != NULL)
 		blocking_free_replies(replies, count);
 	if (!ok)
 		drop(link);
@@ -101,30 +120,9 @@ static bool greet(struct blocking *link)
 
 static bool connect_now(struct blocking *link)
 {
-	const struct redis_address *address = link->url.nodes;
-
-	link->context =
-		address->path != NULL
-			? redisConnectUnixWithTimeout(address->path, link->timeout)
-			: redisConnectWithTimeout(address->host, address->port, link->timeout);
-	if (link->context == NULL)
-		return fail(link, "out of memory");
-	if (link->context->err != 0 || redisSetTimeout(link->context, link->timeout) != REDIS_OK) {
-		fail(link, link->context->errstr);
-		drop(link);
-		return false;
-	}
-	if (address->host != NULL)
-		redisEnableKeepAlive(link->context);
-	return greet(link);
-}
-
-/* An idle connection on which something waits was closed by Redis: nothing is in flight. */
-static bool is_stale(const struct blocking *link)
-{
-	struct pollfd idle = {.fd = link->context->fd, .events = POLLIN};
-
-	return poll(&idle, 1, 0) != 0;
+	link->connection = connection_open(link->config, link->url.nodes);
+	return connection_wait(link->connection, link->config->redis.timeout_ms) ? greet(link)
+										 : fail_lost(link);
 }
 
 static bool has_noscript(redisReply **replies, size_t count)
@@ -141,7 +139,7 @@ static bool load_scripts(struct blocking *link)
 	struct printbuf *out = buf_new();
 	unsigned count = scripts_put_load(out);
 	redisReply **replies = xcalloc(count, sizeof *replies);
-	bool ok = exchange(link, out->buf, buf_len(out), count, replies);
+	bool ok = exchange(link, out, count, replies);
 
 	if (ok)
 		blocking_free_replies(replies, count);
@@ -153,16 +151,15 @@ static bool load_scripts(struct blocking *link)
 bool blocking_run(struct blocking *link, const struct printbuf *pipeline, size_t count,
 		  redisReply **replies)
 {
-	if (link->context != NULL && is_stale(link))
-		drop(link);
-	if (link->context == NULL && !connect_now(link))
+	if (link->connection != NULL && !connection_is_quiet(link->connection))
+		drop(link); /* Redis has closed it: nothing is in flight */
+	if (link->connection == NULL && !connect_now(link))
 		return false;
-	if (!exchange(link, pipeline->buf, buf_len(pipeline), count, replies))
+	if (!exchange(link, pipeline, count, replies))
 		return false;
 	if (has_noscript(replies, count)) {
 		blocking_free_replies(replies, count);
-		if (!load_scripts(link) ||
-		    !exchange(link, pipeline->buf, buf_len(pipeline), count, replies))
+		if (!load_scripts(link) || !exchange(link, pipeline, count, replies))
 			return false;
 	}
 	for (size_t i = 0; i < count; i++) {
@@ -185,49 +182,32 @@ void blocking_free_replies(redisReply **replies, size_t count)
 
 redisReply *blocking_wait(struct blocking *link)
 {
-	static const struct timeval no_limit = {0, 0};
-	redisReply *reply = NULL;
+	redisReply *reply;
 
-	if (link->context == NULL)
+	if (link->connection == NULL)
 		return NULL;
-	redisSetTimeout(link->context, no_limit);
-	if (redisGetReply(link->context, (void **)&reply) == REDIS_OK)
-		return reply;
-	fail(link, link->context->errstr);
-	drop(link);
-	return NULL;
+	connection_set_timeout(link->connection, 0);
+	reply = wait_for_reply(link->connection);
+	if (reply == NULL)
+		fail_lost(link);
+	return reply;
 }
 
 bool blocking_send(struct blocking *link, const struct printbuf *pipeline)
 {
-	int done = 0;
-
-	if (link->context == NULL && !connect_now(link))
+	if (link->connection == NULL && !connect_now(link))
 		return false;
-	if (redisAppendFormattedCommand(link->context, pipeline->buf, buf_len(pipeline)) ==
-	    REDIS_OK) {
-		while (!done && redisBufferWrite(link->context, &done) == REDIS_OK)
-			;
-	}
-	if (done)
-		return true;
-	fail(link, link->context->errstr);
-	drop(link);
-	return false;
+	return send_all(link->connection, pipeline) || fail_lost(link);
 }
 
 int blocking_fd(const struct blocking *link)
 {
-	return link->context != NULL ? link->context->fd : -1;
+	return link->connection != NULL ? connection_fd(link->connection) : -1;
 }
 
 bool blocking_read(struct blocking *link, redisReply **reply)
 {
 	*reply = NULL;
-	if (redisBufferRead(link->context) == REDIS_OK &&
-	    redisGetReplyFromReader(link->context, (void **)reply) == REDIS_OK)
-		return true;
-	fail(link, link->context->errstr);
-	drop(link);
-	return false;
+	return (connection_read(link->connection) && connection_take(link->connection, reply)) ||
+	       fail_lost(link);
 }

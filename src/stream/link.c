@@ -1,16 +1,15 @@
 #include "stream/link.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/alloc.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "base/redis_url.h"
 #include "base/times.h"
+#include "store/connection.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/scripts.h"
@@ -32,9 +31,9 @@ struct pending {
 /* One connection. */
 struct wire {
 	struct link *link;
-	redisContext *context; /* NULL while there is none */
+	struct connection *connection; /* NULL while there is none */
 	struct event *readable, *writable;
-	bool connected;
+	bool is_ready;
 };
 
 struct link {
@@ -104,11 +103,10 @@ static void wire_close(struct wire *wire)
 		event_free(wire->readable);
 	if (wire->writable != NULL)
 		event_free(wire->writable);
-	if (wire->context != NULL)
-		redisFree(wire->context);
+	connection_close(wire->connection);
 	wire->readable = wire->writable = NULL;
-	wire->context = NULL;
-	wire->connected = false;
+	wire->connection = NULL;
+	wire->is_ready = false;
 }
 
 static struct pending pop_pending(struct link *link)
@@ -265,8 +263,7 @@ static void push_pending(struct link *link, link_reply *done, void *arg)
 
 static void append(struct wire *wire, const struct printbuf *bytes)
 {
-	if (redisAppendFormattedCommand(wire->context, bytes->buf, buf_len(bytes)) != REDIS_OK)
-		link_lost(wire->link, "out of memory");
+	connection_put(wire->connection, bytes->buf, buf_len(bytes));
 }
 
 void link_command(struct link *link, const struct printbuf *command, link_reply *done, void *arg)
@@ -316,13 +313,11 @@ void link_unsubscribe(struct link *link, const char *const *channels, size_t cou
 
 static void wire_flush(struct wire *wire)
 {
-	int done = 0;
-
-	if (!wire->connected || wire->link->failing)
+	if (!wire->is_ready || wire->link->failing)
 		return;
-	if (redisBufferWrite(wire->context, &done) != REDIS_OK)
-		link_lost(wire->link, wire->context->errstr);
-	else if (!done)
+	if (!connection_flush(wire->connection))
+		link_lost(wire->link, connection_error(wire->connection));
+	else if (connection_has_output(wire->connection))
 		event_add(wire->writable, NULL);
 }
 
@@ -393,19 +388,16 @@ static void start_handshake(struct link *link)
 static bool wire_open(struct wire *wire)
 {
 	struct link *link = wire->link;
-	const struct redis_address *address = link->url.nodes;
+	int fd;
 
-	wire->context = address->path != NULL ? redisConnectUnixNonBlock(address->path)
-					      : redisConnectNonBlock(address->host, address->port);
-	if (wire->context == NULL || wire->context->err != 0) {
-		link_lost(link, wire->context != NULL ? wire->context->errstr : "out of memory");
+	wire->connection = connection_open(link->config, link->url.nodes);
+	fd = connection_fd(wire->connection);
+	if (fd < 0) {
+		link_lost(link, connection_error(wire->connection));
 		return false;
 	}
-	if (address->host != NULL)
-		redisEnableKeepAlive(wire->context);
-	wire->readable =
-		event_new(link->base, wire->context->fd, EV_READ | EV_PERSIST, on_readable, wire);
-	wire->writable = event_new(link->base, wire->context->fd, EV_WRITE, on_writable, wire);
+	wire->readable = event_new(link->base, fd, EV_READ | EV_PERSIST, on_readable, wire);
+	wire->writable = event_new(link->base, fd, EV_WRITE, on_writable, wire);
 	event_add(wire->writable, NULL);
 	return true;
 }
@@ -427,28 +419,40 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 	link_start(arg);
 }
 
+/* One step on the way to a connection: see connection_proceed(). */
+static void wire_proceed(struct wire *wire)
+{
+	struct link *link = wire->link;
+
+	switch (connection_proceed(wire->connection)) {
+	case CONNECTION_LOST:
+		link_lost(link, connection_error(wire->connection));
+		return;
+	case CONNECTION_STARTING:
+		if (connection_has_output(wire->connection))
+			event_add(wire->writable, NULL);
+		break;
+	case CONNECTION_READY:
+		wire->is_ready = true;
+		break;
+	}
+	event_add(wire->readable, NULL);
+	if (link->commands.is_ready && link->subscriber.is_ready)
+		start_handshake(link);
+}
+
 static void on_writable(evutil_socket_t fd, short what, void *arg)
 {
 	struct wire *wire = arg;
-	struct link *link = wire->link;
-	int error = 0;
-	socklen_t len = sizeof error;
 
+	(void)fd;
 	(void)what;
-	if (link->failing)
+	if (wire->link->failing)
 		return;
-	if (wire->connected) {
+	if (wire->is_ready)
 		wire_flush(wire);
-		return;
-	}
-	if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len) != 0 || error != 0) {
-		link_lost(link, strerror(error != 0 ? error : errno));
-		return;
-	}
-	wire->connected = true;
-	event_add(wire->readable, NULL);
-	if (link->commands.connected && link->subscriber.connected)
-		start_handshake(link);
+	else
+		wire_proceed(wire);
 }
 
 /* --- answers --------------------------------------------------------------------------------- */
@@ -524,15 +528,19 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	if (link->failing)
 		return;
-	if (redisBufferRead(wire->context) != REDIS_OK) {
-		link_lost(link, wire->context->errstr);
+	if (!wire->is_ready) {
+		wire_proceed(wire);
+		return;
+	}
+	if (!connection_read(wire->connection)) {
+		link_lost(link, connection_error(wire->connection));
 		return;
 	}
 	while (!link->failing) {
-		void *reply = NULL;
+		redisReply *reply;
 
-		if (redisGetReplyFromReader(wire->context, &reply) != REDIS_OK) {
-			link_lost(link, wire->context->errstr);
+		if (!connection_take(wire->connection, &reply)) {
+			link_lost(link, connection_error(wire->connection));
 			return;
 		}
 		if (reply == NULL)

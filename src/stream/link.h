@@ -3,7 +3,7 @@
  * subscriptions, opened together, lost together and found again with a
  * jittered back-off.
  *
- * It stands on hiredis' non-blocking context and its reader rather than on
+ * It stands on connections of our own (store/connection.h) rather than on
  * hiredis' async API: that one aborts on an UNSUBSCRIBE of the last channel,
  * loses the callback of a channel that is subscribed again before its
  * UNSUBSCRIBE is answered, keeps a dictionary entry per channel, and frees its

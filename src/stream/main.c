@@ -15,6 +15,7 @@
 #include "base/signals.h"
 #include "directory/directory.h"
 #include "store/blocking.h"
+#include "store/connection.h"
 #include "store/durability.h"
 #include "stream/server.h"
 
@@ -144,7 +145,9 @@ int main(int argc, char **argv)
 	mallopt(M_ARENA_MAX, 2);
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
 	signals_hold(); /* until the loop handles them */
-	keys = token_keys_open(config, err, sizeof err);
+	keys = connection_check_config(config, err, sizeof err)
+		       ? token_keys_open(config, err, sizeof err)
+		       : NULL;
 	if (keys != NULL)
 		directory = directory_open(config, directory_threads(config), err, sizeof err);
 	if (directory != NULL) {

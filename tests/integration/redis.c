@@ -12,7 +12,7 @@
 #include "base/buf.h"
 #include "process.h"
 
-#define ARGS_MAX 24
+#define ARGS_MAX 48
 #define RULES_MAX 200 /* words of a user's line */
 
 static const char *redis_socket(struct stack *stack)

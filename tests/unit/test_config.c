@@ -79,6 +79,9 @@ static const struct default_row {
 } defaults[] = {
 	{"redis", "url", "redis://127.0.0.1:6379/0"},
 	{"redis", "partitions", "1"},
+	{"redis", "tls_ca", ""},
+	{"redis", "tls_cert", ""},
+	{"redis", "tls_key", ""},
 	{"redis", "timeout_ms", "1000"},
 	{"redis", "prefix", ""},
 	{"http", "base", "/api"},
