@@ -45,6 +45,7 @@ static const struct route routes[] = {
 	{"GET", "/presence/blocks", blocks_list, 0},
 	{"PUT", "/presence/blocks/{id}", blocks_add, 0},
 	{"DELETE", "/presence/blocks/{id}", blocks_remove, 0},
+	{"POST", "/presence/typing", typing_tell, ROUTE_BODY},
 	{"POST", "/presence/ticket", auth_ticket, ROUTE_BODY_OPTIONAL | ROUTE_WATCH | ROUTE_LIST},
 	{"GET", "/presence/stream", health_no_streams, ROUTE_OPEN},
 	{"GET", "/push/key", push_key, ROUTE_OPEN | ROUTE_PUSH},

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/friendship.h"
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/times.h"
@@ -143,16 +144,6 @@ struct problem push_unsubscribe(struct request *request)
 
 /* --- when a friend comes online -------------------------------------------------------------- */
 
-/* The friend `id` in the list, or NULL. */
-static const struct friend *find_friend(const struct friends *friends, const struct userid *id)
-{
-	for (size_t i = 0; i < friends->count; i++) {
-		if (userid_equal(&friends->list[i].user, id))
-			return &friends->list[i];
-	}
-	return NULL;
-}
-
 /* The first PUSH_NAME_MAX bytes of a name, less what would be half a character. */
 static void copy_name(char name[PUSH_NAME_MAX + 1], const char *full)
 {
@@ -174,25 +165,19 @@ static void copy_name(char name[PUSH_NAME_MAX + 1], const char *full)
 static struct problem find_mutual(struct request *request, bool *is_mutual,
 				  char name[PUSH_NAME_MAX + 1])
 {
-	struct friends own, theirs = {.count = 0};
+	struct friends own;
 	struct problem problem = request_friends(request, &own);
-	const struct friend *friend;
 
 	*is_mutual = false;
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	friend = find_friend(&own, &request->id);
-	if (friend != NULL && directory_friends(request->service->directory, &request->id,
-						&theirs) == DIRECTORY_UNAVAILABLE)
-		problem = request_no_directory(request);
-	if (friend != NULL && problem.kind == PROBLEM_NONE) {
-		const char *full = friends_name(&own, friend);
+	problem = friendship_is_mutual(request, &own, &request->id, is_mutual);
+	if (*is_mutual) {
+		const char *full = friends_name(&own, friendship_find(&own, &request->id));
 
-		*is_mutual = find_friend(&theirs, &request->token.user) != NULL;
 		copy_name(name, *full != '\0' ? full : request->id.text);
 	}
 	friends_free(&own);
-	friends_free(&theirs);
 	return problem;
 }
 
@@ -268,14 +253,10 @@ static bool is_navigable(const char *url)
 		strncmp(url, "http://", 7) == 0);
 }
 
-/* A tag becomes part of a key in Redis: it is of the characters of user ids, digits too. */
+/* A tag becomes part of a key in Redis. */
 static bool is_tag(const char *tag)
 {
-	struct userid id;
-	char text[PUSH_TAG_MAX + 2] = "t";
-
-	strcpy(text + 1, tag);
-	return *tag == '\0' || userid_parse(text, strlen(text), &id);
+	return *tag == '\0' || userid_is_word(tag, PUSH_TAG_MAX);
 }
 
 /* An optional member: a text of at most `max` bytes, copied; "" when it is missing or null. */

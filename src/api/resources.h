@@ -14,7 +14,13 @@ route_handler friends_list, friends_status;
 route_handler status_users, status_user, status_heartbeat, status_count;
 
 /* state.c */
-route_handler state_get, state_put, state_delete, settings_get, settings_put;
+route_handler state_get, state_put, state_delete;
+
+/* settings.c */
+route_handler settings_get, settings_put;
+
+/* typing.c */
+route_handler typing_tell;
 
 /* blocks.c */
 route_handler blocks_list, blocks_add, blocks_remove;

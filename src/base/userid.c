@@ -16,6 +16,15 @@ static bool is_id_char(char c)
 	       (c != '\0' && strchr("_.-@|:+=~", c) != NULL);
 }
 
+bool userid_is_word(const char *text, size_t max)
+{
+	size_t len = 0;
+
+	while (is_id_char(text[len]))
+		len++;
+	return text[len] == '\0' && len >= 1 && len <= max;
+}
+
 static bool is_canonical_integer(const char *text, size_t len)
 {
 	int64_t value = 0;

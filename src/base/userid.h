@@ -30,6 +30,9 @@ bool userid_from_json(struct json_object *value, struct userid *id);
 /* Like userid_from_json, but a string of digits is taken too, as in a token's `sub`. */
 bool userid_from_subject(struct json_object *value, struct userid *id);
 
+/* Whether the text is 1..max of the characters of user ids, be it one or not. */
+bool userid_is_word(const char *text, size_t max);
+
 bool userid_is_integer(const struct userid *id);
 
 static inline bool userid_equal(const struct userid *a, const struct userid *b)

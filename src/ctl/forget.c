@@ -135,7 +135,7 @@ static bool on_keys(struct ctl *ctl, void *arg, const struct survey_key *keys, s
 	for (size_t i = 0; i < count; i++) {
 		const struct survey_key *key = &keys[i];
 
-		if (key->kind == TRACE_MORE)
+		if (key->kind == TRACE_MORE || key->kind == TRACE_PAIR)
 			put_key(pipeline, "DEL", key);
 		else if (key->kind == TRACE_MEMBER && is_type(key, "set"))
 			put_member(pipeline, "SREM", key, id);

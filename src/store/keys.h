@@ -17,6 +17,7 @@
 #define KEY_IDLE "user:idle:" /* + id */
 #define KEY_SETTINGS "user:settings:" /* + id */
 #define KEY_RATE "presence:rate:" /* + what is counted, ":", id */
+#define KEY_TYPING "presence:typing:" /* + id/id of who types */
 #define KEY_VERSION "presence:version:" /* + id */
 #define KEY_NOT_BEFORE "presence:not_before:" /* + id */
 #define KEY_REVOKED "presence:revoked:" /* + id/tok; + tok by the release before */

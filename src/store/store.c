@@ -17,6 +17,7 @@ enum script {
 	SCRIPT_TOUCH,
 	SCRIPT_CHOOSE,
 	SCRIPT_SETTINGS,
+	SCRIPT_TYPING,
 	SCRIPT_CLOSE,
 	SCRIPT_END,
 	SCRIPT_SWEEP,
@@ -57,6 +58,9 @@ static const char choose_source[] =
 	;
 static const char settings_source[] =
 #include "store/scripts/settings.lua.inc"
+	;
+static const char typing_source[] =
+#include "store/scripts/typing.lua.inc"
 	;
 static const char close_source[] =
 #include "store/scripts/close.lua.inc"
@@ -109,6 +113,7 @@ static const struct {
 	[SCRIPT_TOUCH] = {WRITES, touch_quick_source, sessions_source, touch_source},
 	[SCRIPT_CHOOSE] = {WRITES, "", sessions_source, choose_source},
 	[SCRIPT_SETTINGS] = {WRITES, "", "", settings_source},
+	[SCRIPT_TYPING] = {WRITES, "", "", typing_source},
 	[SCRIPT_CLOSE] = {WRITES, "", "", close_source},
 	[SCRIPT_END] = {WRITES, "", "", end_source},
 	[SCRIPT_SWEEP] = {WRITES, "", "", sweep_source},
@@ -447,6 +452,18 @@ void store_put_settings(struct printbuf *out, const struct store *store, const s
 	resp_text(out, user->text);
 	resp_text(out, tok);
 	resp_text(out, settings);
+}
+
+void store_put_typing(struct printbuf *out, const struct store *store,
+		      const struct store_typing *typing)
+{
+	put_script(out, store, SCRIPT_TYPING, 6);
+	resp_text(out, typing->to->text);
+	resp_text(out, typing->from->text);
+	put_flag(out, typing->starts);
+	resp_text(out, typing->conversation);
+	resp_number(out, STORE_TYPING_SECONDS * 1000);
+	put_flag(out, typing->passes);
 }
 
 /* The number at the end of a touch's reply is a sum of what it tells. */

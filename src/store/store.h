@@ -149,6 +149,23 @@ void store_put_settings(struct printbuf *out, const struct store *store, const s
 			const char *tok, const char *settings);
 
 /*
+ * `from` types to `to`, or no longer does: the streams of `to` are told, unless
+ * its settings or a block are against it, or it was told less than 2 seconds ago.
+ * `passes`: nothing on the side of `from` is against it; else all is asked just
+ * the same, and nobody told. On the keys of `to` alone.
+ */
+#define STORE_TYPING_SECONDS 6 /* for so long it holds, unless it is said again */
+#define STORE_CONVERSATION_MAX 64
+struct store_typing {
+	const struct userid *to, *from;
+	bool starts;
+	const char *conversation; /* of the characters of user ids; "" = none */
+	bool passes;
+};
+void store_put_typing(struct printbuf *out, const struct store *store,
+		      const struct store_typing *typing);
+
+/*
  * Whether a worker's touch found that everything stood still a moment ago: the
  * sessions of open streams may have lapsed meanwhile, and with them the key that
  * tells that their user is online. Who looks offline then is looked at twice.

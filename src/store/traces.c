@@ -7,7 +7,8 @@
 
 static const struct family {
 	const char *name; /* what stands before the id */
-	enum trace_kind own; /* of the user's key; TRACE_MORE: "/" and more follows the id */
+	/* Of the user's key. TRACE_MORE: "/" and more follows the id; TRACE_PAIR: "id/id" does. */
+	enum trace_kind own;
 	enum trace_kind other; /* of anybody else's */
 } families[] = {
 	{KEY_ONLINE, TRACE_OWN, TRACE_NONE},
@@ -31,16 +32,29 @@ static const struct family {
 	{KEY_NOT_BEFORE, TRACE_KEPT, TRACE_NONE},
 	{KEY_REVOKED, TRACE_MORE, TRACE_NONE},
 	{KEY_PUSH_TAG, TRACE_MORE, TRACE_NONE},
+	{KEY_RATE "typing:", TRACE_PAIR, TRACE_NONE},
+	{KEY_TYPING, TRACE_PAIR, TRACE_NONE},
 	{KEY_PUSH_OWNER, TRACE_VALUE, TRACE_VALUE},
 	{KEY_TICKET, TRACE_TICKET, TRACE_TICKET},
 };
 #define FAMILIES (sizeof families / sizeof families[0])
+
+/* Whether a name is "id/id" with the user's id at either end. */
+static bool is_of_pair(const char *rest, size_t len, const char *id, size_t id_len)
+{
+	const char *end = rest + len - id_len;
+
+	return len > id_len + 1 && ((memcmp(rest, id, id_len) == 0 && rest[id_len] == '/') ||
+				    (memcmp(end, id, id_len) == 0 && end[-1] == '/'));
+}
 
 static enum trace_kind kind_in(const struct family *family, const char *rest, size_t len,
 			       const struct userid *user)
 {
 	size_t id_len = strlen(user->text);
 
+	if (family->own == TRACE_PAIR)
+		return is_of_pair(rest, len, user->text, id_len) ? TRACE_PAIR : TRACE_NONE;
 	if (len < id_len || memcmp(rest, user->text, id_len) != 0)
 		return family->other;
 	if (family->own == TRACE_MORE)

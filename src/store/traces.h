@@ -23,6 +23,7 @@ enum trace_kind {
 	TRACE_BLOCK, /* the same, of blocks: streams that are open know of it */
 	TRACE_FIELD, /* somebody else's Hash: the id may be a field */
 	TRACE_VALUE, /* a String, which may be the id */
+	TRACE_PAIR, /* about two users, of whom this is one; it ends within seconds */
 	TRACE_TICKET, /* a ticket, which may be the user's */
 };
 

@@ -207,6 +207,11 @@ void conn_drop_unsent(struct conn *conn)
 	outbox_drop_unsent(&conn->outbox);
 }
 
+void conn_drop_fleeting(struct conn *conn)
+{
+	outbox_drop_fleeting(&conn->outbox);
+}
+
 size_t conn_waiting(const struct conn *conn)
 {
 	const struct frame *padding = conn->all->context->events.padding;
@@ -226,9 +231,14 @@ bool conn_is_unused(const struct conn *conn)
 	return conn->state == CONN_READING && fcgi->request_id == 0 && is_between;
 }
 
+bool conn_is_blocked(const struct conn *conn)
+{
+	return conn->output == OUTPUT_BLOCKED;
+}
+
 bool conn_is_idle(const struct conn *conn)
 {
-	return conn->output != OUTPUT_BLOCKED && conn->outbox.count == 0;
+	return !conn_is_blocked(conn) && conn->outbox.count == 0;
 }
 
 /* --- reading --------------------------------------------------------------------------------- */

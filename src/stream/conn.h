@@ -82,12 +82,16 @@ void conn_end_request(struct conn *conn);
 
 /* Forgets the frames of which nothing is sent yet. */
 void conn_drop_unsent(struct conn *conn);
+void conn_drop_fleeting(struct conn *conn); /* of these, the fleeting ones alone */
 
 /* Of the next request nothing has come. */
 bool conn_is_unused(const struct conn *conn);
 
 /* Bytes of the owner's frames that wait; padding is not the reader's fault and is left out. */
 size_t conn_waiting(const struct conn *conn);
+
+/* What waits is more than the socket takes. */
+bool conn_is_blocked(const struct conn *conn);
 
 /* Nothing waits, and the socket takes more as far as is known. */
 bool conn_is_idle(const struct conn *conn);

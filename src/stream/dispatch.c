@@ -27,9 +27,9 @@ static const char *what_is_wrong(const char *text, size_t len)
 }
 
 /* Straight down to each reader's outbox: nothing is allocated for any of them. */
-static void on_status(struct dispatch *dispatch, const struct topic *topic, const char *text,
-		      size_t len)
+static void on_status(struct dispatch *dispatch, struct topic *topic, const char *text, size_t len)
 {
+	static const char offline[] = "\"is_online\":false";
 	const struct hub *hub = &dispatch->streams->context->hub;
 	const char *wrong = what_is_wrong(text, len);
 	struct frame *frame;
@@ -38,6 +38,7 @@ static void on_status(struct dispatch *dispatch, const struct topic *topic, cons
 		drop(dispatch, topic, wrong);
 		return;
 	}
+	topic->is_offline = memmem(text, len, offline, sizeof offline - 1) != NULL;
 	frame = events_status_change(text, len);
 	for (uint32_t index = 0; index < topic->subscribers.count; index++) {
 		if (topic->subscribers.list[index].hidden == 0)
@@ -93,6 +94,40 @@ static void on_self(struct stream *stream, struct json_object *message)
 	session_learn_self(&stream->all->sessions, &stream->session, &self);
 }
 
+/* To the streams that may see the friend it is about; a message may be older than a block. */
+static void deliver_fleeting(const struct dispatch *dispatch, const struct topic *topic,
+			     const struct userid *friend, struct frame *frame)
+{
+	const struct hub *hub = &dispatch->streams->context->hub;
+
+	for (uint32_t index = 0; index < topic->subscribers.count; index++) {
+		struct stream *stream = stream_of_subscriber(hub_subscriber_at(hub, topic, index));
+
+		if (!hidden_hides(stream, friend))
+			stream_deliver_fleeting(stream, frame);
+	}
+	frame_unref(frame);
+}
+
+static void on_typing(struct dispatch *dispatch, const struct topic *topic,
+		      struct json_object *message)
+{
+	struct json_object *types = json_member(message, "typing");
+	struct json_object *value = json_member(message, "conversation");
+	const char *conversation = "";
+	struct userid friend;
+
+	if (!userid_from_json(json_member(message, "user_id"), &friend) ||
+	    !json_object_is_type(types, json_type_boolean) ||
+	    (value != NULL && !(json_is_text(value, STORE_CONVERSATION_MAX, &conversation) &&
+				userid_is_word(conversation, STORE_CONVERSATION_MAX))))
+		drop(dispatch, topic, "not what tells that a friend types");
+	else
+		deliver_fleeting(
+			dispatch, topic, &friend,
+			events_typing(&friend, json_object_get_boolean(types), conversation));
+}
+
 static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const char *text,
 		     size_t len)
 {
@@ -106,6 +141,8 @@ static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const
 		json_object_put(message);
 		return;
 	}
+	if (strcmp(type, "typing") == 0)
+		on_typing(dispatch, topic, message);
 	json_is_text(json_member(message, "tok"), TOKEN_NAME_MAX, &tok);
 	for (uint32_t index = 0; index < topic->subscribers.count; index++) {
 		struct stream *stream = stream_of_subscriber(hub_subscriber_at(hub, topic, index));

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "base/times.h"
+#include "store/store.h"
 
 static const char redis_unavailable[] = "{\"reason\":\"redis_unavailable\"}";
 
@@ -73,6 +74,23 @@ struct frame *events_frame(const char *name, const void *data, size_t len)
 struct frame *events_status_change(const char *text, size_t len)
 {
 	return events_frame("status_change", text, len);
+}
+
+struct frame *events_typing(const struct userid *friend, bool types, const char *conversation)
+{
+	struct printbuf *data = buf_new();
+	struct frame *frame;
+
+	buf_puts(data, "{\"user_id\":");
+	userid_put_json(data, friend);
+	buf_putf(data, ",\"typing\":%s", types ? "true" : "false");
+	if (*conversation != '\0')
+		buf_putf(data, ",\"conversation\":\"%s\"", conversation);
+	buf_putf(data, ",\"expires_in\":%d}", STORE_TYPING_SECONDS);
+	frame = events_frame("typing", data->buf, buf_len(data));
+	frame->fleeting = true;
+	printbuf_free(data);
+	return frame;
 }
 
 struct frame *events_initial(const struct printbuf *object)

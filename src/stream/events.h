@@ -5,6 +5,7 @@
 #ifndef PRESENCE_STREAM_EVENTS_H
 #define PRESENCE_STREAM_EVENTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,6 +29,8 @@ void events_put_bye(struct printbuf *out, const char *reason);
 /* Frames; the caller owns one reference of each. */
 struct frame *events_frame(const char *name, const void *data, size_t len);
 struct frame *events_status_change(const char *text, size_t len);
+/* A friend types, or no longer does; conversation "" = none. Fleeting. */
+struct frame *events_typing(const struct userid *friend, bool types, const char *conversation);
 struct frame *events_initial(const struct printbuf *object);
 /* A comment of len bytes (3 at least), which readers skip. */
 struct frame *events_padding(size_t len);

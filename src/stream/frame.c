@@ -12,6 +12,7 @@ struct frame *frame_of_records(const void *records, size_t len)
 
 	frame->references = 1;
 	frame->shared = false;
+	frame->fleeting = false;
 	frame->len = len;
 	memcpy(frame->records, records, len);
 	return frame;

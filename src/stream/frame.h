@@ -14,6 +14,7 @@
 struct frame {
 	unsigned references;
 	bool shared; /* made by frame_new(): stamped when it is sent */
+	bool fleeting; /* of use for a moment: the first to go where there is no room */
 	size_t len;
 	uint8_t records[];
 };

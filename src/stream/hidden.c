@@ -199,6 +199,16 @@ static bool find_user(const struct stream *stream, const struct userid *id, uint
 	return false;
 }
 
+bool hidden_hides(const struct stream *stream, const struct userid *other)
+{
+	uint32_t user;
+
+	return find_user(stream, other, &user) &&
+	       (mark_at(stream, user) != 0 ||
+		hub_topic_at(&stream->all->context->hub, &stream->subscription.subscriber, user + 1)
+			->is_offline);
+}
+
 void hidden_learn(struct stream *stream, const struct userid *other, bool by_other, bool hides)
 {
 	unsigned bit = by_other ? HUB_BLOCKED_BY : HUB_BLOCKED, mark;

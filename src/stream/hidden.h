@@ -21,6 +21,12 @@
 /* Whether `initial` may be shown; asks Redis if that is due. In OPEN; link up. */
 bool hidden_is_known(struct stream *stream);
 
+/*
+ * Whether the reader must not see anything of this user now: hidden from it, or
+ * offline, as far as is known. One whom the stream does not watch is not.
+ */
+bool hidden_hides(const struct stream *stream, const struct userid *other);
+
 /* What was asked is to be asked again. */
 void hidden_reset(struct stream *stream);
 

@@ -258,6 +258,7 @@ void hub_unsubscribed(struct hub *hub)
 		if (topic == NULL || topic->state == TOPIC_WANTED)
 			continue;
 		topic->state = TOPIC_WANTED;
+		topic->is_offline = false; /* what is said from here on goes unheard */
 		TAILQ_INSERT_TAIL(&hub->wanted, topic, link);
 	}
 }

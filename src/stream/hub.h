@@ -51,7 +51,8 @@ struct topic {
 	uint32_t number;
 	uint32_t serial; /* of no other topic, also when the number is used again */
 	uint32_t next; /* the number of the next in the bucket; 0 = none */
-	enum topic_state state;
+	enum topic_state state : 8;
+	unsigned is_offline : 1; /* the last message said so of its user; 0 where there was none */
 	int64_t idle_ms;
 	struct hub_edges subscribers;
 	int64_t changed_ms; /* when the last message came */

@@ -71,6 +71,25 @@ void outbox_drop_unsent(struct outbox *outbox)
 		release_memory(outbox);
 }
 
+void outbox_drop_fleeting(struct outbox *outbox)
+{
+	unsigned kept = outbox->sent > 0 ? 1 : 0;
+
+	for (unsigned i = kept; i < outbox->count; i++) {
+		struct frame *frame = *slot(outbox, i);
+
+		if (!frame->fleeting) {
+			*slot(outbox, kept++) = frame;
+			continue;
+		}
+		outbox->bytes -= frame->len;
+		frame_unref(frame);
+	}
+	outbox->count = kept;
+	if (outbox->count == 0)
+		release_memory(outbox);
+}
+
 size_t outbox_left_of_first(const struct outbox *outbox, const struct frame *frame)
 {
 	struct frame *const *frames = outbox->many != NULL ? outbox->many : outbox->few;

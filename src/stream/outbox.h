@@ -27,6 +27,8 @@ void outbox_clear(struct outbox *outbox);
 
 /* Forgets the frames of which nothing is sent yet. */
 void outbox_drop_unsent(struct outbox *outbox);
+/* Of these, the fleeting ones alone. */
+void outbox_drop_fleeting(struct outbox *outbox);
 
 /* Bytes still to send of this frame, when it is the first one; else 0. */
 size_t outbox_left_of_first(const struct outbox *outbox, const struct frame *frame);

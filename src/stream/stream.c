@@ -244,6 +244,8 @@ bool stream_make_room(struct stream *stream, size_t len)
 	/* A burst within one turn does not make a slow reader: send first, count what the socket
 	 * refuses. */
 	conn_write_now(&stream->conn);
+	if (!fits(stream, len))
+		conn_drop_fleeting(&stream->conn);
 	if (fits(stream, len))
 		return true;
 	conn_drop_unsent(&stream->conn);
@@ -270,6 +272,16 @@ void stream_deliver(struct stream *stream, struct frame *frame)
 			conn_send(&stream->conn, frame);
 		return;
 	}
+}
+
+void stream_deliver_fleeting(struct stream *stream, struct frame *frame)
+{
+	if (stream->view.state != VIEW_CURRENT || stream->hidden.progress != HIDDEN_KNOWN)
+		return;
+	if (!fits(stream, frame->len))
+		conn_write_now(&stream->conn);
+	if (!conn_is_blocked(&stream->conn) && fits(stream, frame->len))
+		conn_send(&stream->conn, frame);
 }
 
 /* --- the ends of a request ------------------------------------------------------------------- */

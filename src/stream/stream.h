@@ -167,13 +167,15 @@ void stream_send_text(struct stream *stream, const struct printbuf *text);
 void stream_send_self(struct stream *stream);
 
 /*
- * Whether there is room for one more frame of len bytes: makes some by sending what waits. If
- * there is none, what waits is dropped for a later `initial`.
+ * Whether there is room for one more frame of len bytes: makes some by sending what waits, then by
+ * dropping what is fleeting. If there is none, what waits is dropped for a later `initial`.
  */
 bool stream_make_room(struct stream *stream, size_t len);
 
 /* A change: sent, held or dropped, as the view's state wants it. */
 void stream_deliver(struct stream *stream, struct frame *frame);
+/* What is of use for a moment: sent to a reader who is up to date and keeps up, else dropped. */
+void stream_deliver_fleeting(struct stream *stream, struct frame *frame);
 
 /*
  * The ends of a request. In all of them the session is closed, the stream leaves the hub, and the

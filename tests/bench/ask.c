@@ -140,6 +140,22 @@ struct printbuf *request_make(const struct load *load, unsigned user)
 	return out;
 }
 
+/* The time is the name of the conversation. */
+struct printbuf *typing_make(const struct load *load, unsigned user, unsigned to)
+{
+	struct printbuf *out = buf_new(), *body = buf_new();
+
+	buf_putf(body, "{\"to\":%u,\"typing\":true,\"conversation\":\"%lld\"}", to,
+		 (long long)bench_now_ns());
+	buf_putf(out,
+		 "POST /api/presence/typing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+		 "Content-Type: application/json\r\nContent-Length: %zu\r\n"
+		 "Authorization: Bearer %s\r\n\r\n%s",
+		 buf_len(body), load->tokens[user - 1], body->buf);
+	printbuf_free(body);
+	return out;
+}
+
 /* --- publishing ------------------------------------------------------------------------------ */
 
 /* A change as touch.lua makes it, and the time. */

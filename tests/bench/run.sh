@@ -5,7 +5,7 @@
 #
 #   --full     more rounds, more sizes
 #   --doc      put the table and the plots into docs/performance.md
-#   SECTION    of: send friends open idle rest calls growth two push; all of them unless given
+#   SECTION    of: send friends open idle rest calls typing growth two push; all of them unless given
 #
 #   BENCH_SRCDIR    the source tree; where this script is, unless set
 #   BENCH_BUILDDIR  where the programs were built; the source tree unless set
@@ -37,7 +37,7 @@ for word in "$@"; do
 	case $word in
 	--full) full=yes ;;
 	--doc) doc=yes ;;
-	send | friends | open | idle | rest | calls | growth | two | push) sections+=("$word") ;;
+	send | friends | open | idle | rest | calls | typing | growth | two | push) sections+=("$word") ;;
 	--help)
 		usage
 		exit 0
@@ -48,7 +48,7 @@ for word in "$@"; do
 		;;
 	esac
 done
-[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest calls growth two push)
+[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest calls typing growth two push)
 
 dir=$(mktemp -d /tmp/presence-bench.XXXXXX)
 chmod 755 "$dir"
@@ -496,6 +496,31 @@ section_calls() {
 	x=$(least "${api[@]}")
 	row "CPU in presence-api for a single status call" "$(calc "$x" %.1f) µs" "" "" "≤ 25 µs" \
 		"$(verdict "$x" '<=' 25)"
+	stop_all
+}
+
+# --- typing -------------------------------------------------------------------------------------
+
+section_typing() {
+	local i p50=() p99=() rate=100 n=1000
+
+	make_mutual "$dir/mutual25.db" $n 25
+	start_redis
+	start_streamd 1 "$dir/mutual25.db"
+	PRESENCE_DIRECTORY_PARAMS=$dir/mutual25.db start_lighttpd
+	load ours -m http -t "$http_port"
+	ask ours touch $n
+	ask ours open $n
+	for ((i = 0; i < rounds; i++)); do
+		ask ours typing $rate 4
+		[ "${got[delivered]}" = "${got[expected]}" ] ||
+			say "bench: ${got[delivered]} of ${got[expected]} events that tell of typing came"
+		p50+=("${got[p50_us]}")
+		p99+=("${got[p99_us]}")
+	done
+	row "p99 from POST /presence/typing to the other's event; $rate/s, $n streams, 50 friends each" \
+		"$(calc "$(median "${p99[@]}") / 1000" %.2f) ms (p50 $(calc "$(median "${p50[@]}") / 1000" %.2f))" \
+		"" "" "reported" ""
 	stop_all
 }
 

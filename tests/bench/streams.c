@@ -20,6 +20,7 @@
  *   one ID TIMES        publishes a change of a user whom all know, waits until all have it
  *   change RATE SECONDS FIRST LAST
  *                       publishes changes of users FIRST … LAST in turn
+ *   typing RATE SECONDS every second user who has a stream types to the next one, in turn (http)
  *   idle SECONDS        reads what comes
  *   pss                 memory, kB
  *   close               closes the streams
@@ -130,12 +131,23 @@ static void set_ready(struct stream *stream)
 	stream->ready = true;
 }
 
+/* When what a line tells was sent, ns, where make_message() or typing_make() put it; 0: it does not say. */
+static int64_t time_in(const char *line, size_t len)
+{
+	static const char sent[] = "\"sent\":", conversation[] = "\"conversation\":\"";
+	const char *tail = len > 80 ? line + len - 80 : line;
+	const char *at = memmem(tail, (size_t)(line + len - tail), sent, sizeof sent - 1);
+
+	if (at != NULL)
+		return strtoll(at + sizeof sent - 1, NULL, 10);
+	at = memmem(tail, (size_t)(line + len - tail), conversation, sizeof conversation - 1);
+	return at != NULL ? strtoll(at + sizeof conversation - 1, NULL, 10) : 0;
+}
+
 static void on_line(void *arg, const char *line, size_t len)
 {
-	static const char mark[] = "\"sent\":";
 	struct stream *stream = arg;
-	const char *tail = len > 40 ? line + len - 40 : line; /* where make_message() puts it */
-	const char *sent;
+	int64_t sent;
 
 	if (len < 6 || memcmp(line, "data: ", 6) != 0) {
 		stream->in_initial = len == 14 && memcmp(line, "event: initial", 14) == 0;
@@ -144,9 +156,9 @@ static void on_line(void *arg, const char *line, size_t len)
 	if (stream->in_initial)
 		set_ready(stream);
 	stream->in_initial = false;
-	sent = memmem(tail, (size_t)(line + len - tail), mark, sizeof mark - 1);
-	if (sent != NULL)
-		on_delivery(stream->load, strtoll(sent + sizeof mark - 1, NULL, 10));
+	sent = time_in(line, len);
+	if (sent != 0)
+		on_delivery(stream->load, sent);
 }
 
 static void stream_close(struct stream *stream)
@@ -173,14 +185,15 @@ static void stream_read(struct stream *stream)
 	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (got <= 0) {
-		stream->load->lost++;
+		stream->load->lost += stream->types_to == 0;
 		stream_close(stream);
 		return;
 	}
 	reader_feed(&stream->reader, data, (size_t)got, on_line, stream);
 	if (stream->reader.in_head)
 		return;
-	if (stream->reader.status != 200 && stream->reader.status != 0)
+	if (stream->reader.status != (stream->types_to > 0 ? 204 : 200) &&
+	    stream->reader.status != 0)
 		bench_die("stream %u: status %d", stream->user, stream->reader.status);
 	if (stream->load->mode == MODE_NCHAN)
 		set_ready(stream); /* there is no `initial` */
@@ -190,7 +203,9 @@ static void stream_write(struct stream *stream)
 {
 	struct load *load = stream->load;
 	struct epoll_event event = {.events = EPOLLIN, .data.ptr = stream};
-	struct printbuf *request = request_make(load, stream->user);
+	struct printbuf *request = stream->types_to > 0
+					   ? typing_make(load, stream->user, stream->types_to)
+					   : request_make(load, stream->user);
 	ssize_t sent = send(stream->fd, request->buf, buf_len(request), MSG_NOSIGNAL);
 
 	if (sent != (ssize_t)buf_len(request))
@@ -337,6 +352,33 @@ static void do_change(struct load *load, unsigned rate, unsigned seconds, unsign
 	print_latency(load);
 }
 
+/* At a steady rate; the same two not more often than each gets through (every 2 s). */
+static void do_typing(struct load *load, unsigned rate, unsigned seconds)
+{
+	unsigned count = rate * seconds;
+	struct stream *calls = xcalloc(count, sizeof calls[0]);
+
+	if (load->mode != MODE_HTTP || load->ready < 2 || load->ready / 2 < rate * 3)
+		bench_die("typing: more streams are needed");
+	load->delivered = 0;
+	measure_start(load);
+	for (unsigned i = 0; i < count; i++) {
+		unsigned from = 1 + 2 * i % (load->ready / 2 * 2);
+
+		run_until(load, load->started_ns + (int64_t)i * 1000000000 / rate);
+		if (!stream_start(load, &calls[i], from))
+			bench_die("typing: the web server accepts nobody");
+		calls[i].types_to = from + 1;
+	}
+	wait_for_deliveries(load, count);
+	printf("typing expected=%u", count);
+	measure_print(load);
+	print_latency(load);
+	for (unsigned i = 0; i < count; i++)
+		stream_close(&calls[i]);
+	free(calls);
+}
+
 static void do_idle(struct load *load, unsigned seconds)
 {
 	measure_start(load);
@@ -364,6 +406,8 @@ static void run_command(struct load *load, const char *line)
 		do_one(load, a, b);
 	else if (sscanf(line, "change %u %u %u %u", &a, &b, &c, &d) == 4 && a > 0 && c <= d)
 		do_change(load, a, b, c, d);
+	else if (sscanf(line, "typing %u %u", &a, &b) == 2 && a > 0)
+		do_typing(load, a, b);
 	else if (sscanf(line, "idle %u", &a) == 1)
 		do_idle(load, a);
 	else if (sscanf(line, "tokens %u %255s", &a, path) == 2)

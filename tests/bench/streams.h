@@ -20,6 +20,7 @@ struct stream {
 	struct load *load;
 	int fd; /* -1: closed */
 	unsigned user;
+	unsigned types_to; /* 0; else this is one call, by which the user types to that one */
 	bool ready; /* holds its `initial` */
 	bool in_initial; /* its data comes next */
 	struct reader reader;
@@ -63,6 +64,9 @@ void write_tokens(struct load *load, unsigned count, const char *path);
 
 /* A user's request for a stream; the caller frees it. */
 struct printbuf *request_make(const struct load *load, unsigned user);
+
+/* The call by which a user types to another one, with the time of now in it. */
+struct printbuf *typing_make(const struct load *load, unsigned user, unsigned to);
 
 /* A change of the user, with the time of now in it. */
 void publish(struct load *load, unsigned user);

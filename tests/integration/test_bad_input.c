@@ -1,9 +1,12 @@
 /* What presence-api refuses, and that nothing changes then: docs/api.md. */
 #include "calls.h"
+#include "servers.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define TYPING "/api/presence/typing"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -29,7 +32,7 @@ static const struct call {
 } calls[] = {
 	{"POST", LOGOUT},	  {"GET", FRIENDS_LIST},   {"POST", STATUS_USERS},
 	{"GET", STATUS_USER "2"}, {"GET", STATUS_FRIENDS}, {"POST", HEARTBEAT},
-	{"GET", COUNT},		  {"GET", ONLINE_LIST},
+	{"GET", COUNT},		  {"GET", ONLINE_LIST},	   {"POST", TYPING},
 };
 
 static void refuse_token(struct stack *stack, const char *what, const char *token,
@@ -385,6 +388,64 @@ START_TEST(another_content_type_is_refused)
 }
 END_TEST
 
+/* --- what the calls of section "Calls" name ---------------------------------------------------- */
+
+#define WORD_65 ID_64 "x"
+
+static const struct {
+	const char *method, *path, *body;
+	int status;
+	const char *code, *field; /* NULL: none is named */
+} bad_bodies[] = {
+	{"POST", TYPING, "", 400, "bad_json", NULL},
+	{"POST", TYPING, "[]", 400, "bad_json", NULL},
+	{"POST", TYPING, "{}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":null,\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":\"2\",\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":-2,\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":\"a b\",\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":{\"id\":2},\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":[],\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":[2,3,4,5,6,7],\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":[2,\"a/b\"],\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":[[2]],\"typing\":true}", 422, "bad_value", "to"},
+	{"POST", TYPING, "{\"to\":2}", 422, "bad_value", "typing"},
+	{"POST", TYPING, "{\"to\":2,\"typing\":1}", 422, "bad_value", "typing"},
+	{"POST", TYPING, "{\"to\":2,\"typing\":\"true\"}", 422, "bad_value", "typing"},
+	{"POST", TYPING, "{\"to\":2,\"typing\":null}", 422, "bad_value", "typing"},
+#define IN(text) "{\"to\":2,\"typing\":true,\"conversation\":" text "}"
+	{"POST", TYPING, IN("7"), 422, "bad_value", "conversation"},
+	{"POST", TYPING, IN("\"\""), 422, "bad_value", "conversation"},
+	{"POST", TYPING, IN("\"" WORD_65 "\""), 422, "bad_value", "conversation"},
+	{"POST", TYPING, IN("\"a b\""), 422, "bad_value", "conversation"},
+	{"POST", TYPING, IN("\"a/b\""), 422, "bad_value", "conversation"},
+	{"POST", TYPING, IN("\"a\\nb\""), 422, "bad_value", "conversation"},
+	{"POST", TYPING, IN("\"\xc3\xa9\""), 422, "bad_value", "conversation"},
+	{"POST", TYPING, IN("[\"a\"]"), 422, "bad_value", "conversation"},
+};
+
+START_TEST(what_is_wrong_in_a_body_is_named_and_changes_nothing)
+{
+	struct stack *stack = stack_start_api("");
+	const char *token = token_for(stack, "1");
+
+	for (size_t i = 0; i < COUNT_OF(bad_bodies); i++) {
+		struct request request = {.method = bad_bodies[i].method,
+					  .path = bad_bodies[i].path,
+					  .token = token,
+					  .body = bad_bodies[i].body};
+
+		check_refused(stack, request.body, &request, bad_bodies[i].status,
+			      bad_bodies[i].code);
+		if (bad_bodies[i].field != NULL)
+			check_has(json_text(http_send(stack, &request)->json, "detail"),
+				  text_of("\"%s\"", bad_bodies[i].field));
+	}
+	stack_stop(stack);
+}
+END_TEST
+
 /* --- what comes from the site's own tables -------------------------------------------------- */
 
 #define LATIN1 "CAST(X'4AFC7267656E' AS TEXT)" /* Jürgen */
@@ -550,6 +611,7 @@ int main(void)
 	tcase_add_test(tcase, an_unknown_path_is_not_found);
 	tcase_add_test(tcase, login_answers_404_when_tokens_come_from_elsewhere);
 	tcase_add_test(tcase, another_content_type_is_refused);
+	tcase_add_test(tcase, what_is_wrong_in_a_body_is_named_and_changes_nothing);
 	tcase_add_test(tcase, a_name_that_is_not_utf8_is_replaced_everywhere);
 	tcase_add_test(tcase, bad_cursors_and_limits_are_refused);
 	tcase_add_test(tcase, a_bad_websocket_session_is_refused);

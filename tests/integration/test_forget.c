@@ -100,7 +100,8 @@ static char *lines_about(const char *dump)
 START_TEST(of_a_user_who_is_forgotten_nothing_is_left_in_redis)
 {
 	static const char *const kept_of_others[] = {"user:sessions:2 zset", "push:subs:2 hash",
-						     "push:tag:2/news string"};
+						     "push:tag:2/news string",
+						     "presence:typing:2/3 string"};
 	struct stack *stack = start();
 	const char *token = token_for(stack, ID), *friend = token_for(stack, "2");
 	struct sse *sse = sse_open(stack, token), *watcher = sse_open(stack, friend);
@@ -109,6 +110,9 @@ START_TEST(of_a_user_who_is_forgotten_nothing_is_left_in_redis)
 	sse_ready(sse);
 	sse_ready(watcher);
 	set_everything(stack, token, friend);
+	redis_cmd(stack, "SET presence:typing:" ID "/2 1"); /* for good, so that it waits */
+	redis_cmd(stack, "SET presence:rate:typing:2/" ID " 1");
+	redis_cmd(stack, "SET presence:typing:2/3" ID " 1"); /* another user */
 	before = redis_dump(stack);
 	static const char *const expected[] = {
 		"user:chosen:" ID,
@@ -130,6 +134,8 @@ START_TEST(of_a_user_who_is_forgotten_nothing_is_left_in_redis)
 		"user:blocked_by:" ID,
 		"user:blocked:5",
 		"user:blocked_by:3",
+		"presence:typing:" ID,
+		"presence:rate:typing:2/" ID,
 	};
 	for (size_t i = 0; i < sizeof expected / sizeof expected[0]; i++)
 		check_has(before, expected[i]);
@@ -137,6 +143,7 @@ START_TEST(of_a_user_who_is_forgotten_nothing_is_left_in_redis)
 	check_has(CTL(stack, "forget", ID), "is forgotten");
 	sse_wait_bye(sse, "revoked", 5000);
 	sse_wait_change(watcher, ID, false, 5000);
+	redis_cmd(stack, "RENAME presence:typing:2/3" ID " presence:typing:2/3");
 	after = lines_about(redis_dump(stack));
 	ck_assert_msg(strcmp(after, "presence:not_before:" ID " string\n") == 0,
 		      "expected presence:not_before alone, but Redis still holds:\n%s", after);

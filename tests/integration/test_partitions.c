@@ -167,6 +167,18 @@ static void block(const char *one, const char *other)
 	}
 }
 
+static void type_to(const char *id, const char *friend)
+{
+	struct userid to = call_user(id), from = call_user(friend);
+
+	for (int starts = 1; starts >= 0; starts--) {
+		struct printbuf *out = buf_new();
+
+		store_put_typing(out, store, &(struct store_typing){&to, &from, starts, "c", true});
+		freeReplyObject(call_run(out));
+	}
+}
+
 static void throttle_and_health(void)
 {
 	struct printbuf *out = buf_new();
@@ -194,13 +206,14 @@ START_TEST(in_a_cluster_a_script_looks_at_every_key_before_it_writes_the_first)
 	touch_idle("2", "b");
 	choose("1", "{\"status\":\"busy\"");
 	call_close("1", "a", "w");
+	type_to("1", "2");
 	block("1", "2");
 	throttle_and_health();
 	freeReplyObject(redis_cmd(stack, "ZADD {3}presence:deadlines 1 2"));
 	call_sweep(true);
 	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_DONE);
 	ck_assert_int_eq(call_end("2", NULL, true, "kicked"), STORE_DONE);
-	check_scripts(monitor, 12);
+	check_scripts(monitor, 14);
 }
 END_TEST
 

@@ -165,6 +165,80 @@ START_TEST(a_slow_reader_gets_its_own_status_again)
 }
 END_TEST
 
+#define TYPES "{\"type\":\"typing\",\"user_id\":3,\"typing\":true}"
+
+/* Reads all changes up to this version, each of which must come; how many tell that somebody types. */
+static int read_all_to_version(struct sse *sse, int version)
+{
+	int typing = 0;
+
+	for (int next = 1; next <= version;) {
+		struct event *event = sse_next(sse, patience(5000));
+
+		ck_assert_msg(event != NULL, "no change %d of %d came", next, version);
+		ck_assert_msg(strcmp(event->name, "initial") != 0,
+			      "the reader was resynchronised after change %d", next - 1);
+		typing += strcmp(event->name, "typing") == 0;
+		if (strcmp(event->name, "status_change") == 0) {
+			ck_assert_int_eq(json_object_get_int(json_at(event->json, "version")),
+					 next);
+			next++;
+		}
+	}
+	return typing;
+}
+
+START_TEST(a_slow_reader_loses_who_types_and_nothing_else)
+{
+	struct stack *stack = stack_start("stream { queue_limit = 65536 }");
+	struct sse *slow = sse_open_direct(stack, 0, token_for(stack, "1"));
+	struct sse *fast = sse_open_direct(stack, 0, token_for(stack, "4"));
+	int version = 0, before, typing;
+
+	sse_ready(slow);
+	sse_ready(fast);
+	do { /* until the socket is full */
+		before = unread(slow);
+		publish_padded(stack, 2, &version);
+		read_to_version(fast, version);
+	} while (unread(slow) > before);
+	for (int i = 0; i < 3000; i++) /* several times the queue */
+		redis_int(stack, "PUBLISH user:inbox:1 %s", TYPES);
+	publish_padded(stack, 5, &version);
+	typing = read_all_to_version(slow, version);
+	ck_assert_msg(typing == 0, "%d events came that tell of somebody typing", typing);
+	/* Who reads again is told again. */
+	redis_int(stack, "PUBLISH user:inbox:1 %s", TYPES);
+	sse_wait(slow, "typing", 5000);
+	stack_stop(stack);
+}
+END_TEST
+
+/* Many at once, so that they wait in the queue when the socket is full. */
+START_TEST(who_types_makes_room_for_changes)
+{
+	struct stack *stack = stack_start("stream { queue_limit = 16384 }");
+	struct sse *slow = sse_open_direct(stack, 0, token_for(stack, "1"));
+	struct sse *fast = sse_open_direct(stack, 0, token_for(stack, "4"));
+	int version = 0, before;
+
+	sse_ready(slow);
+	sse_ready(fast);
+	do {
+		before = unread(slow);
+		redis_int(stack, "EVAL %s 0 %s",
+			  "for i = 1, 100 do redis.call('PUBLISH', 'user:inbox:1', ARGV[1]) end "
+			  "return 1",
+			  TYPES);
+		redis_int(stack, "PUBLISH user:inbox:4 %s", TYPES);
+		sse_wait(fast, "typing", 5000);
+	} while (unread(slow) > before);
+	publish_padded(stack, 3, &version); /* of the 16 kB; a fourth would be too much */
+	read_all_to_version(slow, version);
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("slow readers");
@@ -174,6 +248,8 @@ int main(void)
 	tcase_add_test(tcase, a_slow_reader_behind_the_web_server_is_resynchronised);
 	tcase_add_test(tcase, a_reader_that_reads_nothing_for_two_heartbeats_is_closed);
 	tcase_add_test(tcase, a_slow_reader_gets_its_own_status_again);
+	tcase_add_test(tcase, a_slow_reader_loses_who_types_and_nothing_else);
+	tcase_add_test(tcase, who_types_makes_room_for_changes);
 	tcase_add_test(tcase, padding_follows_what_is_sent_and_counts_in_no_queue);
 	return harness_main(suite);
 }

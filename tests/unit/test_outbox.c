@@ -211,6 +211,69 @@ START_TEST(dropping_before_anything_was_sent_empties_the_outbox)
 }
 END_TEST
 
+START_TEST(what_is_fleeting_goes_alone_unless_it_has_begun)
+{
+	enum { FRAMES = 20 };
+	struct printbuf *expected = buf_new(), *bytes = buf_new(), *text;
+	struct outbox outbox = {0};
+	char *large = xcalloc(1, 60000);
+	struct frame *first;
+	size_t len = 0;
+	bool progress;
+
+	memset(large, 'x', 60000);
+	first = events_frame("first", large, 60000);
+	first->fleeting = true;
+	outbox_push(&outbox, first);
+	frame_unref(first);
+	ck_assert_int_eq(outbox_send(&outbox, sockets[0], 1, &progress), OUTBOX_BLOCKED);
+	events_put(expected, "first", large, 60000);
+	for (int i = 0; i < FRAMES; i++) {
+		char data[2] = {(char)('a' + i), '\0'};
+		struct frame *frame = events_frame("n", data, 1);
+
+		frame->fleeting = i % 3 != 1;
+		if (!frame->fleeting) {
+			events_put(expected, "n", data, 1);
+			len += frame->len;
+		}
+		outbox_push(&outbox, frame);
+		frame_unref(frame);
+	}
+	len += outbox_left_of_first(&outbox, first);
+	outbox_drop_fleeting(&outbox);
+	ck_assert_uint_eq(outbox.bytes, len);
+	do
+		drain(bytes);
+	while (outbox_send(&outbox, sockets[0], 1, &progress) == OUTBOX_BLOCKED);
+	drain(bytes);
+	text = contents(bytes, 1);
+	ck_assert_uint_eq(buf_len(text), buf_len(expected));
+	ck_assert_mem_eq(text->buf, expected->buf, buf_len(expected));
+	printbuf_free(text);
+	printbuf_free(bytes);
+	printbuf_free(expected);
+	free(large);
+}
+END_TEST
+
+START_TEST(an_outbox_of_fleeting_frames_is_empty_without_them)
+{
+	struct outbox outbox = {0};
+	struct frame *frame = events_frame("e", "x", 1);
+
+	frame->fleeting = true;
+	for (int i = 0; i < 10; i++)
+		outbox_push(&outbox, frame);
+	outbox_drop_fleeting(&outbox);
+	ck_assert_uint_eq(outbox.count, 0);
+	ck_assert_uint_eq(outbox.bytes, 0);
+	ck_assert_ptr_null(outbox.many);
+	ck_assert_uint_eq(frame->references, 1);
+	frame_unref(frame);
+}
+END_TEST
+
 START_TEST(a_closed_socket_is_an_error)
 {
 	struct outbox outbox = {0};
@@ -239,6 +302,8 @@ int main(void)
 	tcase_add_test(tcase, what_a_slow_socket_gets_is_whole_and_in_order);
 	tcase_add_test(tcase, dropping_keeps_the_frame_that_has_begun);
 	tcase_add_test(tcase, dropping_before_anything_was_sent_empties_the_outbox);
+	tcase_add_test(tcase, what_is_fleeting_goes_alone_unless_it_has_begun);
+	tcase_add_test(tcase, an_outbox_of_fleeting_frames_is_empty_without_them);
 	tcase_add_test(tcase, a_closed_socket_is_an_error);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);

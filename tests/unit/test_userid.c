@@ -167,6 +167,19 @@ START_TEST(test_put_json)
 }
 END_TEST
 
+START_TEST(a_word_is_of_the_characters_of_ids_and_no_longer_than_it_may_be)
+{
+	ck_assert(userid_is_word("a", 1));
+	ck_assert(userid_is_word("007", 3));
+	ck_assert(userid_is_word("room|7.a:b@c+d=e~f_g-h", 64));
+	ck_assert(!userid_is_word("", 64));
+	ck_assert(!userid_is_word("ab", 1));
+	ck_assert(!userid_is_word("a b", 64));
+	ck_assert(!userid_is_word("a\n", 64));
+	ck_assert(!userid_is_word("\xc3\xa9", 64));
+}
+END_TEST
+
 static Suite *userid_suite(void)
 {
 	Suite *suite = suite_create("userid");
@@ -175,6 +188,7 @@ static Suite *userid_suite(void)
 	tcase_add_loop_test(tcase, test_parse, 0, UNIT_COUNT(rows));
 	tcase_add_loop_test(tcase, test_json, 0, UNIT_COUNT(json_rows));
 	tcase_add_test(tcase, test_put_json);
+	tcase_add_test(tcase, a_word_is_of_the_characters_of_ids_and_no_longer_than_it_may_be);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }

@@ -25,6 +25,7 @@ local function check_all()
   local sweeping, throttle = prefix .. 'presence:sweeping', prefix .. 'presence:throttle:x'
   local websocket, ticket = prefix .. 'user:websocket:' .. id, prefix .. 'presence:ticket:x'
   local rate = prefix .. 'presence:rate:status:' .. id
+  local typing_rate, typing = prefix .. 'presence:rate:typing:' .. id, prefix .. 'presence:typing:' .. id
   local revoked, not_before = revoked_key(id, 'tok'), prefix .. 'presence:not_before:' .. id
 
   check('MGET', revoked, old_revoked_key('tok'), not_before, online, seen_key(id), version, swept_key,
@@ -57,6 +58,7 @@ local function check_all()
     local key = prefix .. 'user:' .. side .. ':' .. id
     check('SADD', key, 'id')
     check('SREM', key, 'id')
+    check('SISMEMBER', key, 'id')
     check('SMISMEMBER', key, 'id')
     check('SCARD', key)
     check('SMEMBERS', key)
@@ -80,6 +82,10 @@ local function check_all()
   check('PTTL', rate)
   check('INCR', rate)
   check('PEXPIRE', rate, '1')
+  check('MGET', settings_key(id), typing_rate, typing)
+  check('SET', typing_rate, '1', 'PX', '1')
+  check('SET', typing, '1', 'PX', '1')
+  check('DEL', typing)
   check('SET', revoked, '1', 'EX', '1')
   check('SET', not_before, '1', 'EX', '1')
   check('SET', swept_key, '1')
