@@ -165,6 +165,7 @@ struct problem snapshot_answer(struct request *request, struct watched *list, si
 		return problem;
 	buf_puts(request->answer, "{");
 	for (size_t i = 0; i < count; i++) {
+		buf_puts(request->answer, i > 0 ? "," : "");
 		status_put_name(request->answer, list[i].id);
 		if (!snapshot_put_status(request, list, i))
 			return request_bad_reply(request);

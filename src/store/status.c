@@ -211,16 +211,14 @@ static size_t write_json(char *text, const struct userid *id, const struct statu
 	return (size_t)(at - text);
 }
 
-void status_put_name(struct printbuf *object, const struct userid *id)
+void status_put_name(struct printbuf *out, const struct userid *id)
 {
-	char text[USERID_MAX + 4], *at = text;
+	char text[USERID_MAX + 3], *at = text;
 
-	if (object->buf[object->bpos - 1] != '{')
-		*at++ = ',';
 	*at++ = '"';
 	at = mempcpy(at, id->text, strlen(id->text));
 	at = ADD(at, "\":");
-	buf_put(object, text, (size_t)(at - text));
+	buf_put(out, text, (size_t)(at - text));
 }
 
 void status_put_json(struct printbuf *out, const struct userid *id, const struct status *status)

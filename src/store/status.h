@@ -49,8 +49,8 @@ const char *status_epoch(const redisReply *reply);
 /* Notes in the reply that the user at `index` is online although the key is gone (store_put_look). */
 void status_mark_online(redisReply *reply, size_t index);
 
-/* Appends a user's name to an object that maps ids to STATUS, which begins with its '{'. */
-void status_put_name(struct printbuf *object, const struct userid *id);
+/* Appends a user's name in an object that maps ids to STATUS, and its colon. */
+void status_put_name(struct printbuf *out, const struct userid *id);
 
 /* Appends the STATUS object. */
 void status_put_json(struct printbuf *out, const struct userid *id, const struct status *status);

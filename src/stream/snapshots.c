@@ -36,8 +36,18 @@ struct known_status {
 	struct status status; /* without members */
 };
 
+/*
+ * Users' texts come as they become known, and stand in `initial` in the order of
+ * the subscriber's list: else that would tell whom other streams have asked about.
+ */
 struct view_draft {
-	struct printbuf *initial; /* the object so far */
+	struct printbuf
+		*texts; /* of the users so far, each `"id":STATUS`; NULL once all are there */
+	struct place {
+		uint32_t start, len;
+	} * places; /* in the texts, by the index in the subscriber's list; len 0: not a user */
+	uint32_t count; /* of places */
+	struct printbuf *initial; /* the object, once all are there */
 	struct outbox held; /* changes that came meanwhile */
 	LIST_HEAD(part_list, part) parts; /* under way */
 	unsigned parts_left;
@@ -70,6 +80,14 @@ void snapshots_forget_cached(struct snapshots *all)
 
 /* --- states ---------------------------------------------------------------------------------- */
 
+static void drop_texts(struct view_draft *draft)
+{
+	printbuf_free(draft->texts);
+	free(draft->places);
+	draft->texts = NULL;
+	draft->places = NULL;
+}
+
 static void draft_free(struct view *view)
 {
 	struct view_draft *draft = view->draft;
@@ -79,6 +97,7 @@ static void draft_free(struct view *view)
 		LIST_REMOVE(part, link);
 		part->view = NULL;
 	}
+	drop_texts(draft);
 	printbuf_free(draft->initial);
 	outbox_clear(&draft->held);
 	free(draft);
@@ -199,14 +218,17 @@ static const struct status *known_status(const struct snapshots *all, const stru
 static void add_user(struct view *view, uint32_t index, const char *id, const struct status *status)
 {
 	static const struct status unknown;
-	struct printbuf *initial = view->draft->initial;
+	struct printbuf *texts = view->draft->texts;
+	struct place *place = &view->draft->places[index];
 	struct userid user;
 
+	place->start = (uint32_t)buf_len(texts);
 	memcpy(user.text, id, strlen(id) + 1);
-	status_put_name(initial, &user);
+	status_put_name(texts, &user);
 	if (view->subscriber->topics.list[index].hidden != 0)
 		status = &unknown;
-	status_put_json(initial, &user, status);
+	status_put_json(texts, &user, status);
+	place->len = (uint32_t)buf_len(texts) - place->start;
 }
 
 /* Appends the users of one part; false when the reply is not what was asked for. */
@@ -231,7 +253,20 @@ static bool add_part(const struct part *part, const redisReply *reply)
 
 static void finish(struct snapshots *all, struct view *view)
 {
-	buf_puts(view->draft->initial, "}");
+	struct view_draft *draft = view->draft;
+
+	draft->initial = buf_new();
+	buf_puts(draft->initial, "{");
+	for (uint32_t index = 0; index < draft->count; index++) {
+		const struct place *place = &draft->places[index];
+
+		if (place->len == 0)
+			continue;
+		buf_puts(draft->initial, buf_len(draft->initial) > 1 ? "," : "");
+		buf_put(draft->initial, draft->texts->buf + place->start, place->len);
+	}
+	buf_puts(draft->initial, "}");
+	drop_texts(draft);
 	set_state(all, view, VIEW_READY);
 }
 
@@ -295,8 +330,9 @@ static void ask(struct snapshots *all, struct view *view, int64_t now_ms)
 	struct part *part = NULL;
 
 	view->draft = xcalloc(1, sizeof *view->draft);
-	view->draft->initial = buf_new();
-	buf_puts(view->draft->initial, "{");
+	view->draft->texts = buf_new();
+	view->draft->count = view->subscriber->topics.count;
+	view->draft->places = xcalloc(view->draft->count, sizeof(struct place));
 	set_state(all, view, VIEW_ASKED);
 	for (uint32_t index = 0; index < view->subscriber->topics.count; index++) {
 		const struct topic *topic = hub_topic_at(hub, view->subscriber, index);

@@ -1,15 +1,14 @@
-/* Blocks: neither of two users sees the other, in calls and on streams, and nobody learns why. */
+/*
+ * Blocks: neither of two users sees the other, in calls and on streams. That nobody learns why is
+ * test_indistinguishable.c's.
+ */
 #include "calls.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
-
 #define BLOCKS "/api/presence/blocks"
-#define FRIENDS_ONLY "presence { visibility = friends }\n"
 
 static void change(struct stack *stack, const char *method, const char *by, const char *id)
 {
@@ -251,93 +250,6 @@ START_TEST(no_page_of_the_online_list_and_no_cursor_names_a_hidden_user)
 	}
 	ck_assert_str_eq(seen, "1 3 5 ");
 	stack_stop(stack);
-}
-END_TEST
-
-/* --- indistinguishable -------------------------------------------------------------------- */
-
-/*
- * What the viewer (1) gets of `id` by every call and on the stream, with the id,
- * every number and every time replaced by their kind.
- */
-static void add_text(struct printbuf *out, const char *text, const char *id)
-{
-	size_t len = strlen(id);
-	bool in_word = false;
-
-	for (const char *c = text; *c != '\0'; c++) {
-		if (!in_word && strncmp(c, id, len) == 0 && !isalnum((unsigned char)c[len])) {
-			buf_puts(out, "<id>");
-			c += len - 1;
-		} else if (isdigit((unsigned char)*c)) {
-			bool is_zero = *c == '0' && !isdigit((unsigned char)c[1]);
-
-			c += strspn(c, "0123456789T:-Z.") - 1;
-			buf_puts(out, is_zero ? "0" : "<n>");
-		} else {
-			buf_put(out, c, 1);
-		}
-		in_word = isalnum((unsigned char)*c);
-	}
-	buf_puts(out, "\n");
-}
-
-static void add_answer(struct printbuf *out, const struct response *response, const char *id)
-{
-	add_text(out, response->head, id);
-	/* Of the whole online list what matters is whether the id is in it. */
-	if (response->json != NULL && json_object_object_get(response->json, "cursor") == NULL &&
-	    strstr(response->body, "\"cursor\"") != NULL)
-		buf_puts(out, strstr(response->body, id) != NULL ? "listed\n" : "not listed\n");
-	else
-		add_text(out, response->body, id);
-}
-
-static char *everything_about(struct stack *stack, const char *id)
-{
-	const char *viewer = token_for(stack, "1");
-	char path[128], body[128];
-	struct printbuf *out = buf_new();
-	size_t len;
-
-	snprintf(path, sizeof path, STATUS_USER "%s", id);
-	snprintf(body, sizeof body, "{\"user_ids\":[%s]}", id);
-	add_answer(out, HTTP(stack, .path = path, .token = viewer), id);
-	add_answer(out, HTTP(stack, .path = STATUS_USERS, .token = viewer, .body = body), id);
-	add_answer(out, HTTP(stack, .path = ONLINE_LIST, .token = viewer), id);
-	return buf_take(out, &len);
-}
-
-/* 70 blocks the viewer, 71 is blocked by it, 72 was never heard of, 73 is not a friend. */
-static void check_indistinguishable(const char *conf, bool with_stranger)
-{
-	struct stack *stack = stack_start_api(conf);
-	char *unknown;
-
-	touch_user(stack, "70");
-	touch_user(stack, "71");
-	touch_user(stack, "73");
-	block(stack, "70", "1");
-	block(stack, "1", "71");
-	unknown = everything_about(stack, "72");
-	ck_assert_str_eq(everything_about(stack, "70"), unknown);
-	ck_assert_str_eq(everything_about(stack, "71"), unknown);
-	if (with_stranger)
-		ck_assert_str_eq(everything_about(stack, "73"), unknown);
-	else /* the comparison sees what there is to see */
-		ck_assert_str_ne(everything_about(stack, "73"), unknown);
-	stack_stop(stack);
-}
-
-START_TEST(blocking_blocked_and_unknown_look_alike)
-{
-	check_indistinguishable("", false);
-}
-END_TEST
-
-START_TEST(blocking_blocked_unknown_and_strangers_look_alike)
-{
-	check_indistinguishable(FRIENDS_ONLY, true);
 }
 END_TEST
 
@@ -592,8 +504,6 @@ int main(void)
 	tcase_add_test(tcase, a_block_is_about_two_users_and_no_third);
 	tcase_add_test(tcase, nobody_is_hidden_from_the_own_eyes_by_what_others_wrote);
 	tcase_add_test(tcase, no_page_of_the_online_list_and_no_cursor_names_a_hidden_user);
-	tcase_add_test(tcase, blocking_blocked_and_unknown_look_alike);
-	tcase_add_test(tcase, blocking_blocked_unknown_and_strangers_look_alike);
 	tcase_add_test(tcase, the_status_of_friends_shows_a_blocked_friend_as_never_seen);
 	tcase_add_test(tcase, presencectl_lists_blocks_and_explains_by_them);
 

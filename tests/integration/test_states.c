@@ -522,54 +522,6 @@ START_TEST(every_device_shows_the_same)
 }
 END_TEST
 
-/* Everything that a viewer can ask about user 1, as one text. */
-static char *all_answers(struct stack *stack, const char *viewer)
-{
-	static const struct {
-		const char *method, *path, *body;
-	} calls[] = {
-		{"GET", STATUS_USER "1", NULL},
-		{"HEAD", STATUS_USER "1", NULL},
-		{"POST", STATUS_USERS, "{\"user_ids\":[1,77]}"},
-		{"GET", STATUS_FRIENDS, NULL},
-		{"GET", COUNT, NULL},
-		{"GET", "/api/online-status/online", NULL},
-	};
-	struct sse *sse = sse_open(stack, viewer);
-	struct printbuf *text = printbuf_new();
-
-	for (size_t i = 0; i < sizeof calls / sizeof calls[0]; i++) {
-		struct response *response =
-			call(stack, calls[i].method, calls[i].path, viewer, calls[i].body);
-
-		sprintbuf(text, "%s %s %d %s\n", calls[i].method, calls[i].path, response->status,
-			  response->body);
-	}
-	sprintbuf(text, "initial %s\n", sse_wait(sse, "initial", 3000)->data);
-	sse_close(sse);
-	return strdup(text->buf);
-}
-
-static const char *const visibilities[] = {"", "presence { visibility = friends }"};
-
-START_TEST(no_answer_tells_who_hides_from_who_is_gone)
-{
-	struct stack *stack = stack_start(visibilities[_i]);
-	const char *anna = token_for(stack, "1"), *bert = token_for(stack, "2");
-	char *hidden;
-
-	touch(stack, anna);
-	choose(stack, anna, "{\"status\":\"invisible\",\"text\":\"Not here\"}");
-	touch(stack, anna);
-	hidden = all_answers(stack, bert);
-	http_ok(stack, LOGOUT, anna, "");
-	ck_assert_int_eq(redis_int(stack, "EXISTS user:sessions:1"), 0);
-	ck_assert_str_eq(all_answers(stack, bert), hidden);
-	ck_assert_msg(strstr(hidden, "\"is_online\":false") != NULL, "%s", hidden);
-	stack_stop(stack);
-}
-END_TEST
-
 START_TEST(what_somebody_else_wrote_is_not_told_when_it_is_too_long)
 {
 	struct stack *stack = stack_start("");
@@ -724,7 +676,6 @@ int main(void)
 	tcase_add_test(tcase, a_wiped_redis_outs_nobody);
 	tcase_add_test(tcase, who_is_idle_while_a_wiped_redis_recovers_is_away_afterwards);
 	tcase_add_test(tcase, every_device_shows_the_same);
-	tcase_add_loop_test(tcase, no_answer_tells_who_hides_from_who_is_gone, 0, 2);
 	tcase_add_test(tcase, what_somebody_else_wrote_is_not_told_when_it_is_too_long);
 	tcase_add_test(tcase, who_only_watches_gets_no_self);
 

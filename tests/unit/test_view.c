@@ -188,6 +188,34 @@ START_TEST(what_is_cached_of_one_user_is_not_told_of_another)
 }
 END_TEST
 
+/* Else the order would tell whom others have asked about just now. */
+START_TEST(the_order_does_not_tell_what_was_cached)
+{
+	static const char start[] = "event: initial\ndata: {\"2\":", next[] = ",\"1\":";
+	struct subscription other;
+	struct view its_view;
+	struct due its_owner = {.number = 1};
+
+	bring_to(VIEW_CURRENT);
+	subscription_init(&other, &its_owner);
+	view_init(&its_view, &its_owner, &other.subscriber);
+	subscription_join(&subscriptions, &other, CHANNEL_STATUS, "2");
+	subscription_join(&subscriptions, &other, CHANNEL_STATUS, "1");
+	view_open(&all, &its_view);
+	view_queue(&all, &its_view);
+	snapshots_flush(&all);
+	ck_assert_uint_eq(stub_oldest_argc(&context), 1 + 2 + STATUS_KEYS); /* 1 is known */
+	answer();
+	view_show(&all, &its_view, &shown);
+	ck_assert_msg(strncmp(shown_text(1), start, strlen(start)) == 0 &&
+			      strstr(shown_text(1), next) != NULL,
+		      "%s", shown_text(1));
+	view_close(&all, &its_view);
+	subscription_close(&subscriptions, &other);
+	turn_unmark(&context.turn, &its_owner);
+}
+END_TEST
+
 START_TEST(a_message_since_the_question_makes_it_ask_again)
 {
 	bring_to(VIEW_CURRENT);
@@ -326,6 +354,7 @@ int main(void)
 	tcase_add_test(tcase, what_is_cached_needs_no_question);
 	tcase_add_test(tcase, after_a_gap_nothing_is_cached);
 	tcase_add_test(tcase, what_is_cached_of_one_user_is_not_told_of_another);
+	tcase_add_test(tcase, the_order_does_not_tell_what_was_cached);
 	tcase_add_test(tcase, a_message_since_the_question_makes_it_ask_again);
 	tcase_add_test(tcase, showing_makes_it_current);
 	tcase_add_test(tcase, changes_are_held_until_initial_and_follow_it);
