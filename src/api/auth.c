@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/issue.h"
 #include "auth/password.h"
 #include "auth/ticket.h"
 #include "base/cgi.h"
@@ -137,7 +138,7 @@ static char *issue(struct request *request, int64_t redis_now)
 	 */
 	token->iat = token->issued = redis_now;
 	token->exp = (agree ? redis_now : host_now) + request->service->config->auth.token_lifetime;
-	return token_issue(request->service->keys, token);
+	return issue_token(request->service->keys, token);
 }
 
 /* Issues a token and brings its user online. */

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "auth/token.h"
+#include "auth/token_keys.h"
 #include "auth/vapid.h"
 #include "base/buf.h"
 #include "base/config.h"

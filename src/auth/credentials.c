@@ -34,11 +34,11 @@ enum problem_kind credentials_verify(const struct token_keys *keys, char *const 
 		const char *text = bearer(cgi_param(env, fields[i]), &len);
 
 		if (text != NULL)
-			return token_verify(keys, text, len, now_ms, token, why);
+			return token_keys_verify(keys, text, len, now_ms, token, why);
 	}
 	switch (cgi_query_get(env, "token", value, sizeof value)) {
 	case CGI_QUERY_FOUND:
-		return token_verify(keys, value, strlen(value), now_ms, token, why);
+		return token_keys_verify(keys, value, strlen(value), now_ms, token, why);
 	case CGI_QUERY_BAD:
 		*why = "the parameter token is malformed or too long";
 		return PROBLEM_TOKEN_INVALID;

@@ -2,13 +2,13 @@
 #ifndef PRESENCE_AUTH_CREDENTIALS_H
 #define PRESENCE_AUTH_CREDENTIALS_H
 
-#include "auth/token.h"
+#include "auth/token_keys.h"
 
 /*
  * Finds the token of a request (env: NULL-terminated "NAME=VALUE"), in this
  * order: HTTP_AUTHORIZATION, REDIRECT_HTTP_AUTHORIZATION (Apache after a
  * rewrite) with the scheme Bearer in any case (RFC 6750 section 2.1), then the
- * query's token=. Verifies it at `now_ms` as token_verify() does. Also
+ * query's token=. Verifies it at `now_ms` as token_keys_verify() does. Also
  * PROBLEM_TOKEN_MISSING when there is none.
  */
 enum problem_kind credentials_verify(const struct token_keys *keys, char *const *env,

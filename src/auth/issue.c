@@ -1,10 +1,9 @@
-/* The part of token.h that issues; a program that only verifies does without it, and without libjwt. */
-#include "auth/token.h"
+#include "auth/issue.h"
 
 #include <string.h>
 
 #include "auth/sign.h"
-#include "auth/token_private.h"
+#include "auth/token_keys_private.h"
 #include "base/random.h"
 
 static bool add_text_if_set(jwt_t *jwt, const char *claim, const char *text)
@@ -31,7 +30,7 @@ static bool add_claims(jwt_t *jwt, const struct config *config, const struct tok
 	       jwt_add_grant_int(jwt, "exp", token->exp) == 0;
 }
 
-char *token_issue(const struct token_keys *keys, struct token *token)
+char *issue_token(const struct token_keys *keys, struct token *token)
 {
 	const struct jws_key *signer = keys->ring.signer;
 	char word[RANDOM_ID_LEN + 1], *text = NULL;

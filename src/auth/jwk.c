@@ -10,7 +10,6 @@
 #include <openssl/evp.h>
 #include <openssl/param_build.h>
 
-#include "auth/keys.h"
 #include "base/alloc.h"
 #include "base/base64url.h"
 #include "base/json.h"
@@ -184,7 +183,7 @@ bool jwk_read(const struct jws_algorithm *algorithm, struct json_object *jwk, st
 	else
 		key->pkey = algorithm->kind == JWS_RSA ? read_rsa(jwk) : read_ec(algorithm, jwk);
 	has_key = key->secret != NULL || key->pkey != NULL;
-	if (kid != NULL && json_is_text(kid, KEY_ID_MAX, &text))
+	if (kid != NULL && json_is_text(kid, JWS_KID_MAX, &text))
 		key->kid = xstrdup(text);
 	if (!has_key || (kid != NULL && key->kid == NULL))
 		*why = malformed;

@@ -34,9 +34,11 @@ struct jws_algorithm {
 /* Never NULL. */
 const struct jws_algorithm *jws_algorithm(enum auth_algorithm algorithm);
 
+#define JWS_KID_MAX 256 /* bytes */
+
 /* Zeroed, it holds nothing. */
 struct jws_key {
-	char *kid; /* NULL: it has no name */
+	char *kid; /* up to JWS_KID_MAX; NULL: it has no name */
 	unsigned char *secret; /* JWS_HMAC; or the PEM text of a private key */
 	size_t secret_len;
 	EVP_PKEY *pkey; /* JWS_RSA, JWS_EC: public, or private to sign with */

@@ -6,7 +6,6 @@
 #include "base/config.h"
 
 #define KEYS_MAX 32 /* keys that verify: a token without `kid` may try them all */
-#define KEY_ID_MAX 256 /* bytes of a `kid` */
 
 struct key_ring {
 	const struct jws_algorithm *algorithm;

@@ -1,6 +1,6 @@
 /*
  * Signing JSON Web Tokens (RFC 7519) through libjwt, which builds and signs every token that is
- * issued here: for users (token_issue()) and for push services (vapid.h). Verifying is not libjwt's
+ * issued here: for users (issue_token()) and for push services (vapid.h). Verifying is not libjwt's
  * part: jws.h says why.
  */
 #ifndef PRESENCE_AUTH_SIGN_H

@@ -56,7 +56,7 @@ void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *wor
 	resp_key(out, prefix, KEY_TICKET, word);
 }
 
-/* Whole seconds in the range that token_verify() gives. */
+/* Whole seconds in the range that token_keys_verify() gives. */
 static bool read_seconds(struct json_object *value, int64_t *seconds)
 {
 	if (!json_object_is_type(value, json_type_int))

@@ -8,10 +8,10 @@
 #include <unistd.h>
 
 #include "auth/password.h"
-#include "auth/token.h"
+#include "auth/issue.h"
 #include "base/json.h"
 #include "base/times.h"
-#include "directory/directory.h"
+#include "directory/schema.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
@@ -79,7 +79,7 @@ enum ctl_exit ctl_token(struct ctl *ctl, char **args, int count)
 		token_keys_free(keys);
 		return ctl_refuse("--scope: '%s' is not a list of words", ctl->scope);
 	}
-	text = token_issue(keys, &token);
+	text = issue_token(keys, &token);
 	token_keys_free(keys);
 	if (text == NULL)
 		return ctl_fail("there is no key to sign with: auth.signing_key_file");
@@ -117,7 +117,7 @@ enum ctl_exit ctl_directory_init(struct ctl *ctl, char **args, int count)
 	(void)args, (void)count;
 	if (directory == NULL)
 		return CTL_FAILED;
-	return close_directory(directory, directory_init(directory));
+	return close_directory(directory, schema_init(directory));
 }
 
 /* Whether text is 1..max bytes of UTF-8 without control characters. */
@@ -221,7 +221,7 @@ enum ctl_exit ctl_user_add(struct ctl *ctl, char **args, int count)
 	explicit_bzero(password, sizeof password);
 	if (hash == NULL)
 		return close_directory(directory, "crypt(3) does not take this password");
-	wrong = directory_add_user(directory, ctl->email, ctl->name, hash, &id);
+	wrong = schema_add_user(directory, ctl->email, ctl->name, hash, &id);
 	free(hash);
 	if (wrong == NULL)
 		print_new_user(ctl, &id);
@@ -265,7 +265,7 @@ enum ctl_exit ctl_user_list(struct ctl *ctl, char **args, int count)
 		return CTL_FAILED;
 	list.out = buf_new();
 	buf_puts(list.out, ctl->json ? "[" : "");
-	wrong = directory_list_users(directory, on_user, &list);
+	wrong = schema_list_users(directory, on_user, &list);
 	buf_puts(list.out, ctl->json ? "]\n" : "");
 	if (wrong == NULL)
 		ctl_print(list.out);
@@ -316,11 +316,11 @@ static enum ctl_exit change_friends(struct ctl *ctl, char **args,
 enum ctl_exit ctl_friend_add(struct ctl *ctl, char **args, int count)
 {
 	(void)count;
-	return change_friends(ctl, args, directory_add_friend);
+	return change_friends(ctl, args, schema_add_friend);
 }
 
 enum ctl_exit ctl_friend_remove(struct ctl *ctl, char **args, int count)
 {
 	(void)count;
-	return change_friends(ctl, args, directory_remove_friend);
+	return change_friends(ctl, args, schema_remove_friend);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "auth/issue.h"
 #include "base/times.h"
 
 #define SENTENCE_SIZE 512
@@ -16,7 +17,7 @@ static void check_signing(struct doctor *doctor)
 	struct token token = {
 		.user = {.text = "doctor"}, .iat = now_ms / 1000, .exp = now_ms / 1000 + 60};
 	const char *why = "";
-	char *text = token_issue(doctor->keys, &token);
+	char *text = issue_token(doctor->keys, &token);
 
 	if (text == NULL && config->auth.login == LOGIN_EXTERNAL)
 		doctor_say(doctor, FINDING_OK, NULL,
@@ -25,7 +26,7 @@ static void check_signing(struct doctor *doctor)
 	else if (text == NULL)
 		doctor_say(doctor, FINDING_FAIL, "set auth.signing_key_file to the private key",
 			   "keys: there is none that login can sign with");
-	else if (token_verify(doctor->keys, text, strlen(text), now_ms, &token, &why) !=
+	else if (token_keys_verify(doctor->keys, text, strlen(text), now_ms, &token, &why) !=
 		 PROBLEM_NONE)
 		doctor_say(doctor, FINDING_FAIL,
 			   "let auth.signing_key_file and auth.key_file be of one pair",

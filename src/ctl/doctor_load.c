@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
+#include "auth/issue.h"
 #include "base/alloc.h"
 #include "base/times.h"
 #include "ctl/doctor_checks.h"
@@ -59,7 +60,7 @@ static void load_user(struct load *load, int index)
 	char field[8192];
 
 	snprintf(token.user.text, sizeof token.user.text, "%d", DOCTOR_NOBODY - 1 - index);
-	load->tokens[index] = token_issue(load->doctor->keys, &token);
+	load->tokens[index] = issue_token(load->doctor->keys, &token);
 	snprintf(field, sizeof field, "Authorization: Bearer %s",
 		 load->tokens[index] != NULL ? load->tokens[index] : "");
 	load->fields[index] = curl_slist_append(NULL, field);

@@ -2,7 +2,7 @@
 #ifndef PRESENCE_CTL_DOCTOR_REPORT_H
 #define PRESENCE_CTL_DOCTOR_REPORT_H
 
-#include "auth/token.h"
+#include "auth/token_keys.h"
 #include "ctl/ctl.h"
 #include "ctl/doctor_advice.h"
 #include "ctl/doctor_process.h"

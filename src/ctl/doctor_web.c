@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "auth/issue.h"
 #include "base/times.h"
 #include "ctl/doctor_checks.h"
 #include "ctl/doctor_host.h"
@@ -266,7 +267,7 @@ static void check_as_user(struct doctor *doctor)
 
 	if (doctor->keys == NULL || !userid_parse(name, strlen(name), &token.user))
 		return; /* said above, of the keys */
-	text = token_issue(doctor->keys, &token);
+	text = issue_token(doctor->keys, &token);
 	if (text == NULL) {
 		doctor_say(doctor, FINDING_WARN, "run it where auth.signing_key_file is",
 			   "web: calls and the stream are not tried, for there is no key to sign "

@@ -80,21 +80,6 @@ struct directory {
 	struct sql *own; /* for schema.c, in the owner's thread only; NULL without SQL */
 };
 
-void account_free(struct account *account)
-{
-	free(account->password_hash);
-	free(account->name);
-	memset(account, 0, sizeof *account);
-}
-
-void friends_free(struct friends *friends)
-{
-	free(friends->list);
-	if (friends->names != NULL)
-		printbuf_free(friends->names);
-	memset(friends, 0, sizeof *friends);
-}
-
 static struct directory_call *call_new(struct directory *directory, enum sql_query query,
 				       const char *value)
 {

@@ -15,9 +15,9 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "base/buf.h"
 #include "base/config.h"
 #include "base/userid.h"
+#include "directory/answer.h"
 
 struct directory;
 
@@ -39,44 +39,6 @@ struct directory *directory_open(const struct config *config, unsigned threads, 
  * memory it needs; it does not keep the process from ending.
  */
 void directory_close(struct directory *directory);
-
-enum directory_result {
-	DIRECTORY_OK,
-	DIRECTORY_NOT_FOUND, /* no such account, or one without a password */
-	DIRECTORY_UNAVAILABLE, /* error, time-out, or too many calls waiting */
-};
-
-struct account {
-	struct userid user;
-	char *password_hash;
-	char *name;
-};
-
-struct friend
-{
-	struct userid user;
-	size_t name; /* where in `names` it is */
-};
-
-/*
- * Distinct friends in the query's order; rows whose id is not a user id are left
- * out and logged. Two pieces of memory however many friends there are: a stream
- * that opens asks for them.
- */
-struct friends {
-	struct friend *list;
-	size_t count;
-	struct printbuf *names; /* NUL-terminated, one after the other; NULL without friends */
-};
-
-static inline const char *friends_name(const struct friends *friends, const struct friend *friend)
-{
-	return friends->names->buf + friend->name;
-}
-
-/* Each frees what the struct holds, not the struct, and empties it. */
-void account_free(struct account *account);
-void friends_free(struct friends *friends);
 
 /*
  * Blocking calls, for the programs that serve one request at a time. At most
@@ -108,21 +70,5 @@ void directory_cancel(struct directory_call *call);
 /* A descriptor that is readable when answers wait; then call directory_dispatch(). */
 int directory_fd(const struct directory *directory);
 void directory_dispatch(struct directory *directory);
-
-/*
- * For presencectl on an SQL directory with the schema of conf/schema.sql; each
- * NULL, or a sentence saying what went wrong, valid until the next call. They
- * run in the caller's thread, for as long as the database takes.
- */
-const char *directory_init(struct directory *directory);
-const char *directory_add_user(struct directory *directory, const char *email, const char *name,
-			       const char *password_hash, struct userid *id);
-typedef void directory_each_user(void *arg, const char *id, const char *email, const char *name);
-const char *directory_list_users(struct directory *directory, directory_each_user *each, void *arg);
-/* Both directions at once: friendship is mutual in the schema's own tables. */
-const char *directory_add_friend(struct directory *directory, const struct userid *a,
-				 const struct userid *b);
-const char *directory_remove_friend(struct directory *directory, const struct userid *a,
-				    const struct userid *b);
 
 #endif

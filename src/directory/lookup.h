@@ -7,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "directory/directory.h"
+#include "directory/answer.h"
 #include "directory/sql.h"
 #include "store/blocking.h"
 

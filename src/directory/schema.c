@@ -1,9 +1,10 @@
-/* The tables of conf/schema.sql, as presencectl makes and fills them. */
-#include "directory/directory_private.h"
+#include "directory/schema.h"
 
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include "directory/directory_private.h"
 
 static const char schema[] =
 #include "directory/schema.sql.inc"
@@ -11,7 +12,7 @@ static const char schema[] =
 
 #define NO_SQL "directory.backend is not sql"
 
-const char *directory_init(struct directory *directory)
+const char *schema_init(struct directory *directory)
 {
 	struct sql *sql = directory_sql(directory);
 	mode_t before;
@@ -43,8 +44,8 @@ static bool find_id(struct sql *sql, enum sql_query query, const char *value, st
 	return sql_select(sql, query, values, 1, on_found, id);
 }
 
-const char *directory_add_user(struct directory *directory, const char *email, const char *name,
-			       const char *password_hash, struct userid *id)
+const char *schema_add_user(struct directory *directory, const char *email, const char *name,
+			    const char *password_hash, struct userid *id)
 {
 	const char *values[] = {email, name, password_hash};
 	struct sql *sql = directory_sql(directory);
@@ -63,7 +64,7 @@ const char *directory_add_user(struct directory *directory, const char *email, c
 }
 
 struct listing {
-	directory_each_user *each;
+	schema_each_user *each;
 	void *arg;
 };
 
@@ -75,7 +76,7 @@ static void on_user_row(void *arg, const char *const columns[SQL_COLUMNS_MAX])
 		      columns[1] != NULL ? columns[1] : "", columns[2] != NULL ? columns[2] : "");
 }
 
-const char *directory_list_users(struct directory *directory, directory_each_user *each, void *arg)
+const char *schema_list_users(struct directory *directory, schema_each_user *each, void *arg)
 {
 	struct sql *sql = directory_sql(directory);
 	struct listing listing = {each, arg};
@@ -121,16 +122,16 @@ static const char *change_friends(struct directory *directory, enum sql_query qu
 	return wrong;
 }
 
-const char *directory_add_friend(struct directory *directory, const struct userid *a,
-				 const struct userid *b)
+const char *schema_add_friend(struct directory *directory, const struct userid *a,
+			      const struct userid *b)
 {
 	int changed; /* none when they were friends before, which is fine */
 
 	return change_friends(directory, SQL_ADD_FRIEND, a, b, &changed);
 }
 
-const char *directory_remove_friend(struct directory *directory, const struct userid *a,
-				    const struct userid *b)
+const char *schema_remove_friend(struct directory *directory, const struct userid *a,
+				 const struct userid *b)
 {
 	int changed = 0;
 	const char *wrong = change_friends(directory, SQL_REMOVE_FRIEND, a, b, &changed);

@@ -6,7 +6,7 @@
 
 #include <event2/event.h>
 
-#include "auth/token.h"
+#include "auth/token_keys.h"
 #include "base/buf.h"
 #include "base/config.h"
 #include "directory/directory.h"

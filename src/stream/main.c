@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "auth/token.h"
+#include "auth/token_keys.h"
 #include "base/address.h"
 #include "base/config.h"
 #include "base/log.h"

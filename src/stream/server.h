@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "auth/token.h"
+#include "auth/token_keys.h"
 #include "base/config.h"
 #include "directory/directory.h"
 

@@ -9,7 +9,7 @@
 
 #include <fastcgi.h>
 
-#include "auth/token.h"
+#include "auth/issue.h"
 #include "base/redis_url.h"
 #include "base/alloc.h"
 #include "base/userid.h"
@@ -48,7 +48,7 @@ void prepare(struct load *load, unsigned count)
 		struct token token = {
 			.user = make_id(load->token_count + 1), .iat = now, .exp = now + 3600};
 
-		load->tokens[load->token_count++] = token_issue(keys, &token);
+		load->tokens[load->token_count++] = issue_token(keys, &token);
 	}
 	token_keys_free(keys);
 }

@@ -10,7 +10,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#include "auth/token.h"
+#include "auth/token_keys.h"
 #include "base/buf.h"
 #include "base/json.h"
 
@@ -90,7 +90,7 @@ static enum problem_kind verify(const char *text, size_t len, struct token *toke
 
 	REQUIRE(exact != NULL);
 	memcpy(exact, text, len);
-	kind = token_verify(keys(), exact, len, NOW * 1000, token, &why);
+	kind = token_keys_verify(keys(), exact, len, NOW * 1000, token, &why);
 	REQUIRE(kind == PROBLEM_NONE || kind == PROBLEM_TOKEN_INVALID ||
 		kind == PROBLEM_TOKEN_EXPIRED);
 	REQUIRE(kind == PROBLEM_NONE || why != NULL);

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/config.h"
-#include "directory/directory.h"
+#include "directory/schema.h"
 
 /* ms: after a wipe nobody new is shown before Redis has the states that were chosen. */
 #define RECOVERED 8000
@@ -24,7 +24,7 @@ static void remove_friend_silently(struct stack *stack)
 	ck_assert_msg(config != NULL, "%s", err);
 	directory = directory_open(config, 1, err, sizeof err);
 	ck_assert_msg(directory != NULL, "%s", err);
-	why = directory_remove_friend(directory, &one, &two);
+	why = schema_remove_friend(directory, &one, &two);
 	ck_assert_msg(why == NULL, "%s", why);
 	directory_close(directory);
 	config_free(config);

@@ -92,7 +92,8 @@ struct token token_expect(const struct token_keys *keys, char *text, int64_t now
 {
 	struct token token = {0};
 	const char *why = "accepted";
-	enum problem_kind kind = token_verify(keys, text, strlen(text), now * 1000, &token, &why);
+	enum problem_kind kind =
+		token_keys_verify(keys, text, strlen(text), now * 1000, &token, &why);
 
 	ck_assert_msg(kind == expected, "%s: expected %s, seen %s (%s)", row,
 		      problem_code(expected), problem_code(kind), why != NULL ? why : "");
@@ -105,7 +106,8 @@ void token_expect_words(const struct token_keys *keys, char *text, int64_t now, 
 {
 	struct token token;
 	const char *why = "accepted";
-	enum problem_kind kind = token_verify(keys, text, strlen(text), now * 1000, &token, &why);
+	enum problem_kind kind =
+		token_keys_verify(keys, text, strlen(text), now * 1000, &token, &why);
 
 	ck_assert_msg(kind != PROBLEM_NONE, "refused expected (%s), seen accepted", words);
 	ck_assert_msg(strstr(why, words) != NULL, "expected '%s', seen '%s'", words, why);

@@ -4,7 +4,7 @@
 
 #include <openssl/evp.h>
 
-#include "auth/token.h"
+#include "auth/token_keys.h"
 #include "base/config.h"
 
 /* The PEM files of one key pair. */

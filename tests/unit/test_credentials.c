@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "auth/credentials.h"
+#include "auth/issue.h"
 #include "base/config.h"
 
 #define NOW INT64_C(1700000000)
@@ -19,7 +20,7 @@ static char *issue(const char *user)
 	char *text;
 
 	ck_assert(userid_parse(user, strlen(user), &token.user));
-	text = token_issue(keys, &token);
+	text = issue_token(keys, &token);
 	ck_assert_ptr_nonnull(text);
 	return text;
 }

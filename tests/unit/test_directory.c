@@ -14,7 +14,7 @@
 #include "base/config.h"
 #include "base/log.h"
 #include "base/times.h"
-#include "directory/directory.h"
+#include "directory/schema.h"
 
 #define WAIT_MS 20000 /* for what must happen some time */
 
@@ -203,7 +203,7 @@ static void add_user(struct directory *directory, const char *email, const char 
 {
 	struct userid id;
 
-	assert_done(directory_add_user(directory, email, name, "$y$hash", &id), email);
+	assert_done(schema_add_user(directory, email, name, "$y$hash", &id), email);
 	ck_assert_str_eq(id.text, expected_id);
 }
 
@@ -212,12 +212,12 @@ static void fill(struct directory *directory)
 {
 	struct userid alice = id_of("1"), bob = id_of("2"), carol = id_of("3");
 
-	assert_done(directory_init(directory), "init");
+	assert_done(schema_init(directory), "init");
 	add_user(directory, "alice@example.com", "Alice", "1");
 	add_user(directory, "bob@example.com", "Bob", "2");
 	add_user(directory, "carol@example.com", "Carol \"C\"", "3");
-	assert_done(directory_add_friend(directory, &alice, &carol), "1 and 3");
-	assert_done(directory_add_friend(directory, &alice, &bob), "1 and 2");
+	assert_done(schema_add_friend(directory, &alice, &carol), "1 and 3");
+	assert_done(schema_add_friend(directory, &alice, &bob), "1 and 2");
 }
 
 static void on_user(void *arg, const char *id, const char *email, const char *name)
@@ -282,7 +282,7 @@ START_TEST(own_tables)
 	struct stat info;
 
 	fill(directory);
-	assert_done(directory_list_users(directory, on_user, users), "list");
+	assert_done(schema_list_users(directory, on_user, users), "list");
 	ck_assert_str_eq(users, "1 alice@example.com Alice;2 bob@example.com Bob;"
 				"3 carol@example.com Carol \"C\";");
 	ck_assert_int_eq(directory_account(directory, "bob@example.com", &account), DIRECTORY_OK);
@@ -310,7 +310,7 @@ START_TEST(init_again_keeps_everything)
 	struct directory *directory = open_directory(1);
 
 	fill(directory);
-	assert_done(directory_init(directory), "init again");
+	assert_done(schema_init(directory), "init again");
 	assert_friends(directory, "1", "2=Bob 3=Carol \"C\"");
 	directory_close(directory);
 }
@@ -322,12 +322,12 @@ START_TEST(friendship_is_mutual)
 	struct directory *directory = open_directory(1);
 
 	fill(directory);
-	assert_done(directory_add_friend(directory, &bob, &alice), "friends already");
+	assert_done(schema_add_friend(directory, &bob, &alice), "friends already");
 	assert_friends(directory, "1", "2=Bob 3=Carol \"C\"");
-	assert_done(directory_remove_friend(directory, &carol, &alice), "remove");
+	assert_done(schema_remove_friend(directory, &carol, &alice), "remove");
 	assert_friends(directory, "1", "2=Bob");
 	assert_friends(directory, "3", "");
-	assert_refused(directory_remove_friend(directory, &carol, &alice), "not friends");
+	assert_refused(schema_remove_friend(directory, &carol, &alice), "not friends");
 	directory_close(directory);
 }
 END_TEST
@@ -338,10 +338,10 @@ START_TEST(nonsense_is_refused)
 	struct directory *directory = open_directory(1);
 
 	fill(directory);
-	assert_refused(directory_add_user(directory, "bob@example.com", "Bob", "x", &id), "e-mail");
-	assert_refused(directory_add_friend(directory, &alice, &alice), "themselves");
-	assert_refused(directory_add_friend(directory, &alice, &stranger), "no user 77");
-	assert_refused(directory_add_friend(directory, &word, &alice), "no user anna");
+	assert_refused(schema_add_user(directory, "bob@example.com", "Bob", "x", &id), "e-mail");
+	assert_refused(schema_add_friend(directory, &alice, &alice), "themselves");
+	assert_refused(schema_add_friend(directory, &alice, &stranger), "no user 77");
+	assert_refused(schema_add_friend(directory, &word, &alice), "no user anna");
 	assert_friends(directory, "1", "2=Bob 3=Carol \"C\"");
 	directory_close(directory);
 }
@@ -364,14 +364,14 @@ START_TEST(an_e_mail_is_one_account_whatever_its_letters)
 	struct account account;
 	struct userid id;
 
-	assert_done(directory_init(directory), "init");
+	assert_done(schema_init(directory), "init");
 	add_user(directory, "Anna@Example.com", "Anna", "1");
 	assert_account(directory, "Anna@Example.com", "1");
 	assert_account(directory, "anna@example.com", "1");
 	assert_account(directory, "ANNA@EXAMPLE.COM", "1");
 	ck_assert_int_eq(directory_account(directory, "anna@example.con", &account),
 			 DIRECTORY_NOT_FOUND);
-	assert_refused(directory_add_user(directory, "aNNA@example.com", "A", "h", &id), "e-mail");
+	assert_refused(schema_add_user(directory, "aNNA@example.com", "A", "h", &id), "e-mail");
 	directory_close(directory);
 }
 END_TEST
@@ -391,7 +391,7 @@ START_TEST(older_tables_get_the_index)
 		    "INSERT INTO users VALUES (1, 'Anna@example.com', 'Anna', 'h')", NULL);
 	directory = open_directory(1);
 	assert_account(directory, "anna@example.com", "1"); /* without it, too */
-	assert_done(directory_init(directory), "init");
+	assert_done(schema_init(directory), "init");
 	directory_close(directory);
 	site = site_open(database);
 	ck_assert_msg(apr_dbd_query(site.driver, site.handle, &changed,
@@ -413,7 +413,7 @@ START_TEST(two_old_accounts_of_one_e_mail_stay_two)
 	directory = open_directory(1);
 	assert_account(directory, "Anna@example.com", "1");
 	assert_account(directory, "anna@example.com", "2");
-	assert_refused(directory_init(directory), "users_email");
+	assert_refused(schema_init(directory), "users_email");
 	directory_close(directory);
 }
 END_TEST
@@ -447,7 +447,7 @@ START_TEST(injection_is_only_text)
 	for (size_t i = 0; i < UNIT_COUNT(attempts); i++) {
 		struct account account;
 
-		assert_done(directory_add_user(directory, attempts[i], attempts[i], "h", &id),
+		assert_done(schema_add_user(directory, attempts[i], attempts[i], "h", &id),
 			    attempts[i]);
 		ck_assert_int_eq(directory_account(directory, attempts[i], &account), DIRECTORY_OK);
 		ck_assert_str_eq(account.user.text, id.text);
@@ -583,8 +583,8 @@ START_TEST(no_directory)
 	directory = open_directory(1);
 	assert_friends(directory, "1", "");
 	ck_assert_int_eq(directory_account(directory, "a@x", &account), DIRECTORY_NOT_FOUND);
-	assert_refused(directory_init(directory), "not sql");
-	assert_refused(directory_add_user(directory, "a@x", "A", "h", &id), "not sql");
+	assert_refused(schema_init(directory), "not sql");
+	assert_refused(schema_add_user(directory, "a@x", "A", "h", &id), "not sql");
 	directory_close(directory);
 }
 END_TEST
@@ -614,7 +614,7 @@ START_TEST(missing_tables_appear)
 
 	site_tables(database, "CREATE TABLE other (x)", NULL);
 	assert_unavailable(directory);
-	assert_refused(directory_list_users(directory, on_user, users), "no such table");
+	assert_refused(schema_list_users(directory, on_user, users), "no such table");
 	fill(directory);
 	assert_friends(directory, "2", "1=Alice");
 	/* What was prepared does not outlive a change of its tables; the call works. */
@@ -653,7 +653,7 @@ START_TEST(wrong_queries)
 	configure("friends_query = \"SELEKT %s\"\n"
 		  "account_query = \"SELECT id, name FROM users WHERE email = %s\"");
 	directory = open_directory(1);
-	assert_done(directory_init(directory), "init");
+	assert_done(schema_init(directory), "init");
 	assert_unavailable(directory);
 	directory_close(directory);
 }
@@ -782,11 +782,11 @@ START_TEST(a_change_is_seen_by_every_call_made_after_it)
 		/* They share a transaction, which the next call must not get into. */
 		for (int k = 0; k < 50; k++)
 			ck_assert_ptr_nonnull(ask(directory, "1", &before));
-		assert_done(directory_remove_friend(directory, &alice, &bob), "removed");
+		assert_done(schema_remove_friend(directory, &alice, &bob), "removed");
 		ck_assert_ptr_nonnull(ask(directory, "1", &after));
 		await_calls(directory, &after, i + 1);
 		ck_assert_str_eq(after.text, "3=Carol \"C\"");
-		assert_done(directory_add_friend(directory, &alice, &bob), "added");
+		assert_done(schema_add_friend(directory, &alice, &bob), "added");
 	}
 	ck_assert_int_eq(before.calls, 20 * 50);
 	ck_assert_int_eq(before.result, DIRECTORY_OK);

@@ -9,6 +9,7 @@
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 
+#include "auth/issue.h"
 #include "base/base64url.h"
 #include "base/buf.h"
 #include "keypair.h"
@@ -219,7 +220,7 @@ START_TEST(test_the_first_file_signs_and_all_verify)
 	keys = keys_must_open(&config);
 	token_expect_words(alone, old_token(), NOW, "signature");
 	token_expect(keys, old_token(), NOW, OK, "the second key verifies");
-	token_expect(alone, token_issue(keys, &token), NOW, OK, "the first key signs");
+	token_expect(alone, issue_token(keys, &token), NOW, OK, "the first key signs");
 	token_expect(keys, hmac_token(EVP_sha256(), SECRET "x", 33, HEADER, GOOD, strlen(GOOD)),
 		     NOW, INVALID, "a third key");
 	token_keys_free(alone);
@@ -239,7 +240,7 @@ START_TEST(test_the_private_key_is_of_any_public_one)
 	ck_assert(asprintf(&both, "%s,%s", rsa.public_file, rsa_other.public_file) > 0);
 	config = auth_config(AUTH_RS256, both, rsa_other.private_file);
 	keys = keys_must_open(&config);
-	token_expect(keys, token_issue(keys, &token), NOW, OK, "signed by the second");
+	token_expect(keys, issue_token(keys, &token), NOW, OK, "signed by the second");
 	token_keys_free(keys);
 	free(both);
 }
@@ -383,7 +384,7 @@ START_TEST(test_a_kid_chooses_the_key)
 	/* The first signs, and says which it was. */
 	one = auth_config(AUTH_HS256, secret_file, NULL);
 	first = keys_must_open(&one);
-	token_expect(first, token_issue(keys, &token), NOW, OK, "signed by the first");
+	token_expect(first, issue_token(keys, &token), NOW, OK, "signed by the first");
 	token_keys_free(first);
 	token_keys_free(keys);
 	free(path);
@@ -433,7 +434,7 @@ START_TEST(test_public_jwks)
 		ck_assert_int_eq(chmod(path, 0644), 0); /* public */
 		config = auth_config(rows[i].algorithm, path, rows[i].pair->private_file);
 		keys = keys_must_open(&config);
-		text = token_issue(keys, &token);
+		text = issue_token(keys, &token);
 		ck_assert_ptr_nonnull(text);
 		expect_header(text, rows[i].header);
 		token_expect(keys, text, NOW, OK, "signed by the private key");

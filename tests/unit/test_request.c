@@ -4,7 +4,7 @@
 #include <stdio.h>
 
 #include "api/request.h"
-#include "auth/token.h"
+#include "auth/issue.h"
 #include "base/cgi.h"
 #include "base/times.h"
 
@@ -80,7 +80,7 @@ static void serve(const char *method, const char *path, const char *scope, bool 
 
 	ck_assert(userid_parse("1", 1, &token.user));
 	token_set_scope(&token, scope != NULL ? scope : "");
-	text = token_issue(service->keys, &token);
+	text = issue_token(service->keys, &token);
 	ck_assert_ptr_nonnull(text);
 	ck_assert(asprintf(&env[count++], "REQUEST_METHOD=%s", method) > 0);
 	ck_assert(asprintf(&env[count++], "REQUEST_URI=/api%s", path) > 0);

@@ -1,4 +1,4 @@
-/* Tokens: what token_verify() lets through and what it refuses. Key files: test_keys.c. */
+/* Tokens: what token_keys_verify() lets through and what it refuses. Key files: test_keys.c. */
 #include "unit.h"
 
 #include <stdio.h>
@@ -9,7 +9,7 @@
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
 
-#include "auth/token.h"
+#include "auth/issue.h"
 #include "auth/verified.h"
 #include "base/alloc.h"
 #include "base/base64url.h"
@@ -316,7 +316,7 @@ START_TEST(test_user_claim)
 	ck_assert_str_eq(token_expect(keys, text, NOW, OK, "email").user.text, "a@b.example");
 	token_expect_words(keys, hs256_token(HS256_HEADER, GOOD), NOW, "user_claim");
 	/* What is issued here is taken here. */
-	text = token_issue(keys, &issued);
+	text = issue_token(keys, &issued);
 	ck_assert_str_eq(token_expect(keys, text, NOW, OK, "issued").user.text, "a@b.example");
 	token_keys_free(keys);
 }
@@ -358,7 +358,7 @@ START_TEST(test_rights)
 		ck_assert_int_eq(token.watch, row->watch);
 		ck_assert_str_eq(token.scope, row->scope);
 		/* A token that is issued from it may the same. */
-		again = token_expect(keys, token_issue(keys, &token), NOW, OK, "issued from it");
+		again = token_expect(keys, issue_token(keys, &token), NOW, OK, "issued from it");
 		ck_assert_int_eq(again.watch, row->watch);
 		ck_assert_str_eq(again.scope, row->scope);
 	}
@@ -534,7 +534,8 @@ START_TEST(test_length_cap)
 	/* One that would overflow the stack inside libjwt, which never sees it. */
 	huge = malloc(64 << 20);
 	memset(huge, 'A', 64 << 20);
-	ck_assert_int_eq(token_verify(keys, huge, 64 << 20, NOW * 1000, &token, &why), INVALID);
+	ck_assert_int_eq(token_keys_verify(keys, huge, 64 << 20, NOW * 1000, &token, &why),
+			 INVALID);
 	free(huge);
 	token_keys_free(keys);
 }
@@ -551,9 +552,9 @@ START_TEST(test_text_is_not_terminated)
 
 	exact = malloc(len);
 	memcpy(exact, text, len);
-	ck_assert_int_eq(token_verify(keys, exact, len, NOW * 1000, &token, &why), OK);
+	ck_assert_int_eq(token_keys_verify(keys, exact, len, NOW * 1000, &token, &why), OK);
 	exact[len / 2] = '\0';
-	ck_assert_int_eq(token_verify(keys, exact, len, NOW * 1000, &token, &why), INVALID);
+	ck_assert_int_eq(token_keys_verify(keys, exact, len, NOW * 1000, &token, &why), INVALID);
 	free(exact);
 	free(text);
 	token_keys_free(keys);
@@ -755,10 +756,10 @@ START_TEST(test_issue)
 		config.auth.audience = (char *)"presence";
 		keys = keys_must_open(&config);
 		issued = make_token("anna", NULL, 3600);
-		text = token_issue(keys, &issued);
+		text = issue_token(keys, &issued);
 		ck_assert_ptr_nonnull(text);
 		again = make_token("anna", issued.name, 3600);
-		next = token_issue(keys, &again);
+		next = issue_token(keys, &again);
 		ck_assert_ptr_nonnull(next);
 		ck_assert_msg(strcmp(text, next) != 0, "two tokens of one sid are the same text");
 		token_expect(keys, strdup(text), NOW + 3630, EXPIRED, "after its life");
@@ -794,7 +795,7 @@ START_TEST(test_every_ecdsa_signature_has_its_full_length)
 
 		for (int n = 0; n < 600; n++) {
 			struct token issued = make_token("7", NULL, 60);
-			char *text = token_issue(keys, &issued);
+			char *text = issue_token(keys, &issued);
 
 			ck_assert_uint_eq(strlen(strrchr(text, '.') + 1), rows[i].len);
 			token_expect(keys, text, NOW, OK, "issued");
@@ -824,7 +825,7 @@ START_TEST(test_issue_user_name)
 		char *text;
 
 		token_set_user_name(&issued, rows[i].name);
-		text = token_issue(keys, &issued);
+		text = issue_token(keys, &issued);
 		ck_assert_msg(text != NULL, "row %zu: no token", i);
 		seen = token_expect(keys, text, NOW, OK, rows[i].seen);
 		ck_assert_str_eq(seen.user_name, rows[i].seen);
@@ -858,14 +859,14 @@ START_TEST(test_issue_refused)
 	struct token_keys *keys = keys_must_open(&config);
 	struct token token = make_token("1", NULL, 60);
 
-	ck_assert_msg(token_issue(keys, &token) == NULL,
+	ck_assert_msg(issue_token(keys, &token) == NULL,
 		      "NULL expected without a signing key, seen a token");
 	token_keys_free(keys);
 
 	config = auth_config(AUTH_HS256, secret_file, NULL);
 	keys = keys_must_open(&config);
 	token = make_token("1", "a\nb", 60);
-	ck_assert_ptr_null(token_issue(keys, &token));
+	ck_assert_ptr_null(issue_token(keys, &token));
 	token_keys_free(keys);
 }
 END_TEST

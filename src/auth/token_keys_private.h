@@ -1,9 +1,9 @@
-/* What token.c, which verifies, and issue.c share. */
-#ifndef PRESENCE_AUTH_TOKEN_PRIVATE_H
-#define PRESENCE_AUTH_TOKEN_PRIVATE_H
+/* What token_keys.c, which verifies, and issue.c share. */
+#ifndef PRESENCE_AUTH_TOKEN_KEYS_PRIVATE_H
+#define PRESENCE_AUTH_TOKEN_KEYS_PRIVATE_H
 
 #include "auth/keys.h"
-#include "auth/token.h"
+#include "auth/token_keys.h"
 
 struct verified_set;
 
