@@ -291,6 +291,7 @@ struct problem auth_logout(struct request *request)
 		.iat = request->token.issued,
 		.exp = request->token.exp,
 		.reason = "logout",
+		.knows_epoch = request->service->knows_epoch,
 	};
 	struct problem problem;
 

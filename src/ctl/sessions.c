@@ -69,7 +69,7 @@ static bool read_session(const redisReply *member, const redisReply *score, int6
 		(int)(colon != NULL ? (size_t)(colon - session->tok) : strlen(session->tok));
 	deadline = strtod(score->str, NULL);
 	session->left = (int64_t)deadline - now;
-	session->is_closing = deadline != (double)(int64_t)deadline; /* ends in .5: common.lua */
+	session->is_closing = deadline - (double)(int64_t)deadline == 0.5; /* common.lua */
 	return true;
 }
 

@@ -529,7 +529,7 @@ void store_put_end(struct printbuf *out, const struct store *store, const struct
 
 	if (end->forget)
 		count = traces_put_named(forgotten, store->prefix, end->user);
-	put_script(out, store, SCRIPT_END, 8 + count);
+	put_script(out, store, SCRIPT_END, 9 + count);
 	resp_text(out, end->user->text);
 	resp_text(out, end->tok != NULL ? end->tok : "");
 	resp_number(out, end->iat);
@@ -537,6 +537,7 @@ void store_put_end(struct printbuf *out, const struct store *store, const struct
 	resp_number(out, store->leeway);
 	put_flag(out, end->all);
 	resp_text(out, end->reason);
+	put_flag(out, end->knows_epoch);
 	if (end->forget)
 		resp_number(out, store->ahead);
 	else

@@ -203,6 +203,7 @@ struct store_end {
 	int64_t iat, exp; /* seconds */
 	bool all;
 	const char *reason; /* logout or kicked */
+	bool knows_epoch; /* the caller has seen one: a Redis without was wiped just now */
 	/*
 	 * With `all` and no tok: nothing of the user is kept but the time before
 	 * which tokens are refused. What stands elsewhere: traces.h.

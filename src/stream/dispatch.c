@@ -91,7 +91,7 @@ static void on_self(struct stream *stream, struct json_object *message)
 	if (json_object_is_type(chosen, json_type_object))
 		self.chosen = json_object_to_json_string_ext(
 			chosen, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	session_learn_self(&stream->all->sessions, &stream->session, &self);
+	session_hear_self(&stream->all->sessions, &stream->session, &self);
 }
 
 /* To the streams that may see the friend it is about; a message may be older than a block. */

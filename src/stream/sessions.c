@@ -171,8 +171,7 @@ static void set_hides(struct sessions *all, struct session *session, bool hides)
 	session->hides = hides;
 }
 
-void session_learn_self(struct sessions *all, struct session *session,
-			const struct store_self *self)
+static void learn_self(struct sessions *all, struct session *session, const struct store_self *self)
 {
 	uint64_t hash = hash_self(self);
 
@@ -186,6 +185,12 @@ void session_learn_self(struct sessions *all, struct session *session,
 	free(session->self);
 	session->self = xstrndup(self->status, self->status_len);
 	turn_mark(&all->context->turn, session->owner);
+}
+
+void session_hear_self(struct sessions *all, struct session *session, const struct store_self *self)
+{
+	session->heard_self = true;
+	learn_self(all, session, self);
 }
 
 char *session_take_self(struct session *session)
@@ -273,8 +278,8 @@ static void on_touched(void *arg, const redisReply *reply)
 		if (reply != NULL) {
 			struct store_self self;
 
-			if (store_read_self(reply, i, &self))
-				session_learn_self(all, session, &self);
+			if (!session->heard_self && store_read_self(reply, i, &self))
+				learn_self(all, session, &self);
 			on_verdict(all, session, store_read_touch(reply, i, NULL));
 		} else { /* lost with the link */
 			session->batch = NULL;
@@ -323,6 +328,7 @@ static void send_batch(struct sessions *all)
 		items[batch->count] = touch_of(session, &users[batch->count]);
 		session->batch = batch;
 		session->item = batch->count;
+		session->heard_self = false;
 		batch->items[batch->count++] = session;
 		set_touch(all, session, TOUCH_SENT);
 		if (session->state == SESSION_ABSENT)

@@ -70,6 +70,7 @@ struct session {
 	bool watch; /* only looks whether the token is good: Redis holds nothing of it */
 	bool born_idle; /* the client said so when it opened */
 	bool knows_self; /* the own STATUS came since the last gap */
+	bool heard_self; /* by the inbox, since the touch under way was sent */
 	bool hides; /* counted in sessions.hiding */
 	bool knows_chosen; /* once at least; then `chosen` is what a wiped Redis gets back */
 	char *chosen; /* the state that the user chose, as Redis keeps it; NULL = none */
@@ -93,12 +94,14 @@ void session_lost(struct sessions *all, struct session *session);
 void session_gap(struct sessions *all, struct session *session);
 
 /*
- * What Redis says of the user to the user: a JSON object, and the chosen state
+ * What the inbox says of the user to the user: a JSON object, and the chosen state
  * ("" = none). One that differs from the last in more than last_activity waits
- * in session->self.
+ * in session->self. The answer to a touch under way says nothing of it then: it
+ * comes by another connection and may be older; were it newer, another message
+ * would follow.
  */
-void session_learn_self(struct sessions *all, struct session *session,
-			const struct store_self *self);
+void session_hear_self(struct sessions *all, struct session *session,
+		       const struct store_self *self);
 /* The one that waits, which is the caller's to free from then on; NULL: none. */
 char *session_take_self(struct session *session);
 

@@ -118,7 +118,7 @@ struct conn {
 	int64_t started, last_read; /* last_read: 0 until something came */
 };
 
-/* Starts it; `request` is taken over. on_end may be called at once. */
+/* Starts it; `request` is taken over. */
 void conn_start(struct conn *conn, int port, struct printbuf *request);
 void conn_close(struct conn *conn); /* FIN; nothing is called */
 void conn_abort(struct conn *conn); /* RST */

@@ -95,7 +95,7 @@ static void read_sessions(struct kept *kept, const redisReply *list, double redi
 {
 	for (size_t i = 0; i + 1 < list->elements; i += 2) {
 		double deadline = strtod(list->element[i + 1]->str, NULL);
-		bool closing = deadline - (double)(int64_t)deadline > 0.1;
+		bool closing = deadline - (double)(int64_t)deadline == 0.5;
 
 		kept->sessions++;
 		if (deadline > kept->latest)

@@ -135,7 +135,14 @@ enum store_verdict call_end(const char *id, const char *tok, bool all, const cha
 	struct printbuf *out = buf_new();
 	struct userid who = call_user(id);
 	struct store_end item = {
-		.user = &who, .tok = tok, .iat = 1000, .exp = 2000, .all = all, .reason = reason};
+		.user = &who,
+		.tok = tok,
+		.iat = 1000,
+		.exp = 2000,
+		.all = all,
+		.reason = reason,
+		.knows_epoch = true,
+	};
 	redisReply *reply;
 	enum store_verdict verdict;
 

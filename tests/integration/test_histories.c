@@ -36,6 +36,7 @@ struct model_session {
 	char name[24]; /* as in user:sessions:{id} */
 	int64_t deadline; /* ms of Redis' clock, rounded down */
 	bool is_closing;
+	bool is_left; /* a token: a stream of it closed since its last request, others were open */
 };
 
 struct person {
@@ -222,7 +223,7 @@ static void raise_session(struct person *person, const char *name, int64_t deadl
 		strcpy(session->name, name);
 	}
 	session->deadline = deadline;
-	session->is_closing = false;
+	session->is_closing = session->is_left = false;
 	if (!is_new && !is_stream(session))
 		return;
 	for (int i = person->count; i-- > 0;) {
@@ -363,8 +364,13 @@ static void step_close(struct person *person)
 	}
 	if (own != NULL || token != NULL) {
 		lower(own, now - ago + GRACE);
-		if (!has_others && token != NULL && token->deadline - ONLINE_TTL <= now - ago)
-			lower(token, now - ago + GRACE);
+		if (token != NULL && (token->is_left || token->is_closing ||
+				      token->deadline - ONLINE_TTL <= now - ago)) {
+			if (!has_others)
+				lower(token, now - ago + GRACE);
+			else if (!token->is_closing)
+				token->is_left = true;
+		}
 		settle(person, "stream_closed", false);
 	}
 	call_close_ago(person->id, tok_name, stream_name, ago);
@@ -544,7 +550,7 @@ static void check_sessions(struct person *person)
 		ck_assert_msg(session != NULL, "%s: %s has the session %s", step_text, person->id,
 			      reply->element[i]->str);
 		check_near(session->name, person->id, (int64_t)deadline, session->deadline);
-		ck_assert_msg((deadline != (double)(int64_t)deadline) == session->is_closing,
+		ck_assert_msg((deadline - (double)(int64_t)deadline == 0.5) == session->is_closing,
 			      "%s: whether %s of %s is closing: %s", step_text, session->name,
 			      person->id, reply->element[i + 1]->str);
 		session->deadline = (int64_t)deadline;

@@ -521,6 +521,30 @@ START_TEST(a_close_that_is_told_late_ends_its_user_by_when_it_was)
 }
 END_TEST
 
+/* Two processes tell of their streams when their links let them: the first to close may be the last to
+ * be told of. */
+START_TEST(closes_that_are_told_in_another_order_end_the_token_too)
+{
+	call_touch("1", "a", "first", "stream_open");
+	call_touch("1", "a", "last", "stream_open");
+	call_close("1", "a", "last");
+	ck_assert_int_gt(redis_int(stack, "PTTL user:online:1"), 95000);
+	call_close_ago("1", "a", "first", 5000);
+	ck_assert_int_le(redis_int(stack, "PTTL user:online:1"), 10001); /* grace */
+}
+END_TEST
+
+START_TEST(a_close_that_is_told_late_leaves_a_token_that_was_used_since_all_had_closed)
+{
+	call_touch("1", "a", "first", "stream_open");
+	call_touch("1", "a", "last", "stream_open");
+	call_close_ago("1", "a", "last", 1);
+	call_touch("1", "a", NULL, "activity");
+	call_close_ago("1", "a", "first", 5000);
+	ck_assert_int_gt(redis_int(stack, "PTTL user:online:1"), 95000);
+}
+END_TEST
+
 START_TEST(a_close_tells_what_could_not_be_done)
 {
 	struct printbuf *out = buf_new();
@@ -783,6 +807,64 @@ START_TEST(a_logout_while_a_wiped_redis_is_filled_again_shows_no_other_device)
 }
 END_TEST
 
+/*
+ * User 1 has a tab, of which the wiped Redis does not know yet, and another device. 0: nobody has noticed
+ * the wipe; 1: it is being filled again; 2: the same, and nobody can be given away.
+ */
+static struct listener *lose_one_of_two_devices(int noticed)
+{
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	if (noticed > 0) {
+		call_sweep(true);
+		freeReplyObject(redis_cmd(stack, "SET presence:recovering %s PX 3000",
+					  noticed == 1 ? "1" : "open"));
+	}
+	call_renew("1", "phone", "s2");
+	/* By a device whose presence-streamd knows what was chosen. */
+	freeReplyObject(redis_cmd(stack, "SET user:online:1 %s", "{\"status\":\"online\"}"));
+	freeReplyObject(redis_cmd(stack, "SADD online_users 1"));
+	return listener_open(stack, "user:status:*");
+}
+
+static void check_the_tab_stays_online(struct listener *listener)
+{
+	call_check_silence(listener);
+	call_renew("1", "desk", "s1");
+	redis_int(stack, "DEL presence:recovering");
+	redis_int(stack, "ZADD presence:deadlines 1 1");
+	call_sweep(true);
+	for (struct message *message; (message = listener_next(listener, 0)) != NULL;)
+		ck_assert(json_object_get_boolean(json_at(message->json, "is_online")));
+	ck_assert(call_is_online("1"));
+}
+
+START_TEST(a_logout_from_a_wiped_redis_takes_no_other_device_for_gone)
+{
+	struct listener *listener = lose_one_of_two_devices(_i);
+
+	ck_assert_int_eq(call_end("1", "phone", false, "logout"), STORE_DONE);
+	check_the_tab_stays_online(listener);
+}
+END_TEST
+
+START_TEST(a_close_told_to_a_wiped_redis_takes_no_other_device_for_gone)
+{
+	struct listener *listener = lose_one_of_two_devices(_i);
+
+	call_close_ago("1", "phone", "s2", 20000); /* longer than the grace */
+	check_the_tab_stays_online(listener);
+}
+END_TEST
+
+START_TEST(a_kick_is_told_by_a_wiped_redis_too)
+{
+	struct listener *listener = lose_one_of_two_devices(_i);
+
+	ck_assert_int_eq(call_end("1", NULL, true, "kicked"), STORE_DONE);
+	call_check_change(listener, "1", false, "kicked");
+}
+END_TEST
+
 START_TEST(a_stream_that_waits_for_a_wiped_redis_does_not_learn_that_nothing_was_chosen)
 {
 	struct userid who = call_user("1");
@@ -846,6 +928,9 @@ int main(void)
 	tcase_add_test(tcase, a_logout_leaves_another_user_with_a_token_of_that_name_alone);
 	tcase_add_test(tcase, a_close_may_be_said_twice);
 	tcase_add_test(tcase, a_close_that_is_told_late_ends_its_user_by_when_it_was);
+	tcase_add_test(tcase, closes_that_are_told_in_another_order_end_the_token_too);
+	tcase_add_test(tcase,
+		       a_close_that_is_told_late_leaves_a_token_that_was_used_since_all_had_closed);
 	tcase_add_test(tcase, a_close_tells_what_could_not_be_done);
 	tcase_add_test(tcase, a_stream_that_comes_back_may_be_one_too_many);
 	tcase_add_test(tcase, tokens_push_no_stream_out);
@@ -860,6 +945,11 @@ int main(void)
 	tcase_add_test(tcase, a_token_that_comes_back_after_it_lapsed_is_not_idle);
 	tcase_add_test(tcase,
 		       a_stream_that_closes_while_a_wiped_redis_is_filled_again_shows_nobody);
+	tcase_add_loop_test(tcase, a_logout_from_a_wiped_redis_takes_no_other_device_for_gone, 0,
+			    3);
+	tcase_add_loop_test(tcase, a_close_told_to_a_wiped_redis_takes_no_other_device_for_gone, 0,
+			    3);
+	tcase_add_loop_test(tcase, a_kick_is_told_by_a_wiped_redis_too, 0, 3);
 	tcase_add_test(tcase, a_logout_while_a_wiped_redis_is_filled_again_shows_no_other_device);
 	tcase_add_test(
 		tcase,

@@ -310,6 +310,55 @@ START_TEST(an_answer_after_the_end_reaches_nobody)
 }
 END_TEST
 
+/* --- the own STATUS ----------------------------------------------------------------------------- */
+
+static const struct store_self busy = {"{\"version\":8}", 13, "{\"status\":\"busy\"}"};
+
+static void check_self(const char *self)
+{
+	char *told = session_take_self(&one);
+
+	if (self == NULL)
+		ck_assert_ptr_null(told);
+	else
+		ck_assert_str_eq(told, self);
+	free(told);
+}
+
+/* An answer with the STATUS of version 7 and no chosen state. */
+#define ANSWER_7 "*2\r\n:1\r\n*3\r\n:0\r\n$13\r\n{\"version\":7}\r\n$0\r\n\r\n"
+
+START_TEST(the_own_status_is_learned_from_an_answer)
+{
+	send_touch();
+	stub_answer(&context, ANSWER_7);
+	check_self("{\"version\":7}");
+	ck_assert(one.knows_chosen && one.chosen == NULL);
+}
+END_TEST
+
+START_TEST(an_answer_that_may_be_older_than_a_message_does_not_replace_it)
+{
+	send_touch();
+	session_hear_self(&all, &one, &busy);
+	check_self("{\"version\":8}");
+	stub_answer(&context, ANSWER_7);
+	check(SESSION_LIVE, TOUCH_IDLE);
+	check_self(NULL);
+	ck_assert_str_eq(one.chosen, busy.chosen);
+}
+END_TEST
+
+START_TEST(an_answer_to_what_was_asked_after_a_message_counts)
+{
+	session_hear_self(&all, &one, &busy);
+	check_self("{\"version\":8}");
+	send_touch();
+	stub_answer(&context, ANSWER_7);
+	check_self("{\"version\":7}");
+}
+END_TEST
+
 /* --- sessions to close ----------------------------------------------------------------------- */
 
 /* The oldest close: every session of it has this verdict. */
@@ -417,6 +466,7 @@ int main(void)
 	Suite *suite = suite_create("session");
 	TCase *touches = tcase_create("touches"), *answers = tcase_create("answers");
 	TCase *link = tcase_create("link"), *closing = tcase_create("closings");
+	TCase *self = tcase_create("self");
 
 	tcase_add_checked_fixture(touches, setup, teardown);
 	tcase_add_test(touches, a_touch_is_queued_then_sent);
@@ -449,6 +499,12 @@ int main(void)
 			    SESSION_LIVE + 1);
 	tcase_add_test(link, an_answer_after_the_end_reaches_nobody);
 	suite_add_tcase(suite, link);
+
+	tcase_add_checked_fixture(self, setup, teardown);
+	tcase_add_test(self, the_own_status_is_learned_from_an_answer);
+	tcase_add_test(self, an_answer_that_may_be_older_than_a_message_does_not_replace_it);
+	tcase_add_test(self, an_answer_to_what_was_asked_after_a_message_counts);
+	suite_add_tcase(suite, self);
 
 	tcase_add_checked_fixture(closing, setup, teardown);
 	tcase_add_test(closing, a_close_that_is_done_is_forgotten);

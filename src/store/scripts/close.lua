@@ -2,13 +2,21 @@
 -- The session ends `grace` after that, and with the token's last stream the token's own session too,
 -- so that a closed browser is offline in seconds. A deadline is only lowered, nothing is made anew,
 -- and a token that was used since the stream closed keeps its time: so it does no harm to say it twice.
+-- Of the last streams of a token the first to close may be told of last, by another process: then what
+-- counts is whether the token was used since any of them closed.
 -- Returns {verdict, verdict, ...}: 0 done, 3 a key of this user has the wrong type.
 
 local DONE, WRONG_TYPE = 0, 3
 
 local function lower(key, session, deadline, ending)
   if not is_closing(deadline) or deadline > ending then
-    redis.call('ZADD', key, score(math.min(math.floor(deadline) + 0.5, ending)), session)
+    redis.call('ZADD', key, score(math.min(math.floor(deadline) + CLOSING, ending)), session)
+  end
+end
+
+local function leave(key, session, deadline)
+  if deadline % 1 == 0 then
+    redis.call('ZADD', key, score(deadline + LEFT), session)
   end
 end
 
@@ -31,14 +39,19 @@ local function close(id, tok, stream, ago)
     return DONE
   end
   require_rights(id)
-  local ending = closed + grace + 0.5
+  recovery() -- before the first write
+  local ending = closed + grace + CLOSING
   if of_stream then
     lower(key, 's:' .. tok .. ':' .. stream, of_stream, ending)
   end
-  if of_token and not has_others and of_token - online_ttl <= closed then
-    lower(key, 't:' .. tok, of_token, ending)
+  if of_token and (of_token - online_ttl <= closed or of_token % 1 ~= 0) then
+    if has_others then
+      leave(key, 't:' .. tok, of_token)
+    else
+      lower(key, 't:' .. tok, of_token, ending)
+    end
   end
-  settle(id, 'stream_closed')
+  settle(id, 'stream_closed', true)
   return DONE
 end
 

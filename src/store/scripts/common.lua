@@ -6,7 +6,8 @@
 -- to do (require_rights), then writes, then publishes: so it does all or nothing.
 --
 -- A deadline that ends in .5 was lowered by a stream that closed: such a session only waits for its
--- grace to pass, and its end reads "stream_closed".
+-- grace to pass, and its end reads "stream_closed". One that ends in .2 is a token's: a stream of it has
+-- closed since its last request, and another one was still open.
 
 local stream_ttl, grace, sweep_every, hold_for, recovering_for, version_ttl, max_sessions, max_streams, token_ttl,
   broadcast, last_seen_rule =
@@ -51,8 +52,10 @@ local function old_revoked_key(tok)
   return prefix .. 'presence:revoked:' .. tok
 end
 
+local CLOSING, LEFT = 0.5, 0.2
+
 local function is_closing(deadline)
-  return deadline % 1 ~= 0
+  return deadline % 1 == CLOSING
 end
 
 local function is_stream(session)
@@ -552,31 +555,45 @@ local function write_recovering(hides)
   redis.call('SET', recovering_key, is_open and 'open' or '1', 'PX', recovering_for)
 end
 
--- Whether a state that was chosen may be lost: who does not know it better must not bring anybody
--- online. presence:recovering is set anew by each presence-streamd that learns of the wipe, within a
--- sweep, and as long as it registers its streams; when it was not for a little more than that, nobody
--- is to come. `lost`: the caller knows that users hide, and has seen an epoch before. Returns for how
--- many ms more, or nil.
-local recovers_for
+-- presence:recovering is set by whoever makes the new epoch, and anew by each presence-streamd that learns
+-- of the wipe, within a sweep, and as long as it registers its streams: once it was not for a little more
+-- than that, all are registered. Between the wipe and the new epoch nothing in Redis tells of it. Asked for
+-- when it is needed: {lasts: for how many ms more, noted: what presence:recovering says}.
+local known_recovery
 
-local function is_recovering(lost)
-  if recovers_for == nil then
+local function recovery()
+  if not known_recovery then
     local fresh = 1.2 * math.max(sweep_every, 1000)
-    local value = redis.call('GET', recovering_key)
-    recovers_for = 0
-    if value and value ~= 'open' then
-      recovers_for = redis.call('PTTL', recovering_key) - recovering_for + fresh
-    elseif not value and lost and redis.call('EXISTS', prefix .. 'presence:epoch') == 0 then
-      recovers_for = fresh
+    local noted = redis.call('GET', recovering_key)
+    known_recovery = {lasts = 0, noted = noted}
+    if noted then
+      known_recovery.lasts = redis.call('PTTL', recovering_key) - recovering_for + fresh
+    elseif redis.call('EXISTS', prefix .. 'presence:epoch') == 0 then
+      known_recovery.lasts = fresh
     end
   end
-  return recovers_for > 0 and recovers_for or nil
+  return known_recovery
 end
 
--- A transition by one who does not know what was chosen: it may have to wait until that is known.
-local function settle(id, reason)
-  if is_recovering(false) and redis.call('EXISTS', online_key(id)) == 0 then
-    redis.call('ZADD', deadlines, integer(now + is_recovering(false)), id)
+-- Whether sessions of open streams may be missing, so that nobody is to be taken for offline. `lost`: the
+-- caller has seen an epoch before. Returns for how many ms more, or nil.
+local function is_rebuilding(lost)
+  local known = recovery()
+  return known.lasts > 0 and (known.noted or lost) and known.lasts or nil
+end
+
+-- Whether a state that was chosen may be lost: who does not know it better must not bring anybody online.
+-- `lost`: the caller knows that users hide, and has seen an epoch before. Returns the same.
+local function is_recovering(lost)
+  return recovery().noted ~= 'open' and is_rebuilding(lost)
+end
+
+-- A transition by one who does not know what was chosen and who else is there: it may have to wait until
+-- that is known. `lost`: the caller has seen an epoch before.
+local function settle(id, reason, lost)
+  local wait = is_rebuilding(lost)
+  if wait and (is_recovering(lost) and redis.call('EXISTS', online_key(id)) == 0 or not derive(id).live) then
+    redis.call('ZADD', deadlines, integer(now + wait), id)
   else
     transition(id, reason)
   end

@@ -1,13 +1,15 @@
 -- Logout, kick, and forgetting: ends sessions for good. Own arguments: id, tok ("" = the operator's
--- kick), iat, exp, leeway (s), "1" for every session and token of the user, reason, and to forget the
--- user: how far an issuer's clock may be ahead (s; "" = do not forget), and the user's keys, which go.
+-- kick), iat, exp, leeway (s), "1" for every session and token of the user, reason, "1" when the caller has
+-- seen an epoch before, and to forget the user: how far an issuer's clock may be ahead (s; "" = do not
+-- forget), and the user's keys, which go.
 -- Returns {verdict}: 0 done, 1 the token was revoked before.
 
 local id, tok = ARGV[FIRST], ARGV[FIRST + 1]
 local iat, exp = tonumber(ARGV[FIRST + 2]), tonumber(ARGV[FIRST + 3])
 local leeway = tonumber(ARGV[FIRST + 4])
 local all, reason = ARGV[FIRST + 5] == '1', ARGV[FIRST + 6]
-local ahead, first_forgotten = tonumber(ARGV[FIRST + 7]), FIRST + 8
+local knows_epoch = ARGV[FIRST + 7] == '1'
+local ahead, first_forgotten = tonumber(ARGV[FIRST + 8]), FIRST + 9
 local key = session_key(id)
 local inbox = prefix .. 'user:inbox:' .. id
 local not_before_key = prefix .. 'presence:not_before:' .. id
@@ -47,6 +49,7 @@ end
 local sessions = redis.call('ZRANGE', key, 0, -1)
 pauses(true)
 require_rights(id)
+recovery() -- before the first write
 if is_sharded then
   require_keys(not_before_key, revoked_key(id, tok))
   for _, session in ipairs(sessions) do
@@ -85,7 +88,11 @@ if tok ~= '' then
   revoke(tok, exp)
 end
 forget_subscriptions()
-settle(id, reason)
+if all then
+  transition(id, reason)
+else
+  settle(id, reason, knows_epoch)
+end
 for i = ahead and first_forgotten or #ARGV + 1, #ARGV do
   redis.call('DEL', ARGV[i])
 end
