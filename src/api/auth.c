@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "base/times.h"
+#include "store/resp.h"
 
 #define EMAIL_MAX 254 /* bytes, RFC 5321 */
 #define PASSWORD_MAX 512 /* bytes; crypt(3) takes no more */
@@ -35,7 +36,7 @@ struct attempt {
 	char account[HASH_NAME_LEN + 16];
 	char name[HASH_NAME_LEN + 16];
 	const char *address; /* `name`, or NULL when the web server does not tell */
-	int64_t now; /* seconds of Redis' clock, when it was counted */
+	int64_t now; /* seconds of the clock of the account's partition, when it was counted */
 };
 
 /* The name of an account, or of an e-mail that has none: its letters A to Z count as small ones. */
@@ -66,6 +67,20 @@ static void name_address(struct attempt *attempt, const char *peer)
 	attempt->address = attempt->name;
 }
 
+static void put_time(struct printbuf *out)
+{
+	resp_begin(out, 1);
+	resp_text(out, "TIME");
+}
+
+static bool read_time(const redisReply *reply, int64_t *seconds)
+{
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
+		return false;
+	*seconds = strtoll(reply->element[0]->str, NULL, 10);
+	return true;
+}
+
 /*
  * Counts the attempt as failed until it succeeds: for the account that the
  * directory found, so that no other spelling which the directory takes for the
@@ -74,17 +89,21 @@ static void name_address(struct attempt *attempt, const char *peer)
 static struct problem begin_attempt(struct request *request, const struct account *account,
 				    const char *email, struct attempt *attempt)
 {
+	const struct store *first = request_first_store(request);
+	bool elsewhere = account != NULL && request_store_of(request, &account->user) != first;
 	struct problem problem;
 	int wait;
 
 	name_account(attempt, account, email);
 	name_address(attempt, cgi_param(request->env, "REMOTE_ADDR"));
-	store_put_throttle(request_pipeline(request), request->service->store, attempt->account,
-			   attempt->address);
-	problem = request_ask(request, 1);
+	store_put_throttle(request_pipeline(request), first, attempt->account, attempt->address);
+	if (elsewhere)
+		put_time(request_to(request, request_store_of(request, &account->user)));
+	problem = request_ask(request, elsewhere ? 2 : 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	if (!store_read_throttle(request->replies[0], &wait, &attempt->now))
+	if (!store_read_throttle(request->replies[0], &wait, &attempt->now) ||
+	    (elsewhere && !read_time(request->replies[1], &attempt->now)))
 		return request_bad_reply(request);
 	if (wait > 0)
 		return (struct problem){.kind = PROBLEM_TOO_MANY_LOGINS, .retry_after = wait};
@@ -148,13 +167,14 @@ static struct problem log_in(struct request *request, const struct account *acco
 	struct problem problem;
 	char *text;
 
-	request->token = (struct token){.user = account->user};
+	request_set_user(request, &account->user);
 	token_set_user_name(&request->token, account->name);
 	text = issue(request, attempt->now);
 	if (text == NULL)
 		return request_refuse(PROBLEM_INTERNAL, "The token could not be signed.");
-	store_put_unthrottle(request_touch(request, "login"), request->service->store,
-			     attempt->account, attempt->address);
+	request_touch(request, "login");
+	store_put_unthrottle(request_to(request, request_first_store(request)),
+			     request_first_store(request), attempt->account, attempt->address);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE)
 		put_login(request->answer, &request->token, text,
@@ -248,15 +268,16 @@ static struct problem parse_ticket(struct request *request, struct ticket *ticke
 struct problem auth_ticket(struct request *request)
 {
 	struct ticket ticket = {.token = request->token};
-	char word[TICKET_LEN + 1];
+	char word[TICKET_LEN_MAX + 1];
 	struct problem problem = parse_ticket(request, &ticket);
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	/* Should the touch refuse the token: the word is not told, and would be refused as well. */
-	random_id(word);
-	ticket_put_issue(request_touch(request, "activity"), store_prefix(request->service->store),
-			 word, &ticket);
+	ticket_make(word, partitions_count(request->service->partitions),
+		    store_partition(request->store));
+	ticket_put_issue(request_touch(request, "activity"), store_prefix(request->store), word,
+			 &ticket);
 	free(ticket.users);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE)
@@ -291,13 +312,13 @@ struct problem auth_logout(struct request *request)
 		.iat = request->token.issued,
 		.exp = request->token.exp,
 		.reason = "logout",
-		.knows_epoch = request->service->knows_epoch,
+		.knows_epoch = service_known(request->service, request->store)->has_epoch,
 	};
 	struct problem problem;
 
 	if (!parse_all(request, &end.all))
 		return request_refuse(PROBLEM_BAD_PARAMETER, "\"all\" is true or false.");
-	store_put_end(request_pipeline(request), request->service->store, &end);
+	store_put_end(request_pipeline(request), request->store, &end);
 	problem = request_ask(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;

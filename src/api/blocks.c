@@ -41,8 +41,7 @@ struct problem blocks_list(struct request *request)
 
 	resp_begin(pipeline, 2);
 	resp_text(pipeline, "SMEMBERS");
-	resp_key(pipeline, store_prefix(request->service->store), KEY_BLOCKED,
-		 request->token.user.text);
+	resp_key(pipeline, store_prefix(request->store), KEY_BLOCKED, request->token.user.text);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE && request->replies[1]->type != REDIS_REPLY_ARRAY)
 		problem = request_bad_reply(request);
@@ -60,8 +59,8 @@ static struct problem check_change(struct request *request, bool adds)
 	struct problem problem;
 	int64_t wait;
 
-	store_put_may_block(pipeline, request->service->store, &request->token.user,
-			    request->token.name, &request->id, adds);
+	store_put_may_block(pipeline, request->store, &request->token.user, request->token.name,
+			    &request->id, adds);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
@@ -78,19 +77,32 @@ static struct problem check_change(struct request *request, bool adds)
 	return problem;
 }
 
+static void put_step(struct request *request, bool adds, unsigned step)
+{
+	const struct userid *user = &request->token.user, *other = &request->id;
+	const struct store *store =
+		request_store_of(request, store_block_owner(user, other, adds, step));
+
+	store_put_block(request_to(request, store), store, user, other, adds, step);
+}
+
 static struct problem change(struct request *request, bool adds)
 {
+	const struct store *own = request->store, *other = request_store_of(request, &request->id);
+	/* Servers do not wait for each other: the side that hides first is asked for first. */
+	unsigned together =
+		nodes_are_one(request->service->nodes, own, other) ? STORE_BLOCK_STEPS : 1;
 	struct problem problem = check_change(request, adds);
-	struct printbuf *pipeline;
 
-	if (problem.kind != PROBLEM_NONE)
-		return problem;
-	pipeline = request_pipeline(request);
-	for (unsigned step = 0; step < STORE_BLOCK_STEPS; step++)
-		store_put_block(pipeline, request->service->store, &request->token.user,
-				&request->id, adds, step);
 	request->status = 204;
-	return request_ask(request, STORE_BLOCK_STEPS);
+	for (unsigned step = 0; problem.kind == PROBLEM_NONE && step < STORE_BLOCK_STEPS;
+	     step += together) {
+		request_pipeline(request);
+		for (unsigned i = 0; i < together; i++)
+			put_step(request, adds, step + i);
+		problem = request_ask(request, together);
+	}
+	return problem;
 }
 
 struct problem blocks_add(struct request *request)

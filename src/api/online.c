@@ -1,12 +1,6 @@
 /*
- * Who is online, a page at a time.
- *
- * Redis hands the Set out in pieces (SSCAN): a small Set at once, a large one in
- * pieces of about COUNT. Either may be more than a page may hold, so a cursor
- * says where in a piece the next page starts:
- *
- *	N        the piece that SSCAN's cursor N leads to, from its beginning
- *	N:LAST   the same piece, its ids sorted as text, those after LAST
+ * Who is online, a page at a time (page.h). A page that is not full goes on with
+ * the next partitions.
  *
  * A user who is online all the while is on some page, unless Redis shrinks the
  * Set's table between two pages of one piece.
@@ -14,132 +8,21 @@
  * Hidden users are left out before the page is cut, so that no cursor names one.
  *
  * Under visibility = friends there is no scan: the caller and the friends,
- * sorted, are asked for one by one (SMISMEMBER), and N is always 0.
+ * sorted, are asked for one by one (SMISMEMBER), and the cursor is always 0 or
+ * 0:LAST.
  */
 #include "api/resources.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
+#include "api/page.h"
 #include "api/settled.h"
-#include "api/visibility.h"
 #include "base/alloc.h"
-#include "base/cgi.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/status.h"
 
-#define LIMIT_DEFAULT 1000
-#define LIMIT_MAX 10000
-#define SCAN_CURSOR_MAX 20 /* digits of 2^64 - 1 */
-#define CURSOR_SIZE (SCAN_CURSOR_MAX + 1 + USERID_MAX + 1)
-
-struct page {
-	size_t limit;
-	char scan[SCAN_CURSOR_MAX + 1]; /* SSCAN's cursor */
-	struct userid last; /* text "" = from the beginning */
-};
-
-static bool is_number(const char *text)
-{
-	return *text != '\0' && strspn(text, "0123456789") == strlen(text);
-}
-
-static bool parse_limit(const char *text, size_t *limit)
-{
-	if (!is_number(text) || strlen(text) > 5)
-		return false;
-	*limit = strtoul(text, NULL, 10);
-	return *limit >= 1 && *limit <= LIMIT_MAX;
-}
-
-static bool parse_cursor(char *text, struct page *page)
-{
-	char *last = strchr(text, ':');
-
-	if (last != NULL) {
-		*last++ = '\0';
-		if (!userid_parse(last, strlen(last), &page->last))
-			return false;
-	}
-	errno = 0;
-	if (!is_number(text) || strlen(text) > SCAN_CURSOR_MAX)
-		return false;
-	strtoull(text, NULL, 10); /* Redis refuses what does not fit */
-	memcpy(page->scan, text, strlen(text) + 1);
-	return errno == 0;
-}
-
-static bool parse_page(struct request *request, struct page *page)
-{
-	char limit[8], cursor[CURSOR_SIZE];
-	enum cgi_query has_limit, has_cursor;
-
-	memset(page, 0, sizeof *page);
-	page->limit = LIMIT_DEFAULT;
-	page->scan[0] = '0';
-	has_limit = cgi_query_get(request->env, "limit", limit, sizeof limit);
-	has_cursor = cgi_query_get(request->env, "cursor", cursor, sizeof cursor);
-	if (has_limit == CGI_QUERY_BAD || has_cursor == CGI_QUERY_BAD)
-		return false;
-	if (has_limit == CGI_QUERY_FOUND && !parse_limit(limit, &page->limit))
-		return false;
-	return has_cursor == CGI_QUERY_ABSENT || cursor[0] == '\0' || parse_cursor(cursor, page);
-}
-
-/*
- * Appends one page of `count` ids: sorts them and takes up to the limit after
- * page->last. `next` is SSCAN's cursor of the piece after this one.
- */
-static void put_page(struct printbuf *out, const struct page *page, struct userid *ids,
-		     size_t count, const char *next)
-{
-	const struct userid *last = &page->last;
-	size_t put = 0, i = 0;
-
-	qsort(ids, count, sizeof *ids, userid_compare);
-	buf_puts(out, "{\"user_ids\":[");
-	for (; i < count && put < page->limit; i++) {
-		if (strcmp(ids[i].text, last->text) <= 0)
-			continue;
-		buf_puts(out, put++ == 0 ? "" : ",");
-		userid_put_json(out, &ids[i]);
-		last = &ids[i];
-	}
-	buf_puts(out, "],\"cursor\":");
-	if (i < count)
-		buf_putf(out, "\"%s:%s\"}", page->scan, last->text);
-	else if (strcmp(next, "0") != 0)
-		buf_putf(out, "\"%s\"}", next);
-	else
-		buf_puts(out, "null}");
-}
-
-/* What SSCAN answers: [cursor, [member, ...]]. */
-static bool is_scanned(const redisReply *reply)
-{
-	return reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-	       reply->element[0]->type == REDIS_REPLY_STRING &&
-	       reply->element[1]->type == REDIS_REPLY_ARRAY;
-}
-
-/* The ids among the members, which the caller frees; what somebody else put into the Set and is
- * not one is passed over. */
-static struct userid *read_ids(const redisReply *members, size_t *count)
-{
-	struct userid *ids = xcalloc(members->elements, sizeof *ids);
-
-	*count = 0;
-	for (size_t i = 0; i < members->elements; i++) {
-		const redisReply *member = members->element[i];
-
-		if (member->type == REDIS_REPLY_STRING &&
-		    userid_parse(member->str, member->len, &ids[*count]))
-			++*count;
-	}
-	return ids;
-}
+#define PARTITIONS_AHEAD 32 /* asked at a time, to fill a page */
 
 static struct watched *make_list(const struct userid *ids, size_t count)
 {
@@ -150,69 +33,104 @@ static struct watched *make_list(const struct userid *ids, size_t count)
 	return list;
 }
 
-/* Keeps the ids that are not hidden; returns how many. */
-static size_t drop_hidden(struct userid *ids, const struct watched *list, size_t count)
-{
-	size_t kept = 0;
+/* --- everyone -------------------------------------------------------------------------------- */
 
-	for (size_t i = 0; i < count; i++) {
-		if (!list[i].hidden)
-			ids[kept++] = ids[i];
-	}
-	return kept;
+/* Two commands: the SSCAN, and what tells whether it can be believed. */
+static void put_scan(struct request *request, const struct page *page, unsigned partition,
+		     const char *scan)
+{
+	const struct store *store = partitions_at(request->service->partitions, partition);
+	struct printbuf *pipeline = request_to(request, store);
+
+	resp_begin(pipeline, 5);
+	resp_text(pipeline, "SSCAN");
+	resp_key(pipeline, store_prefix(store), KEY_ONLINE_USERS, "");
+	resp_text(pipeline, scan);
+	resp_text(pipeline, "COUNT");
+	resp_number(pipeline, (int64_t)page->limit);
+	status_put_mget(pipeline, store_prefix(store), 0);
 }
 
-/* Who is online is known only now, so blocks are asked for in a second round trip. */
-static struct problem put_scanned(struct request *request, const struct page *page)
+static struct problem take_scan(struct request *request, struct pieces *pieces, unsigned partition,
+				const char *scan, redisReply *const *replies)
 {
-	const redisReply *reply = request->replies[1];
-	char next[SCAN_CURSOR_MAX + 1];
-	struct problem problem;
-	struct userid *ids;
-	struct watched *list;
-	size_t count;
+	const struct store *store = partitions_at(request->service->partitions, partition);
+	struct problem problem = settled_check(request, store, replies[1]);
 
-	if (!is_scanned(reply) || reply->element[0]->len >= sizeof next)
-		return request_bad_reply(request);
-	memcpy(next, reply->element[0]->str, reply->element[0]->len + 1);
-	ids = read_ids(reply->element[1], &count);
-	list = make_list(ids, count);
-	problem = request_ask(
-		request, visibility_put_blocks(request, request_pipeline(request), list, count));
-	if (problem.kind == PROBLEM_NONE && !visibility_read_blocks(request, 0, list, count))
+	if (problem.kind == PROBLEM_NONE && !pieces_add_scan(pieces, partition, scan, replies[0]))
+		problem = request_bad_reply(request);
+	return problem;
+}
+
+/* Whether another partition would have room on the page. */
+static bool wants_next(const struct page *page, const struct pieces *pieces)
+{
+	const struct piece *last = &pieces->list[pieces->count - 1];
+
+	return !pieces_go_on(pieces) && last->partition + 1 < page->partitions &&
+	       pieces->id_count < page->limit;
+}
+
+/* The next partitions, up to the first that has more than one piece. */
+static struct problem scan_ahead(struct request *request, const struct page *page,
+				 struct pieces *pieces)
+{
+	unsigned first = pieces->list[pieces->count - 1].partition + 1;
+	unsigned left = page->partitions - first, count;
+	struct problem problem;
+
+	count = left < PARTITIONS_AHEAD ? left : PARTITIONS_AHEAD;
+	request_pipeline(request);
+	for (unsigned i = 0; i < count; i++)
+		put_scan(request, page, first + i, "0");
+	problem = request_ask(request, (size_t)2 * count);
+	for (unsigned i = 0; problem.kind == PROBLEM_NONE && i < count; i++) {
+		if (i > 0 && pieces_go_on(pieces))
+			break;
+		problem = take_scan(request, pieces, first + i, "0", request->replies + 2 * i);
+	}
+	return problem;
+}
+
+/* Who is online is known only now, so blocks are asked for in a further round trip. */
+static struct problem hide_blocked(struct request *request, struct pieces *pieces)
+{
+	struct watched *list = make_list(pieces->ids, pieces->id_count);
+	struct problem problem;
+
+	request_pipeline(request);
+	problem = request_ask(request, visibility_put_blocks(request, list, pieces->id_count));
+	if (problem.kind == PROBLEM_NONE &&
+	    !visibility_read_blocks(request, 0, list, pieces->id_count))
 		problem = request_bad_reply(request);
 	if (problem.kind == PROBLEM_NONE)
-		put_page(request->answer, page, ids, drop_hidden(ids, list, count), next);
+		pieces_drop_hidden(pieces, list);
 	free(list);
-	free(ids);
 	return problem;
 }
 
 static struct problem answer_everyone(struct request *request, const struct page *page)
 {
-	struct printbuf *pipeline = request_touch(request, "activity");
+	struct pieces pieces = {.count = 0};
 	struct problem problem;
 
-	resp_begin(pipeline, 5);
-	resp_text(pipeline, "SSCAN");
-	resp_key(pipeline, store_prefix(request->service->store), KEY_ONLINE_USERS, "");
-	resp_text(pipeline, page->scan);
-	resp_text(pipeline, "COUNT");
-	resp_number(pipeline, (int64_t)page->limit);
-	status_put_mget(pipeline, store_prefix(request->service->store), 0);
+	request_touch(request, "activity");
+	put_scan(request, page, page->partition, page->scan);
 	problem = request_ask_touched(request, 2);
 	if (problem.kind == PROBLEM_NONE)
-		problem = settled_check(request, request->replies[2]);
-	return problem.kind == PROBLEM_NONE ? put_scanned(request, page) : problem;
+		problem = take_scan(request, &pieces, page->partition, page->scan,
+				    request->replies + 1);
+	while (problem.kind == PROBLEM_NONE && wants_next(page, &pieces))
+		problem = scan_ahead(request, page, &pieces);
+	if (problem.kind == PROBLEM_NONE)
+		problem = hide_blocked(request, &pieces);
+	if (problem.kind == PROBLEM_NONE)
+		page_put(request->answer, page, &pieces);
+	pieces_free(&pieces);
+	return problem;
 }
 
-/* Hides those of whom SMISMEMBER does not say 1. */
-static void hide_offline(struct watched *list, size_t count, const redisReply *reply)
-{
-	for (size_t i = 0; i < count; i++)
-		list[i].hidden |= reply->element[i]->type != REDIS_REPLY_INTEGER ||
-				  reply->element[i]->integer != 1;
-}
+/* --- friends --------------------------------------------------------------------------------- */
 
 /* The caller and the friends, which who calls this frees. */
 static struct problem load_circle(struct request *request, struct userid **ids, size_t *count)
@@ -229,37 +147,83 @@ static struct problem load_circle(struct request *request, struct userid **ids, 
 	return problem;
 }
 
-static struct problem put_circle(struct request *request, const struct page *page,
-				 struct userid *ids, struct watched *list, size_t count)
+static int by_partition(const void *a, const void *b)
 {
-	struct printbuf *pipeline = request_touch(request, "activity");
-	const char *prefix = store_prefix(request->service->store);
-	struct problem problem;
-	const redisReply *online;
+	unsigned one = store_partition(((const struct watched *)a)->store);
+	unsigned other = store_partition(((const struct watched *)b)->store);
+
+	return one < other ? -1 : one > other;
+}
+
+/* How many of the list, from `start` on, are in one partition. */
+static size_t run_of(const struct watched *list, size_t start, size_t count)
+{
+	size_t end = start + 1;
+
+	while (end < count && list[end].store == list[start].store)
+		end++;
+	return end - start;
+}
+
+/* Two commands: which of the users are online, and whether that can be believed. */
+static void put_members(struct request *request, const struct watched *list, size_t count)
+{
+	const struct store *store = list[0].store;
+	struct printbuf *pipeline = request_to(request, store);
 
 	resp_begin(pipeline, (unsigned)(2 + count));
 	resp_text(pipeline, "SMISMEMBER");
-	resp_key(pipeline, prefix, KEY_ONLINE_USERS, "");
+	resp_key(pipeline, store_prefix(store), KEY_ONLINE_USERS, "");
 	for (size_t i = 0; i < count; i++)
-		resp_text(pipeline, ids[i].text);
-	status_put_mget(pipeline, prefix, 0);
-	problem = request_ask_touched(request,
-				      2 + visibility_put_blocks(request, pipeline, list, count));
-	if (problem.kind == PROBLEM_NONE)
-		problem = settled_check(request, request->replies[2]);
+		resp_text(pipeline, list[i].id->text);
+	status_put_mget(pipeline, store_prefix(store), 0);
+}
+
+/* Hides those of whom SMISMEMBER does not say 1. */
+static struct problem take_members(struct request *request, struct watched *list, size_t count,
+				   redisReply *const *replies)
+{
+	const redisReply *online = replies[0];
+	struct problem problem = settled_check(request, list[0].store, replies[1]);
+
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	online = request->replies[1];
-	if (online->type != REDIS_REPLY_ARRAY || online->elements != count ||
-	    !visibility_read_blocks(request, 3, list, count))
+	if (online->type != REDIS_REPLY_ARRAY || online->elements != count)
 		return request_bad_reply(request);
-	hide_offline(list, count, online);
-	put_page(request->answer, page, ids, drop_hidden(ids, list, count), "0");
+	for (size_t i = 0; i < count; i++)
+		list[i].hidden |= online->element[i]->type != REDIS_REPLY_INTEGER ||
+				  online->element[i]->integer != 1;
+	return problem;
+}
+
+/* Hides who is offline and whom a block hides; the list is by partition. */
+static struct problem ask_members(struct request *request, struct watched *list, size_t count)
+{
+	struct problem problem;
+	size_t commands = 0, run;
+
+	request_touch(request, "activity");
+	for (size_t i = 0; i < count; i += run) {
+		run = run_of(list, i, count);
+		put_members(request, list + i, run);
+		commands += 2;
+	}
+	problem = request_ask_touched(request,
+				      commands + visibility_put_blocks(request, list, count));
+	commands = 1;
+	for (size_t i = 0; problem.kind == PROBLEM_NONE && i < count; i += run) {
+		run = run_of(list, i, count);
+		problem = take_members(request, list + i, run, request->replies + commands);
+		commands += 2;
+	}
+	if (problem.kind == PROBLEM_NONE && !visibility_read_blocks(request, commands, list, count))
+		problem = request_bad_reply(request);
 	return problem;
 }
 
 static struct problem answer_friends(struct request *request, const struct page *page)
 {
+	struct pieces pieces = {.count = 0};
 	struct userid *ids;
 	size_t count;
 	struct problem problem = load_circle(request, &ids, &count);
@@ -267,22 +231,30 @@ static struct problem answer_friends(struct request *request, const struct page 
 	if (problem.kind == PROBLEM_NONE) {
 		struct watched *list = make_list(ids, count);
 
-		problem = put_circle(request, page, ids, list, count);
+		for (size_t i = 0; i < count; i++)
+			list[i].store = request_store_of(request, list[i].id);
+		qsort(list, count, sizeof *list, by_partition);
+		problem = ask_members(request, list, count);
+		if (problem.kind == PROBLEM_NONE) {
+			pieces_add_list(&pieces, list, count);
+			page_put(request->answer, page, &pieces);
+		}
 		free(list);
 	}
+	pieces_free(&pieces);
 	free(ids);
 	return problem;
 }
 
 struct problem online_page(struct request *request)
 {
-	struct page page;
+	bool friends_alone = request->service->config->presence.visibility == VISIBLE_TO_FRIENDS;
+	struct page page = {
+		.partitions = friends_alone ? 1 : partitions_count(request->service->partitions)};
 
-	if (!parse_page(request, &page))
+	if (!page_parse(request, &page))
 		return request_refuse(PROBLEM_BAD_PARAMETER,
 				      "\"limit\" is a number from 1 to 10000, \"cursor\" what the "
 				      "page before gave.");
-	return request->service->config->presence.visibility == VISIBLE_TO_FRIENDS
-		       ? answer_friends(request, &page)
-		       : answer_everyone(request, &page);
+	return friends_alone ? answer_friends(request, &page) : answer_everyone(request, &page);
 }

@@ -31,12 +31,13 @@ struct problem push_key(struct request *request)
 /* What another user has subscribed with this browser ends: it would be shown to this one. */
 static struct problem take_over(struct request *request, const char *id)
 {
-	const struct store *store = request->service->store;
+	const struct store *first = request_first_store(request);
 	const redisReply *before;
 	struct userid owner;
 	struct problem problem;
 
-	push_put_owner(request_pipeline(request), store, &request->token.user, id);
+	request_pipeline(request);
+	push_put_owner(request_to(request, first), first, &request->token.user, id);
 	problem = request_ask(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
@@ -44,7 +45,9 @@ static struct problem take_over(struct request *request, const char *id)
 	if (before->type != REDIS_REPLY_STRING || !userid_parse(before->str, before->len, &owner) ||
 	    userid_equal(&owner, &request->token.user))
 		return problem;
-	push_put_unsubscribe(request_pipeline(request), store, &owner, id);
+	request_pipeline(request);
+	push_put_unsubscribe(request_to(request, request_store_of(request, &owner)),
+			     request_store_of(request, &owner), &owner, id);
 	return request_ask(request, 1);
 }
 
@@ -61,7 +64,7 @@ struct problem push_subscribe(struct request *request)
 		return request_refuse(PROBLEM_BAD_VALUE, why);
 	subscription.created = times_wall_ms() / 1000;
 	snprintf(subscription.tok, sizeof subscription.tok, "%s", request->token.name);
-	push_put_subscribe(request_touch(request, "activity"), service->store, &request->token.user,
+	push_put_subscribe(request_touch(request, "activity"), request->store, &request->token.user,
 			   request->token.name, &subscription);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind != PROBLEM_NONE)
@@ -106,7 +109,7 @@ struct problem push_subscriptions(struct request *request)
 	struct problem problem;
 	size_t count;
 
-	push_put_subscriptions(request_touch(request, "activity"), request->service->store,
+	push_put_subscriptions(request_touch(request, "activity"), request->store,
 			       &request->token.user);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE) {
@@ -136,8 +139,8 @@ struct problem push_unsubscribe(struct request *request)
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	push_put_unsubscribe(request_pipeline(request), request->service->store,
-			     &request->token.user, request->id.text);
+	push_put_unsubscribe(request_pipeline(request), request->store, &request->token.user,
+			     request->id.text);
 	problem = request_ask(request, 1);
 	return problem.kind == PROBLEM_NONE ? answer_nothing(request) : problem;
 }
@@ -188,15 +191,16 @@ static struct problem find_mutual(struct request *request, bool *is_mutual,
  */
 static struct problem want(struct request *request, const char *name)
 {
-	const struct store *store = request->service->store;
+	const struct store *theirs = request_store_of(request, &request->id);
 	struct problem problem;
 
-	push_put_want(request_touch(request, "activity"), store, &request->token.user,
+	push_put_want(request_touch(request, "activity"), request->store, &request->token.user,
 		      request->token.name, &request->id, name);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind != PROBLEM_NONE || request->replies[1]->integer != 1)
 		return problem;
-	push_put_wait(request_pipeline(request), store, &request->token.user, &request->id);
+	request_pipeline(request);
+	push_put_wait(request_to(request, theirs), theirs, &request->token.user, &request->id);
 	return request_ask(request, 1);
 }
 
@@ -214,12 +218,15 @@ struct problem push_when_online(struct request *request)
 
 struct problem push_not_when_online(struct request *request)
 {
+	const struct store *theirs = request_store_of(request, &request->id);
 	struct problem problem = touch(request);
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	push_put_unwant(request_pipeline(request), request->service->store, &request->token.user,
-			&request->id);
+	request_pipeline(request);
+	push_put_unwait(request_to(request, theirs), theirs, &request->token.user, &request->id);
+	push_put_told(request_to(request, request->store), request->store, &request->token.user,
+		      &request->id);
 	problem = request_ask(request, 2);
 	return problem.kind == PROBLEM_NONE ? answer_nothing(request) : problem;
 }
@@ -346,15 +353,17 @@ static struct problem parse_users(struct request *request, struct userid **ids, 
 static struct problem enqueue(struct request *request, struct push_job *job,
 			      const struct userid *ids, size_t count)
 {
-	struct printbuf *pipeline = request_pipeline(request);
 	bool always = request->service->config->push.webhook[0] != '\0';
 	size_t queued = 0;
 	struct problem problem;
 
+	request_pipeline(request);
 	for (size_t i = 0; i < count; i++) {
+		const struct store *store = request_store_of(request, &ids[i]);
+
 		job->user = ids[i];
 		random_id(job->id);
-		push_put_enqueue(pipeline, request->service->store, job, always);
+		push_put_enqueue(request_to(request, store), store, job, always);
 	}
 	problem = request_ask(request, count);
 	if (problem.kind != PROBLEM_NONE)

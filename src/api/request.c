@@ -132,6 +132,8 @@ static struct problem authenticate(struct request *request)
 	enum problem_kind kind = credentials_verify(request->service->keys, request->env,
 						    times_wall_ms(), &request->token, &why);
 
+	if (kind == PROBLEM_NONE)
+		request->store = request_store_of(request, &request->token.user);
 	return request_refuse(kind, kind != PROBLEM_NONE ? why : NULL);
 }
 
@@ -290,6 +292,7 @@ void request_serve(struct service *service, const struct route *routes, size_t c
 	struct request request = {.service = service,
 				  .env = env,
 				  .method = method != NULL ? method : "",
+				  .store = partitions_at(service->partitions, 0),
 				  .answer = service->answer};
 	struct route_match match;
 	struct problem problem;
@@ -306,10 +309,31 @@ void request_serve(struct service *service, const struct route *routes, size_t c
 
 /* --- for handlers ---------------------------------------------------------------------------- */
 
+const struct store *request_store_of(const struct request *request, const struct userid *user)
+{
+	return partitions_of(request->service->partitions, user);
+}
+
+const struct store *request_first_store(const struct request *request)
+{
+	return partitions_at(request->service->partitions, 0);
+}
+
+void request_set_user(struct request *request, const struct userid *user)
+{
+	request->token = (struct token){.user = *user};
+	request->store = request_store_of(request, user);
+}
+
 struct printbuf *request_pipeline(struct request *request)
 {
-	buf_reset(request->service->pipeline);
-	return request->service->pipeline;
+	nodes_begin(request->service->nodes);
+	return request_to(request, request->store);
+}
+
+struct printbuf *request_to(struct request *request, const struct store *store)
+{
+	return nodes_to(request->service->nodes, store);
 }
 
 struct problem request_ask(struct request *request, size_t count)
@@ -318,20 +342,20 @@ struct problem request_ask(struct request *request, size_t count)
 	redisReply **replies = xcalloc(count, sizeof *replies);
 
 	request_drop_replies(request);
-	if (!blocking_run(service->redis, service->pipeline, count, replies)) {
+	if (!nodes_run(service->nodes, count, replies)) {
 		free(replies);
-		service_log_redis_error(service, blocking_error(service->redis));
-		return request_refuse(PROBLEM_REDIS_UNAVAILABLE,
-				      "Redis did not do what this call needs; try again shortly.");
+		return request_no_redis(request);
 	}
 	request->replies = replies;
 	request->reply_count = count;
 	return request_done();
 }
 
-static enum store_caller caller_of(const struct service *service)
+static enum store_caller caller_of(const struct request *request)
 {
-	return service->knows_epoch && service->knows_hiding ? STORE_WORKER_KNOWING : STORE_WORKER;
+	const struct known_partition *known = service_known(request->service, request->store);
+
+	return known->has_epoch && known->has_hiding ? STORE_WORKER_KNOWING : STORE_WORKER;
 }
 
 static struct printbuf *put_touch(struct request *request, const char *reason,
@@ -348,7 +372,7 @@ static struct printbuf *put_touch(struct request *request, const char *reason,
 		.wants_self = wish->wants_self,
 	};
 
-	store_put_touch(pipeline, request->service->store, caller_of(request->service), &touch, 1);
+	store_put_touch(pipeline, request->store, caller_of(request), &touch, 1);
 	return pipeline;
 }
 
@@ -368,8 +392,10 @@ struct problem request_ask_touched(struct request *request, size_t count)
 
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	service_has_lost_epoch(request->service, store_read_swept(request->replies[0]));
-	request->service->knows_hiding |= store_read_hides(request->replies[0]);
+	service_has_lost_epoch(request->service, request->store,
+			       store_read_swept(request->replies[0]));
+	service_known(request->service, request->store)->has_hiding |=
+		store_read_hides(request->replies[0]);
 	switch (store_read_touch(request->replies[0], 0, NULL)) {
 	case STORE_DONE:
 		return request_done();
@@ -378,6 +404,13 @@ struct problem request_ask_touched(struct request *request, size_t count)
 	default:
 		return request_bad_reply(request);
 	}
+}
+
+struct problem request_no_redis(struct request *request)
+{
+	service_log_redis_error(request->service, nodes_error(request->service->nodes));
+	return request_refuse(PROBLEM_REDIS_UNAVAILABLE,
+			      "Redis did not do what this call needs; try again shortly.");
 }
 
 struct problem request_bad_reply(struct request *request)

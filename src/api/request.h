@@ -29,6 +29,7 @@ struct request {
 	char *const *env; /* NULL-terminated "NAME=VALUE" */
 	const char *method; /* REQUEST_METHOD, or "" */
 	struct token token; /* the caller's, unless the route is ROUTE_OPEN */
+	const struct store *store; /* the caller's partition; without a caller the first one */
 	struct userid id; /* the path's {id}, if the route has one */
 	struct json_object *body; /* NULL when empty, or the route takes none */
 	struct printbuf *answer; /* the JSON of an answer that is not a problem */
@@ -59,10 +60,14 @@ static inline struct problem request_refuse(enum problem_kind kind, const char *
 /*
  * An empty pipeline, to which the caller appends its commands, and the one
  * round trip for all `count` of them: once per request, but for a login, which
- * must be let in first. PROBLEM_NONE: request->replies has that many, none of
- * them an error; they replace those of an earlier call.
+ * must be let in first. They are for request->store, until request_to() says
+ * for which partition those are that follow; each goes to the server that has
+ * its partition, all at the same time. PROBLEM_NONE: request->replies has
+ * `count` of them, in the order of the commands, none of them an error; they
+ * replace those of an earlier call.
  */
 struct printbuf *request_pipeline(struct request *request);
+struct printbuf *request_to(struct request *request, const struct store *store);
 void request_drop_replies(struct request *request); /* early; else at the request's end */
 struct problem request_ask(struct request *request, size_t count);
 
@@ -81,6 +86,16 @@ struct touch_wish {
 	bool wants_self; /* store_read_self() of replies[0] */
 };
 struct printbuf *request_touch_for(struct request *request, const struct touch_wish *wish);
+
+/* The partition of a user. */
+const struct store *request_store_of(const struct request *request, const struct userid *user);
+/* The first one, which has what is about no user, too. */
+const struct store *request_first_store(const struct request *request);
+/* Whose call it is, where no token told. */
+void request_set_user(struct request *request, const struct userid *user);
+
+/* Redis, or one of its servers, did not do what was asked of it: nodes_error(). */
+struct problem request_no_redis(struct request *request);
 
 /* A reply that is not what Redis answers to such a command. */
 struct problem request_bad_reply(struct request *request);

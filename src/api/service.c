@@ -27,17 +27,20 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 	if (service->directory != NULL && config->push.key_file[0] != '\0')
 		service->vapid =
 			vapid_open(config->push.key_file, config->push.subject, err, errsize);
+	service->nodes = nodes_new(config);
 	if (service->directory == NULL ||
-	    (config->push.key_file[0] != '\0' && service->vapid == NULL)) {
+	    (config->push.key_file[0] != '\0' && service->vapid == NULL) ||
+	    !nodes_check(service->nodes, err, errsize)) {
+		nodes_free(service->nodes);
+		vapid_free(service->vapid);
 		directory_close(service->directory);
 		token_keys_free(service->keys);
 		free(service);
 		return NULL;
 	}
-	service->store = store_new(config, 0, config->redis.prefix);
-	service->redis = blocking_new(config);
+	service->partitions = partitions_new(config);
+	service->known = xcalloc((size_t)config->redis.partitions, sizeof *service->known);
 	service->body = buf_new();
-	service->pipeline = buf_new();
 	service->answer = buf_new();
 	service->fields = buf_new();
 	service->out = buf_new();
@@ -47,12 +50,12 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 void service_free(struct service *service)
 {
 	printbuf_free(service->body);
-	printbuf_free(service->pipeline);
 	printbuf_free(service->answer);
 	printbuf_free(service->fields);
 	printbuf_free(service->out);
-	blocking_free(service->redis);
-	store_free(service->store);
+	nodes_free(service->nodes);
+	partitions_free(service->partitions);
+	free(service->known);
 	vapid_free(service->vapid);
 	directory_close(service->directory);
 	token_keys_free(service->keys);
@@ -69,24 +72,30 @@ void service_log_redis_error(struct service *service, const char *why)
 	log_error("Redis: %s", why);
 }
 
+struct known_partition *service_known(struct service *service, const struct store *store)
+{
+	return &service->known[store_partition(store)];
+}
+
 /*
  * Between a wipe and the first sweep after it nothing in Redis tells that it was
  * wiped; but this worker has seen an epoch before. Not for ever: where no
  * presence-streamd runs any more, nobody makes another.
  */
-bool service_has_lost_epoch(struct service *service, bool is_there)
+bool service_has_lost_epoch(struct service *service, const struct store *store, bool is_there)
 {
+	struct known_partition *known = service_known(service, store);
 	int64_t now = times_mono_ms();
 
 	if (is_there) {
-		service->knows_epoch = true;
-		service->epoch_lost_ms = 0;
+		known->has_epoch = true;
+		known->epoch_lost_ms = 0;
 		return false;
 	}
-	if (!service->knows_epoch)
+	if (!known->has_epoch)
 		return false;
-	if (service->epoch_lost_ms == 0)
-		service->epoch_lost_ms = now;
-	service->knows_epoch = now - service->epoch_lost_ms < store_recovering_ms(service->config);
-	return service->knows_epoch;
+	if (known->epoch_lost_ms == 0)
+		known->epoch_lost_ms = now;
+	known->has_epoch = now - known->epoch_lost_ms < store_recovering_ms(service->config);
+	return known->has_epoch;
 }

@@ -11,37 +11,44 @@
 #include "base/buf.h"
 #include "base/config.h"
 #include "directory/directory.h"
-#include "store/blocking.h"
-#include "store/store.h"
+#include "store/nodes.h"
+#include "store/partitions.h"
+
+/* What it knows of one partition. */
+struct known_partition {
+	bool has_epoch; /* it had one when it was last asked, or until a moment ago */
+	bool has_hiding; /* the worker has served users of it who hide */
+	int64_t epoch_lost_ms; /* since when it has none, monotonic; 0 = it has */
+};
 
 struct service {
 	const struct config *config; /* borrowed */
 	struct token_keys *keys;
 	struct vapid *vapid; /* NULL: no push */
 	struct directory *directory;
-	struct store *store;
-	struct blocking *redis;
-	struct printbuf *body, *pipeline, *answer, *fields, *out; /* reused by every request */
+	struct partitions *partitions;
+	struct nodes *nodes;
+	struct known_partition *known; /* by number */
+	struct printbuf *body, *answer, *fields, *out; /* reused by every request */
 	int64_t redis_logged_ms; /* when Redis' silence was logged last, monotonic */
-	bool knows_epoch; /* Redis had one when it was last asked, or until a moment ago */
-	bool knows_hiding; /* it has served users who hide */
-	int64_t epoch_lost_ms; /* since when it has none, monotonic; 0 = it has */
 	bool ending; /* the worker ends after the request it serves */
 };
 
 /*
  * Opens what the configuration names. Redis is connected with the first
- * request. NULL with a sentence in err. The configuration must outlive it.
+ * request, unless several partitions make it worth a look whether they are as
+ * they should be. NULL with a sentence in err. The configuration must outlive it.
  * Starts threads: call it in the process that serves, after the last fork.
  */
 struct service *service_open(const struct config *config, char *err, size_t errsize);
 void service_free(struct service *service);
 
 /*
- * Notes whether Redis was seen to have an epoch just now. True when it had one
- * before: it was wiped, and nobody has said so yet.
+ * Notes whether a partition was seen to have an epoch just now. True when it had
+ * one before: it was wiped, and nobody has said so yet.
  */
-bool service_has_lost_epoch(struct service *service, bool is_there);
+bool service_has_lost_epoch(struct service *service, const struct store *store, bool is_there);
+struct known_partition *service_known(struct service *service, const struct store *store);
 
 /* Logs why Redis failed, about one line per second whatever the number of requests. */
 void service_log_redis_error(struct service *service, const char *why);

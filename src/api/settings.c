@@ -101,8 +101,8 @@ struct problem settings_put(struct request *request)
 	if (!is_default(&settings))
 		put_settings(text, &settings);
 	pipeline = request_touch(request, "activity");
-	store_put_settings(pipeline, request->service->store, &request->token.user,
-			   request->token.name, text->buf);
+	store_put_settings(pipeline, request->store, &request->token.user, request->token.name,
+			   text->buf);
 	printbuf_free(text);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE)
@@ -117,8 +117,7 @@ struct problem settings_get(struct request *request)
 
 	resp_begin(pipeline, 2);
 	resp_text(pipeline, "GET");
-	resp_key(pipeline, store_prefix(request->service->store), KEY_SETTINGS,
-		 request->token.user.text);
+	resp_key(pipeline, store_prefix(request->store), KEY_SETTINGS, request->token.user.text);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE)
 		answer_settings(request, settings_read(request->replies[1]));

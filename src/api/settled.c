@@ -5,9 +5,10 @@
 #include "store/status.h"
 #include "store/store.h"
 
-struct problem settled_check(struct request *request, const redisReply *reply)
+struct problem settled_check(struct request *request, const struct store *store,
+			     const redisReply *reply)
 {
-	if (service_has_lost_epoch(request->service, status_epoch(reply) != NULL) ||
+	if (service_has_lost_epoch(request->service, store, status_epoch(reply) != NULL) ||
 	    status_is_recovering(reply))
 		return request_refuse(
 			PROBLEM_REDIS_UNAVAILABLE,

@@ -11,9 +11,10 @@
 #include "api/request.h"
 
 /*
- * PROBLEM_NONE, or 503: `reply` is one to status_put_mget(), asked for together
- * with, and after, what it tells about.
+ * PROBLEM_NONE, or 503: `reply` is one to status_put_mget() of that partition,
+ * asked for together with, and after, what it tells about.
  */
-struct problem settled_check(struct request *request, const redisReply *reply);
+struct problem settled_check(struct request *request, const struct store *store,
+			     const redisReply *reply);
 
 #endif

@@ -8,19 +8,109 @@
 
 #define MGET_USERS 1000 /* users in one MGET: bounds how long Redis is busy with it */
 
-/* Appends MGETs for the list; returns how many commands that are. */
-static size_t put_mgets(struct printbuf *out, const char *prefix, const struct watched *list,
-			size_t count)
+/* --- the questions --------------------------------------------------------------------------- */
+
+/* Up to MGET_USERS users of one partition: one MGET. */
+struct part {
+	const struct store *store;
+	const unsigned *users; /* their indices in the list */
+	unsigned count;
+	size_t pause; /* the reply that tells whether the partition stood still; 0 = the touch */
+};
+
+/* All users of a list, divided so. */
+struct parts {
+	unsigned *users; /* indices in the list, by partition */
+	struct part *list;
+	size_t count;
+};
+
+static void parts_free(struct parts *parts)
 {
-	for (size_t i = 0; i < count; i++) {
-		if (i % MGET_USERS == 0)
-			status_put_mget(out, prefix,
-					count - i < MGET_USERS ? (unsigned)(count - i)
-							       : MGET_USERS);
-		status_put_keys(out, prefix, list[i].id);
-	}
-	return (count + MGET_USERS - 1) / MGET_USERS;
+	free(parts->users);
+	free(parts->list);
 }
+
+/* The list's indices in the order of the partitions, which it notes in the list. */
+static unsigned *sort_users(const struct request *request, struct watched *list, size_t count)
+{
+	const struct partitions *partitions = request->service->partitions;
+	unsigned *next = xcalloc(partitions_count(partitions) + 1, sizeof *next);
+	unsigned *users = xcalloc(count, sizeof *users);
+
+	for (size_t i = 0; i < count; i++) {
+		list[i].store = partitions_of(partitions, list[i].id);
+		next[store_partition(list[i].store) + 1]++;
+	}
+	for (unsigned i = 1; i < partitions_count(partitions); i++)
+		next[i] += next[i - 1];
+	for (size_t i = 0; i < count; i++)
+		users[next[store_partition(list[i].store)]++] = (unsigned)i;
+	free(next);
+	return users;
+}
+
+static void divide(const struct request *request, struct watched *list, size_t count,
+		   struct parts *parts)
+{
+	size_t most = partitions_count(request->service->partitions) + count / MGET_USERS;
+
+	parts->users = sort_users(request, list, count);
+	parts->list = xcalloc(count < most ? count : most, sizeof *parts->list);
+	parts->count = 0;
+	for (size_t i = 0; i < count; i++) {
+		struct watched *watched = &list[parts->users[i]];
+		struct part *last = parts->count > 0 ? &parts->list[parts->count - 1] : NULL;
+
+		if (last == NULL || last->store != watched->store || last->count == MGET_USERS) {
+			last = &parts->list[parts->count++];
+			*last = (struct part){watched->store, &parts->users[i], 0, 0};
+		}
+		watched->part = (unsigned)(parts->count - 1);
+		watched->place = last->count++;
+	}
+}
+
+/* Replies 1 to parts->count. */
+static void put_mgets(struct request *request, const struct parts *parts,
+		      const struct watched *list)
+{
+	for (size_t i = 0; i < parts->count; i++) {
+		const struct part *part = &parts->list[i];
+		struct printbuf *out = request_to(request, part->store);
+
+		status_put_mget(out, store_prefix(part->store), part->count);
+		for (unsigned user = 0; user < part->count; user++)
+			status_put_keys(out, store_prefix(part->store), list[part->users[user]].id);
+	}
+}
+
+/*
+ * Of the caller's own partition the touch tells whether it stood still; the others
+ * are asked. Returns how many commands that are, whose replies begin at `first`.
+ */
+static size_t put_pauses(struct request *request, struct parts *parts, size_t first)
+{
+	size_t commands = 0;
+
+	for (size_t i = 0; i < parts->count; i++) {
+		struct part *part = &parts->list[i];
+
+		if (part->store == request->store)
+			continue;
+		part->pause = first + commands;
+		commands += store_put_pause(request_to(request, part->store), part->store);
+	}
+	return commands;
+}
+
+static bool is_unsettled(const struct request *request, const struct part *part)
+{
+	return part->pause == 0 ? store_read_unsettled(request->replies[0])
+				: store_read_pause(request->replies + part->pause, part->store);
+}
+
+/* --- the answer ------------------------------------------------------------------------------ */
 
 /* Who only watches sees its user as others do. */
 static bool is_self(const struct request *request, const struct userid *id)
@@ -56,10 +146,10 @@ static enum last_seen rule(const struct request *request)
 bool snapshot_put_status(struct request *request, const struct watched *list, size_t index)
 {
 	const struct watched *watched = &list[index];
-	const redisReply *reply = request->replies[1 + index / MGET_USERS];
+	const redisReply *reply = request->replies[1 + watched->part];
 	struct status status;
 
-	if (!status_read(reply, index % MGET_USERS, rule(request), &status))
+	if (!status_read(reply, watched->place, rule(request), &status))
 		return false;
 	if (watched->hidden)
 		status = (struct status){.online = false};
@@ -76,56 +166,80 @@ struct place {
 	redisReply *reply;
 	size_t index;
 	const struct userid *id;
+	const struct store *store;
 };
 
-/* Those of the list who look offline to the caller; who calls this frees the array. */
-static struct place *find_offline(redisReply *const *replies, const struct watched *list,
-				  size_t count, size_t *found)
+/*
+ * Those who look offline to the caller, of partitions that stood still, by
+ * partition; who calls this frees the array.
+ */
+static struct place *find_offline(const struct request *request, const struct parts *parts,
+				  const struct watched *list, size_t count, size_t *found)
 {
 	struct place *places = xcalloc(count, sizeof *places);
 
 	*found = 0;
 	for (size_t i = 0; i < count; i++) {
-		struct place place = {replies[i / MGET_USERS], i % MGET_USERS, list[i].id};
+		const struct watched *watched = &list[parts->users[i]];
+		struct place place = {request->replies[1 + watched->part], watched->place,
+				      watched->id, watched->store};
 		struct status status;
 
-		if (status_read(place.reply, place.index, LAST_SEEN_NOBODY, &status) &&
-		    (list[i].hidden || !status.online))
+		if (is_unsettled(request, &parts->list[watched->part]) &&
+		    status_read(place.reply, place.index, LAST_SEEN_NOBODY, &status) &&
+		    (watched->hidden || !status.online))
 			places[(*found)++] = place;
 	}
 	return places;
+}
+
+/* How many of the places one question is about. */
+static size_t batch_of(const struct place *places, size_t count)
+{
+	size_t batch = 1;
+
+	while (batch < count && batch < STORE_BATCH_MAX && places[batch].store == places[0].store)
+		batch++;
+	return batch;
 }
 
 /* Asks about each of the places, and marks who is online all the same. */
 static struct problem look_again(struct request *request, const struct place *places, size_t count)
 {
 	const struct userid *ids[STORE_BATCH_MAX];
-	struct printbuf *pipeline = request_pipeline(request);
-	size_t commands = 0;
+	size_t commands = 0, batch;
 	struct problem problem;
 
-	for (size_t done = 0; done < count; done += STORE_BATCH_MAX) {
-		size_t batch = count - done < STORE_BATCH_MAX ? count - done : STORE_BATCH_MAX;
+	request_pipeline(request);
+	for (size_t done = 0; done < count; done += batch) {
+		const struct store *store = places[done].store;
 
+		batch = batch_of(places + done, count - done);
 		for (size_t i = 0; i < batch; i++)
 			ids[i] = places[done + i].id;
-		store_put_look(pipeline, request->service->store, ids, batch);
+		store_put_look(request_to(request, store), store, ids, batch);
 		commands++;
 	}
 	problem = request_ask(request, commands);
-	for (size_t i = 0; problem.kind == PROBLEM_NONE && i < count; i++) {
-		if (store_read_look(request->replies[i / STORE_BATCH_MAX], i % STORE_BATCH_MAX))
-			status_mark_online(places[i].reply, places[i].index);
+	commands = 0;
+	for (size_t done = 0; problem.kind == PROBLEM_NONE && done < count; done += batch) {
+		batch = batch_of(places + done, count - done);
+		for (size_t i = 0; i < batch; i++) {
+			if (store_read_look(request->replies[commands], i))
+				status_mark_online(places[done + i].reply, places[done + i].index);
+		}
+		commands++;
 	}
 	return problem;
 }
 
 /* After a time in which everything stood still: a key that ran out tells nothing. */
-static struct problem look_twice(struct request *request, const struct watched *list, size_t count)
+static struct problem look_twice(struct request *request, const struct parts *parts,
+				 const struct watched *list, size_t count)
 {
 	redisReply **replies = request->replies;
 	size_t reply_count = request->reply_count, found;
-	struct place *places = find_offline(replies + 1, list, count, &found);
+	struct place *places = find_offline(request, parts, list, count, &found);
 	struct problem problem = request_done();
 
 	if (found > 0) {
@@ -139,21 +253,41 @@ static struct problem look_twice(struct request *request, const struct watched *
 	return problem;
 }
 
+static struct problem check(struct request *request, const struct parts *parts,
+			    struct watched *list, size_t count, size_t first_block)
+{
+	struct problem problem = request_done();
+	bool unsettled = false;
+
+	for (size_t i = 0; problem.kind == PROBLEM_NONE && i < parts->count; i++) {
+		problem = settled_check(request, parts->list[i].store, request->replies[1 + i]);
+		unsettled |= is_unsettled(request, &parts->list[i]);
+	}
+	if (problem.kind == PROBLEM_NONE &&
+	    !visibility_read_blocks(request, first_block, list, count))
+		problem = request_bad_reply(request);
+	if (problem.kind == PROBLEM_NONE && unsettled)
+		problem = look_twice(request, parts, list, count);
+	return problem;
+}
+
 struct problem snapshot_ask(struct request *request, struct watched *list, size_t count)
 {
-	struct printbuf *pipeline = request_touch_for(
-		request, &(struct touch_wish){.wants_self = has_self(request, list, count)});
-	size_t mgets = put_mgets(pipeline, store_prefix(request->service->store), list, count);
-	size_t asks = visibility_put_blocks(request, pipeline, list, count);
-	struct problem problem = request_ask_touched(request, mgets + asks);
+	struct parts parts;
+	struct problem problem;
+	size_t first_block;
 
-	for (size_t i = 0; problem.kind == PROBLEM_NONE && i < mgets; i++)
-		problem = settled_check(request, request->replies[1 + i]);
-	if (problem.kind == PROBLEM_NONE &&
-	    !visibility_read_blocks(request, 1 + mgets, list, count))
-		problem = request_bad_reply(request);
-	if (problem.kind == PROBLEM_NONE && store_read_unsettled(request->replies[0]))
-		problem = look_twice(request, list, count);
+	divide(request, list, count, &parts);
+	request_touch_for(request,
+			  &(struct touch_wish){.wants_self = has_self(request, list, count)});
+	put_mgets(request, &parts, list);
+	first_block = 1 + parts.count;
+	first_block += put_pauses(request, &parts, first_block);
+	problem = request_ask_touched(request, first_block - 1 +
+						       visibility_put_blocks(request, list, count));
+	if (problem.kind == PROBLEM_NONE)
+		problem = check(request, &parts, list, count, first_block);
+	parts_free(&parts);
 	return problem;
 }
 

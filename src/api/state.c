@@ -146,13 +146,13 @@ static struct problem choose(struct request *request, const char *state, int64_t
 	struct store_self self;
 	int64_t wait = 0;
 
-	store_put_choose(request_pipeline(request), request->service->store, &choice);
+	store_put_choose(request_pipeline(request), request->store, &choice);
 	problem = request_ask(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	switch (store_read_choose(request->replies[0], &self, &wait)) {
 	case STORE_DONE:
-		request->service->knows_hiding |=
+		service_known(request->service, request->store)->has_hiding |=
 			strstr(self.chosen, "\"status\":\"invisible\"") != NULL;
 		put_own(request, &self);
 		return problem;

@@ -145,7 +145,7 @@ struct problem status_heartbeat(struct request *request)
 		return request_refuse(PROBLEM_BAD_VALUE, "\"idle\" is true or false.");
 	pipeline = request_touch_for(request, &wish);
 	if (session != NULL)
-		store_put_websocket(pipeline, request->service->store, &request->token.user,
+		store_put_websocket(pipeline, request->store, &request->token.user,
 				    request->token.name, session);
 	problem = request_ask_touched(request, session != NULL ? 1 : 0);
 	if (problem.kind == PROBLEM_NONE)
@@ -156,17 +156,27 @@ struct problem status_heartbeat(struct request *request)
 
 struct problem status_count(struct request *request)
 {
-	struct printbuf *pipeline = request_touch(request, "activity");
+	const struct partitions *partitions = request->service->partitions;
+	unsigned parts = partitions_count(partitions);
 	struct problem problem;
+	long long sum = 0;
 
-	resp_begin(pipeline, 2);
-	resp_text(pipeline, "SCARD");
-	resp_key(pipeline, store_prefix(request->service->store), KEY_ONLINE_USERS, "");
-	problem = request_ask_touched(request, 1);
-	if (problem.kind != PROBLEM_NONE)
-		return problem;
-	if (request->replies[1]->type != REDIS_REPLY_INTEGER)
-		return request_bad_reply(request);
-	buf_putf(request->answer, "{\"count\":%lld}", request->replies[1]->integer);
+	request_touch(request, "activity");
+	for (unsigned i = 0; i < parts; i++) {
+		const struct store *store = partitions_at(partitions, i);
+		struct printbuf *pipeline = request_to(request, store);
+
+		resp_begin(pipeline, 2);
+		resp_text(pipeline, "SCARD");
+		resp_key(pipeline, store_prefix(store), KEY_ONLINE_USERS, "");
+	}
+	problem = request_ask_touched(request, parts);
+	for (unsigned i = 0; problem.kind == PROBLEM_NONE && i < parts; i++) {
+		if (request->replies[1 + i]->type != REDIS_REPLY_INTEGER)
+			return request_bad_reply(request);
+		sum += request->replies[1 + i]->integer;
+	}
+	if (problem.kind == PROBLEM_NONE)
+		buf_putf(request->answer, "{\"count\":%lld}", sum);
 	return problem;
 }

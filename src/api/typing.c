@@ -91,7 +91,7 @@ static bool is_shown(const redisReply *own)
 /* The caller's side: who looks offline, as one who is invisible does, is not seen to type. */
 static struct problem ask_own_side(struct request *request, struct typing *typing)
 {
-	const char *prefix = store_prefix(request->service->store);
+	const char *prefix = store_prefix(request->store);
 	struct printbuf *pipeline = request_touch(request, "activity");
 	struct problem problem;
 	const redisReply *own;
@@ -101,7 +101,7 @@ static struct problem ask_own_side(struct request *request, struct typing *typin
 	resp_text(pipeline, "MGET");
 	resp_key(pipeline, prefix, KEY_ONLINE, request->token.user.text);
 	resp_key(pipeline, prefix, KEY_SETTINGS, request->token.user.text);
-	asks = visibility_put_blocks(request, pipeline, typing->targets, typing->count);
+	asks = visibility_put_blocks(request, typing->targets, typing->count);
 	problem = request_ask_touched(request, 1 + asks);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
@@ -117,10 +117,11 @@ static struct problem ask_own_side(struct request *request, struct typing *typin
 /* The others' side, each a call of its own: two users may be on different servers. */
 static struct problem tell(struct request *request, const struct typing *typing)
 {
-	struct printbuf *pipeline = request_pipeline(request);
+	request_pipeline(request);
+	for (size_t i = 0; i < typing->count; i++) {
+		const struct store *store = request_store_of(request, &typing->ids[i]);
 
-	for (size_t i = 0; i < typing->count; i++)
-		store_put_typing(pipeline, request->service->store,
+		store_put_typing(request_to(request, store), store,
 				 &(struct store_typing){
 					 .to = &typing->ids[i],
 					 .from = &request->token.user,
@@ -128,6 +129,7 @@ static struct problem tell(struct request *request, const struct typing *typing)
 					 .conversation = typing->conversation,
 					 .passes = !typing->targets[i].hidden,
 				 });
+	}
 	request->status = 204;
 	return request_ask(request, typing->count);
 }

@@ -34,10 +34,10 @@ static size_t part_of(size_t count, size_t done)
 	return count - done < BLOCKS_ASKED_MAX ? count - done : BLOCKS_ASKED_MAX;
 }
 
-size_t visibility_put_blocks(struct request *request, struct printbuf *pipeline,
-			     const struct watched *list, size_t count)
+size_t visibility_put_blocks(struct request *request, const struct watched *list, size_t count)
 {
-	const char *prefix = store_prefix(request->service->store);
+	struct printbuf *pipeline = request_to(request, request->store);
+	const char *prefix = store_prefix(request->store);
 	size_t commands = 0;
 
 	for (size_t done = 0; done < count; done += BLOCKS_ASKED_MAX) {

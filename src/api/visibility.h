@@ -22,11 +22,13 @@ struct watched {
 	/* From the caller: looks like an unknown user. Asked for like all others all the same, so
 	 * that the time an answer takes tells nothing. */
 	bool hidden;
+	/* Of snapshot.c: the user's partition, in which MGET it is, and where in that. */
+	const struct store *store;
+	unsigned part, place;
 };
 
 /* Appends the questions for blocks between the caller and `count` users; how many commands. */
-size_t visibility_put_blocks(struct request *request, struct printbuf *pipeline,
-			     const struct watched *list, size_t count);
+size_t visibility_put_blocks(struct request *request, const struct watched *list, size_t count);
 /*
  * The answers, from replies[first] on: hides whom a block hides. False: they are
  * malformed.

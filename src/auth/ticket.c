@@ -1,21 +1,45 @@
 #include "auth/ticket.h"
 
 #include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
-bool ticket_is_valid(const char *text)
+void ticket_make(char text[TICKET_LEN_MAX + 1], unsigned partitions, unsigned partition)
+{
+	int len = partitions > 1 ? snprintf(text, TICKET_LEN_MAX + 1, "%u.", partition) : 0;
+
+	random_id(text + len);
+}
+
+/* Reads "17." off the front of *text. */
+static bool take_partition(const char **text, unsigned partitions, unsigned *partition)
+{
+	size_t digits = strspn(*text, "0123456789");
+
+	if (digits < 1 || digits > 4 || (*text)[digits] != '.' || (digits > 1 && **text == '0'))
+		return false;
+	*partition = (unsigned)strtoul(*text, NULL, 10);
+	*text += digits + 1;
+	return *partition < partitions;
+}
+
+bool ticket_parse(const char *text, unsigned partitions, unsigned *partition)
 {
 	static const char alphabet[] =
 		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
-	return strlen(text) == TICKET_LEN && strspn(text, alphabet) == TICKET_LEN;
+	*partition = 0;
+	if (partitions > 1 && !take_partition(&text, partitions, partition))
+		return false;
+	return strlen(text) == RANDOM_ID_LEN && strspn(text, alphabet) == RANDOM_ID_LEN;
 }
 
-void ticket_put_issue(struct printbuf *out, const char *prefix, const char *word,
+void ticket_put_issue(struct printbuf *out, const char *prefix, const char *text,
 		      const struct ticket *ticket)
 {
 	const struct token *token = &ticket->token;
@@ -42,18 +66,18 @@ void ticket_put_issue(struct printbuf *out, const char *prefix, const char *word
 
 	resp_begin(out, 5);
 	resp_text(out, "SET");
-	resp_key(out, prefix, KEY_TICKET, word);
+	resp_key(out, prefix, KEY_TICKET, text);
 	resp_arg(out, value->buf, buf_len(value));
 	resp_text(out, "EX");
 	resp_number(out, TICKET_LIFETIME);
 	printbuf_free(value);
 }
 
-void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *word)
+void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *text)
 {
 	resp_begin(out, 2);
 	resp_text(out, "GETDEL");
-	resp_key(out, prefix, KEY_TICKET, word);
+	resp_key(out, prefix, KEY_TICKET, text);
 }
 
 /* Whole seconds in the range that token_keys_verify() gives. */

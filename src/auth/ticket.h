@@ -17,10 +17,13 @@
 
 #define TICKET_LIFETIME 30 /* seconds */
 #define TICKET_USERS_MAX 1000 /* [stream] max_watched is no more */
-#define TICKET_LEN RANDOM_ID_LEN
+#define TICKET_LEN_MAX (RANDOM_ID_LEN + 5) /* characters */
 
-/* Whether the text could be a ticket at all. */
-bool ticket_is_valid(const char *text);
+/* A new ticket for a user of a partition: random, and if there are several its number in front: "17." */
+void ticket_make(char text[TICKET_LEN_MAX + 1], unsigned partitions, unsigned partition);
+
+/* Whether the text could be a ticket at all; then *partition is the one that knows it. */
+bool ticket_parse(const char *text, unsigned partitions, unsigned *partition);
 
 /* What the word stands for. */
 struct ticket {
@@ -31,12 +34,12 @@ struct ticket {
 	bool without_friends; /* not besides, but instead */
 };
 
-/* Appends the command that issues a ticket under a word that random_id() made. */
-void ticket_put_issue(struct printbuf *out, const char *prefix, const char *word,
+/* Appends the command that issues a ticket, whose text ticket_make() made. */
+void ticket_put_issue(struct printbuf *out, const char *prefix, const char *text,
 		      const struct ticket *ticket);
 
 /* Appends the command that redeems it. */
-void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *word);
+void ticket_put_redeem(struct printbuf *out, const char *prefix, const char *text);
 
 /*
  * Reads the answer to that; false when there was no such ticket, or its text is

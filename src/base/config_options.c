@@ -133,8 +133,8 @@ static const char *check_redis_url(const char *value)
 
 	if (why != NULL)
 		return why;
-	if (url.kind != REDIS_SERVERS || url.count > 1)
-		why = "this version takes one redis://, rediss:// or unix:// server";
+	if (url.kind != REDIS_SERVERS)
+		why = "this version takes redis://, rediss:// and unix:// servers";
 	redis_url_free(&url);
 	return why;
 }
@@ -319,20 +319,37 @@ const struct config_row *config_row_find(const char *section, const char *key)
 	return NULL;
 }
 
+/* How users are divided. */
+static const char *layout_conflict(const struct config *config)
+{
+	int partitions = config->redis.partitions;
+	struct redis_url url;
+	const char *why = NULL;
+
+	if ((partitions & (partitions - 1)) != 0)
+		return "redis.partitions must be a power of two: 1, 2, 4, ... 1024";
+	if (partitions > 1 && strchr(config->redis.prefix, '{') != NULL)
+		return "redis.prefix must not hold a '{' where redis.partitions is more than 1: "
+		       "what stands in braces says where a key belongs";
+	if (redis_url_parse(config->redis.url, &url) != NULL)
+		return NULL; /* check_redis_url() says it */
+	if (url.kind == REDIS_CLUSTER && partitions == 1)
+		why = "redis.partitions must be more than 1 in a Redis Cluster";
+	else if (url.kind == REDIS_SERVERS && url.count > (size_t)partitions)
+		why = "redis.partitions must be at least the number of servers in redis.url";
+	redis_url_free(&url);
+	return why;
+}
+
 const char *config_options_conflict(const struct config *config)
 {
-	if ((config->redis.partitions & (config->redis.partitions - 1)) != 0)
-		return "redis.partitions must be a power of two: 1, 2, 4, ... 1024";
-	if (config->redis.partitions > 1)
-		return "redis.partitions: this version takes 1";
-	if (config->redis.partitions > 1 && strchr(config->redis.prefix, '{') != NULL)
-		return "redis.prefix must not hold a '{' where redis.partitions is more than 1: "
-		       "what "
-		       "stands in braces says where a key belongs";
+	const char *why = layout_conflict(config);
+
+	if (why != NULL)
+		return why;
 	if ((config->redis.tls_cert[0] == '\0') != (config->redis.tls_key[0] == '\0'))
 		return "redis.tls_cert and redis.tls_key go together: a certificate and its "
-		       "private "
-		       "key";
+		       "private key";
 	if (config->presence.stream_ttl < 2 * config->presence.heartbeat)
 		return "presence.stream_ttl must be at least twice presence.heartbeat";
 	if (config->presence.stream_ttl < config->presence.heartbeat + 2 * config->presence.sweep)

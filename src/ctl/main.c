@@ -347,10 +347,12 @@ static enum ctl_exit run(const struct command *command, struct ctl *ctl, const c
 		fprintf(stderr, "%s\n", err);
 		return CTL_USAGE;
 	}
+	if (config->redis.partitions > 1)
+		return ctl_fail("takes redis.partitions = 1 yet");
 	log_setup(PROGRAM, (enum log_level)config->log.level, false);
 	ctl->config = config;
 	ctl->file = file;
-	ctl->redis = blocking_new(config);
+	ctl->redis = blocking_new(config, 0);
 	ctl->partitions = partitions_new(config);
 	status = command->run(ctl, args, count);
 	if (status == CTL_DONE && ctl->json && !(command->options & FLAG_JSON))

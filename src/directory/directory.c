@@ -302,7 +302,7 @@ struct directory *directory_open(const struct config *config, unsigned threads, 
 		return NULL;
 	}
 	for (unsigned i = 0; config->directory.backend == DIRECTORY_REDIS && i < threads; i++)
-		directory->workers[i].source.redis = blocking_new(config);
+		directory->workers[i].source.redis = blocking_new(config, 0);
 	if (!start_threads(directory)) {
 		snprintf(err, errsize, "directory: cannot start its threads");
 		directory_close(directory);

@@ -73,8 +73,8 @@ struct pushd *pushd_new(struct config *config, const char *file, char *err, size
 	notes_init(&pushd->notes, pushd->store);
 	pushd->tasks = (struct tasks){.mailer = mailer, .notes = &pushd->notes};
 	random_id(pushd->consumer);
-	pushd->redis = blocking_new(config);
-	pushd->reader = blocking_new(config);
+	pushd->redis = blocking_new(config, 0);
+	pushd->reader = blocking_new(config, 0);
 	return pushd;
 }
 
@@ -324,7 +324,7 @@ static void check_reader(struct pushd *pushd)
 	if (!pushd->is_reading || times_mono_ms() - pushd->read_ms < (int64_t)2 * BLOCK_MS)
 		return;
 	blocking_free(pushd->reader);
-	pushd->reader = blocking_new(pushd->config);
+	pushd->reader = blocking_new(pushd->config, 0);
 	pushd->is_reading = false;
 }
 

@@ -1,12 +1,15 @@
 #include "store/blocking.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/redis_url.h"
+#include "base/times.h"
 #include "store/connection.h"
+#include "store/layout_key.h"
 #include "store/resp.h"
 #include "store/scripts.h"
 #include "store/store.h"
@@ -14,17 +17,21 @@
 struct blocking {
 	const struct config *config;
 	struct redis_url url;
+	unsigned server; /* of the URL's */
 	struct connection *connection; /* NULL: not connected */
+	int64_t sent_ms; /* when blocking_begin() sent, monotonic */
+	bool is_other_layout; /* the server said so when it was connected last */
 	char error[256];
 };
 
-struct blocking *blocking_new(const struct config *config)
+struct blocking *blocking_new(const struct config *config, unsigned server)
 {
 	struct blocking *link = xcalloc(1, sizeof *link);
 
 	/* The configuration checked the URL. */
 	redis_url_parse(config->redis.url, &link->url);
 	link->config = config;
+	link->server = server;
 	return link;
 }
 
@@ -41,6 +48,11 @@ void blocking_free(struct blocking *link)
 	drop(link);
 	redis_url_free(&link->url);
 	free(link);
+}
+
+void blocking_put_place(struct printbuf *out, const struct blocking *link)
+{
+	redis_url_put_node(out, &link->url.nodes[link->server]);
 }
 
 const char *blocking_error(const struct blocking *link)
@@ -62,10 +74,10 @@ static bool fail_lost(struct blocking *link)
 	return false;
 }
 
-static bool send_all(struct connection *connection, const struct printbuf *pipeline)
+static bool send_all(struct blocking *link, const struct printbuf *pipeline)
 {
-	connection_put(connection, pipeline->buf, buf_len(pipeline));
-	return connection_flush(connection);
+	connection_put(link->connection, pipeline->buf, buf_len(pipeline));
+	return connection_flush(link->connection) || fail_lost(link);
 }
 
 /* Waits for one reply; NULL: the connection is lost. */
@@ -82,36 +94,95 @@ static redisReply *wait_for_reply(struct connection *connection)
 	return NULL;
 }
 
-/* Sends a pipeline and reads its replies; false (all freed, connection dropped) when it is lost. */
-static bool exchange(struct blocking *link, const struct printbuf *pipeline, size_t count,
-		     redisReply **replies)
+/* Reads the replies to what was sent; false (all freed, connection dropped) when they are lost. */
+static bool read_all(struct blocking *link, size_t count, redisReply **replies)
 {
 	size_t done = 0;
 
-	if (send_all(link->connection, pipeline)) {
-		while (done < count && (replies[done] = wait_for_reply(link->connection)) != NULL)
-			done++;
-	}
+	while (done < count && (replies[done] = wait_for_reply(link->connection)) != NULL)
+		done++;
 	if (done == count)
 		return true;
 	blocking_free_replies(replies, done);
 	return fail_lost(link);
 }
 
-/* AUTH and SELECT, as the URL asks for. */
+static bool exchange(struct blocking *link, const struct printbuf *pipeline, size_t count,
+		     redisReply **replies)
+{
+	return send_all(link, pipeline) && read_all(link, count, replies);
+}
+
+/* False, and all freed, when one of the replies is an error. */
+static bool check_replies(struct blocking *link, size_t count, redisReply **replies)
+{
+	for (size_t i = 0; i < count; i++) {
+		if (replies[i]->type == REDIS_REPLY_ERROR) {
+			fail(link, replies[i]->str);
+			blocking_free_replies(replies, count);
+			return false;
+		}
+	}
+	return true;
+}
+
+/* --- connecting ------------------------------------------------------------------------------ */
+
+/* Where users are divided: whether the server holds them as this process would. */
+static bool knows_layout(const struct blocking *link)
+{
+	return link->config->redis.partitions > 1 && link->url.kind != REDIS_CLUSTER;
+}
+
+static size_t server_count(const struct blocking *link)
+{
+	return link->url.kind == REDIS_SERVERS ? link->url.count : 1;
+}
+
+static bool note_layout(struct blocking *link)
+{
+	struct printbuf *out = buf_new();
+	redisReply *reply;
+	bool ok;
+
+	layout_put_note(out, link->config, server_count(link));
+	ok = exchange(link, out, 1, &reply) && check_replies(link, 1, &reply);
+	if (ok)
+		blocking_free_replies(&reply, 1);
+	printbuf_free(out);
+	return ok;
+}
+
+static bool check_layout(struct blocking *link, redisReply *const replies[LAYOUT_LOOK_COMMANDS])
+{
+	char why[LAYOUT_WHY_MAX];
+	bool is_noted;
+
+	link->is_other_layout =
+		!layout_read_look(replies, link->config, server_count(link), why, &is_noted);
+	if (link->is_other_layout)
+		return fail(link, why);
+	return is_noted || link->server != 0 || note_layout(link);
+}
+
+/* AUTH and SELECT, as the URL asks for, and a look at the layout. */
 static bool greet(struct blocking *link)
 {
 	struct printbuf *out = buf_new();
-	redisReply *replies[RESP_GREETING_MAX];
-	size_t count = resp_greeting(out, link->url.nodes);
-	bool ok = count == 0 || exchange(link, out, count, replies);
+	redisReply *replies[RESP_GREETING_MAX + LAYOUT_LOOK_COMMANDS];
+	size_t first = resp_greeting(out, &link->url.nodes[link->server]), count = first;
+	bool ok;
 
-	for (size_t i = 0; ok && i < count; i++) {
-		if (replies[i]->type == REDIS_REPLY_ERROR)
-			ok = fail(link, replies[i]->str);
+	if (knows_layout(link)) {
+		layout_put_look(out, link->config);
+		count += LAYOUT_LOOK_COMMANDS;
 	}
-	if (link->connection != NULL)
+	ok = count == 0 ||
+	     (exchange(link, out, count, replies) && check_replies(link, count, replies));
+	if (ok) {
+		ok = count == first || check_layout(link, replies + first);
 		blocking_free_replies(replies, count);
+	}
 	if (!ok)
 		drop(link);
 	printbuf_free(out);
@@ -120,7 +191,7 @@ static bool greet(struct blocking *link)
 
 static bool connect_now(struct blocking *link)
 {
-	link->connection = connection_open(link->config, link->url.nodes);
+	link->connection = connection_open(link->config, &link->url.nodes[link->server]);
 	return connection_wait(link->connection, link->config->redis.timeout_ms) ? greet(link)
 										 : fail_lost(link);
 }
@@ -148,28 +219,53 @@ static bool load_scripts(struct blocking *link)
 	return ok;
 }
 
-bool blocking_run(struct blocking *link, const struct printbuf *pipeline, size_t count,
-		  redisReply **replies)
+/* --- asking ---------------------------------------------------------------------------------- */
+
+bool blocking_begin(struct blocking *link, const struct printbuf *pipeline)
 {
 	if (link->connection != NULL && !connection_is_quiet(link->connection))
 		drop(link); /* Redis has closed it: nothing is in flight */
 	if (link->connection == NULL && !connect_now(link))
 		return false;
-	if (!exchange(link, pipeline, count, replies))
+	link->sent_ms = times_mono_ms();
+	return send_all(link, pipeline);
+}
+
+bool blocking_end(struct blocking *link, const struct printbuf *pipeline, size_t count,
+		  redisReply **replies)
+{
+	if (!read_all(link, count, replies))
 		return false;
 	if (has_noscript(replies, count)) {
 		blocking_free_replies(replies, count);
 		if (!load_scripts(link) || !exchange(link, pipeline, count, replies))
 			return false;
 	}
-	for (size_t i = 0; i < count; i++) {
-		if (replies[i]->type == REDIS_REPLY_ERROR) {
-			fail(link, replies[i]->str);
-			blocking_free_replies(replies, count);
-			return false;
-		}
-	}
-	return true;
+	return check_replies(link, count, replies);
+}
+
+void blocking_abandon(struct blocking *link, size_t count)
+{
+	redisReply **replies = xcalloc(count, sizeof *replies);
+	int64_t left = link->sent_ms + link->config->redis.timeout_ms - times_mono_ms();
+	struct pollfd wait = {.fd = blocking_fd(link), .events = POLLIN};
+
+	if (poll(&wait, 1, left > 0 ? (int)left : 0) <= 0)
+		drop(link);
+	else if (read_all(link, count, replies))
+		blocking_free_replies(replies, count);
+	free(replies);
+}
+
+bool blocking_run(struct blocking *link, const struct printbuf *pipeline, size_t count,
+		  redisReply **replies)
+{
+	return blocking_begin(link, pipeline) && blocking_end(link, pipeline, count, replies);
+}
+
+bool blocking_is_other_layout(const struct blocking *link)
+{
+	return link->is_other_layout;
 }
 
 void blocking_free_replies(redisReply **replies, size_t count)
@@ -195,9 +291,7 @@ redisReply *blocking_wait(struct blocking *link)
 
 bool blocking_send(struct blocking *link, const struct printbuf *pipeline)
 {
-	if (link->connection == NULL && !connect_now(link))
-		return false;
-	return send_all(link->connection, pipeline) || fail_lost(link);
+	return (link->connection != NULL || connect_now(link)) && send_all(link, pipeline);
 }
 
 int blocking_fd(const struct blocking *link)

@@ -12,8 +12,12 @@
 
 struct blocking;
 
-/* Connects when first used, and anew whenever the connection was lost. Free with blocking_free(). */
-struct blocking *blocking_new(const struct config *config);
+/*
+ * A connection to one server: of several that redis.url names, the one of that
+ * number, from 0. Connects when first used, and anew whenever the connection was
+ * lost. The configuration must outlive it. Free with blocking_free().
+ */
+struct blocking *blocking_new(const struct config *config, unsigned server);
 void blocking_free(struct blocking *link);
 
 /*
@@ -29,6 +33,21 @@ bool blocking_run(struct blocking *link, const struct printbuf *pipeline, size_t
 		  redisReply **replies);
 void blocking_free_replies(redisReply **replies, size_t count);
 const char *blocking_error(const struct blocking *link);
+/* Appends where the server is, "host:port" or a path. */
+void blocking_put_place(struct printbuf *out, const struct blocking *link);
+/* Whether the server was left because it holds its users in another layout (layout_key.h). */
+bool blocking_is_other_layout(const struct blocking *link);
+
+/*
+ * The halves of blocking_run(), so that several servers work at the same time.
+ * After a blocking_begin() that is true comes either blocking_end() or, when the
+ * answers are of no use any more, blocking_abandon(): it waits for them no longer
+ * than redis.timeout_ms after the beginning.
+ */
+bool blocking_begin(struct blocking *link, const struct printbuf *pipeline);
+bool blocking_end(struct blocking *link, const struct printbuf *pipeline, size_t count,
+		  redisReply **replies);
+void blocking_abandon(struct blocking *link, size_t count);
 
 /*
  * For a loop that waits for more than Redis: sends a pipeline and does not

@@ -25,8 +25,11 @@
 #define KEY_THROTTLE "presence:throttle:" /* + what is counted */
 #define KEY_ONLINE_USERS "online_users"
 #define KEY_DEADLINES "presence:deadlines"
+#define KEY_LAYOUT "presence:layout"
 #define KEY_EPOCH "presence:epoch"
 #define KEY_SWEPT "presence:swept"
+#define KEY_HOLD "presence:hold"
+#define KEY_PAUSED "presence:paused"
 #define KEY_RECOVERING "presence:recovering"
 #define KEY_PUSH_SUBS "push:subs:" /* + id */
 #define KEY_PUSH_OWNER "push:owner:" /* + a subscription's id */

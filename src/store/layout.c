@@ -31,16 +31,31 @@ unsigned layout_partition(unsigned count, const char *id)
 	return count == 1 ? 0 : layout_crc16(id, strlen(id)) % count;
 }
 
+/* In whose part the slot of that tag lies. */
+static unsigned partition_of_tag(unsigned count, unsigned tag)
+{
+	char digits[TAG_DIGITS];
+	int len = snprintf(digits, sizeof digits, "%u", tag);
+
+	return layout_crc16(digits, (size_t)len) % LAYOUT_SLOTS * count / LAYOUT_SLOTS;
+}
+
+unsigned layout_tag(unsigned count, unsigned partition)
+{
+	unsigned tag = 0;
+
+	while (partition_of_tag(count, tag) != partition)
+		tag++;
+	return tag;
+}
+
 void layout_find_tags(unsigned count, unsigned tags[])
 {
 	bool found[LAYOUT_PARTITIONS_MAX] = {false};
 	unsigned left = count;
 
 	for (unsigned tag = 0; left > 0; tag++) {
-		char digits[TAG_DIGITS];
-		int len = snprintf(digits, sizeof digits, "%u", tag);
-		unsigned slot = layout_crc16(digits, (size_t)len) % LAYOUT_SLOTS;
-		unsigned partition = slot * count / LAYOUT_SLOTS;
+		unsigned partition = partition_of_tag(count, tag);
 
 		if (found[partition])
 			continue;

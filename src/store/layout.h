@@ -19,8 +19,9 @@ uint16_t layout_crc16(const char *text, size_t len);
 /* The partition of a user id; `count` is redis.partitions, a power of two. */
 unsigned layout_partition(unsigned count, const char *id);
 
-/* The tags of all `count` partitions: each is the smallest number in whose slot it lies. */
-void layout_find_tags(unsigned count, unsigned tags[]);
+/* The tag of a partition: the smallest number whose slot lies in its part of all slots. */
+unsigned layout_tag(unsigned count, unsigned partition);
+void layout_find_tags(unsigned count, unsigned tags[]); /* of all partitions */
 
 /* What stands before every key and channel of a partition: "{tag}prefix"; the caller frees it. */
 char *layout_prefix(unsigned count, unsigned tag, const char *prefix);

@@ -197,12 +197,11 @@ void push_put_wait(struct printbuf *out, const struct store *store, const struct
 	resp_text(out, user->text);
 }
 
-void push_put_unwant(struct printbuf *out, const struct store *store, const struct userid *user,
+void push_put_unwait(struct printbuf *out, const struct store *store, const struct userid *user,
 		     const struct userid *friend)
 {
 	put_command(out, store, "SREM", KEY_PUSH_WAITING, friend->text, 1);
 	resp_text(out, user->text);
-	push_put_told(out, store, user, friend);
 }
 
 void push_put_enqueue(struct printbuf *out, const struct store *store, const struct push_job *job,

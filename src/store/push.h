@@ -65,8 +65,8 @@ void push_put_want(struct printbuf *out, const struct store *store, const struct
 /* The second; the first must have replied 1. */
 void push_put_wait(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend);
-/* Takes both back: two commands. */
-void push_put_unwant(struct printbuf *out, const struct store *store, const struct userid *user,
+/* Takes the second back; push_put_told() the first. */
+void push_put_unwait(struct printbuf *out, const struct store *store, const struct userid *user,
 		     const struct userid *friend);
 
 /* Queues a job. `always`: also for a user who has no subscription. */

@@ -65,6 +65,33 @@ void resp_key(struct printbuf *out, const char *prefix, const char *key, const c
 	memcpy(at, "\r\n", 2); /* NOLINT(bugprone-not-null-terminated-result): bytes, not text */
 }
 
+/* The number of a line such as "*3" or "$5"; *at goes to the next one. */
+static size_t read_size(const char **at)
+{
+	size_t size = 0;
+
+	for (++*at; **at != '\r'; ++*at)
+		size = size * 10 + (size_t)(**at - '0');
+	*at += 2;
+	return size;
+}
+
+size_t resp_count(const char *bytes, size_t len)
+{
+	const char *at = bytes;
+	size_t count = 0;
+
+	while (at < bytes + len) {
+		for (size_t left = read_size(&at); left > 0; left--) {
+			size_t size = read_size(&at);
+
+			at += size + 2;
+		}
+		count++;
+	}
+	return count;
+}
+
 unsigned resp_greeting(struct printbuf *out, const struct redis_address *address)
 {
 	unsigned count = 0;

@@ -20,6 +20,9 @@ void resp_number(struct printbuf *out, int64_t number);
 /* One argument: prefix, then a name of keys.h, then what follows it ("" for nothing). */
 void resp_key(struct printbuf *out, const char *prefix, const char *key, const char *rest);
 
+/* How many commands the bytes hold, which the functions above wrote. */
+size_t resp_count(const char *bytes, size_t len);
+
 /* What a new connection says first: AUTH and SELECT, as the URL asks. Returns how many commands. */
 #define RESP_GREETING_MAX 2
 unsigned resp_greeting(struct printbuf *out, const struct redis_address *address);

@@ -134,7 +134,7 @@ struct store {
 	char *prefix; /* the partition's tag and [redis] prefix */
 	int leeway; /* seconds */
 	int ahead; /* seconds that a token's `issued` (token.h) may be ahead of Redis' clock */
-	int64_t recovering_ms;
+	int64_t recovering_ms, pause_ms, stream_ttl_ms;
 	char *head; /* the HEAD_ARGS first arguments of a script, in RESP */
 	size_t head_len;
 };
@@ -237,6 +237,8 @@ struct store *store_new(const struct config *config, unsigned partition, const c
 	store->leeway = config->auth.leeway;
 	store->ahead = config->auth.leeway * (config->auth.login == LOGIN_EXTERNAL ? 2 : 1);
 	store->recovering_ms = store_recovering_ms(config);
+	store->pause_ms = pause_ms(config);
+	store->stream_ttl_ms = (int64_t)config->presence.stream_ttl * 1000;
 	store->head = make_head(store, config, &store->head_len);
 	return store;
 }
@@ -480,6 +482,43 @@ bool store_read_unsettled(const redisReply *reply)
 	return has_told(reply, 1);
 }
 
+unsigned store_put_pause(struct printbuf *out, const struct store *store)
+{
+	resp_begin(out, 4);
+	resp_text(out, "MGET");
+	resp_key(out, store->prefix, KEY_SWEPT, "");
+	resp_key(out, store->prefix, KEY_HOLD, "");
+	resp_key(out, store->prefix, KEY_PAUSED, "");
+	resp_begin(out, 1);
+	resp_text(out, "TIME");
+	return 2;
+}
+
+/* A time in ms; 0 when there is none. */
+static int64_t read_ms(const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : 0;
+}
+
+/* As is_unsettled() in common.lua. */
+bool store_read_pause(redisReply *const *replies, const struct store *store)
+{
+	const redisReply *known = replies[0], *clock = replies[1];
+	int64_t now, swept, hold, paused;
+
+	if (known->type != REDIS_REPLY_ARRAY || known->elements != 3 ||
+	    clock->type != REDIS_REPLY_ARRAY || clock->elements != 2)
+		return true;
+	now = read_ms(clock->element[0]) * 1000 + read_ms(clock->element[1]) / 1000;
+	swept = read_ms(known->element[0]);
+	hold = read_ms(known->element[1]);
+	paused = read_ms(known->element[2]);
+	if (hold > now)
+		return true;
+	return swept > 0 && now - swept > store->pause_ms &&
+	       (paused != swept || now - swept < 3 * store->stream_ttl_ms);
+}
+
 bool store_read_swept(const redisReply *reply)
 {
 	return has_told(reply, 2);
@@ -682,10 +721,16 @@ static void put_side(struct printbuf *out, const struct store *store, const char
 	put_flag(out, adds);
 }
 
+const struct userid *store_block_owner(const struct userid *blocker, const struct userid *blocked,
+				       bool adds, unsigned step)
+{
+	return (step == 0) == adds ? blocked : blocker;
+}
+
 void store_put_block(struct printbuf *out, const struct store *store, const struct userid *blocker,
 		     const struct userid *blocked, bool adds, unsigned step)
 {
-	if ((step == 0) == adds)
+	if (store_block_owner(blocker, blocked, adds, step) == blocked)
 		put_side(out, store, "blocked_by", blocked, blocker, adds);
 	else
 		put_side(out, store, "blocked", blocker, blocked, adds);

@@ -171,6 +171,12 @@ void store_put_typing(struct printbuf *out, const struct store *store,
  * tells that their user is online. Who looks offline then is looked at twice.
  */
 bool store_read_unsettled(const redisReply *reply);
+/*
+ * The same of a partition that was not touched: appends what asks for it, and
+ * returns how many commands that are.
+ */
+unsigned store_put_pause(struct printbuf *out, const struct store *store);
+bool store_read_pause(redisReply *const *replies, const struct store *store);
 /* Whether it found that a presence-streamd has swept: not after a wipe, until the next sweep. */
 bool store_read_swept(const redisReply *reply);
 /* Whether the user chose to be invisible. */
@@ -282,11 +288,14 @@ bool store_read_may_block(const redisReply *reply, int64_t *wait);
 
 /*
  * Adds or removes a block: two commands (step 0, then 1), one for each user's
- * side, which may be repeated. Whoever is on the blocker's own list is hidden
+ * side in its owner's partition, which may be repeated. Whoever is on the blocker's own list is hidden
  * from: the side that hides the blocker is added first and removed last. What is
  * asked of blocks: blocks.h.
  */
 #define STORE_BLOCK_STEPS 2
+/* Whose side a step is about. */
+const struct userid *store_block_owner(const struct userid *blocker, const struct userid *blocked,
+				       bool adds, unsigned step);
 void store_put_block(struct printbuf *out, const struct store *store, const struct userid *blocker,
 		     const struct userid *blocked, bool adds, unsigned step);
 

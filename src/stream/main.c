@@ -83,7 +83,7 @@ static int open_socket(const struct config *config, bool *is_ours, char **path)
 /* Once, before the loop: then nothing blocks any more. */
 static void warn_of_redis(const struct config *config)
 {
-	struct blocking *redis = blocking_new(config);
+	struct blocking *redis = blocking_new(config, 0);
 	struct durability durability;
 
 	durability_ask(redis, &durability);
@@ -138,6 +138,10 @@ int main(int argc, char **argv)
 	status = OPTIONS_WRONG;
 	if (config == NULL) {
 		fprintf(stderr, "%s\n", err);
+		return status;
+	}
+	if (config->redis.partitions > 1) {
+		fputs(PROGRAM ": takes redis.partitions = 1 yet\n", stderr);
 		return status;
 	}
 	/* The loop's arena and one for the directory's threads: in a common one they would wait for

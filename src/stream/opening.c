@@ -153,7 +153,9 @@ void opening_admit(struct stream *stream)
 /* A ticket in the place of a token. HEAD takes nothing: it looks whether this could be one. */
 static void take_ticket(struct stream *stream, const struct request *request, const char *ticket)
 {
-	if (!ticket_is_valid(ticket))
+	unsigned partition;
+
+	if (!ticket_parse(ticket, 1, &partition))
 		refuse(stream, request, PROBLEM_TICKET_INVALID, NULL);
 	else if (is_method(request, "HEAD"))
 		answer_head(stream, request);
@@ -202,7 +204,7 @@ static enum problem_kind take_watch_list(struct stream *stream, const struct req
 
 static void authenticate(struct stream *stream, const struct request *request)
 {
-	char ticket[TICKET_LEN + 1];
+	char ticket[TICKET_LEN_MAX + 1];
 	struct token token;
 	const char *why;
 	enum problem_kind wrong = credentials_verify(stream->all->context->keys, request->env,

@@ -273,7 +273,7 @@ static void touch_some(struct blocking *redis, const struct store *store, unsign
 void touch(struct load *load, unsigned count)
 {
 	struct store *store = store_new(load->config, 0, load->config->redis.prefix);
-	struct blocking *redis = blocking_new(load->config);
+	struct blocking *redis = blocking_new(load->config, 0);
 
 	for (unsigned done = 0; done < count; done += STORE_BATCH_MAX)
 		touch_some(redis, store, done + 1,

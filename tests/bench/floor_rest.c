@@ -55,7 +55,7 @@ static struct printbuf *make_pipeline(const struct store *store, unsigned number
 static _Noreturn void serve(const struct config *config, int listener)
 {
 	struct store *store = store_new(config, 0, config->redis.prefix);
-	struct blocking *redis = blocking_new(config);
+	struct blocking *redis = blocking_new(config, 0);
 	struct printbuf *pipelines[USERS];
 	FCGX_Request request;
 	unsigned next = (unsigned)getpid() % USERS;

@@ -244,7 +244,7 @@ int main(int argc, char **argv)
 	if (config == NULL)
 		bench_die("%s", err);
 	store = store_new(config, 0, config->redis.prefix);
-	stand = (struct stand){store, blocking_new(config), buf_new(), users};
+	stand = (struct stand){store, blocking_new(config, 0), buf_new(), users};
 	run_script(&stand, fill_script, 1, users);
 	settle(&stand);
 	printf("store users=%ld idle=%.2f", users, measure(&stand, "evalsha", sweep_once));

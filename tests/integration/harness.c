@@ -204,8 +204,10 @@ void stack_stop(struct stack *stack)
 	}
 	if (stack->lighttpd != 0)
 		process_end(&stack->lighttpd, SIGTERM, "lighttpd", 5000);
-	if (stack->redis != 0)
-		redis_kill(stack);
+	for (int i = 0; i < REDIS_MAX; i++) {
+		if (redis_pid_at(stack, i) != 0)
+			redis_kill_at(stack, i);
+	}
 	check_log(stack, "streamd0.log");
 	check_log(stack, "streamd1.log");
 	if (!stack->expects_abort)

@@ -22,6 +22,7 @@
 #define USERS 6 /* accounts 1..USERS in the directory, each a friend of all others */
 #define PASSWORD "password" /* of each; the e-mail of account 1 is user1@example.com */
 #define STREAMD_MAX 2
+#define REDIS_MAX 3 /* servers */
 
 /* Short times, so that tests see them pass: what most tests start from. */
 #define FAST                                                                             \
@@ -34,12 +35,14 @@ struct stack {
 	int port; /* of the web server on 127.0.0.1 */
 	const char *base; /* what the web server hands to presence-api: "/api/" */
 	pid_t redis, lighttpd, streamd[STREAMD_MAX]; /* 0: does not run */
+	pid_t more_redis[REDIS_MAX - 1]; /* servers 1, 2 of several */
 	int streamd_nofile; /* descriptor limit for the next streamd; 0 = as it is */
 	bool expects_abort; /* a worker may end by an error inside a library */
 	pid_t group; /* process group of all that was started */
 	pid_t guardian;
 	int guardian_fd;
 	redisContext *control; /* of redis_cmd() */
+	redisContext *more_control[REDIS_MAX - 1];
 };
 
 /* Milliseconds, stretched by TEST_SLOW (valgrind, a busy machine); for deadlines, never for pauses. */
@@ -91,6 +94,16 @@ const char *stack_path(struct stack *stack, const char *name);
 /* Redis on DIR/redis.sock; `args` NULL or further arguments, one blank between. */
 void redis_start(struct stack *stack, const char *args);
 void redis_kill(struct stack *stack); /* SIGKILL; its data is gone */
+/*
+ * Several servers: 0 is the one above, the others are on DIR/redis1.sock and so
+ * on. stack_divide() writes the configuration again, for so many servers and
+ * partitions, and starts the servers.
+ */
+void stack_divide(struct stack *stack, int servers, int partitions, const char *conf);
+void redis_start_at(struct stack *stack, int server, const char *args);
+void redis_kill_at(struct stack *stack, int server);
+pid_t redis_pid_at(struct stack *stack, int server);
+redisReply *redis_cmd_at(struct stack *stack, int server, const char *format, ...);
 /* One command; fails the test when Redis is away. Error replies are returned. */
 redisReply *redis_cmd(struct stack *stack, const char *format, ...);
 long long redis_int(struct stack *stack, const char *format, ...);

@@ -18,7 +18,7 @@ void call_start(const char *conf)
 	config = config_load(stack_path(stack, "presence.conf"), err, sizeof err);
 	ck_assert_msg(config != NULL, "%s", err);
 	store = store_new(config, 0, config->redis.prefix);
-	redis = blocking_new(config);
+	redis = blocking_new(config, 0);
 	/* As one that a presence-streamd has greeted: without an epoch it would look wiped. */
 	freeReplyObject(redis_cmd(stack, "SET presence:epoch known"));
 }

@@ -15,14 +15,31 @@
 #define ARGS_MAX 48
 #define RULES_MAX 200 /* words of a user's line */
 
-static const char *redis_socket(struct stack *stack)
+static const char *socket_of(struct stack *stack, int server)
 {
-	return stack_path(stack, "redis.sock");
+	static const char *const names[REDIS_MAX] = {"redis.sock", "redis1.sock", "redis2.sock"};
+
+	return stack_path(stack, names[server]);
 }
 
-static bool redis_answers(struct stack *stack)
+static const char *redis_socket(struct stack *stack)
 {
-	redisContext *context = redisConnectUnix(redis_socket(stack));
+	return socket_of(stack, 0);
+}
+
+static pid_t *pid_of(struct stack *stack, int server)
+{
+	return server == 0 ? &stack->redis : &stack->more_redis[server - 1];
+}
+
+static redisContext **control_of(struct stack *stack, int server)
+{
+	return server == 0 ? &stack->control : &stack->more_control[server - 1];
+}
+
+static bool redis_answers(struct stack *stack, int server)
+{
+	redisContext *context = redisConnectUnix(socket_of(stack, server));
 	redisReply *reply = NULL;
 	bool answers;
 
@@ -37,13 +54,14 @@ static bool redis_answers(struct stack *stack)
 	return answers;
 }
 
-void redis_start(struct stack *stack, const char *args)
+void redis_start_at(struct stack *stack, int server, const char *args)
 {
+	static const char *const logs[REDIS_MAX] = {"redis", "redis1", "redis2"};
 	const char *argv[ARGS_MAX] = {"redis-server",
 				      "--port",
 				      "0",
 				      "--unixsocket",
-				      redis_socket(stack),
+				      socket_of(stack, server),
 				      "--save",
 				      "",
 				      "--appendonly",
@@ -51,35 +69,84 @@ void redis_start(struct stack *stack, const char *args)
 				      "--dir",
 				      stack->dir};
 	char *more = xstrdup(args != NULL ? args : ""), *rest = more;
+	pid_t *pid = pid_of(stack, server);
 	int argc = 11;
 
 	for (char *word; (word = strsep(&rest, " ")) != NULL && argc < ARGS_MAX - 1;) {
 		if (*word != '\0')
 			argv[argc++] = word;
 	}
-	stack->redis = process_start(stack, "redis", argv, NULL, 0);
-	WAIT_UNTIL(redis_answers(stack) || !process_lives(stack->redis), 10000);
-	ck_assert_msg(process_lives(stack->redis), "redis-server did not start");
+	*pid = process_start(stack, logs[server], argv, NULL, 0);
+	WAIT_UNTIL(redis_answers(stack, server) || !process_lives(*pid), 10000);
+	ck_assert_msg(process_lives(*pid), "redis-server did not start");
 	free(more);
+}
+
+void redis_start(struct stack *stack, const char *args)
+{
+	redis_start_at(stack, 0, args);
+}
+
+void redis_kill_at(struct stack *stack, int server)
+{
+	redisContext **control = control_of(stack, server);
+
+	if (*control != NULL)
+		redisFree(*control);
+	*control = NULL;
+	process_end(pid_of(stack, server), SIGKILL, "redis-server", 5000);
 }
 
 void redis_kill(struct stack *stack)
 {
-	if (stack->control != NULL)
-		redisFree(stack->control);
-	stack->control = NULL;
-	process_end(&stack->redis, SIGKILL, "redis-server", 5000);
+	redis_kill_at(stack, 0);
+}
+
+pid_t redis_pid_at(struct stack *stack, int server)
+{
+	return *pid_of(stack, server);
+}
+
+void stack_divide(struct stack *stack, int servers, int partitions, const char *conf)
+{
+	struct printbuf *text = buf_new();
+
+	buf_puts(text, "redis { url = \"");
+	for (int i = 0; i < servers; i++)
+		buf_putf(text, "%sunix://%s", i > 0 ? " " : "", socket_of(stack, i));
+	buf_putf(text, "\" partitions = %d }\n%s", partitions, conf);
+	stack_write_conf(stack, text->buf);
+	printbuf_free(text);
+	for (int i = 0; i < servers; i++)
+		redis_start_at(stack, i, NULL);
+}
+
+static redisReply *command_at(struct stack *stack, int server, const char *format, va_list args)
+{
+	redisContext **control = control_of(stack, server);
+	redisReply *reply;
+
+	if (*control == NULL)
+		*control = redisConnectUnix(socket_of(stack, server));
+	ck_assert_msg((*control)->err == 0, "Redis: %s", (*control)->errstr);
+	reply = redisvCommand(*control, format, args);
+	ck_assert_msg(reply != NULL, "Redis: %s: %s", format, (*control)->errstr);
+	return reply;
 }
 
 static redisReply *command(struct stack *stack, const char *format, va_list args)
 {
-	redisReply *reply;
+	return command_at(stack, 0, format, args);
+}
 
-	if (stack->control == NULL)
-		stack->control = redisConnectUnix(redis_socket(stack));
-	ck_assert_msg(stack->control->err == 0, "Redis: %s", stack->control->errstr);
-	reply = redisvCommand(stack->control, format, args);
-	ck_assert_msg(reply != NULL, "Redis: %s: %s", format, stack->control->errstr);
+redisReply *redis_cmd_at(struct stack *stack, int server, const char *format, ...)
+{
+	redisReply *reply;
+	va_list args;
+
+	va_start(args, format);
+	reply = command_at(stack, server, format, args);
+	va_end(args);
 	return reply;
 }
 

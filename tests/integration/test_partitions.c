@@ -1,12 +1,16 @@
 /* Users divided into partitions: over one Redis, over several, and what a cluster needs. */
+#include "calls.h"
 #include "operations.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/buf.h"
 #include "monitor.h"
+#include "store/layout.h"
 #include "store/push.h"
 
 #define TIMES "presence { online_ttl = 100 stream_ttl = 50 grace = 10 heartbeat = 20 sweep = 1 }\n"
@@ -251,15 +255,437 @@ START_TEST(in_a_cluster_changes_are_published_on_sharded_channels)
 }
 END_TEST
 
+/* --- calls ---------------------------------------------------------------------------------- */
+
+#define PARTITIONS 8
+
+static const int layouts[] = {1, 3}; /* servers */
+
+/* Redis and the web server with its workers, its users divided. */
+static struct stack *start_api(int servers, const char *conf)
+{
+	struct stack *divided = stack_new(conf);
+
+	stack_divide(divided, servers, PARTITIONS, conf);
+	lighttpd_start(divided);
+	return divided;
+}
+
+/* "{tag}name" of a user's key. */
+static const char *key_of(const char *name, const char *id)
+{
+	char *key;
+	unsigned tag = layout_tag(PARTITIONS, layout_partition(PARTITIONS, id));
+
+	ck_assert(asprintf(&key, "{%u}%s%s", tag, name, id) > 0);
+	return key;
+}
+
+static int server_of(int servers, const char *id)
+{
+	return (int)layout_partition(PARTITIONS, id) % servers;
+}
+
+static bool has_key_at(struct stack *divided, int server, const char *key)
+{
+	redisReply *reply = redis_cmd_at(divided, server, "EXISTS %s", key);
+	bool has = reply->integer == 1;
+
+	freeReplyObject(reply);
+	return has;
+}
+
+static const char *id_text(int id)
+{
+	char *text;
+
+	ck_assert(asprintf(&text, "%d", id) > 0);
+	return text;
+}
+
+START_TEST(each_user_is_in_its_partition_on_its_server)
+{
+	int servers = layouts[_i];
+	struct stack *divided = start_api(servers, "");
+
+	for (int id = 1; id <= USERS; id++) {
+		const char *text = id_text(id);
+
+		touch_user(divided, text);
+		for (int server = 0; server < servers; server++)
+			ck_assert_int_eq(has_key_at(divided, server, key_of("user:online:", text)),
+					 server == server_of(servers, text));
+	}
+	for (int server = 0; server < servers; server++) {
+		redisReply *keys = redis_cmd_at(divided, server, "KEYS *");
+
+		for (size_t i = 0; i < keys->elements; i++)
+			ck_assert_msg(keys->element[i]->str[0] == '{', "a key without a tag: %s",
+				      keys->element[i]->str);
+		freeReplyObject(keys);
+	}
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(calls_about_users_of_several_partitions_answer_as_ever)
+{
+	struct stack *divided = start_api(layouts[_i], "");
+	const char *token = token_for(divided, "1");
+	struct json_object *answer;
+
+	touch_user(divided, "2");
+	touch_user(divided, "3");
+	touch(divided, token);
+	CHECK_JSON(http_ok(divided, COUNT, token, NULL), "{'count':3}");
+	CHECK_JSON(http_ok(divided, STATUS_USER "2", token, NULL), ONLINE(2));
+	CHECK_JSON(http_ok(divided, STATUS_USER "4", token, NULL), NEVER_SEEN(4));
+	CHECK_JSON(http_ok(divided, STATUS_USERS, token, "{\"user_ids\":[7,2,3,4,\"bob\",5,3]}"),
+		   "{'2':" ONLINE(2) ",'3':" ONLINE(3) "," NEVER_SEEN_AT(4) "," NEVER_SEEN_AT(
+			   5) "," NEVER_SEEN_AT(7) ",'bob':" NEVER_SEEN("bob") "}");
+	CHECK_JSON(http_ok(divided, STATUS_FRIENDS, token, NULL),
+		   "{'2':" ONLINE(2) ",'3':" ONLINE(3) "," NEVER_SEEN_AT(4) "," NEVER_SEEN_AT(
+			   5) "," NEVER_SEEN_AT(6) "}");
+	answer = http_ok(divided, STATUS_USER "1", token, NULL);
+	json_text(answer, "session_id");
+	http_ok(divided, LOGOUT, token, "");
+	CHECK_JSON(http_ok(divided, STATUS_USER "1", token_for(divided, "2"), NULL), OFFLINE(1));
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(a_login_is_counted_in_the_first_partition_and_brings_online_in_its_own)
+{
+	struct stack *divided = start_api(layouts[_i], "");
+	const char *token = login(divided, "user2@example.com");
+
+	CHECK_JSON(http_ok(divided, COUNT, token, NULL), "{'count':1}");
+	for (int i = 0; i < 10; i++)
+		check_problem(HTTP(divided, .path = LOGIN,
+				   .body = "{\"email\":\"user2@example.com\",\"password\":\"x\"}"),
+			      401, "bad_credentials");
+	check_problem(HTTP(divided, .path = LOGIN,
+			   .body = "{\"email\":\"user2@example.com\",\"password\":\"x\"}"),
+		      429, "too_many_logins");
+	stack_stop(divided);
+}
+END_TEST
+
+/* All pages, each id as often as it came. */
+static void read_pages(struct stack *divided, const char *token, int limit, unsigned *seen, int max)
+{
+	char *path, *cursor = xstrdup("");
+
+	for (int pages = 0; cursor != NULL; pages++) {
+		struct json_object *answer, *ids, *next;
+
+		ck_assert_int_lt(pages, 1000);
+		ck_assert(asprintf(&path, ONLINE_LIST "?limit=%d&cursor=%s", limit, cursor) > 0);
+		answer = http_ok(divided, path, token, NULL);
+		ids = json_at(answer, "user_ids");
+		ck_assert_int_le((int)json_object_array_length(ids), limit);
+		for (size_t i = 0; i < json_object_array_length(ids); i++) {
+			int id = json_object_get_int(json_object_array_get_idx(ids, i));
+
+			ck_assert(id >= 1 && id <= max);
+			seen[id]++;
+		}
+		json_object_object_get_ex(answer, "cursor", &next);
+		cursor = next != NULL ? xstrdup(json_object_get_string(next)) : NULL;
+	}
+}
+
+START_TEST(the_pages_of_the_online_list_go_through_all_partitions)
+{
+	enum { MANY = 1500 };
+	int servers = layouts[_i];
+	struct stack *divided = start_api(servers, "");
+	const char *token = token_for(divided, "1");
+	static const int limits[] = {1000, 10000, 7};
+
+	touch(divided, token);
+	for (int id = 2; id <= MANY; id++) {
+		const char *text = id_text(id);
+		unsigned tag = layout_tag(PARTITIONS, layout_partition(PARTITIONS, text));
+
+		freeReplyObject(redis_cmd_at(divided, server_of(servers, text),
+					     "SADD {%u}online_users %s", tag, text));
+	}
+	CHECK_JSON(http_ok(divided, COUNT, token, NULL), "{'count':1500}");
+	for (size_t i = 0; i < sizeof limits / sizeof limits[0]; i++) {
+		unsigned seen[MANY + 1] = {0};
+
+		read_pages(divided, token, limits[i], seen, MANY);
+		for (int id = 1; id <= MANY; id++)
+			ck_assert_msg(seen[id] >= 1, "limit %d: %d was on no page", limits[i], id);
+	}
+	check_problem(HTTP(divided, .path = ONLINE_LIST "?cursor=8.0", .token = token), 400,
+		      "bad_parameter");
+	check_problem(HTTP(divided, .path = ONLINE_LIST "?cursor=0", .token = token), 400,
+		      "bad_parameter");
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(a_page_that_one_partition_does_not_fill_goes_on_with_the_next)
+{
+	struct stack *divided = start_api(layouts[_i], "");
+	const char *token = token_for(divided, "1");
+	struct json_object *answer;
+
+	for (int id = 1; id <= USERS; id++)
+		touch_user(divided, id_text(id));
+	answer = http_ok(divided, ONLINE_LIST, token, NULL);
+	ck_assert_int_eq((int)json_object_array_length(json_at(answer, "user_ids")), USERS);
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(the_online_list_of_friends_knows_those_of_all_partitions)
+{
+	struct stack *divided = start_api(layouts[_i], "presence { visibility = friends }");
+	const char *token = token_for(divided, "1");
+
+	for (int id = 1; id <= USERS - 1; id++)
+		touch_user(divided, id_text(id));
+	CHECK_JSON(http_ok(divided, ONLINE_LIST, token, NULL),
+		   "{'user_ids':[1,2,3,4,5],'cursor':null}");
+	stack_stop(divided);
+}
+END_TEST
+
+static void put_block(struct stack *divided, const char *method, const char *by, const char *whom)
+{
+	char *path;
+
+	ck_assert(asprintf(&path, "/api/presence/blocks/%s", whom) > 0);
+	ck_assert_int_eq(
+		HTTP(divided, .method = method, .path = path, .token = token_for(divided, by))
+			->status,
+		204);
+}
+
+START_TEST(a_block_hides_across_partitions)
+{
+	struct stack *divided = start_api(layouts[_i], "");
+
+	touch_user(divided, "1");
+	touch_user(divided, "2");
+	put_block(divided, "PUT", "1", "2");
+	CHECK_JSON(http_ok(divided, STATUS_USER "2", token_for(divided, "1"), NULL), NEVER_SEEN(2));
+	CHECK_JSON(http_ok(divided, STATUS_USER "1", token_for(divided, "2"), NULL), NEVER_SEEN(1));
+	CHECK_JSON(http_ok(divided, ONLINE_LIST, token_for(divided, "2"), NULL),
+		   "{'user_ids':[2],'cursor':null}");
+	put_block(divided, "DELETE", "1", "2");
+	CHECK_JSON(http_ok(divided, STATUS_USER "1", token_for(divided, "2"), NULL), ONLINE(1));
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(a_ticket_says_whose_partition_it_is_of)
+{
+	int servers = layouts[_i];
+	struct stack *divided = start_api(servers, "");
+	const char *ticket = ticket_for(divided, token_for(divided, "5"));
+	unsigned partition = layout_partition(PARTITIONS, "5");
+	char *key;
+
+	ck_assert_uint_eq((unsigned)strtoul(ticket, NULL, 10), partition);
+	ck_assert_int_eq(ticket[strspn(ticket, "0123456789")], '.');
+	ck_assert(asprintf(&key, "{%u}presence:ticket:%s", layout_tag(PARTITIONS, partition),
+			   ticket) > 0);
+	ck_assert(has_key_at(divided, server_of(servers, "5"), key));
+	stack_stop(divided);
+}
+END_TEST
+
+/* --- servers that are away ------------------------------------------------------------------- */
+
+/* A user whose partition is on that server, of three. */
+static const char *user_on(int server)
+{
+	for (int id = 1; id <= USERS; id++) {
+		if (server_of(3, id_text(id)) == server)
+			return id_text(id);
+	}
+	ck_abort_msg("no user is on server %d", server);
+}
+
+static int status_of(struct stack *divided, const char *viewer, const char *id)
+{
+	char *path;
+
+	ck_assert(asprintf(&path, STATUS_USER "%s", id) > 0);
+	return HTTP(divided, .path = path, .token = token_for(divided, viewer))->status;
+}
+
+static void check_partial(struct stack *divided)
+{
+	const char *here = user_on(2), *away = user_on(1);
+
+	ck_assert_int_eq(status_of(divided, here, here), 200);
+	ck_assert_int_eq(status_of(divided, here, user_on(0)), 200);
+	ck_assert_int_eq(status_of(divided, here, away), 503);
+	ck_assert_int_eq(status_of(divided, away, here), 503);
+	check_problem(HTTP(divided, .path = COUNT, .token = token_for(divided, here)), 503,
+		      "redis_unavailable");
+	check_problem(HTTP(divided, .path = STATUS_FRIENDS, .token = token_for(divided, here)), 503,
+		      "redis_unavailable");
+	CHECK_JSON(http_ok(divided, HEALTH, NULL, NULL), "{'status':'ok','redis':'degraded'}");
+}
+
+START_TEST(while_a_server_is_gone_calls_that_do_not_need_it_are_answered)
+{
+	struct stack *divided = start_api(3, "");
+
+	CHECK_JSON(http_ok(divided, HEALTH, NULL, NULL), "{'status':'ok','redis':'ok'}");
+	redis_kill_at(divided, 1);
+	check_partial(divided);
+	redis_kill_at(divided, 0);
+	redis_kill_at(divided, 2);
+	check_problem(HTTP(divided, .path = HEALTH), 503, "redis_unavailable");
+	for (int server = 0; server < 3; server++)
+		redis_start_at(divided, server, NULL);
+	CHECK_JSON(http_ok(divided, COUNT, token_for(divided, "1"), NULL), "{'count':1}");
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(a_server_that_is_silent_costs_a_worker_its_time_once)
+{
+	struct stack *divided = start_api(3, "api { children = 1 }\nredis { timeout_ms = 500 }\n");
+	int64_t begun;
+
+	check_problem(HTTP(divided, .path = COUNT), 401, "token_missing");
+	signal_and_wait_stopped(redis_pid_at(divided, 1));
+	check_partial(divided);
+	begun = now_ms();
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(status_of(divided, user_on(2), user_on(1)), 503);
+	ck_assert_int_lt(now_ms() - begun, patience(400));
+	kill(redis_pid_at(divided, 1), SIGCONT);
+	WAIT_UNTIL(status_of(divided, user_on(2), user_on(1)) == 200, 3000);
+	CHECK_JSON(http_ok(divided, HEALTH, NULL, NULL), "{'status':'ok','redis':'ok'}");
+	stack_stop(divided);
+}
+END_TEST
+
+/* --- another layout -------------------------------------------------------------------------- */
+
+/* presence-api as a CGI program with these partitions; its exit status, *out is what it wrote. */
+static int run_api(struct stack *divided, const char *partitions, char **out)
+{
+	char *setting;
+	const char *argv[] = {"env",
+			      NULL,
+			      "GATEWAY_INTERFACE=CGI/1.1",
+			      "REQUEST_METHOD=GET",
+			      "REQUEST_URI=/api/health",
+			      "sh",
+			      "-c",
+			      "exec \"$0\" -c \"$1\" 2>&1",
+			      program("presence-api"),
+			      stack_path(divided, "presence.conf"),
+			      NULL};
+
+	ck_assert(asprintf(&setting, "PRESENCE_REDIS_PARTITIONS=%s", partitions) > 0);
+	argv[1] = setting;
+	return run(divided, out, NULL, argv);
+}
+
+START_TEST(another_number_of_partitions_is_refused_at_start)
+{
+	struct stack *divided = start_api(layouts[_i], "");
+	char *out;
+
+	touch_user(divided, "1");
+	ck_assert_int_eq(run_api(divided, "8", &out), 0);
+	check_has(out, "\"redis\":\"ok\"");
+	ck_assert_int_eq(run_api(divided, "16", &out), 2);
+	check_has(out, "presence:layout");
+	ck_assert_int_eq(run_api(divided, "4", &out), 2);
+	check_has(out, "presence:layout");
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(users_of_a_single_partition_are_not_mixed_with_others)
+{
+	struct stack *divided = start_api(1, "");
+	char *out;
+
+	freeReplyObject(redis_cmd(divided, "ZADD presence:deadlines 1 1"));
+	freeReplyObject(redis_cmd(divided, "DEL {3}presence:layout"));
+	ck_assert_int_eq(run_api(divided, "8", &out), 2);
+	check_has(out, "presencectl move");
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(another_number_of_servers_is_refused)
+{
+	struct stack *divided = start_api(3, "");
+	char *out;
+
+	touch_user(divided, "1");
+	stack_write_conf(divided, "redis { partitions = 8 }\n");
+	ck_assert_int_eq(run_api(divided, "8", &out), 2);
+	check_has(out, "8/3");
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(a_redis_that_comes_later_with_another_layout_is_not_used)
+{
+	struct stack *divided = stack_new("");
+
+	stack_divide(divided, 1, PARTITIONS, "");
+	redis_kill(divided);
+	lighttpd_start(divided);
+	check_problem(HTTP(divided, .path = HEALTH), 503, "redis_unavailable");
+	redis_start(divided, NULL);
+	freeReplyObject(redis_cmd(divided, "SET {10}presence:layout 16"));
+	check_problem(HTTP(divided, .path = HEALTH), 503, "redis_unavailable");
+	ck_assert_int_eq(redis_int(divided, "DBSIZE"), 1);
+	freeReplyObject(redis_cmd(divided, "FLUSHALL"));
+	CHECK_JSON(http_ok(divided, HEALTH, NULL, NULL), "{'status':'ok','redis':'ok'}");
+	ck_assert_str_eq(redis_text(divided, "GET {3}presence:layout"), "8");
+	stack_stop(divided);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("partitions");
 	TCase *cluster = harness_case(suite, "scripts in a cluster", 20);
+	TCase *calls = harness_case(suite, "calls", 30);
+	TCase *away = harness_case(suite, "servers that are away", 30);
+	TCase *other = harness_case(suite, "another layout", 20);
 
 	tcase_add_checked_fixture(cluster, setup_cluster, call_stop);
 	tcase_add_test(cluster,
 		       in_a_cluster_a_script_looks_at_every_key_before_it_writes_the_first);
 	tcase_add_test(cluster, in_a_cluster_scripts_of_push_do_so_too);
 	tcase_add_test(cluster, in_a_cluster_changes_are_published_on_sharded_channels);
+
+	tcase_add_loop_test(calls, each_user_is_in_its_partition_on_its_server, 0, 2);
+	tcase_add_loop_test(calls, calls_about_users_of_several_partitions_answer_as_ever, 0, 2);
+	tcase_add_loop_test(calls,
+			    a_login_is_counted_in_the_first_partition_and_brings_online_in_its_own,
+			    0, 2);
+	tcase_add_loop_test(calls, the_pages_of_the_online_list_go_through_all_partitions, 0, 2);
+	tcase_add_loop_test(calls, a_page_that_one_partition_does_not_fill_goes_on_with_the_next, 0,
+			    2);
+	tcase_add_loop_test(calls, the_online_list_of_friends_knows_those_of_all_partitions, 0, 2);
+	tcase_add_loop_test(calls, a_block_hides_across_partitions, 0, 2);
+	tcase_add_loop_test(calls, a_ticket_says_whose_partition_it_is_of, 0, 2);
+
+	tcase_add_test(away, while_a_server_is_gone_calls_that_do_not_need_it_are_answered);
+	tcase_add_test(away, a_server_that_is_silent_costs_a_worker_its_time_once);
+
+	tcase_add_loop_test(other, another_number_of_partitions_is_refused_at_start, 0, 2);
+	tcase_add_test(other, users_of_a_single_partition_are_not_mixed_with_others);
+	tcase_add_test(other, another_number_of_servers_is_refused);
+	tcase_add_test(other, a_redis_that_comes_later_with_another_layout_is_not_used);
 	return harness_main(suite);
 }

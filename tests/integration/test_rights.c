@@ -27,7 +27,7 @@ static void setup(void)
 	free(config->redis.url);
 	config->redis.url = url;
 	blocking_free(redis);
-	redis = blocking_new(config);
+	redis = blocking_new(config, 0);
 }
 
 /* Runs the command, which must fail with this code as the error's first word, or after "ERR ...". */

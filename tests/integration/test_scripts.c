@@ -415,7 +415,7 @@ START_TEST(a_prefix_keeps_two_sites_apart)
 	free(config->redis.prefix);
 	config->redis.prefix = strdup("shop:");
 	store = store_new(config, 0, config->redis.prefix);
-	redis = blocking_new(config);
+	redis = blocking_new(config, 0);
 	freeReplyObject(redis_cmd(stack, "SET shop:presence:epoch known"));
 	listener = listener_open(stack, "*user:status:*");
 	ck_assert_int_eq(call_end("1", NULL, true, "kicked"), STORE_DONE);

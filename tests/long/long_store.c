@@ -181,7 +181,7 @@ START_TEST(a_million_users_online)
 	config = config_load(stack_path(stack, "presence.conf"), err, sizeof err);
 	ck_assert_msg(config != NULL, "%s", err);
 	store = store_new(config, 0, config->redis.prefix);
-	redis = blocking_new(config);
+	redis = blocking_new(config, 0);
 	http_ok(stack, COUNT, token, NULL);
 	empty = redis_info(stack, "used_memory");
 	start = now_ms();

@@ -513,6 +513,15 @@ static const struct cross_row {
 	const char *text;
 	const char *sentence; /* NULL: taken */
 } cross_rows[] = {
+	{KEY "redis { partitions = 8 }\n", NULL},
+	{KEY "redis { partitions = 1024 }\n", NULL},
+	{KEY "redis { partitions = 6 }\n", "power of two"},
+	{KEY "redis { prefix = \"{a}\" }\n", NULL},
+	{KEY "redis { partitions = 8\nprefix = \"{a}\" }\n", "redis.prefix"},
+	{KEY "redis { url = \"redis://a redis://b\"\npartitions = 2 }\n", NULL},
+	{KEY "redis { url = \"redis://a redis://b\" }\n", "number of servers"},
+	{KEY "redis { url = \"redis://a redis://b redis://c\"\npartitions = 2 }\n",
+	 "number of servers"},
 	{KEY "presence { heartbeat = 45 }\n", NULL},
 	{KEY "presence { heartbeat = 46 }\n", "stream_ttl"},
 	{KEY "presence { stream_ttl = 59 }\n", "stream_ttl"},

@@ -65,6 +65,8 @@ START_TEST(each_partition_has_a_slot_in_its_part_of_the_cluster)
 
 			snprintf(digits, sizeof digits, "%u", tags[partition]);
 			ck_assert_uint_eq(slot_of(digits) * count / LAYOUT_SLOTS, partition);
+			if (partition % 97 == 0)
+				ck_assert_uint_eq(layout_tag(count, partition), tags[partition]);
 		}
 	}
 }

@@ -1,0 +1,88 @@
+#include "store/layout_key.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "store/keys.h"
+#include "store/layout.h"
+#include "store/resp.h"
+
+#define POWERS 10 /* of two, from 2 to LAYOUT_PARTITIONS_MAX */
+#define TEXT_SIZE 32
+
+/* The prefix of partition 0 of so many; the caller frees it. */
+static char *first_prefix(unsigned count, const struct config *config)
+{
+	return layout_prefix(count, layout_tag(count, 0), config->redis.prefix);
+}
+
+/* "8" where a server or a cluster has all, "8/3" where three servers share them. */
+static void put_text(char text[TEXT_SIZE], const struct config *config, size_t servers)
+{
+	if (servers > 1)
+		snprintf(text, TEXT_SIZE, "%d/%zu", config->redis.partitions, servers);
+	else
+		snprintf(text, TEXT_SIZE, "%d", config->redis.partitions);
+}
+
+/* Partition 0 has another tag when there are more of them, so whoever looks does not know where. */
+void layout_put_look(struct printbuf *out, const struct config *config)
+{
+	resp_begin(out, 1 + POWERS);
+	resp_text(out, "MGET");
+	for (unsigned count = 2; count <= LAYOUT_PARTITIONS_MAX; count *= 2) {
+		char *prefix = first_prefix(count, config);
+
+		resp_key(out, prefix, KEY_LAYOUT, "");
+		free(prefix);
+	}
+	resp_begin(out, 2);
+	resp_text(out, "EXISTS");
+	resp_key(out, config->redis.prefix, KEY_DEADLINES, "");
+}
+
+bool layout_read_look(redisReply *const replies[LAYOUT_LOOK_COMMANDS], const struct config *config,
+		      size_t servers, char why[LAYOUT_WHY_MAX], bool *is_noted)
+{
+	const redisReply *texts = replies[0], *single = replies[1];
+	char expected[TEXT_SIZE];
+
+	*is_noted = false;
+	put_text(expected, config, servers);
+	for (size_t i = 0; texts->type == REDIS_REPLY_ARRAY && i < texts->elements; i++) {
+		const redisReply *text = texts->element[i];
+
+		if (text->type != REDIS_REPLY_STRING)
+			continue;
+		if (strcmp(text->str, expected) != 0) {
+			snprintf(why, LAYOUT_WHY_MAX,
+				 "its users are divided as " KEY_LAYOUT
+				 " says, %.20s, not as redis.url and redis.partitions do, %s",
+				 text->str, expected);
+			return false;
+		}
+		*is_noted = true;
+	}
+	if (single->type == REDIS_REPLY_INTEGER && single->integer == 1) {
+		snprintf(
+			why, LAYOUT_WHY_MAX,
+			"it holds users of redis.partitions = 1: presencectl move takes them over");
+		return false;
+	}
+	return true;
+}
+
+void layout_put_note(struct printbuf *out, const struct config *config, size_t servers)
+{
+	char *prefix = first_prefix((unsigned)config->redis.partitions, config);
+	char text[TEXT_SIZE];
+
+	put_text(text, config, servers);
+	resp_begin(out, 4);
+	resp_text(out, "SET");
+	resp_key(out, prefix, KEY_LAYOUT, "");
+	resp_text(out, text);
+	resp_text(out, "NX");
+	free(prefix);
+}

@@ -1,0 +1,57 @@
+/*
+ * Every server that redis.url names, over blocking connections: for presence-api,
+ * presence-pushd and presencectl. Commands are for partitions; each goes to the
+ * server that has its partition, and the servers work at the same time.
+ */
+#ifndef PRESENCE_STORE_NODES_H
+#define PRESENCE_STORE_NODES_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include <hiredis/hiredis.h>
+
+#include "base/buf.h"
+#include "base/config.h"
+#include "store/blocking.h"
+#include "store/store.h"
+
+struct nodes;
+
+/* Nothing is connected before it is used. The configuration must outlive it. */
+struct nodes *nodes_new(const struct config *config);
+void nodes_free(struct nodes *nodes);
+
+unsigned nodes_count(const struct nodes *nodes);
+/* The connection to the server of that number, or of that partition. */
+struct blocking *nodes_at(struct nodes *nodes, unsigned number);
+struct blocking *nodes_of(struct nodes *nodes, const struct store *store);
+/* Whether one server has both: then commands for them are done in their order. */
+bool nodes_are_one(const struct nodes *nodes, const struct store *one, const struct store *other);
+
+/*
+ * Looks whether the first server holds users in the layout of the configuration;
+ * false with a sentence in err when it does not. One that is away, or several, are
+ * looked at when they are first connected: until then nothing is asked of them.
+ */
+bool nodes_check(struct nodes *nodes, char *err, size_t errsize);
+
+/* Begins a pipeline, which is empty. */
+void nodes_begin(struct nodes *nodes);
+/* Where to append the next commands, which are all for that partition; until the next call. */
+struct printbuf *nodes_to(struct nodes *nodes, const struct store *store);
+/*
+ * Runs it: `count` commands in all, whose replies come in the order in which the
+ * commands were appended. Else as blocking_run(): all of them, or none.
+ */
+bool nodes_run(struct nodes *nodes, size_t count, redisReply **replies);
+const char *nodes_error(const struct nodes *nodes);
+
+/*
+ * Another way to run it: each server's part for itself, and the replies are of
+ * no interest. Returns how many servers did all of theirs; see nodes_error() for
+ * one of the others.
+ */
+unsigned nodes_try(struct nodes *nodes, size_t count_each);
+
+#endif
