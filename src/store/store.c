@@ -38,6 +38,9 @@ enum script {
 #define VERSION_TTL_MIN (8 * DAY) /* more than the week after which a version starts higher */
 #define RECOVERING_MIN 3000 /* ms */
 
+static const char time_source[] =
+#include "store/scripts/time.lua.inc"
+	;
 static const char head_source[] =
 #include "store/scripts/head.lua.inc"
 	;
@@ -100,8 +103,8 @@ static const char block_source[] =
 	;
 
 /*
- * Each stands after head.lua, `quick` (or nothing), common.lua and `shared` (or
- * nothing). With a first line such as these Redis itself refuses, before it runs
+ * Each stands after time.lua, `quick` (or nothing), head.lua, common.lua and
+ * `shared` (or nothing). With a first line such as these Redis itself refuses, before it runs
  * the script, what it would refuse when that writes: so it does so also when
  * there is nothing to write.
  */
@@ -146,8 +149,9 @@ static char *script_text(enum script script, size_t *len)
 	struct printbuf *text = buf_new();
 
 	buf_puts(text, sources[script].first_line);
-	buf_puts(text, head_source);
+	buf_puts(text, time_source);
 	buf_puts(text, sources[script].quick);
+	buf_puts(text, head_source);
 	buf_puts(text, common_source);
 	buf_puts(text, sources[script].shared);
 	buf_puts(text, sources[script].own);
@@ -368,12 +372,37 @@ static enum store_verdict read_verdict(const redisReply *reply, size_t index)
 	return (enum store_verdict)number;
 }
 
+/* The everyday request's, of which touch.lua has a short form: the fewer arguments the cheaper. */
+static bool is_everyday(const struct store_touch *item)
+{
+	return item->stream == NULL && item->token && item->idle == STORE_IDLE_UNSAID &&
+	       item->chosen == NULL && !item->wants_self && strcmp(item->reason, "activity") == 0;
+}
+
+static void put_everyday_touch(struct printbuf *out, const struct store *store,
+			       enum store_caller caller, const struct store_touch *item)
+{
+	bool knows = caller == STORE_WORKER_KNOWING;
+
+	put_script(out, store, SCRIPT_TOUCH, 3 + knows);
+	resp_text(out, item->user->text);
+	resp_text(out, item->tok);
+	resp_number(out, item->iat);
+	if (knows)
+		resp_arg(out, "2", 1);
+}
+
 void store_put_touch(struct printbuf *out, const struct store *store, enum store_caller caller,
 		     const struct store_touch *items, size_t count)
 {
 	static const char *const callers[] = {"0", "1", "2", "3"};
 	static const char *const marks[] = {"", "0", "1", "born"};
+	bool is_worker = caller == STORE_WORKER || caller == STORE_WORKER_KNOWING;
 
+	if (is_worker && count == 1 && is_everyday(items)) {
+		put_everyday_touch(out, store, caller, items);
+		return;
+	}
 	put_script(out, store, SCRIPT_TOUCH, 1 + 9 * count);
 	resp_arg(out, callers[caller], 1);
 	for (size_t i = 0; i < count; i++) {
@@ -393,6 +422,8 @@ enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64
 {
 	int64_t now;
 
+	if (reply->type == REDIS_REPLY_INTEGER) /* of touch_quick.lua */
+		return STORE_DONE;
 	if (!read_integer(reply, 0, &now))
 		return STORE_FAILED;
 	if (now_ms != NULL)
@@ -468,13 +499,16 @@ void store_put_typing(struct printbuf *out, const struct store *store,
 	put_flag(out, typing->passes);
 }
 
-/* The number at the end of a touch's reply is a sum of what it tells. */
+/* The number at the end of a touch's reply, or alone, is a sum of what it tells. */
 static bool has_told(const redisReply *reply, int64_t what)
 {
-	int64_t number;
+	int64_t number = 0;
 
-	return reply->type == REDIS_REPLY_ARRAY && reply->elements > 0 &&
-	       read_integer(reply, reply->elements - 1, &number) && (number & what) != 0;
+	if (reply->type == REDIS_REPLY_INTEGER)
+		number = reply->integer;
+	else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
+		read_integer(reply, reply->elements - 1, &number);
+	return (number & what) != 0;
 }
 
 bool store_read_unsettled(const redisReply *reply)

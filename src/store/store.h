@@ -118,9 +118,9 @@ struct store_self {
 void store_put_touch(struct printbuf *out, const struct store *store, enum store_caller caller,
 		     const struct store_touch *items, size_t count);
 /*
- * The verdict on item `index`; *now_ms (may be NULL) is Redis' clock. A stream
- * without a session, be it a new one or one that comes back, may get
- * STORE_TOO_MANY_STREAMS.
+ * The verdict on item `index`; *now_ms (may be NULL) becomes Redis' clock, for a
+ * streamd. A stream without a session, be it a new one or one that comes back,
+ * may get STORE_TOO_MANY_STREAMS.
  */
 enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64_t *now_ms);
 

@@ -427,11 +427,11 @@ section_rest() {
 
 # --- what a call costs --------------------------------------------------------------------------
 
-# Redis' own clock: us of the commands that clients sent. A script's own MGET is counted twice, in
-# EVALSHA and by itself: less than 1 us.
+# Redis' own clock: us of the commands that clients sent; what the script of an everyday call asks is in
+# EVALSHA, and there is none of the others among it.
 redis_us() {
 	redis-cli -s "$dir/redis.sock" info commandstats | tr -d '\r' | awk -F '[:=,]' '
-		$1 == "cmdstat_evalsha" || $1 == "cmdstat_mget" { us += $5 } END { printf "%.0f", us }'
+		$1 ~ /^cmdstat_(evalsha|mget|smismember)$/ { us += $5 } END { printf "%.0f", us }'
 }
 
 # presence-api's own clock: us of the parent, its workers, and those that ended and were waited for.

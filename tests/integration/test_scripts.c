@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/times.h"
+
 #define TIMES "presence { online_ttl = 100 stream_ttl = 50 grace = 10 heartbeat = 20 sweep = 1 "
 
 static void setup(void)
@@ -676,6 +678,91 @@ START_TEST(whatever_matters_is_seen_within_the_second_too)
 }
 END_TEST
 
+START_TEST(a_request_renews_all_that_tells_of_the_token)
+{
+	char seen[TIMES_LEN + 1];
+	int64_t second;
+
+	call_sweep(true);
+	call_touch_as_worker("1", "a");
+	redis_int(stack, "EVAL %s 0",
+		  "local soon = redis.call('ZSCORE', 'user:sessions:1', 't:a') - 5000 "
+		  "redis.call('ZADD', 'user:sessions:1', soon, 't:a') "
+		  "redis.call('ZADD', 'presence:deadlines', soon, '1') "
+		  "redis.call('PEXPIREAT', 'user:online:1', soon) "
+		  "redis.call('SET', 'user:last_seen:1', '2024-01-21T10:30:00Z', 'EX', 1000) "
+		  "return 1");
+	do {
+		second = redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])");
+		call_touch_as_worker("1", "a");
+	} while (redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])") != second);
+	times_format(second, seen);
+	ck_assert_str_eq(redis_text(stack, "GET user:last_seen:1"), seen);
+	ck_assert_int_gt(redis_int(stack, "TTL user:last_seen:1"), 1000);
+	ck_assert_int_gt(redis_int(stack, "PTTL user:online:1"), 98000);
+	ck_assert_str_eq(redis_text(stack, "ZSCORE user:sessions:1 t:a"),
+			 redis_text(stack, "ZSCORE presence:deadlines 1"));
+	ck_assert_str_eq(redis_text(stack, "ZSCORE user:sessions:1 t:a"),
+			 redis_text(stack, "EVAL %s 0",
+				    "return tostring(string.format('%d', redis.call('PEXPIRETIME', "
+				    "'user:online:1')))"));
+}
+END_TEST
+
+START_TEST(a_request_within_the_second_takes_back_that_a_stream_closed)
+{
+	call_sweep(true);
+	call_touch("1", "a", "w1", "stream_open");
+	call_touch("1", "a", "w2", "stream_open");
+	call_close("1", "a", "w1"); /* notes it in the token's deadline */
+	ck_assert_ptr_nonnull(strchr(redis_text(stack, "ZSCORE user:sessions:1 t:a"), '.'));
+	call_touch_as_worker("1", "a");
+	ck_assert_ptr_null(strchr(redis_text(stack, "ZSCORE user:sessions:1 t:a"), '.'));
+}
+END_TEST
+
+static enum store_verdict touch_issued(const char *id, const char *tok, int64_t iat)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user(id);
+	struct store_touch item = {
+		.user = &who, .tok = tok, .iat = iat, .token = true, .reason = "activity"};
+	enum store_verdict verdict;
+	redisReply *reply;
+
+	store_put_touch(out, store, STORE_WORKER, &item, 1);
+	reply = call_run(out);
+	verdict = store_read_touch(reply, 0, NULL);
+	freeReplyObject(reply);
+	return verdict;
+}
+
+START_TEST(a_kick_refuses_an_older_token_whose_name_is_in_use_again)
+{
+	int64_t later =
+		redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])") + 60;
+
+	call_sweep(true);
+	ck_assert_int_eq(call_end("1", NULL, true, "kicked"), STORE_DONE);
+	ck_assert_int_eq(touch_issued("1", "a", later), STORE_DONE);
+	ck_assert_int_eq(touch_issued("1", "a", later), STORE_DONE);
+	ck_assert_int_eq(touch_issued("1", "a", 1000), STORE_REVOKED);
+}
+END_TEST
+
+START_TEST(a_key_of_the_wrong_type_spoils_its_user_within_the_second_too)
+{
+	call_sweep(true);
+	ck_assert_int_eq(touch_issued("1", "a", 1000), STORE_DONE);
+	freeReplyObject(redis_cmd(stack, "SET user:sessions:1 x"));
+	ck_assert_int_eq(touch_issued("1", "a", 1000), STORE_FAILED);
+	redis_int(stack, "DEL user:sessions:1");
+	redis_int(stack, "LPUSH presence:not_before:1 x");
+	ck_assert_int_eq(touch_issued("1", "a", 1000), STORE_DONE);
+	ck_assert_int_eq(touch_issued("1", "a", 1000), STORE_DONE);
+}
+END_TEST
+
 START_TEST(a_token_that_only_watches_renews_no_session_of_its_name)
 {
 	struct printbuf *out = buf_new();
@@ -937,6 +1024,10 @@ int main(void)
 	tcase_add_test(tcase, a_throttled_login_is_told_the_time_of_redis);
 	tcase_add_test(tcase, a_token_renewed_within_this_second_costs_no_write);
 	tcase_add_test(tcase, whatever_matters_is_seen_within_the_second_too);
+	tcase_add_test(tcase, a_request_renews_all_that_tells_of_the_token);
+	tcase_add_test(tcase, a_request_within_the_second_takes_back_that_a_stream_closed);
+	tcase_add_test(tcase, a_kick_refuses_an_older_token_whose_name_is_in_use_again);
+	tcase_add_test(tcase, a_key_of_the_wrong_type_spoils_its_user_within_the_second_too);
 	tcase_add_test(tcase, a_token_that_only_watches_renews_no_session_of_its_name);
 	tcase_add_loop_test(tcase, a_chosen_state_that_is_none_of_ours_is_as_good_as_none, 0,
 			    sizeof odd_states / sizeof odd_states[0]);

@@ -1,4 +1,4 @@
--- In front of every script: what a call needs that changes little or nothing.
+-- What every script begins with.
 --
 -- The scripts are the only writers of a user's presence. The first arguments are the settings: these,
 -- and in the fifth the ones that common.lua reads; the script's own start at FIRST.
@@ -24,22 +24,6 @@ local online_users = prefix .. 'online_users'
 -- tostring() would print 1.79e+15.
 local function integer(value)
   return string.format('%.0f', value)
-end
-
--- RFC 3339 of a time; days to a civil date, counted from 0000-03-01.
-local function time_of(second)
-  local days = math.floor(second / 86400) + 719468
-  local rest = second % 86400
-  local era = math.floor(days / 146097)
-  local doe = days - era * 146097
-  local yoe = math.floor((doe - math.floor(doe / 1460) + math.floor(doe / 36524) - math.floor(doe / 146096)) / 365)
-  local doy = doe - (365 * yoe + math.floor(yoe / 4) - math.floor(yoe / 100))
-  local mp = math.floor((5 * doy + 2) / 153)
-  local day = doy - math.floor((153 * mp + 2) / 5) + 1
-  local month = mp < 10 and mp + 3 or mp - 9
-  local year = yoe + era * 400 + (month <= 2 and 1 or 0)
-  return string.format('%04d-%02d-%02dT%02d:%02d:%02dZ', year, month, day,
-    math.floor(rest / 3600), math.floor(rest / 60) % 60, rest % 60)
 end
 
 local known_time

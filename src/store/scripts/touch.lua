@@ -7,11 +7,19 @@
 --   chosen: what the caller knows of the state that the user chose, for a Redis that was wiped: its
 --     JSON, "-" for none, "" for one who does not know
 --   "1" to be told the user's own STATUS
+-- The short form, of an everyday request (touch_quick.lua): id, tok, iat, and "2" if the caller is that.
 -- Returns {now in ms, verdict, verdict, ..., number}: a verdict is 0 done, 1 the token is revoked,
 -- 2 too many streams, 3 a key of this user has the wrong type; or, where the own STATUS was asked for,
 -- {0, its JSON, the JSON of the chosen state or ""}, unless Redis was wiped and nobody can know yet what
 -- was chosen. The last number tells a worker: 1 to look twice before it says that somebody is offline
 -- (look.lua), 2 that a presence-streamd has swept, 4 that this user hides; or the sum of these.
+
+if #ARGV < FIRST + 9 then
+  local id, tok, iat, caller = ARGV[FIRST], ARGV[FIRST + 1], ARGV[FIRST + 2], ARGV[FIRST + 3]
+  for i, value in ipairs({caller or '1', id, tok, iat, '', '1', 'activity', '', '', '0'}) do
+    ARGV[FIRST + i - 1] = value
+  end
+end
 
 local is_worker = ARGV[FIRST] == '1' or ARGV[FIRST] == '2'
 local lost_epoch = ARGV[FIRST] == '2' or ARGV[FIRST] == '3'
@@ -86,8 +94,8 @@ local somebody_hides
 -- that nobody can know yet what was chosen.
 local found_state, found_told, is_waiting
 
-local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, known)
-  known = known or ask_known(id, tok)
+local function touch(id, tok, iat, stream, with_token, reason, idle, chosen)
+  local known = ask_known(id, tok)
   found_state, found_told, is_waiting = nil, not known[5] and known[4], false
   if is_refused(known, iat) then
     return REVOKED
@@ -96,10 +104,7 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen, kno
   if not session and with_token ~= '1' then
     return DONE
   end
-  local deadline = known.deadline -- of the token's session, if it was asked for
-  if session or deadline == nil then
-    deadline = redis.call('ZSCORE', session_key(id), session or 't:' .. tok)
-  end
+  local deadline = redis.call('ZSCORE', session_key(id), session or 't:' .. tok)
   if session and not deadline and is_one_too_many(id) then
     return TOO_MANY_STREAMS
   end
@@ -166,9 +171,6 @@ if is_worker then
   if is_sharded then
     require_keys(swept_key, hold_key, paused_key, prefix .. 'presence:sweeping')
   end
-  if quick_known and quick_known[6] and now - quick_known[6] <= pause and not quick_known[7] then
-    known_pauses = {is_swept = true, hold = 0, swept = tonumber(quick_known[6])}
-  end
   pauses(true) -- before anything else: it may grant a hold
   told = (is_unsettled() and 1 or 0) + (pauses(true).swept > 0 and 2 or 0)
 end
@@ -177,7 +179,7 @@ local answer = {now}
 for i = FIRST + 1, #ARGV, 9 do
   local id = ARGV[i]
   local verdict = per_user(touch, id, ARGV[i + 1], ARGV[i + 2], ARGV[i + 3], ARGV[i + 4],
-    ARGV[i + 5], ARGV[i + 6], ARGV[i + 7], quick_known)
+    ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
   answer[#answer + 1] = per_user(answer_of, verdict, ARGV[i + 8], id) or WRONG_TYPE
 end
 answer[#answer + 1] = told + (is_worker and somebody_hides and 4 or 0)
