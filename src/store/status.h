@@ -44,6 +44,11 @@ bool status_read(const redisReply *reply, size_t index, enum last_seen rule, str
 
 /* Whether such a reply is from a wiped Redis that is not filled again: offline means nothing. */
 bool status_is_recovering(const redisReply *reply);
+/*
+ * Whether what is not in Redis was never there or was deleted, rather than lost by a wipe: it has this
+ * epoch, and no presence-streamd may still have to put something back.
+ */
+bool status_is_whole(const redisReply *reply, const char *epoch);
 /* The epoch of such a reply, borrowed; NULL when Redis has none. Another than before: wiped. */
 const char *status_epoch(const redisReply *reply);
 /* Notes in the reply that the user at `index` is online although the key is gone (store_put_look). */

@@ -27,6 +27,7 @@ struct context {
 	struct turn turn;
 	struct shared_events events;
 	struct printbuf *scratch; /* for texts and commands; free for use in every function */
+	char *epoch; /* presence:epoch as seen last; NULL before (recovery.c) */
 	bool draining; /* the process stops: nothing new is let in */
 };
 

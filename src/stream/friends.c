@@ -103,12 +103,14 @@ static bool are_joined(const struct stream *stream, const struct user *users, si
 static void exchange(struct stream *stream, const struct user *users, size_t count)
 {
 	struct subscriptions *all = &stream->all->subscriptions;
+	struct hidden_mark *marks = hidden_save(stream);
 
 	if (stream->subscription.subscriber.topics.count > 1) {
 		subscription_exchange(all, &stream->subscription);
 		subscription_join(all, &stream->subscription, CHANNEL_INBOX, stream->session.user);
 	}
 	join(stream, users, count);
+	hidden_put_back(stream, marks);
 }
 
 /* The first answer, or the users may be others: then a new snapshot follows. */

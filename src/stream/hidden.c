@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "store/blocks.h"
 #include "store/resp.h"
+#include "store/status.h"
 
 struct hidden_part {
 	struct hidden_call *call;
@@ -19,6 +20,8 @@ static void set_progress(struct stream *stream, enum hidden_progress progress)
 	if (stream->hidden.progress == progress)
 		return;
 	state_moved(&hidden_states, stream->due.number, stream->hidden.progress, progress);
+	stream->all->hidden_waiting -= stream->hidden.progress == HIDDEN_WAITING;
+	stream->all->hidden_waiting += progress == HIDDEN_WAITING;
 	stream->hidden.progress = progress;
 	turn_mark(&stream->all->context->turn, &stream->due);
 }
@@ -33,7 +36,10 @@ void hidden_reset(struct stream *stream)
 
 void hidden_retry(struct stream *stream)
 {
-	if (stream->hidden.progress == HIDDEN_FAILED)
+	enum hidden_progress progress = stream->hidden.progress;
+
+	if (progress == HIDDEN_FAILED || progress == HIDDEN_WAITING ||
+	    (progress == HIDDEN_KNOWN && stream->hidden.doubtful))
 		hidden_reset(stream);
 }
 
@@ -64,8 +70,10 @@ static void apply(struct stream *stream, const struct hidden_call *call)
 	bool is_other_view = false;
 
 	for (uint32_t user = 0; user < call->count; user++) {
-		unsigned mark = mark_at(stream, user) & HUB_STRANGER;
+		unsigned mark = mark_at(stream, user);
 
+		if (!call->doubtful)
+			mark &= HUB_STRANGER;
 		if (call->found != NULL)
 			mark |= call->found[user];
 		is_other_view |= set_mark(stream, user, mark);
@@ -90,7 +98,10 @@ static void finish(struct hidden_call *call)
 			set_progress(stream, HIDDEN_FAILED);
 		} else {
 			apply(stream, call);
-			set_progress(stream, HIDDEN_KNOWN);
+			stream->hidden.learned |= !call->doubtful;
+			stream->hidden.doubtful = call->doubtful;
+			set_progress(stream,
+				     stream->hidden.learned ? HIDDEN_KNOWN : HIDDEN_WAITING);
 		}
 	}
 	free(call->found);
@@ -123,8 +134,27 @@ static void on_part(void *arg, const redisReply *reply)
 	else
 		read_part(call, part, reply);
 	free(part);
-	if (--call->parts_left == 0)
-		finish(call);
+}
+
+/* After the parts: had Redis been wiped before them, it would show. */
+static void on_head(void *arg, const redisReply *reply)
+{
+	struct hidden_call *call = arg;
+
+	if (reply == NULL)
+		call->lost = true;
+	else if (call->stream != NULL)
+		call->doubtful = !status_is_whole(reply, call->stream->all->context->epoch);
+	finish(call);
+}
+
+static void ask_head(struct hidden_call *call)
+{
+	struct context *context = call->stream->all->context;
+
+	buf_reset(context->scratch);
+	status_put_mget(context->scratch, context->config->redis.prefix, 0);
+	link_command(context->link, context->scratch, on_head, call);
 }
 
 static void ask_part(struct hidden_call *call, enum blocks_side side, uint32_t first,
@@ -148,7 +178,6 @@ static void ask_part(struct hidden_call *call, enum blocks_side side, uint32_t f
 static void ask(struct stream *stream)
 {
 	uint32_t users = users_of(stream);
-	unsigned batches = (users + BLOCKS_ASKED_MAX - 1) / BLOCKS_ASKED_MAX;
 	struct hidden_call *call;
 
 	if (users == 0) {
@@ -158,7 +187,6 @@ static void ask(struct stream *stream)
 	call = xcalloc(1, sizeof *call);
 	call->stream = stream;
 	call->count = users;
-	call->parts_left = batches * BLOCKS_SIDES;
 	stream->hidden.call = call;
 	set_progress(stream, HIDDEN_ASKED);
 	for (uint32_t first = 0; first < users; first += BLOCKS_ASKED_MAX) {
@@ -168,6 +196,7 @@ static void ask(struct stream *stream)
 			ask_part(call, side, first,
 				 left < BLOCKS_ASKED_MAX ? left : BLOCKS_ASKED_MAX);
 	}
+	ask_head(call);
 }
 
 bool hidden_is_known(struct stream *stream)
@@ -228,6 +257,52 @@ void hidden_learn(struct stream *stream, const struct userid *other, bool by_oth
 		view_reset(&stream->all->snapshots, &stream->view);
 }
 
+struct hidden_mark {
+	struct hidden_mark *next;
+	unsigned mark;
+	struct userid user;
+};
+
+static struct userid user_at(const struct stream *stream, uint32_t user)
+{
+	struct userid id;
+
+	strcpy(id.text, topic_watched_id(hub_topic_at(&stream->all->context->hub,
+						      &stream->subscription.subscriber, user + 1)));
+	return id;
+}
+
+struct hidden_mark *hidden_save(const struct stream *stream)
+{
+	struct hidden_mark *marks = NULL;
+	uint32_t users = stream->subscription.subscriber.topics.count > 1 ? users_of(stream) : 0;
+
+	for (uint32_t user = 0; user < users; user++) {
+		unsigned mark = mark_at(stream, user) & (HUB_BLOCKED | HUB_BLOCKED_BY);
+		struct hidden_mark *saved;
+
+		if (mark == 0)
+			continue;
+		saved = xmalloc(sizeof *saved);
+		*saved = (struct hidden_mark){marks, mark, user_at(stream, user)};
+		marks = saved;
+	}
+	return marks;
+}
+
+void hidden_put_back(struct stream *stream, struct hidden_mark *marks)
+{
+	uint32_t user;
+
+	stream->hidden.learned = false;
+	for (struct hidden_mark *next; marks != NULL; marks = next) {
+		next = marks->next;
+		if (find_user(stream, &marks->user, &user))
+			set_mark(stream, user, mark_at(stream, user) | marks->mark);
+		free(marks);
+	}
+}
+
 static void restore_block(struct context *context, const struct userid *blocker,
 			  const struct userid *blocked)
 {
@@ -249,9 +324,7 @@ void hidden_restore(struct stream *stream)
 
 		if ((mark & (HUB_BLOCKED | HUB_BLOCKED_BY)) == 0)
 			continue;
-		strcpy(other.text,
-		       topic_watched_id(hub_topic_at(&context->hub,
-						     &stream->subscription.subscriber, user + 1)));
+		other = user_at(stream, user);
 		if (mark & HUB_BLOCKED)
 			restore_block(context, &self, &other);
 		if (mark & HUB_BLOCKED_BY)

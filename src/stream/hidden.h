@@ -10,6 +10,8 @@
  *   a snapshot begins (the driver)              -> UNASKED
  *   its statuses are asked for (the driver)     UNASKED -> ASKED
  *   all parts answered                          ASKED -> KNOWN; FAILED until the next heartbeat
+ *   the same, by a Redis that was wiped         ASKED -> WAITING until the next tick; or, if the users
+ *                                               were asked about before, KNOWN: it adds to the marks
  *   a message says that a block began           ASKED -> UNASKED; ended: -> UNASKED
  *   link lost, a gap                            -> UNASKED; the marks stay until the answer
  */
@@ -30,11 +32,20 @@ bool hidden_hides(const struct stream *stream, const struct userid *other);
 /* What was asked is to be asked again. */
 void hidden_reset(struct stream *stream);
 
-/* After a failure. */
+/* After a failure, or an answer that may not be all. */
 void hidden_retry(struct stream *stream);
 
 /* What the inbox says: a block began or ended, by the stream's user or by the other. */
 void hidden_learn(struct stream *stream, const struct userid *other, bool by_other, bool hides);
+
+/*
+ * Other users take the places of those that are watched: the blocks that are
+ * known stay known, of those who are watched still. Redis has to be asked anew.
+ * The first returns what the second takes and frees; NULL is nothing.
+ */
+struct hidden_mark;
+struct hidden_mark *hidden_save(const struct stream *stream);
+void hidden_put_back(struct stream *stream, struct hidden_mark *marks);
 
 /* Redis was wiped: tells it again of the blocks that the stream knows. Link up. */
 void hidden_restore(struct stream *stream);

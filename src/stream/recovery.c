@@ -11,7 +11,7 @@
 
 void recovery_free(struct recovery *recovery)
 {
-	free(recovery->epoch);
+	free(recovery->streams->context->epoch);
 }
 
 /* --- gaps ------------------------------------------------------------------------------------ */
@@ -72,15 +72,16 @@ void recovery_down(struct recovery *recovery)
 /* True when Redis has another one than this process has seen. */
 static bool note_epoch(struct recovery *recovery, const char *epoch)
 {
-	bool is_other = recovery->epoch != NULL && strcmp(recovery->epoch, epoch) != 0;
+	struct context *context = recovery->streams->context;
+	bool is_other = context->epoch != NULL && strcmp(context->epoch, epoch) != 0;
 
-	if (recovery->epoch != NULL && !is_other)
+	if (context->epoch != NULL && !is_other)
 		return false;
 	if (is_other)
 		log_warn("redis: was wiped; %u streams register anew", recovery->streams->count);
 	recovery->is_rebuilding |= is_other;
-	free(recovery->epoch);
-	recovery->epoch = xstrdup(epoch);
+	free(context->epoch);
+	context->epoch = xstrdup(epoch);
 	return is_other;
 }
 
@@ -89,8 +90,8 @@ void recovery_put_greeting(struct recovery *recovery, struct printbuf *out)
 	char candidate[RANDOM_ID_LEN + 1];
 
 	random_id(candidate);
-	store_put_epoch(out, recovery->streams->context->store, candidate, recovery->epoch,
-			recovery->streams->sessions.hiding > 0);
+	store_put_epoch(out, recovery->streams->context->store, candidate,
+			recovery->streams->context->epoch, recovery->streams->sessions.hiding > 0);
 }
 
 bool recovery_read_greeting(struct recovery *recovery, const redisReply *reply)
@@ -122,8 +123,22 @@ static void say_rebuilding(struct recovery *recovery)
 	link_command(context->link, context->scratch, NULL, NULL);
 }
 
+/* Those who wait until it is filled again ask whether it is. */
+static void retry_hidden(struct streams *streams)
+{
+	struct stream *stream;
+
+	if (streams->hidden_waiting == 0)
+		return;
+	TAILQ_FOREACH (stream, &streams->list, link) {
+		if (stream->hidden.progress == HIDDEN_WAITING)
+			hidden_retry(stream);
+	}
+}
+
 void recovery_tick(struct recovery *recovery)
 {
+	retry_hidden(recovery->streams);
 	if (!recovery->is_rebuilding)
 		return;
 	if (sessions_are_recovering(&recovery->streams->sessions))

@@ -20,7 +20,6 @@
 
 struct recovery {
 	struct streams *streams;
-	char *epoch; /* presence:epoch as seen last; NULL before */
 	bool is_rebuilding; /* Redis was wiped, and not all sessions are registered again */
 };
 
@@ -41,7 +40,8 @@ void recovery_down(struct recovery *recovery);
 /* The epoch as a sweep told it: another one than before means that Redis was wiped. */
 void recovery_learn_epoch(struct recovery *recovery, const char *epoch);
 
-/* At each tick, link up: keeps presence:recovering alive while a wiped Redis is rebuilt. */
+/* At each tick, link up: keeps presence:recovering alive while a wiped Redis is rebuilt; streams that
+ * wait for that look again. */
 void recovery_tick(struct recovery *recovery);
 
 #endif

@@ -14,7 +14,8 @@
 const struct state_names stream_phases = {
 	"phase", 7, {"REQUEST", "TICKET", "INBOX", "FRIENDS", "SESSION", "OPEN", "ENDING"}};
 const struct state_names friends_states = {"friends", 4, {"NONE", "ASKED", "KNOWN", "FAILED"}};
-const struct state_names hidden_states = {"hidden", 4, {"UNASKED", "ASKED", "KNOWN", "FAILED"}};
+const struct state_names hidden_states = {
+	"hidden", 5, {"UNASKED", "ASKED", "KNOWN", "FAILED", "WAITING"}};
 const struct state_names ticket_states = {
 	"ticket", 5, {"NONE", "ASKED", "TAKEN", "UNKNOWN", "FAILED"}};
 
@@ -91,6 +92,7 @@ static void forget_questions(struct stream *stream)
 		stream->ticket.call->stream = NULL;
 	free(stream->friends.watched);
 	stream->friends = (struct friends_state){0};
+	stream->all->hidden_waiting -= stream->hidden.progress == HIDDEN_WAITING;
 	stream->hidden = (struct hidden_state){0};
 	stream->ticket = (struct ticket_state){0};
 }

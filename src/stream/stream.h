@@ -55,20 +55,23 @@ enum hidden_progress {
 	HIDDEN_ASKED,
 	HIDDEN_KNOWN,
 	HIDDEN_FAILED, /* to be asked again at the next heartbeat */
+	HIDDEN_WAITING, /* Redis was wiped; to be asked again at the next tick */
 };
 extern const struct state_names hidden_states;
 
-/* One question about all users of a stream, in parts. Gone when the last part is answered. */
+/* One question about all users of a stream, in parts; gone with the last answer. */
 struct hidden_call {
 	struct stream *stream; /* NULL: withdrawn */
-	unsigned parts_left;
 	bool failed, lost;
+	bool doubtful; /* Redis was wiped, and may not have got all blocks back */
 	uint32_t count; /* users */
 	unsigned char *found; /* enum hub_hidden of each; NULL while there was none */
 };
 struct hidden_state {
 	struct hidden_call *call; /* under way, or NULL */
 	enum hidden_progress progress;
+	bool learned; /* the marks of these users were Redis' answer once */
+	bool doubtful; /* the last answer was, and added to them: to be asked again at a heartbeat */
 };
 
 /* A ticket that came instead of a token; opening.c redeems it. */
@@ -94,6 +97,7 @@ struct streams {
 	struct closings closings;
 	struct snapshots snapshots;
 	TAILQ_HEAD(stream_list, stream) list; /* every connection's */
+	unsigned hidden_waiting; /* streams in HIDDEN_WAITING */
 	unsigned count, max; /* streams that have a slot; as many as there may be */
 	struct slots *slots; /* that streams of all processes share; NULL = our own count is all */
 	uint32_t next_number;

@@ -447,6 +447,41 @@ START_TEST(a_wiped_redis_gets_back_the_blocks_that_open_streams_know)
 }
 END_TEST
 
+/*
+ * A wipe is noticed by the next sweep. Until then a Redis that knows of no block is not believed: 0 by a
+ * stream that opens, 1 by one that asks anew.
+ */
+START_TEST(a_redis_that_was_wiped_just_now_shows_nobody_who_is_blocked)
+{
+	struct stack *stack = stack_start("presence { sweep = 5 heartbeat = 1 stream_ttl = 20 }\n");
+	struct sse *one = sse_open(stack, token_for(stack, "1")), *two;
+
+	sse_ready(one);
+	block(stack, "1", "2");
+	sse_wait(one, "initial", 1000);
+	two = sse_open(stack, token_for(stack, "2"));
+	sse_ready(two);
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	if (_i == 0)
+		two = sse_open(stack, token_for(stack, "2"));
+	else
+		redis_int(stack, "PUBLISH user:inbox:2 %s", "{\"type\":\"friends_changed\"}");
+	for (bool is_filled = false, is_last = false; !is_last;) {
+		struct event *event = sse_next(two, 1000);
+
+		is_last = is_filled && event == NULL;
+		is_filled = redis_int(stack, "SCARD user:blocked:1") == 1;
+		if (event == NULL)
+			continue;
+		if (strcmp(event->name, "initial") == 0)
+			ck_assert(!sees_online(event, "1"));
+		ck_assert(strcmp(event->name, "status_change") != 0 ||
+			  strcmp(json_text(event->json, "user_id"), "1") != 0);
+	}
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_block_made_while_the_subscription_was_cut_holds)
 {
 	struct stack *stack = stack_start("");
@@ -514,6 +549,8 @@ int main(void)
 	tcase_add_test(tcase, while_both_block_the_end_of_one_shows_nothing_on_a_stream);
 	tcase_add_test(tcase, a_block_during_the_snapshot_holds);
 	tcase_add_test(tcase, a_wiped_redis_gets_back_the_blocks_that_open_streams_know);
+	tcase_add_loop_test(tcase, a_redis_that_was_wiped_just_now_shows_nobody_who_is_blocked, 0,
+			    2);
 	tcase_add_test(tcase, a_block_made_while_the_subscription_was_cut_holds);
 	return harness_main(suite);
 }
