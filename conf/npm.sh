@@ -15,19 +15,24 @@ tools=$srcdir/tests/npm/node_modules
 rm -rf "$dest/package"
 mkdir -p "$dest/package"
 cd "$dest/package"
-cp "$srcdir/src/web/presence.js" "$srcdir/src/web/react.js" "$srcdir/src/web/package.json" \
-	"$srcdir/src/web/README.md" "$srcdir/LICENSE" .
+for file in presence.js extras.js react.js service-worker.js package.json README.md; do
+	cp "$srcdir/src/web/$file" .
+done
+cp "$srcdir/LICENSE" .
 # Where React's types are found; not part of the package.
 ln -s "$tools" node_modules
 "$tools/.bin/tsc" --allowJs --declaration --emitDeclarationOnly --strict --target es2022 \
 	--module nodenext --moduleResolution nodenext --lib es2022,dom,dom.iterable --skipLibCheck \
-	--outDir types presence.js react.js
+	--outDir types presence.js extras.js react.js
 rm node_modules
 bundle() {
-	"$tools/.bin/esbuild" presence.js --bundle --minify --target=es2022 --sourcemap \
+	"$tools/.bin/esbuild" --bundle --minify --target=es2022 --sourcemap \
 		--log-level=warning "$@"
 }
-bundle --format=esm --outfile=dist/presence.min.js
-bundle --format=iife --global-name=Presence --outfile=dist/presence.global.js
+bundle presence.js --format=esm --outfile=dist/presence.min.js
+# A classic script has everything.
+printf 'export * from "./presence.js";\nexport * from "./extras.js";\n' >all.js
+bundle all.js --format=iife --global-name=Presence --outfile=dist/presence.global.js
+rm all.js
 cd "$dest"
 npm pack --silent ./package

@@ -11,7 +11,13 @@
  * @typedef {object} Status
  * @property {number|string} user_id
  * @property {boolean} is_online
- * @property {string} status "offline", "online" or whatever else the server knows
+ * @property {string} status "offline", "online", "away", "busy", "meeting" or "dnd"; take a word that
+ *   you do not know for "online"
+ * @property {string} [text] plain text that the user chose, as are the next two
+ * @property {string} [emoji]
+ * @property {string} [status_expires] RFC 3339
+ * @property {boolean} [last_seen_coarse] the time is rounded down
+ * @property {boolean} [invisible] of oneself: the others see "offline"
  * @property {string|null} [last_activity] RFC 3339, when online
  * @property {string|null} [last_seen] RFC 3339, when offline; null = never seen
  * @property {number} version grows with every change of this user
@@ -38,6 +44,8 @@
  *   wait is spread over 80 to 120 % of its value, and four times as long in a hidden page. It must
  *   be well below the server's online_ttl (300 s): the questions are what keeps the user online
  * @property {"fetch"|"eventsource"} [transport] how the stream is read; "fetch" where that works
+ * @property {Iterable<number|string>} [watch] users to watch besides the friends; see watch()
+ * @property {boolean} [friends] false: only those of `watch`; the same in all pages of a site
  */
 
 /**
@@ -67,6 +75,10 @@
  * @typedef {object} PresenceEvents
  * @property {{full: boolean, changes: Change[]}} change `friends` is new; `full`: the whole view was
  *   replaced, by the first snapshot or by one after a gap
+ * @property {Status} self one's own state: what all devices of the user show
+ * @property {{user_id: number|string, typing: boolean, conversation?: string, expires_in: number}} typing
+ *   see Typing in extras.js
+ * @property {{user_id: number|string, nearby: boolean, expires_in: number}} nearby see Nearby there
  * @property {{state: State}} state connecting, live, degraded (what is shown may be stale), polling
  *   (the server has no streams) or closed
  * @property {Problem} error something did not work, and what happens now
@@ -85,13 +97,16 @@ const PING_MS = 1000;
 const SILENCE_MS = 3000; // a tab that leads and does not answer for so long has stopped
 const SLOTS = 3; // streams of one origin whose tabs cannot talk to each other
 const LINE_MAX = 2 ** 24; // characters of a stream without a line end
+const HASH_PRIME = 2 ** 48 - 59; // times 31 it is still an exact number
+const URL_MAX = 2000; // characters; a longer watch list goes with a ticket
+const REOPEN_MS = 50; // for the watch lists of several tabs to become one stream
+const CALL_MS = 10000; // for the answer to a call
 
-/** What the server says of a token, and the reason that the application is told. */
-const REFUSALS = {
-  token_expired: "token_expired",
-  token_invalid: "token_invalid",
-  token_revoked: "revoked",
-};
+/** What the server says of a token that it does not take. */
+const REFUSAL = /^token_(expired|invalid|revoked)$/;
+
+const EVENTS =
+  "connected initial self status_change typing nearby heartbeat degraded bye".split(" ");
 
 const spread = (ms, low = 0.5, high = 1.5) => ms * (low + Math.random() * (high - low));
 
@@ -128,11 +143,11 @@ export class EventStreamParser {
 
   #onLine(line) {
     if (line === "") {
-      const event = { type: this.#type || "message", data: this.#data.join("\n") };
-      const isEvent = this.#data.length > 0;
+      const type = this.#type || "message";
+      const data = this.#data;
       this.#type = "";
       this.#data = [];
-      if (isEvent) this.#onEvent(event);
+      if (data.length > 0) this.#onEvent({ type, data: data.join("\n") });
       return;
     }
     const colon = line.indexOf(":");
@@ -160,8 +175,8 @@ export class DetailEvent extends Event {
   }
 }
 
-/** What went wrong; `code` is the server's word for it, or ours. */
-class ApiError extends Error {
+/** What went wrong; `code` is the server's word for it, or ours; `status` is HTTP's, 0 without an answer. */
+export class ApiError extends Error {
   constructor(code, message, status = 0, retryAfterMs = 0) {
     super(message);
     this.code = code;
@@ -172,18 +187,24 @@ class ApiError extends Error {
   static async of(answer) {
     const problem = await answer.json().catch(() => ({}));
     const after = 1000 * (Number(answer.headers.get("Retry-After")) || 0);
-    const message = problem.detail ?? problem.title ?? `The server answered ${answer.status}`;
+    const message = problem.detail ?? problem.title ?? `HTTP status ${answer.status}`;
     return new ApiError(problem.code ?? `http_${answer.status}`, message, answer.status, after);
   }
 }
 
-/** fetch() that gives the answer, a 200, or throws an ApiError. */
-async function ask(url, token, { limitMs, abort = new AbortController(), ...init }) {
+/** fetch() that gives the answer, if it is a good one, or throws an ApiError. `body` becomes JSON. */
+async function ask(url, token, { limitMs, abort = new AbortController(), body, ...init }) {
   const timer = setTimeout(() => abort.abort(), limitMs);
   try {
-    const headers = { ...init.headers, Authorization: `Bearer ${token}` };
-    const answer = await fetch(url, { ...init, headers, cache: "no-store", signal: abort.signal });
-    if (answer.status !== 200) throw await ApiError.of(answer);
+    const headers = { ...init.headers };
+    if (token !== "") headers.Authorization = `Bearer ${token}`;
+    if (body !== undefined) {
+      headers["Content-Type"] = "application/json";
+      body = JSON.stringify(body);
+    }
+    const { signal } = abort;
+    const answer = await fetch(url, { ...init, body, headers, cache: "no-store", signal });
+    if (!answer.ok) throw await ApiError.of(answer);
     return answer;
   } catch (error) {
     if (error instanceof ApiError) throw error;
@@ -202,17 +223,18 @@ function claimsOf(token) {
   }
 }
 
-/** A user's id in a token, as the stream would tell it. */
-function subjectOf(token) {
-  const { sub } = claimsOf(token);
-  return /^[1-9][0-9]*$/.test(sub) ? Number(sub) : (sub ?? null);
-}
+/** A user's id as the server writes it, of its text. */
+const idOf = (text) => (/^[1-9][0-9]*$/.test(text) ? Number(text) : text);
+
+/** Whose a token is. */
+const subjectOf = (token) => idOf(claimsOf(token).sub) ?? null;
 
 /** Where tokens come from. */
 class Tokens {
   #getToken;
   #token;
   #refresh;
+  #last; // the one that was given last
 
   /** @param refresh gives a token for a token, or throws */
   constructor(getToken, token, refresh) {
@@ -223,6 +245,16 @@ class Tokens {
 
   /** @param {TokenReason} reason */
   async get(reason) {
+    this.#last = await this.#give(reason);
+    return this.#last;
+  }
+
+  /** One that is still good at this time, the last one if it is. */
+  async current(now) {
+    return claimsOf(this.#last).exp * 1000 > now ? this.#last : this.get("connect");
+  }
+
+  async #give(reason) {
     if (this.#getToken !== undefined) {
       try {
         return await this.#getToken({ reason });
@@ -240,11 +272,32 @@ class Tokens {
 
 // --- one stream -----------------------------------------------------------------------------------
 
+/** The URL of a stream by ticket, which is good once, for seconds, and holds what the stream is to be. */
+async function withTicket(url, token, wish, limitMs) {
+  const ticketUrl = url.href.replace(/stream$/, "ticket");
+  const answer = await ask(ticketUrl, token, { method: "POST", limitMs, body: wish });
+  return `${url.href}?ticket=${(await answer.json()).ticket}`;
+}
+
+/** The same for a stream whose token is in a header. */
+function withQuery(url, { users, friends, idle }) {
+  const query = [];
+  if (users.length > 0) query.push(`users=${users.map(encodeURIComponent).join()}`);
+  if (!friends) query.push("friends=false");
+  if (idle) query.push("idle=true");
+  return query.length > 0 ? `${url.href}?${query.join("&")}` : url.href;
+}
+
 /** A stream read by fetch(): the token is in no URL, and a refusal can be told from a loss. */
-async function openByFetch(url, token, limitMs, onEvent, onEnd) {
+async function openByFetch(url, token, wish, limitMs, onEvent, onEnd) {
   const abort = new AbortController();
   const headers = { Accept: "text/event-stream" };
-  const answer = await ask(url, token, { headers, limitMs, abort });
+  let target = withQuery(url, wish);
+  if (target.length > URL_MAX) {
+    target = await withTicket(url, token, wish, limitMs);
+    token = ""; // or it would count, and what the ticket holds would not
+  }
+  const answer = await ask(target, token, { headers, limitMs, abort });
   const parser = new EventStreamParser(onEvent);
   const reader = answer.body.getReader();
   const decoder = new TextDecoder();
@@ -260,17 +313,13 @@ async function openByFetch(url, token, limitMs, onEvent, onEnd) {
 }
 
 /**
- * A stream read by EventSource, which can send no header: the URL carries a ticket, good once, for
- * seconds. Left to itself it would come back with one that is used up, or give up for good on any
+ * A stream read by EventSource, which can send no header: the URL carries a ticket. Left to itself it
+ * would come back with one that is used up, or give up for good on any
  * answer but 200, and it does not tell which answer that was: a question without a token does.
  */
-async function openByEventSource(url, token, limitMs, onEvent, onEnd) {
-  const ticketUrl = url.href.replace(/stream$/, "ticket");
-  const answer = await ask(ticketUrl, token, { method: "POST", limitMs });
-  const { ticket } = await answer.json();
-  const source = new EventSource(`${url.href}?ticket=${ticket}`);
-  const names = ["connected", "initial", "self", "status_change", "heartbeat", "degraded", "bye"];
-  for (const type of names) {
+async function openByEventSource(url, token, wish, limitMs, onEvent, onEnd) {
+  const source = new EventSource(await withTicket(url, token, wish, limitMs));
+  for (const type of EVENTS) {
     source.addEventListener(type, ({ data }) => onEvent({ type, data }));
   }
   return new Promise((resolve, reject) => {
@@ -288,7 +337,7 @@ async function openByEventSource(url, token, limitMs, onEvent, onEnd) {
       source.close();
       const probe = await fetch(url, { cache: "no-store" }).catch(() => null);
       if (probe === null || probe.status === 401) {
-        reject(new ApiError("network", "The stream was refused"));
+        reject(new ApiError("network", "The server cannot be reached"));
       } else {
         reject(await ApiError.of(probe));
       }
@@ -299,7 +348,8 @@ async function openByEventSource(url, token, limitMs, onEvent, onEnd) {
 /**
  * A stream that reconnects by itself and renews its token; or, where the server has no streams, what
  * asks it again and again. Says everything to `sink`, which has event(type, data), state(state),
- * problem(problem), bye(reason) and end(reason): the last is for good.
+ * problem(problem), bye(reason) and end(reason): the last is for good. `options.wish()` tells what the
+ * stream is to be: {users, friends, idle}.
  */
 class Connection {
   #options;
@@ -337,6 +387,12 @@ class Connection {
     this.#hasPolled = false;
     this.#pollNotBefore = 0;
     this.#poll();
+  }
+
+  /** The wish is another one: a new stream takes over, or the next question is asked at once. */
+  reopen() {
+    if (this.#isPolling) this.poll();
+    else this.#open("connect");
   }
 
   stop() {
@@ -407,7 +463,7 @@ class Connection {
   }
 
   async #openWith(token, attempt) {
-    const { transport, url } = this.#options;
+    const { transport, url, wish } = this.#options;
     const open = transport === "eventsource" ? openByEventSource : openByFetch;
     const early = []; // what comes before there is something to show
     const stream = { close: () => {}, heardAt: performance.now() };
@@ -432,7 +488,8 @@ class Connection {
       if (stream === this.#source) this.#lost();
       else if (stream === this.#next) this.#retry();
     };
-    const opened = await open(url("/presence/stream"), token, this.#quietMs(), onEvent, onEnd);
+    const limitMs = this.#quietMs();
+    const opened = await open(url("/presence/stream"), token, wish(), limitMs, onEvent, onEnd);
     stream.close = () => opened.close();
     if (!isCurrent()) stream.close();
     else if (stream !== this.#source) this.#next = stream;
@@ -476,7 +533,7 @@ class Connection {
 
   #lost() {
     this.#drop();
-    this.#retry(new ApiError("connection_lost", "The connection to the server was lost"));
+    this.#retry(new ApiError("connection_lost", "The connection was lost"));
   }
 
   #onFailure(error) {
@@ -484,21 +541,21 @@ class Connection {
     if (error.status === 501) {
       this.#drop();
       this.poll();
-    } else if (error.code in REFUSALS) {
-      this.#onRefused(error);
+    } else if (REFUSAL.test(error.code)) {
+      this.#onRefused(error, () => this.#open("expired"));
     } else {
       this.#retry(error);
     }
   }
 
   /** Another token may do, but is asked for only once. */
-  #onRefused(error) {
+  #onRefused(error, askAgain) {
     if (this.#wasRefused || error.code === "token_revoked" || !this.#options.canRenew) {
-      this.#end(REFUSALS[error.code]);
+      this.#end(error.code.replace("token_r", "r"));
       return;
     }
     this.#wasRefused = true;
-    this.#open("expired");
+    askAgain();
   }
 
   #end(reason) {
@@ -514,10 +571,7 @@ class Connection {
     this.#failures++;
     const asked = spread(error?.retryAfterMs ?? 0, 1, 1.5);
     const retryInMs = Math.max(Math.min(waitMs, RETRY_MAX_MS), asked);
-    if (error !== undefined) {
-      const { code, status, message } = error;
-      this.#sink.problem({ code, status, message, retryInMs });
-    }
+    if (error !== undefined) this.#tellProblem(error, retryInMs);
     this.#set("retry", retryInMs, () => this.#open("connect"));
   }
 
@@ -559,57 +613,60 @@ class Connection {
     this.#polledAt = performance.now();
     try {
       const token = await this.#tokens.get(reason);
-      const url = this.#options.url("/online-status/friends");
-      const answer = await ask(url, token, { limitMs: this.#quietMs() });
-      const data = await answer.json();
+      const { date, self, view } = await this.#askAll(token);
       if (attempt !== this.#attempt) return;
       this.#wasRefused = false;
-      this.#sink.event("connected", {
-        user_id: subjectOf(token),
-        server_time: answer.headers.get("Date"), // hidden when it is another origin's
-      });
-      this.#sink.event(this.#hasPolled ? "polled" : "initial", data);
+      this.#sink.event("connected", { user_id: subjectOf(token), server_time: date });
+      this.#sink.event("self", self);
+      this.#sink.event(this.#hasPolled ? "polled" : "initial", view);
       this.#hasPolled = true;
       this.#sink.state("polling");
     } catch (error) {
       if (attempt !== this.#attempt) return;
       if (!(error instanceof ApiError)) throw error;
-      if (error.code in REFUSALS) {
-        this.#onPollRefused(error);
+      if (REFUSAL.test(error.code)) {
+        this.#onRefused(error, () => this.#poll("expired"));
         return;
       }
       this.#pollNotBefore = performance.now() + error.retryAfterMs;
       this.#sink.state(error.status === 0 ? "connecting" : "degraded");
       const retryInMs = Math.max(this.#options.pollMs, error.retryAfterMs);
-      this.#sink.problem({ ...error, message: error.message, retryInMs });
+      this.#tellProblem(error, retryInMs);
     }
     this.#schedulePoll();
   }
 
-  #onPollRefused(error) {
-    if (this.#wasRefused || error.code === "token_revoked" || !this.#options.canRenew) {
-      this.#end(REFUSALS[error.code]);
-      return;
-    }
-    this.#wasRefused = true;
-    this.#poll("expired");
+  #tellProblem({ code, status, message }, retryInMs) {
+    this.#sink.problem({ code, status, message, retryInMs });
+  }
+
+  /** What a stream's `self` and `initial` tell. */
+  async #askAll(token) {
+    const { users, friends } = this.#options.wish();
+    const get = async (path, body) => {
+      const method = body === undefined ? "GET" : "POST";
+      const limitMs = this.#quietMs();
+      const answer = await ask(this.#options.url(path), token, { method, body, limitMs });
+      date = answer.headers.get("Date");
+      return answer.json();
+    };
+    let date; // null when it is another origin's
+    const [self, ...views] = await Promise.all([
+      get("/presence/status"),
+      friends && get("/online-status/friends"),
+      users.length > 0 && get("/online-status/users", { user_ids: users }),
+    ]);
+    return { date, self, view: Object.assign({}, ...views) };
   }
 }
 
 // --- one stream for all tabs ----------------------------------------------------------------------
 
-/** A short name of a text that does not tell the text (cyrb53). */
+/** A short name of a text that does not tell the text. */
 function hash(text) {
-  let a = 0xdeadbeef;
-  let b = 0x41c6ce57;
-  for (let i = 0; i < text.length; i++) {
-    const c = text.charCodeAt(i);
-    a = Math.imul(a ^ c, 2654435761);
-    b = Math.imul(b ^ c, 1597334677);
-  }
-  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909);
-  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909);
-  return (4294967296 * (2097151 & b) + (a >>> 0)).toString(36);
+  let sum = 0;
+  for (const char of text) sum = (sum * 31 + /** @type {number} */ (char.codePointAt(0))) % HASH_PRIME;
+  return sum.toString(36);
 }
 
 /**
@@ -617,7 +674,8 @@ function hash(text) {
  * answers pings; when it closes or stops, another one leads. Web Locks decide where there are any
  * (https and localhost), elsewhere the tabs among themselves, the lowest number first.
  *
- * `sink` has lead(), follow() and heard(message); what is said goes to all the others.
+ * `sink` has lead(), follow() and heard(message); what is said goes to all the others. A tab is heard
+ * to say "hello" when it comes, "lead" when it begins to lead and "gone" when it closes.
  */
 class Tabs {
   #name;
@@ -663,7 +721,7 @@ class Tabs {
   }
 
   close() {
-    if (this.#isLeader) this.say({ type: "free" });
+    this.say({ type: this.#isLeader ? "free" : "gone" });
     this.#isClosed = true;
     this.#isLeader = false;
     clearInterval(this.#ticker);
@@ -751,7 +809,7 @@ class Tabs {
       this.#yield();
     } else if (type === "free") {
       if (this.#locks === undefined) this.#claim(spread(150));
-    } else if (type !== "pong" && type !== "lead") {
+    } else if (type !== "pong") {
       this.#sink.heard(message);
     }
   }
@@ -847,12 +905,19 @@ export class Friends {
   }
 }
 
+/** @param {Iterable<number|string>} ids */
+const textOfEach = (ids) => [...ids].map(String);
+
 /** The client; its events are those of PresenceEvents. */
 export class PresenceClient extends EventTarget {
   /** @type {State} */
   state = "closed";
   /** @type {number|string|null} one's own id, once connected */
   userId = null;
+  /** @type {Status|null} one's own state, once connected; null for a token that only watches */
+  self = null;
+  /** Whether a stream is to say, when it opens, that nobody is at the device: see Idle in extras.js. */
+  idle = false;
   /** Milliseconds to add to this computer's clock to get the server's. */
   clockOffset = 0;
 
@@ -867,6 +932,13 @@ export class PresenceClient extends EventTarget {
   #giveSlot = () => {};
   #session = 0; // counts connect() and close()
   #stopListening = () => {};
+  /** @type {string[]} whom this tab watches */
+  #watched;
+  /** @type {Map<number, string[]>} whom the others do, by their number */
+  #watchedElsewhere = new Map();
+  /** @type {string[]} whom the stream was asked for */
+  #wished = [];
+  #reopenTimer = 0;
 
   /** @param {Options} options */
   constructor({
@@ -877,9 +949,12 @@ export class PresenceClient extends EventTarget {
     retryMs = 1000,
     pollMs = 30000,
     transport,
+    watch = [],
+    friends = true,
   } = {}) {
     super();
     this.base = base;
+    this.#watched = textOfEach(watch);
     const refresh = async (old) => {
       const limitMs = CHECK_MS;
       const answer = await ask(this.#url("/auth/refresh"), old, { method: "POST", limitMs });
@@ -890,6 +965,12 @@ export class PresenceClient extends EventTarget {
     this.#options = {
       url: (path) => this.#url(path),
       now: () => this.now(),
+      wish: () => {
+        const wish = this.#wish();
+        this.#wished = wish.users;
+        return wish;
+      },
+      friends,
       canRenew: getToken !== undefined,
       share,
       retryMs,
@@ -973,6 +1054,37 @@ export class PresenceClient extends EventTarget {
     this.#setState("closed");
   }
 
+  /**
+   * Watches these users besides the friends, and no more those of the call before; at most 1,000. All
+   * tabs of a user share one stream: `friends` holds whom any of them watches.
+   * @param {Iterable<number|string>} ids
+   */
+  watch(ids) {
+    this.#watched = textOfEach(ids);
+    this.#tabs?.say({ type: "watch", watched: this.#watched });
+    this.#reopenSoon();
+  }
+
+  /**
+   * Calls the API in the name of this user: `await client.call("GET", "/presence/settings")`. Gives
+   * the answer's JSON, null where it has none; throws an ApiError.
+   * @param {string} method
+   * @param {string} path below `base`
+   * @param {object} [body]
+   * @returns {Promise<any>}
+   */
+  async call(method, path, body) {
+    const send = (token) => ask(this.#url(path), token, { method, body, limitMs: CALL_MS });
+    let answer;
+    try {
+      answer = await send(await this.#tokens.current(this.now()));
+    } catch (error) {
+      if (error.code !== "token_expired" || !this.#options.canRenew) throw error;
+      answer = await send(await this.#tokens.get("expired"));
+    }
+    return answer.status === 204 ? null : answer.json();
+  }
+
   #url(path) {
     const here = globalThis.document?.baseURI ?? globalThis.location?.href;
     return new URL(this.base + path, here);
@@ -981,6 +1093,8 @@ export class PresenceClient extends EventTarget {
   #stop() {
     this.#session++;
     this.#stopListening();
+    clearTimeout(this.#reopenTimer);
+    this.#watchedElsewhere.clear();
     this.#connection.stop();
     this.#tabs?.close();
     this.#tabs = null;
@@ -1021,6 +1135,7 @@ export class PresenceClient extends EventTarget {
       },
       heard: (message) => this.#onOtherTab(message),
     });
+    this.#tabs.say({ type: "watch", watched: this.#watched });
   }
 
   /** For all tabs, this one first. */
@@ -1030,8 +1145,16 @@ export class PresenceClient extends EventTarget {
   }
 
   #onOtherTab(message) {
-    if (message.type === "hello") {
+    const { type, from } = message;
+    if (type === "hello") {
       if (this.#tabs?.isLeader) this.#tabs.say(this.#snapshot());
+    } else if (type === "lead") {
+      this.#tabs?.say({ type: "watch", watched: this.#watched });
+    } else if (type === "watch") {
+      this.#watchedElsewhere.set(from, message.watched);
+      this.#reopenSoon();
+    } else if (type === "gone") {
+      this.#watchedElsewhere.delete(from); // what it watched is left out with the next stream
     } else if (message.leads && !this.#tabs?.isLeader) {
       this.#apply(message);
     }
@@ -1039,9 +1162,9 @@ export class PresenceClient extends EventTarget {
 
   /** All that a tab must know that has just come. */
   #snapshot() {
-    const { state, userId, clockOffset } = this;
+    const { state, userId, clockOffset, self } = this;
     const view = Object.fromEntries(this.#friends);
-    return { type: "snapshot", state, userId, clockOffset, view };
+    return { type: "snapshot", state, userId, clockOffset, self, view };
   }
 
   #apply(message) {
@@ -1052,10 +1175,11 @@ export class PresenceClient extends EventTarget {
     else if (message.type === "snapshot") this.#onSnapshot(message);
   }
 
-  #onSnapshot({ state, userId, clockOffset, view }) {
+  #onSnapshot({ state, userId, clockOffset, self, view }) {
     if (state === "connecting") return; // the view is to come
     this.userId = userId;
     this.clockOffset = clockOffset;
+    if (self !== null) this.#onSelf(self);
     this.#onInitial(view);
     this.#setState(state);
   }
@@ -1068,6 +1192,7 @@ export class PresenceClient extends EventTarget {
   #onEvent(name, data) {
     if (name === "connected") this.#onConnected(data);
     else if (name === "initial") this.#onInitial(data);
+    else if (name === "self") this.#onSelf(data);
     else if (name === "polled") this.#onPolled(data);
     else if (name === "status_change") this.#onStatusChange(data);
     else this.#emit(name, data);
@@ -1077,6 +1202,11 @@ export class PresenceClient extends EventTarget {
     const now = Date.parse(time ?? "");
     this.userId = id;
     if (!Number.isNaN(now)) this.clockOffset = now - Date.now();
+  }
+
+  #onSelf(status) {
+    this.self = status;
+    this.#emit("self", status);
   }
 
   #onInitial(data) {
@@ -1119,6 +1249,28 @@ export class PresenceClient extends EventTarget {
     if (state === this.state) return;
     this.state = state;
     this.#emit("state", { state });
+  }
+
+  // --- what the stream is to hold ---
+
+  /** Whether this tab is the one that talks to the server. */
+  get holdsStream() {
+    return this.state !== "closed" && (this.#tabs?.isLeader ?? true);
+  }
+
+  #wish() {
+    const all = [this.#watched, ...this.#watchedElsewhere.values()];
+    const { friends } = this.#options;
+    return { users: [...new Set(all.flat())].map(idOf), friends, idle: this.idle };
+  }
+
+  /** In a moment, for the tabs tell what they watch one by one. */
+  #reopenSoon() {
+    clearTimeout(this.#reopenTimer);
+    this.#reopenTimer = setTimeout(() => {
+      const isNew = String(this.#wish().users) !== String(this.#wished);
+      if (isNew && this.holdsStream) this.#connection.reopen();
+    }, REOPEN_MS);
   }
 
   #emit(name, detail) {

@@ -6,7 +6,9 @@ DEMO_DIR, DEMO_SRCDIR and DEMO_BUILDDIR; and PLAIN_PORT, free for a site without
 
 import json
 import os
+import re
 import shutil
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -81,6 +83,42 @@ def streams_answer():
     return False
 
 
+class Site:
+    """One more lighttpd in front of the stack's programs; `conf` is its configuration."""
+
+    def __init__(self, name, url, conf):
+        self.url = url
+        self.name = name
+        self.conf = os.path.join(DIR, name + ".conf")
+        with open(self.conf, "w", encoding="utf-8") as out:
+            out.write(conf)
+        self.process = None
+
+    def answers(self):
+        try:
+            context = ssl._create_unverified_context()
+            with urllib.request.urlopen(self.url + "/api/health", timeout=DEADLINE,
+                                        context=context) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
+
+    def start(self):
+        with open(os.path.join(DIR, self.name + ".log"), "ab") as log:
+            self.process = subprocess.Popen(["/usr/sbin/lighttpd", "-D", "-f", self.conf],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        wait_until(f"the site {self.name} answers", self.answers)
+
+    def stop(self):
+        self.process.terminate()
+        try:
+            self.process.wait(15)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+            raise
+
+
 PLAIN_CONF = '''
 server.document-root = "{source}/src/web"
 server.bind = "127.0.0.1"
@@ -99,38 +137,58 @@ $HTTP["url"] =^ "/api" {{
 '''
 
 
-class PlainCgi:
+class PlainCgi(Site):
     """A site that starts presence-api for each request and has no streams."""
 
     URL = f"http://localhost:{PLAIN_PORT}"
 
     def __init__(self):
-        self.conf = os.path.join(DIR, "plain.conf")
-        with open(self.conf, "w", encoding="utf-8") as conf:
-            conf.write(PLAIN_CONF.format(source=SOURCE, build=BUILD, dir=DIR, port=PLAIN_PORT))
-        self.process = None
+        super().__init__("plain", self.URL, PLAIN_CONF.format(
+            source=SOURCE, build=BUILD, dir=DIR, port=PLAIN_PORT))
 
-    def answers(self):
-        try:
-            with urllib.request.urlopen(self.URL + "/api/health", timeout=DEADLINE) as answer:
-                return answer.status == 200
-        except OSError:
-            return False
 
-    def start(self):
-        with open(os.path.join(DIR, "plain.log"), "ab") as log:
-            self.process = subprocess.Popen(["/usr/sbin/lighttpd", "-D", "-f", self.conf],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        wait_until("the site without streams answers", self.answers)
+HTTP2_CONF = '''
+server.document-root = "{source}/src/web"
+server.bind = "127.0.0.1"
+server.port = {port}
+server.errorlog = "{dir}/http2-error.log"
+server.modules = ( "mod_openssl", "mod_fastcgi" )
+server.feature-flags += ( "server.graceful-shutdown-timeout" => 1 )
+ssl.engine = "enable"
+ssl.pemfile = "{dir}/http2.pem"
+index-file.names = ( "index.html" )
+mimetype.assign = ( ".html" => "text/html; charset=utf-8", ".js" => "text/javascript",
+                    ".css" => "text/css", ".svg" => "image/svg+xml" )
+fastcgi.server = (
+    "/api/presence/stream" => (( "socket" => "{run}/stream.sock", "check-local" => "disable",
+                                 "tcp-fin-propagate" => "enable", "disable-time" => 0 )),
+    "/api/" => (( "socket" => "{run}/api.sock-0", "check-local" => "disable" )),
+)
+$HTTP["url"] =^ "/api/presence/stream" {{ server.stream-response-body = 2 }}
+'''
 
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(15)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-            raise
+
+class Http2(Site):
+    """The same with TLS, so that browsers speak HTTP/2 to it."""
+
+    def __init__(self):
+        port = PLAIN_PORT
+        pem = os.path.join(DIR, "http2.pem")
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2",
+                        "-subj", "/CN=localhost", "-keyout", pem + ".key", "-out", pem + ".crt"],
+                       check=True, capture_output=True, timeout=DEADLINE)
+        with open(pem, "w", encoding="utf-8") as out:
+            for part in (".key", ".crt"):
+                with open(pem + part, encoding="utf-8") as text:
+                    out.write(text.read())
+        super().__init__("http2", f"https://localhost:{port}", HTTP2_CONF.format(
+            source=SOURCE, run=run_directory(), dir=DIR, port=port))
+
+
+def run_directory():
+    """Where the stack has its sockets."""
+    with open(CONFIG, encoding="utf-8") as conf:
+        return re.search(r"unix:(\S+)/stream\.sock", conf.read()).group(1)
 
 
 def start_browser(profile, *flags):

@@ -11,7 +11,7 @@ import tempfile
 import time
 import unittest
 
-from stand import (DEADLINE, DIR, GRACE, SOURCE, SWEEP, URL, Streamd, presencectl, start_browser,
+from stand import (DEADLINE, DIR, GRACE, SOURCE, SWEEP, URL, Http2, Streamd, presencectl, start_browser,
                    streams_answer, version_of, wait_until)
 
 TABS = 12  # more than the six connections that a browser opens to one host over HTTP/1.1
@@ -26,10 +26,11 @@ START = """
     const [options, done] = arguments;
     window.log = [];
     window.views = [];
-    import("/presence.js").then(({PresenceClient}) => {
+    Promise.all([import("/presence.js"), import("/extras.js")]).then(([{PresenceClient}, extras]) => {
+      window.extras = extras;
       if (options.getToken) options.getToken = window.giveToken;
       window.client = new PresenceClient(options);
-      for (const name of ["state", "error", "bye", "change"]) {
+      for (const name of ["state", "error", "bye", "change", "self"]) {
         client.addEventListener(name, ({detail}) => log.push([name, detail]));
       }
       client.subscribe((friends) => views.push(friends));
@@ -85,6 +86,19 @@ class Tab:
 
     def is_online(self, user):
         return self.run("return client.get(arguments[0])?.is_online", user)
+
+    def see(self, user):
+        """What this tab shows of a user."""
+        return self.run("return client.get(arguments[0])", user)
+
+    def extra(self, call, *args):
+        """Runs extras.CALL(client, ...); gives what it resolves to, or the error's code and message."""
+        self.go()
+        return self.driver.execute_async_script("""
+            const [call, args, done] = arguments;
+            Promise.resolve(extras[call](client, ...args)).then(
+              (value) => done(typeof value === "function" ? null : value),
+              (error) => done([error.code, error.message]));""", call, args)
 
     def close(self):
         self.go()
@@ -196,6 +210,25 @@ class Tabs(Case):
         self.assertEqual([len(streams_of(BOB)), len(streams_of("2"))], [1, 1])
 
 
+class Http2Tabs(Case):
+    flags = (*Case.flags, "--ignore-certificate-errors")
+
+    def test_twelve_tabs_are_live_behind_a_stock_lighttpd(self):
+        """It answers 8 requests of one HTTP/2 connection at a time: a stream each would be too many."""
+        site = Http2()
+        site.start()
+        self.addCleanup(site.stop)
+        mine = token(BOB)
+        tabs = [self.open(site.url) for _ in range(TABS)]
+        for tab in tabs:
+            tab.start(token=mine)
+        for tab in tabs:
+            tab.wait_state("live")
+        self.assertEqual(tabs[0].run(
+            "return performance.getEntriesByType('navigation')[0].nextHopProtocol"), "h2")
+        self.assertEqual(len(streams_of(BOB)), 1)
+
+
 class InsecureTabs(Tabs):
     """The same without Web Locks: the tabs agree among themselves."""
 
@@ -205,6 +238,193 @@ class InsecureTabs(Tabs):
         tab = self.open(self.url)
         self.assertFalse(tab.run("return isSecureContext"))
         self.assertFalse(tab.run("return 'locks' in navigator"))
+
+
+class Watching(Case):
+    """Users who are no friends of a token's user: all accounts of the stand are friends of 1 to 5."""
+
+    GUEST = "guest|7"
+
+    def test_tabs_with_different_watch_lists_share_one_stream(self):
+        mine = token(self.GUEST)
+        first = self.open().start(token=mine, watch=["2"])
+        second = self.open().start(token=mine, watch=[3, "nobody"])
+        alice = self.open().start(token=token("2"))
+        bob = self.open().start(token=token(BOB))
+        for tab in (alice, bob):
+            tab.wait_state("live")
+        wait_until("the first tab sees Alice", lambda: first.is_online("2"))
+        wait_until("the second tab sees Bob", lambda: second.is_online(BOB))
+        self.assertFalse(second.is_online("nobody"))
+        self.assertEqual(len(streams_of(self.GUEST)), 1)
+
+    def test_the_list_can_be_another_one_later(self):
+        tab = self.open().start(token=token(self.GUEST), watch=["2"])
+        bob = self.open().start(token=token(BOB))
+        bob.wait_state("live")
+        tab.wait_state("live")
+        self.assertIsNone(tab.see(BOB))
+        tab.run("client.watch([3])")
+        wait_until("Bob is seen", lambda: tab.is_online(BOB))
+        self.assertIsNone(tab.see("2"))
+        self.assertEqual([entry["state"] for entry in tab.log("state")], ["connecting", "live"])
+
+    def test_a_list_too_long_for_a_url(self):
+        users = [f"user-with-a-long-name-{i}" for i in range(999)] + [BOB]
+        tab = self.open().start(token=token(self.GUEST), watch=users)
+        bob = self.open().start(token=token(BOB))
+        bob.wait_state("live")
+        wait_until("Bob is seen", lambda: tab.is_online(BOB))
+        self.assertEqual(tab.run("return client.friends.size"), 1000)
+
+    def test_only_the_list_without_the_friends(self):
+        tab = self.open().start(token=token("2"), watch=[BOB], friends=False)
+        tab.wait_state("live")
+        self.assertEqual(tab.run("return [...client.friends.keys()]"), [BOB])
+
+
+class Myself(Case):
+    """What a user does besides looking: extras.js."""
+
+    def two(self):
+        alice = self.open().start(token=token("2"))
+        bob = self.open().start(token=token(BOB))
+        for tab in (alice, bob):
+            tab.wait_state("live")
+        wait_until("Alice sees Bob", lambda: alice.is_online(BOB))
+        return alice, bob
+
+    def test_a_chosen_state_shows_everywhere(self):
+        alice, bob = self.two()
+        other = self.open().start(token=token(BOB))
+        self.addCleanup(bob.extra, "clearStatus")
+        mine = bob.extra("setStatus", {"status": "meeting", "text": "Room 4", "emoji": "☕"})
+        self.assertEqual(mine["text"], "Room 4")
+        wait_until("Alice sees the meeting", lambda: alice.see(BOB)["status"] == "meeting")
+        self.assertEqual([alice.see(BOB)[name] for name in ("text", "emoji")], ["Room 4", "☕"])
+        wait_until("Bob's other tab shows it", lambda: other.run(
+            "return client.self?.status") == "meeting")
+        self.assertEqual(bob.extra("getStatus")["chosen"]["text"], "Room 4")
+        bob.extra("clearStatus")
+        wait_until("Alice sees him online", lambda: alice.see(BOB)["status"] == "online")
+        self.assertNotIn("text", alice.see(BOB))
+
+    def test_invisible_is_offline_to_others_alone(self):
+        alice, bob = self.two()
+        self.addCleanup(bob.extra, "clearStatus")
+        bob.extra("setStatus", {"status": "invisible"})
+        wait_until("Alice sees him go", lambda: not alice.is_online(BOB))
+        wait_until("Bob knows", lambda: bob.run("return client.self.invisible"))
+
+    def test_what_is_wrong_is_told(self):
+        _, bob = self.two()
+        code, message = bob.extra("setStatus", {"text": "x" * 101})
+        self.assertEqual(code, "bad_value")
+        self.assertIn("text", message)
+
+    def test_settings_change_one_by_one(self):
+        _, bob = self.two()
+        bob.extra("changeSettings", {"typing": False})
+        self.addCleanup(bob.extra, "changeSettings", {"typing": True, "last_seen": "exact"})
+        settings = bob.extra("changeSettings", {"last_seen": "coarse"})
+        self.assertEqual(settings, {"last_seen": "coarse", "typing": False, "nearby": "off"})
+        self.assertEqual(bob.extra("getSettings"), settings)
+
+    def test_blocks_hide_each_from_the_other(self):
+        alice, bob = self.two()
+        self.assertIsNone(bob.extra("block", 2))
+        self.addCleanup(bob.extra, "unblock", 2)
+        wait_until("neither sees the other",
+                   lambda: not alice.is_online(BOB) and not bob.is_online("2"))
+        self.assertEqual(bob.extra("getBlocks"), [2])
+        bob.extra("unblock", 2)
+        wait_until("each sees the other", lambda: alice.is_online(BOB) and bob.is_online("2"))
+
+
+class Idle(Case):
+    AFTER_MS = 1500
+    LIFETIME = 8
+
+    def detect(self, tab):
+        tab.run("window.stopIdle = extras.detectIdle(client, {afterMs: arguments[0]})",
+                self.AFTER_MS)
+
+    def press(self, tab):
+        tab.run("dispatchEvent(new KeyboardEvent('keydown', {key: 'a'}))")
+
+    def sees(self, tab, status):
+        return wait_until(f"Bob is {status}", lambda: tab.see(BOB)["status"] == status)
+
+    def test_a_user_is_away_when_no_tab_has_input_and_not_before(self):
+        alice = self.open().start(token=token("2"))
+        mine = token(BOB)
+        tabs = [self.open().start(token=mine) for _ in range(2)]
+        for tab in (alice, *tabs):
+            tab.wait_state("live")
+        for tab in tabs:
+            self.detect(tab)
+        end = time.monotonic() + 3 * self.AFTER_MS / 1000
+        while time.monotonic() < end:  # the tab that does not lead is the one that is used
+            self.press(tabs[1])
+            self.assertEqual(alice.see(BOB)["status"], "online")
+            time.sleep(0.2)
+        self.sees(alice, "away")
+        self.press(tabs[1])
+        self.sees(alice, "online")
+
+    def test_a_new_token_makes_nobody_look_active(self):
+        alice = self.open().start(token=token("2"))
+        bob = self.open()
+        bob.run("const [short, long] = arguments; window.asked = [];"
+                "window.giveToken = ({reason}) => {"
+                "  asked.push(reason); return reason === 'connect' ? short : long; };",
+                token(BOB, self.LIFETIME), token(BOB))
+        bob.start(getToken=True)
+        for tab in (alice, bob):
+            tab.wait_state("live")
+        self.detect(bob)
+        alice.go()  # from here on nobody looks at Bob's tab, which would be input
+        self.sees(alice, "away")
+        version = version_of(BOB)
+        end = time.monotonic() + self.LIFETIME + GRACE + 2 * SWEEP
+        while time.monotonic() < end:
+            self.assertEqual(alice.see(BOB)["status"], "away")
+            time.sleep(0.2)
+        self.assertEqual(version_of(BOB), version, "Bob was seen to change")
+        self.assertIn("expiring", bob.run("return asked"))
+
+
+class Push(Case):
+    def test_the_service_worker_shows_what_comes(self):
+        page = self.open()
+        self.driver.execute_cdp_cmd("Browser.grantPermissions", {
+            "origin": URL, "permissions": ["notifications"]})
+        registered = self.driver.execute_async_script("""
+            const [done] = arguments;
+            navigator.serviceWorker.register("/service-worker.js")
+              .then(() => navigator.serviceWorker.ready).then(() => done(null), (e) => done(`${e}`));""")
+        self.assertIsNone(registered)
+
+        def shown():
+            page.go()
+            return self.driver.execute_async_script("""
+                const [done] = arguments;
+                navigator.serviceWorker.ready.then((r) => r.getNotifications())
+                  .then((all) => done(all.map(({title, body, data}) => [title, body, data])));""")
+
+        message = {"web_push": 8030, "notification": {
+            "title": "Bob is online", "body": "Say hello", "navigate": "/chat", "tag": "online"}}
+        for data in (json.dumps(message), "no JSON"):
+            self.deliver(data)
+        wait_until("both are shown", lambda: len(shown()) == 2)
+        self.assertIn(["Bob is online", "Say hello", {"navigate": "/chat"}], shown())
+        self.assertIn(["localhost", "", {"navigate": "/"}], shown())
+
+    def deliver(self, data):
+        """As the browser's push service would; the number of the registration is Chromium's first."""
+        self.driver.execute_cdp_cmd("ServiceWorker.enable", {})
+        self.driver.execute_cdp_cmd("ServiceWorker.deliverPushMessage", {
+            "origin": URL + "/", "registrationId": "0", "data": data})
 
 
 class Tokens(Case):
@@ -398,6 +618,40 @@ class React(Case):
         wait_until("Alice is online for Bob", lambda: bob.is_online("2"))
         page.run("stopApp()")
         wait_until("the page's stream is closed", lambda: streams_of("2") == [])
+
+
+@unittest.skipUnless(os.path.exists(ESBUILD), "npm's tools are missing: ./bootstrap --tests")
+class Frameworks(Case):
+    """The documented ways into other frameworks."""
+
+    def draws_what_changes(self, bundle, prefix):
+        page = self.open().start(token=token("2"))
+        page.wait_state("live")
+        page.run("new Function(arguments[0])()", bundle)
+        page.run("startApp(client)")
+
+        def text():
+            return page.run("return document.getElementById(arguments[0])?.innerText", prefix + BOB)
+
+        wait_until("Bob is drawn offline", lambda: text() == "offline")
+        bob = self.open().start(token=token(BOB))
+        bob.wait_state("live")
+        wait_until("Bob is drawn online", lambda: text() == "online")
+
+    def test_vue(self):
+        defines = {"process.env.NODE_ENV": '"production"', "__VUE_OPTIONS_API__": "true",
+                   "__VUE_PROD_DEVTOOLS__": "false",
+                   "__VUE_PROD_HYDRATION_MISMATCH_DETAILS__": "false"}
+        bundle = subprocess.run(
+            [ESBUILD, "app.vue.js", "--bundle", "--format=iife",
+             *(f"--define:{name}={value}" for name, value in defines.items())],
+            cwd=NPM, check=True, capture_output=True, text=True).stdout
+        self.draws_what_changes(bundle, "vue-")
+
+    def test_svelte(self):
+        bundle = subprocess.run([shutil.which("node"), "app.svelte.mjs"], cwd=NPM, check=True,
+                                capture_output=True, text=True).stdout
+        self.draws_what_changes(bundle, "svelte-")
 
 
 class Node(Case):

@@ -29,7 +29,11 @@ grep -q "\"version\": \"$version\"" "$package/package.json" ||
 "$tools/publint" --strict "$package" || fail "publint finds something"
 "$tools/attw" "$tgz" --profile esm-only --no-color || fail "attw finds something"
 
-size=$(gzip -9c "$package/dist/presence.min.js" | wc -c)
+# What a bundler takes of it for the client.
+echo 'export { PresenceClient } from "./presence.js";' >"$package/core.js"
+size=$("$tools/esbuild" "$package/core.js" --bundle --minify --target=es2022 --format=esm |
+	gzip -9c | wc -c)
+rm "$package/core.js"
 [ "$size" -le $size_max ] || fail "the core has $size bytes, expected $size_max at most"
 echo "the core has $size bytes of $size_max"
 
