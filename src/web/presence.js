@@ -187,7 +187,7 @@ export class ApiError extends Error {
   static async of(answer) {
     const problem = await answer.json().catch(() => ({}));
     const after = 1000 * (Number(answer.headers.get("Retry-After")) || 0);
-    const message = problem.detail ?? problem.title ?? `HTTP status ${answer.status}`;
+    const message = problem.detail ?? problem.title ?? `HTTP ${answer.status}`;
     return new ApiError(problem.code ?? `http_${answer.status}`, message, answer.status, after);
   }
 }

@@ -341,6 +341,32 @@ class Myself(Case):
         wait_until("each sees the other", lambda: alice.is_online(BOB) and bob.is_online("2"))
 
 
+class Typing(Case):
+    def pair(self):
+        tabs = [self.open().start(token=token(user)) for user in ("2", BOB)]
+        for tab in tabs:
+            tab.wait_state("live")
+            tab.run("window.typing = new extras.Typing(client)")
+        return tabs
+
+    def seen(self, tab):
+        return tab.run("return [...typing.getSnapshot()]")
+
+    def test_a_friend_sees_it_begin_and_end(self):
+        alice, bob = self.pair()
+        bob.run("typing.input(2, {conversation: 'c1'})")
+        wait_until("Alice sees Bob type", lambda: self.seen(alice) == [[BOB, "c1"]])
+        bob.run("typing.stop(2)")
+        wait_until("Alice sees him stop", lambda: self.seen(alice) == [])
+
+    def test_it_ends_by_itself_without_another_key(self):
+        alice, bob = self.pair()
+        wait_until("Alice sees Bob type",
+                   lambda: bob.run("typing.input(2)") or self.seen(alice) == [[BOB, ""]])
+        wait_until("Alice sees him stop", lambda: self.seen(alice) == [])
+        self.assertEqual(bob.log("error"), [])
+
+
 class Idle(Case):
     AFTER_MS = 1500
     LIFETIME = 8
