@@ -322,13 +322,8 @@ struct problem auth_logout(struct request *request)
 	problem = request_ask(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	switch (store_read_end(request->replies[0])) {
-	case STORE_DONE:
+	problem = request_check(request, store_read_end(request->replies[0]));
+	if (problem.kind == PROBLEM_NONE)
 		buf_puts(request->answer, "{\"ok\":true}");
-		return request_done();
-	case STORE_REVOKED:
-		return request_refuse(PROBLEM_TOKEN_REVOKED, NULL);
-	default:
-		return request_bad_reply(request);
-	}
+	return problem;
 }

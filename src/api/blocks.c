@@ -57,22 +57,23 @@ static struct problem check_change(struct request *request, bool adds)
 {
 	struct printbuf *pipeline = request_touch(request, "activity");
 	struct problem problem;
+	enum store_verdict verdict;
 	int64_t wait;
 
 	store_put_may_block(pipeline, request->store, &request->token.user, request->token.name,
-			    &request->id, adds);
+			    request->token.issued, &request->id, adds);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	if (!store_read_may_block(request->replies[1], &wait))
-		return request_bad_reply(request);
-	if (wait < 0)
+	verdict = store_read_may_block(request->replies[1], &wait);
+	if (verdict == STORE_TOO_MANY)
 		return request_refuse(PROBLEM_TOO_MANY_BLOCKS,
 				      "At most " TEXT(BLOCKS_MAX) " users may be blocked.");
-	if (wait > 0)
-		problem = request_refuse(
-			PROBLEM_TOO_OFTEN,
-			"Blocks may be changed " TEXT(BLOCKS_CHANGES_MAX) " times in 30 seconds.");
+	if (verdict != STORE_TOO_OFTEN)
+		return request_check(request, verdict);
+	problem = request_refuse(
+		PROBLEM_TOO_OFTEN,
+		"Blocks may be changed " TEXT(BLOCKS_CHANGES_MAX) " times in 30 seconds.");
 	problem.retry_after = (int)wait;
 	return problem;
 }

@@ -396,7 +396,12 @@ struct problem request_ask_touched(struct request *request, size_t count)
 			       store_read_swept(request->replies[0]));
 	service_known(request->service, request->store)->has_hiding |=
 		store_read_hides(request->replies[0]);
-	switch (store_read_touch(request->replies[0], 0, NULL)) {
+	return request_check(request, store_read_touch(request->replies[0], 0, NULL));
+}
+
+struct problem request_check(struct request *request, enum store_verdict verdict)
+{
+	switch (verdict) {
 	case STORE_DONE:
 		return request_done();
 	case STORE_REVOKED:

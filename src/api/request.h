@@ -75,10 +75,12 @@ struct problem request_ask(struct request *request, size_t count);
  * The same for an authenticated request, which counts as activity (unless the token
  * only watches): the touch of the token's session is replies[0], `count` the commands after it. The
  * commands run also when the touch says that the token is revoked, so they may
- * only read, or must look for the token's session themselves.
+ * only read, or must look themselves whether it is.
  */
 struct printbuf *request_touch(struct request *request, const char *reason);
 struct problem request_ask_touched(struct request *request, size_t count);
+/* The refusal that a script's verdict on the token means; none: STORE_DONE. */
+struct problem request_check(struct request *request, enum store_verdict verdict);
 
 /* What a touch is to do besides. */
 struct touch_wish {

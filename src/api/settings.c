@@ -102,9 +102,11 @@ struct problem settings_put(struct request *request)
 		put_settings(text, &settings);
 	pipeline = request_touch(request, "activity");
 	store_put_settings(pipeline, request->store, &request->token.user, request->token.name,
-			   text->buf);
+			   request->token.issued, text->buf);
 	printbuf_free(text);
 	problem = request_ask_touched(request, 1);
+	if (problem.kind == PROBLEM_NONE)
+		problem = request_check(request, store_read_noted(request->replies[1]));
 	if (problem.kind == PROBLEM_NONE)
 		answer_settings(request, settings);
 	return problem;

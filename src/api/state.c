@@ -142,30 +142,29 @@ static struct problem choose(struct request *request, const char *state, int64_t
 		.state = state,
 		.holds = holds,
 	};
+	enum store_verdict verdict;
 	struct problem problem;
 	struct store_self self;
-	int64_t wait = 0;
+	int64_t wait;
 
 	store_put_choose(request_pipeline(request), request->store, &choice);
 	problem = request_ask(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	switch (store_read_choose(request->replies[0], &self, &wait)) {
-	case STORE_DONE:
-		service_known(request->service, request->store)->has_hiding |=
-			strstr(self.chosen, "\"status\":\"invisible\"") != NULL;
-		put_own(request, &self);
-		return problem;
-	case STORE_REVOKED:
-		return request_refuse(PROBLEM_TOKEN_REVOKED, NULL);
-	case STORE_TOO_OFTEN:
+	verdict = store_read_choose(request->replies[0], &self, &wait);
+	if (verdict == STORE_TOO_OFTEN) {
 		problem = request_refuse(PROBLEM_TOO_OFTEN,
 					 "A state may be changed 5 times in 30 seconds.");
 		problem.retry_after = (int)wait;
 		return problem;
-	default:
-		return request_bad_reply(request);
 	}
+	problem = request_check(request, verdict);
+	if (problem.kind == PROBLEM_NONE) {
+		service_known(request->service, request->store)->has_hiding |=
+			strstr(self.chosen, "\"status\":\"invisible\"") != NULL;
+		put_own(request, &self);
+	}
+	return problem;
 }
 
 struct problem state_put(struct request *request)

@@ -146,8 +146,10 @@ struct problem status_heartbeat(struct request *request)
 	pipeline = request_touch_for(request, &wish);
 	if (session != NULL)
 		store_put_websocket(pipeline, request->store, &request->token.user,
-				    request->token.name, session);
+				    request->token.name, request->token.issued, session);
 	problem = request_ask_touched(request, session != NULL ? 1 : 0);
+	if (problem.kind == PROBLEM_NONE && session != NULL)
+		problem = request_check(request, store_read_noted(request->replies[1]));
 	if (problem.kind == PROBLEM_NONE)
 		buf_putf(request->answer, "{\"ok\":true,\"expires_in\":%d}",
 			 request->service->config->presence.online_ttl);

@@ -115,7 +115,7 @@ static const struct {
 } sources[SCRIPT_COUNT] = {
 	[SCRIPT_TOUCH] = {WRITES, touch_quick_source, sessions_source, touch_source},
 	[SCRIPT_CHOOSE] = {WRITES, "", sessions_source, choose_source},
-	[SCRIPT_SETTINGS] = {WRITES, "", "", settings_source},
+	[SCRIPT_SETTINGS] = {WRITES, "", sessions_source, settings_source},
 	[SCRIPT_TYPING] = {WRITES, "", "", typing_source},
 	[SCRIPT_CLOSE] = {WRITES, "", "", close_source},
 	[SCRIPT_END] = {WRITES, "", "", end_source},
@@ -123,7 +123,7 @@ static const struct {
 	[SCRIPT_EPOCH] = {WRITES, "", "", epoch_source},
 	[SCRIPT_LOOK] = {READS, "", "", look_source},
 	[SCRIPT_HEALTH] = {WRITES, "", "", health_source},
-	[SCRIPT_WEBSOCKET] = {WRITES, "", "", websocket_source},
+	[SCRIPT_WEBSOCKET] = {WRITES, "", sessions_source, websocket_source},
 	[SCRIPT_THROTTLE] = {WRITES, "", "", throttle_source},
 	[SCRIPT_UNTHROTTLE] = {WRITES, "", "", unthrottle_source},
 	[SCRIPT_MAY_BLOCK] = {WRITES, "", sessions_source, may_block_source},
@@ -366,10 +366,22 @@ static enum store_verdict read_verdict(const redisReply *reply, size_t index)
 {
 	int64_t number;
 
-	if (!read_integer(reply, index, &number) || number < STORE_DONE ||
-	    number > STORE_TOO_MANY_STREAMS)
+	if (!read_integer(reply, index, &number) || number < STORE_DONE || number > STORE_TOO_MANY)
 		return STORE_FAILED;
 	return (enum store_verdict)number;
+}
+
+/* Of one user alone: {verdict, ...}, or {STORE_TOO_OFTEN, ms}. */
+static enum store_verdict read_verdict_or_wait(const redisReply *reply, int64_t *wait)
+{
+	int64_t verdict, ms;
+
+	if (!read_integer(reply, 0, &verdict) || verdict != STORE_TOO_OFTEN)
+		return read_verdict(reply, 0);
+	if (!read_integer(reply, 1, &ms))
+		return STORE_FAILED;
+	*wait = (ms + 999) / 1000;
+	return STORE_TOO_OFTEN;
 }
 
 /* The everyday request's, of which touch.lua has a short form: the fewer arguments the cheaper. */
@@ -466,25 +478,26 @@ void store_put_choose(struct printbuf *out, const struct store *store,
 enum store_verdict store_read_choose(const redisReply *reply, struct store_self *self,
 				     int64_t *wait)
 {
-	int64_t verdict, ms = 0;
+	enum store_verdict verdict = read_verdict_or_wait(reply, wait);
 
-	if (read_integer(reply, 0, &verdict) && verdict == STORE_TOO_OFTEN &&
-	    read_integer(reply, 1, &ms)) {
-		*wait = (ms + 999) / 1000;
-		return STORE_TOO_OFTEN;
-	}
-	if (read_verdict(reply, 0) != STORE_DONE)
-		return read_verdict(reply, 0);
-	return read_self(reply, self) ? STORE_DONE : STORE_FAILED;
+	return verdict == STORE_DONE && !read_self(reply, self) ? STORE_FAILED : verdict;
 }
 
 void store_put_settings(struct printbuf *out, const struct store *store, const struct userid *user,
-			const char *tok, const char *settings)
+			const char *tok, int64_t iat, const char *settings)
 {
-	put_script(out, store, SCRIPT_SETTINGS, 3);
+	put_script(out, store, SCRIPT_SETTINGS, 4);
 	resp_text(out, user->text);
 	resp_text(out, tok);
+	resp_number(out, iat);
 	resp_text(out, settings);
+}
+
+enum store_verdict store_read_noted(const redisReply *reply)
+{
+	if (reply->type != REDIS_REPLY_INTEGER)
+		return STORE_FAILED;
+	return reply->integer == STORE_DONE ? STORE_DONE : STORE_REVOKED;
 }
 
 void store_put_typing(struct printbuf *out, const struct store *store,
@@ -685,11 +698,12 @@ void store_put_health(struct printbuf *out, const struct store *store, bool all)
 }
 
 void store_put_websocket(struct printbuf *out, const struct store *store, const struct userid *user,
-			 const char *tok, const char *session)
+			 const char *tok, int64_t iat, const char *session)
 {
-	put_script(out, store, SCRIPT_WEBSOCKET, 3);
+	put_script(out, store, SCRIPT_WEBSOCKET, 4);
 	resp_text(out, user->text);
 	resp_text(out, tok);
+	resp_number(out, iat);
 	resp_text(out, session);
 }
 
@@ -725,24 +739,22 @@ void store_put_unthrottle(struct printbuf *out, const struct store *store, const
 /* --- blocks ---------------------------------------------------------------------------------- */
 
 void store_put_may_block(struct printbuf *out, const struct store *store,
-			 const struct userid *blocker, const char *tok,
+			 const struct userid *blocker, const char *tok, int64_t iat,
 			 const struct userid *blocked, bool adds)
 {
-	put_script(out, store, SCRIPT_MAY_BLOCK, 6);
+	put_script(out, store, SCRIPT_MAY_BLOCK, 7);
 	resp_text(out, blocker->text);
 	resp_text(out, tok);
+	resp_number(out, iat);
 	resp_text(out, blocked->text);
 	put_flag(out, adds);
 	resp_number(out, BLOCKS_MAX);
 	resp_number(out, BLOCKS_CHANGES_MAX);
 }
 
-bool store_read_may_block(const redisReply *reply, int64_t *wait)
+enum store_verdict store_read_may_block(const redisReply *reply, int64_t *wait)
 {
-	if (reply->type != REDIS_REPLY_INTEGER)
-		return false;
-	*wait = reply->integer < 0 ? -1 : (reply->integer + 999) / 1000;
-	return true;
+	return read_verdict_or_wait(reply, wait);
 }
 
 static void put_side(struct printbuf *out, const struct store *store, const char *side,

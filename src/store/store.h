@@ -63,7 +63,7 @@ bool store_is_outage(const redisReply *reply);
 enum store_verdict {
 	STORE_DONE = 0,
 	STORE_REVOKED = 1, /* the token was revoked, nothing changed */
-	STORE_TOO_MANY_STREAMS = 2, /* nothing changed */
+	STORE_TOO_MANY = 2, /* streams, or blocks; nothing changed */
 	STORE_FAILED = 3, /* an error: the reply's, or a key of this user has a wrong type */
 	STORE_TOO_OFTEN = 4, /* nothing changed */
 };
@@ -120,7 +120,7 @@ void store_put_touch(struct printbuf *out, const struct store *store, enum store
 /*
  * The verdict on item `index`; *now_ms (may be NULL) becomes Redis' clock, for a
  * streamd. A stream without a session, be it a new one or one that comes back,
- * may get STORE_TOO_MANY_STREAMS.
+ * may get STORE_TOO_MANY.
  */
 enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64_t *now_ms);
 
@@ -144,9 +144,11 @@ void store_put_choose(struct printbuf *out, const struct store *store,
 enum store_verdict store_read_choose(const redisReply *reply, struct store_self *self,
 				     int64_t *wait);
 
-/* A user's settings, a JSON object or "" for none, if the token's session lives. */
+/* A user's settings, a JSON object or "" for none. `iat`: the token's `issued`. */
 void store_put_settings(struct printbuf *out, const struct store *store, const struct userid *user,
-			const char *tok, const char *settings);
+			const char *tok, int64_t iat, const char *settings);
+/* Of settings or a WebSocket session: STORE_DONE; STORE_REVOKED, after a touch that let the token in. */
+enum store_verdict store_read_noted(const redisReply *reply);
 
 /*
  * `from` types to `to`, or no longer does: the streams of `to` are told, unless
@@ -257,9 +259,9 @@ int64_t store_recovering_ms(const struct config *config);
  */
 void store_put_health(struct printbuf *out, const struct store *store, bool all);
 
-/* Notes a WebSocket session of the site's own for online_ttl, if the token's session lives. */
+/* Notes a WebSocket session of the site's own for online_ttl; store_read_noted(). */
 void store_put_websocket(struct printbuf *out, const struct store *store, const struct userid *user,
-			 const char *tok, const char *session);
+			 const char *tok, int64_t iat, const char *session);
 
 /*
  * Throttling of failed logins, by names for an account and for an address
@@ -276,15 +278,12 @@ bool store_read_throttle(const redisReply *reply, int *wait, int64_t *now);
 void store_put_unthrottle(struct printbuf *out, const struct store *store, const char *account,
 			  const char *address);
 
-/*
- * Whether a block may be added or removed, after the token's touch, which must
- * have let it in. *wait: 0, then it was counted; -1, too many users are blocked;
- * else the seconds after which it may. False on an error reply.
- */
+/* Whether a block may be added or removed: STORE_DONE, then it was counted. */
 void store_put_may_block(struct printbuf *out, const struct store *store,
-			 const struct userid *blocker, const char *tok,
+			 const struct userid *blocker, const char *tok, int64_t iat,
 			 const struct userid *blocked, bool adds);
-bool store_read_may_block(const redisReply *reply, int64_t *wait);
+/* STORE_TOO_MANY are blocked; STORE_TOO_OFTEN with the seconds to wait; or as for settings. */
+enum store_verdict store_read_may_block(const redisReply *reply, int64_t *wait);
 
 /*
  * Adds or removes a block: two commands (step 0, then 1), one for each user's

@@ -254,7 +254,7 @@ static void on_verdict(struct sessions *all, struct session *session, enum store
 	case STORE_REVOKED:
 		on_refused(all, session, ANSWER_REVOKED);
 		return;
-	case STORE_TOO_MANY_STREAMS:
+	case STORE_TOO_MANY:
 		on_refused(all, session, ANSWER_TOO_MANY);
 		return;
 	case STORE_FAILED:

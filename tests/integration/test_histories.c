@@ -271,7 +271,7 @@ static enum store_verdict model_touch(struct person *person, int tok, int stream
 		open += is_stream(&person->sessions[i]) && !person->sessions[i].is_closing &&
 			gone_at(&person->sessions[i]) > now;
 	if (stream >= 0 && find(person, of_stream) == NULL && open >= MAX_STREAMS)
-		return STORE_TOO_MANY_STREAMS;
+		return STORE_TOO_MANY;
 	is_online = person->key_until > now && person->is_member;
 	was_spared = !is_online && is_spared(person);
 	if (with_token) {

@@ -115,7 +115,7 @@ START_TEST(after_a_pause_tabs_that_are_spared_count_as_streams)
 		snprintf(session + 4, sizeof session - 4, "tab%d", i);
 		lapsed_ago("1", session, 1000);
 	}
-	ck_assert_int_eq(call_touch("1", "a", "late", "stream_open"), STORE_TOO_MANY_STREAMS);
+	ck_assert_int_eq(call_touch("1", "a", "late", "stream_open"), STORE_TOO_MANY);
 	ck_assert_int_eq(call_renew("1", "a", "tab0"), STORE_DONE);
 }
 END_TEST

@@ -354,7 +354,7 @@ START_TEST(streams_of_one_user_are_limited)
 		snprintf(word, sizeof word, "w%d", i);
 		ck_assert_int_eq(call_touch("1", "a", word, "stream_open"), STORE_DONE);
 	}
-	ck_assert_int_eq(call_touch("1", "a", "more", "stream_open"), STORE_TOO_MANY_STREAMS);
+	ck_assert_int_eq(call_touch("1", "a", "more", "stream_open"), STORE_TOO_MANY);
 	ck_assert_int_eq(call_renew("1", "a", "w0"), STORE_DONE);
 	call_close("1", "a", "w1"); /* one that waits for its grace takes no place */
 	ck_assert_int_eq(call_touch("1", "a", "more", "stream_open"), STORE_DONE);
@@ -572,7 +572,7 @@ START_TEST(a_stream_that_comes_back_may_be_one_too_many)
 		snprintf(word, sizeof word, "w%d", i);
 		ck_assert_int_eq(call_renew("1", "a", word), STORE_DONE);
 	}
-	ck_assert_int_eq(call_renew("1", "a", "more"), STORE_TOO_MANY_STREAMS);
+	ck_assert_int_eq(call_renew("1", "a", "more"), STORE_TOO_MANY);
 	ck_assert_int_eq(call_renew("1", "a", "w0"), STORE_DONE);
 	ck_assert(redis_text(stack, "ZSCORE user:sessions:1 s:a:more") == NULL);
 }
@@ -598,6 +598,36 @@ START_TEST(tokens_push_no_stream_out)
 	ck_assert_msg(redis_text(stack, "ZSCORE user:sessions:1 s:c:w3") == NULL,
 		      "a stream that closed stayed, and a live token went");
 	ck_assert_ptr_nonnull(redis_text(stack, "ZSCORE user:sessions:1 t:tok29"));
+}
+END_TEST
+
+/* A call's script that comes after its touch, which may have been the last of the token. */
+START_TEST(nothing_is_done_for_a_token_that_was_revoked_since_its_touch)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user("1"), other = call_user("2");
+	redisReply *reply;
+	int64_t wait;
+
+	call_touch("1", "a", NULL, "activity");
+	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_DONE);
+	store_put_settings(out, store, &who, "a", 1000, "{\"typing\":false}");
+	reply = call_run(out);
+	ck_assert_int_eq(store_read_noted(reply), STORE_REVOKED);
+	freeReplyObject(reply);
+	out = buf_new();
+	store_put_websocket(out, store, &who, "a", 1000, "w");
+	reply = call_run(out);
+	ck_assert_int_eq(store_read_noted(reply), STORE_REVOKED);
+	freeReplyObject(reply);
+	out = buf_new();
+	store_put_may_block(out, store, &who, "a", 1000, &other, true);
+	reply = call_run(out);
+	ck_assert_int_eq(store_read_may_block(reply, &wait), STORE_REVOKED);
+	freeReplyObject(reply);
+	ck_assert(!redis_has(stack, "user:settings:1"));
+	ck_assert(!redis_has(stack, "user:websocket:1"));
+	ck_assert(!redis_has(stack, "presence:rate:blocks:1"));
 }
 END_TEST
 
@@ -1021,6 +1051,7 @@ int main(void)
 	tcase_add_test(tcase, a_close_tells_what_could_not_be_done);
 	tcase_add_test(tcase, a_stream_that_comes_back_may_be_one_too_many);
 	tcase_add_test(tcase, tokens_push_no_stream_out);
+	tcase_add_test(tcase, nothing_is_done_for_a_token_that_was_revoked_since_its_touch);
 	tcase_add_test(tcase, a_throttled_login_is_told_the_time_of_redis);
 	tcase_add_test(tcase, a_token_renewed_within_this_second_costs_no_write);
 	tcase_add_test(tcase, whatever_matters_is_seen_within_the_second_too);

@@ -423,6 +423,24 @@ START_TEST(hiding_moves_neither_version_nor_last_seen)
 }
 END_TEST
 
+START_TEST(who_hides_has_no_websocket_session_for_others)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *anna = token_for(stack, "1");
+
+	http_ok(stack, HEARTBEAT, anna, "{\"websocket_session\":\"w1\"}");
+	ck_assert_str_eq(redis_text(stack, "GET user:websocket:1"), "w1");
+	choose(stack, anna, "{\"status\":\"invisible\"}");
+	ck_assert_ptr_null(redis_text(stack, "GET user:websocket:1"));
+	http_ok(stack, HEARTBEAT, anna, "{\"websocket_session\":\"w1\"}");
+	ck_assert_ptr_null(redis_text(stack, "GET user:websocket:1"));
+	choose(stack, anna, "{\"status\":\"online\"}");
+	http_ok(stack, HEARTBEAT, anna, "{\"websocket_session\":\"w2\"}");
+	ck_assert_str_eq(redis_text(stack, "GET user:websocket:1"), "w2");
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(who_logs_in_hidden_is_never_seen)
 {
 	struct stack *stack = stack_start(FAST);
@@ -599,6 +617,26 @@ START_TEST(settings_are_kept_and_the_stricter_holds)
 }
 END_TEST
 
+/* The token's own session is the first to be pushed out, which does not make it less of a token. */
+START_TEST(settings_are_kept_however_many_streams_are_open)
+{
+	struct stack *stack = stack_start("presence { max_sessions = 2 }");
+	const char *anna = token_for(stack, "1");
+	struct sse *first = sse_open(stack, anna), *second = sse_open(stack, anna);
+
+	sse_ready(first);
+	sse_ready(second);
+	ck_assert_int_eq(
+		call(stack, "PUT", SETTINGS, token_for(stack, "1"), "{\"typing\":false}")->status,
+		200);
+	CHECK_JSON(http_ok(stack, SETTINGS, anna, NULL),
+		   "{'last_seen':'exact','typing':false,'nearby':'off'}");
+	sse_close(second);
+	sse_close(first);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(when_one_was_there_can_be_hidden)
 {
 	struct stack *stack = stack_start(FAST);
@@ -672,6 +710,7 @@ int main(void)
 	tcase = harness_case(suite, "invisible", 60);
 	tcase_add_test(tcase, who_hides_is_offline_for_all_but_oneself);
 	tcase_add_test(tcase, hiding_moves_neither_version_nor_last_seen);
+	tcase_add_test(tcase, who_hides_has_no_websocket_session_for_others);
 	tcase_add_test(tcase, who_logs_in_hidden_is_never_seen);
 	tcase_add_test(tcase, a_wiped_redis_outs_nobody);
 	tcase_add_test(tcase, who_is_idle_while_a_wiped_redis_recovers_is_away_afterwards);
@@ -681,6 +720,7 @@ int main(void)
 
 	tcase = harness_case(suite, "settings", 60);
 	tcase_add_test(tcase, settings_are_kept_and_the_stricter_holds);
+	tcase_add_test(tcase, settings_are_kept_however_many_streams_are_open);
 	tcase_add_test(tcase, when_one_was_there_can_be_hidden);
 	tcase_add_test(tcase, when_one_was_there_can_be_told_roughly);
 	return harness_main(suite);

@@ -48,7 +48,7 @@ static void find_scripts(struct stack *stack)
 	add_script("close", out);
 	store_put_choose(out, store, &choose);
 	add_script("choose", out);
-	store_put_settings(out, store, &user, "a", "");
+	store_put_settings(out, store, &user, "a", 1, "");
 	add_script("settings", out);
 	store_put_end(out, store, &end);
 	add_script("end", out);
@@ -62,7 +62,7 @@ static void find_scripts(struct stack *stack)
 	add_script("throttle", out);
 	store_put_unthrottle(out, store, "", NULL);
 	add_script("unthrottle", out);
-	store_put_may_block(out, store, &user, "", &user, true);
+	store_put_may_block(out, store, &user, "", 1, &user, true);
 	add_script("may_block", out);
 	store_put_block(out, store, &user, &user, true, 0);
 	add_script("block", out);

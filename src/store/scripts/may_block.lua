@@ -1,16 +1,17 @@
--- Whether a user may change a block. A change that is let in is counted, as long as the token's session
--- lives (the touch in front of it may have refused the token). Own arguments: id, tok, the other's id,
--- "1" to block, how many users may be blocked, how many changes in RATE_WINDOW.
--- Returns 0; -1 when too many are blocked; else for how many ms there have been too many changes.
+-- Whether a user may change a block; a change that is let in is counted. Own arguments: id, tok, iat, the
+-- other's id, "1" to block, how many users may be blocked, how many changes in RATE_WINDOW.
+-- Returns {verdict, ...}: 0 it may; 1 the token is revoked; 2 too many are blocked; 4 too often, with the
+-- ms to wait.
 
-local id, other = ARGV[FIRST], ARGV[FIRST + 2]
+local id, other = ARGV[FIRST], ARGV[FIRST + 3]
 local key = prefix .. 'user:blocked:' .. id
 
-if not redis.call('ZSCORE', session_key(id), 't:' .. ARGV[FIRST + 1]) then
-  return 0
+if not is_let_in(id, ARGV[FIRST + 1], ARGV[FIRST + 2]) then
+  return {REVOKED}
 end
-if ARGV[FIRST + 3] == '1' and redis.call('SCARD', key) >= tonumber(ARGV[FIRST + 4])
+if ARGV[FIRST + 4] == '1' and redis.call('SCARD', key) >= tonumber(ARGV[FIRST + 5])
   and redis.call('SISMEMBER', key, other) == 0 then
-  return -1
+  return {TOO_MANY}
 end
-return count_change('blocks', id, tonumber(ARGV[FIRST + 5]))
+local wait = count_change('blocks', id, tonumber(ARGV[FIRST + 6]))
+return {wait > 0 and TOO_OFTEN or DONE, wait}

@@ -1,6 +1,6 @@
--- Creating and renewing sessions, and counting changes: for touch.lua, choose.lua and may_block.lua.
+-- Who is let in, creating and renewing sessions, and counting changes: for what a user does.
 
-local DONE, REVOKED, TOO_MANY_STREAMS, WRONG_TYPE, TOO_OFTEN = 0, 1, 2, 3, 4
+local DONE, REVOKED, TOO_MANY, WRONG_TYPE, TOO_OFTEN = 0, 1, 2, 3, 4
 local RATE_MAX, RATE_WINDOW = 5, 30000 -- changes of one user, unless it is said, in so many ms
 
 -- Past max_sessions: first who only waits for the end, then tokens, last the streams that are open,
@@ -63,6 +63,17 @@ end
 
 local function is_refused(known, iat)
   return known[1] or known[2] or known[3] and tonumber(iat) < (tonumber(known[3]) or 0)
+end
+
+-- Whether the user chose to be invisible.
+local function hides(known)
+  local own = read_chosen(known[5])
+  return own and own.status == 'invisible'
+end
+
+-- For a script that changes nothing of the sessions: the touch in front of it may have refused the token.
+local function is_let_in(id, tok, iat)
+  return not is_refused(ask_known(id, tok), iat)
 end
 
 local function write_seen(id)

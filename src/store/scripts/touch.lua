@@ -106,7 +106,7 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen)
   end
   local deadline = redis.call('ZSCORE', session_key(id), session or 't:' .. tok)
   if session and not deadline and is_one_too_many(id) then
-    return TOO_MANY_STREAMS
+    return TOO_MANY
   end
   local is_alive = deadline and gone_at(session or 't:' .. tok, tonumber(deadline)) > now
   local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1

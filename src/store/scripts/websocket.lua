@@ -1,8 +1,12 @@
--- Notes the site's own WebSocket session of a user, as long as the token's session lives (the touch
--- in front of it may have refused the token). Own arguments: id, tok, the session.
+-- Notes the site's own WebSocket session of a user. Own arguments: id, tok, iat, the session.
+-- Of one who hides nothing is noted. Returns 0 done, 1 the token is revoked.
 
 local id = ARGV[FIRST]
-if redis.call('ZSCORE', session_key(id), 't:' .. ARGV[FIRST + 1]) then
-  redis.call('SET', prefix .. 'user:websocket:' .. id, ARGV[FIRST + 2], 'PX', integer(online_ttl))
+local known = ask_known(id, ARGV[FIRST + 1])
+if is_refused(known, ARGV[FIRST + 2]) then
+  return REVOKED
 end
-return 0
+if not hides(known) then
+  redis.call('SET', websocket_key(id), ARGV[FIRST + 3], 'PX', integer(online_ttl))
+end
+return DONE
