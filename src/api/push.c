@@ -162,20 +162,20 @@ static void copy_name(char name[PUSH_NAME_MAX + 1], const char *full)
 }
 
 /*
- * Whether caller and path's user are friends of one another; then `name` is the
- * other's (its id, where the directory has none).
+ * The name of the path's user (its id, where the directory has none), if that and
+ * the caller are friends of one another; else "".
  */
-static struct problem find_mutual(struct request *request, bool *is_mutual,
-				  char name[PUSH_NAME_MAX + 1])
+static struct problem find_name(struct request *request, char name[PUSH_NAME_MAX + 1])
 {
+	bool is_mutual;
 	struct friends own;
 	struct problem problem = request_friends(request, &own);
 
-	*is_mutual = false;
+	name[0] = '\0';
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	problem = friendship_is_mutual(request, &own, &request->id, is_mutual);
-	if (*is_mutual) {
+	problem = friendship_is_mutual(request, &own, &request->id, &is_mutual);
+	if (is_mutual) {
 		const char *full = friends_name(&own, friendship_find(&own, &request->id));
 
 		copy_name(name, *full != '\0' ? full : request->id.text);
@@ -186,21 +186,24 @@ static struct problem find_mutual(struct request *request, bool *is_mutual,
 
 /*
  * Two commands, each on the keys of one user; what only one of them did is
- * harmless. A friend whom a block hides is treated like any other here: whether
- * there is one is asked by the script, and again when something is to be sent.
+ * harmless. Whoever the path's user is, the same is asked: whether a block hides
+ * a friend is the script's to ask, and again when something is to be sent.
  */
 static struct problem want(struct request *request, const char *name)
 {
 	const struct store *theirs = request_store_of(request, &request->id);
 	struct problem problem;
+	bool is_noted;
 
 	push_put_want(request_touch(request, "activity"), request->store, &request->token.user,
 		      request->token.name, &request->id, name);
 	problem = request_ask_touched(request, 1);
-	if (problem.kind != PROBLEM_NONE || request->replies[1]->integer != 1)
+	if (problem.kind != PROBLEM_NONE)
 		return problem;
+	is_noted = request->replies[1]->integer == 1;
 	request_pipeline(request);
-	push_put_wait(request_to(request, theirs), theirs, &request->token.user, &request->id);
+	push_put_wait(request_to(request, theirs), theirs, &request->token.user, &request->id,
+		      is_noted);
 	return request_ask(request, 1);
 }
 
@@ -208,11 +211,10 @@ static struct problem want(struct request *request, const char *name)
 struct problem push_when_online(struct request *request)
 {
 	char name[PUSH_NAME_MAX + 1];
-	bool is_mutual;
-	struct problem problem = find_mutual(request, &is_mutual, name);
+	struct problem problem = find_name(request, name);
 
 	if (problem.kind == PROBLEM_NONE)
-		problem = is_mutual ? want(request, name) : touch(request);
+		problem = want(request, name);
 	return problem.kind == PROBLEM_NONE ? answer_nothing(request) : problem;
 }
 

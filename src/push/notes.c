@@ -47,7 +47,7 @@ void notes_told(struct notes *notes, const struct userid *user, const struct use
 
 void notes_wait(struct notes *notes, const struct userid *user, const struct userid *friend)
 {
-	push_put_wait(notes->commands, notes->store, user, friend);
+	push_put_wait(notes->commands, notes->store, user, friend, true);
 	notes->count++;
 }
 

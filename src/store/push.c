@@ -188,13 +188,14 @@ void push_put_want(struct printbuf *out, const struct store *store, const struct
 }
 
 void push_put_wait(struct printbuf *out, const struct store *store, const struct userid *user,
-		   const struct userid *friend)
+		   const struct userid *friend, bool noted)
 {
-	put_script(out, store, SCRIPT_WAIT, 4);
+	put_script(out, store, SCRIPT_WAIT, 5);
 	resp_text(out, friend->text);
 	resp_number(out, PUSH_WANTED_MAX);
 	resp_number(out, PUSH_WANTED_TTL);
 	resp_text(out, user->text);
+	resp_text(out, noted ? "1" : "0");
 }
 
 void push_put_unwait(struct printbuf *out, const struct store *store, const struct userid *user,
@@ -388,10 +389,11 @@ bool push_read_look(redisReply *const *replies, const struct push_job *job, stru
 	    replies[LOOK_SUBSCRIPTIONS]->type != REDIS_REPLY_ARRAY)
 		return false;
 	read_keys(keys, job, look);
-	look->wanted =
-		name->type == REDIS_REPLY_STRING && name->len > 0 && name->len <= PUSH_NAME_MAX;
+	/* As push_want.lua notes it. */
+	look->wanted = name->type == REDIS_REPLY_STRING && name->str[0] == '+' &&
+		       name->len <= 1 + PUSH_NAME_MAX;
 	if (look->wanted)
-		strcpy(look->name, name->str);
+		strcpy(look->name, name->str + 1);
 	look->count = push_read_subscriptions(replies[LOOK_SUBSCRIPTIONS], look->subscriptions,
 					      PUSH_SUBSCRIPTIONS_MAX);
 	for (enum blocks_side side = 0; side < BLOCKS_SIDES; side++) {

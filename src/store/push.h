@@ -58,13 +58,14 @@ void push_put_unsubscribe(struct printbuf *out, const struct store *store,
 /*
  * `user` wants to be told when `friend` comes online: the first of two commands,
  * after the token's touch, which must have let it in. Where a block hides the
- * friend it leads to nothing.
+ * friend, or `name` is "" because they are not friends, it leads to nothing. The
+ * reply is 1 when something was noted.
  */
 void push_put_want(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const char *tok, const struct userid *friend, const char *name);
-/* The second; the first must have replied 1. */
+/* The second. `noted`: the first has replied 1; else all is asked and nothing done. */
 void push_put_wait(struct printbuf *out, const struct store *store, const struct userid *user,
-		   const struct userid *friend);
+		   const struct userid *friend, bool noted);
 /* Takes the second back; push_put_told() the first. */
 void push_put_unwait(struct printbuf *out, const struct store *store, const struct userid *user,
 		     const struct userid *friend);

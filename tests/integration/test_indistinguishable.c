@@ -10,10 +10,12 @@
 #include "push.h"
 
 #include <ctype.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "base/buf.h"
+#include "monitor.h"
 #include "servers.h"
 
 #define VIEWER "1"
@@ -23,6 +25,7 @@
 
 #define STATE "/api/presence/status"
 #define BLOCKS "/api/presence/blocks/"
+#define TYPING "/api/presence/typing"
 
 static const char *const visibilities[] = {"", "presence { visibility = friends }\n"};
 
@@ -83,7 +86,7 @@ static const struct ask {
 	{"GET", STATUS_USER "{id}", NULL, false, true},
 	{"HEAD", STATUS_USER "{id}", NULL, false, true},
 	{"POST", STATUS_USERS, "{\"user_ids\":[{id}]}", false, true},
-	{"POST", STATUS_USERS, "{\"user_ids\":[3,{id},4711]}", false, true},
+	{"POST", STATUS_USERS, "{\"user_ids\":[99,{id},98]}", false, true},
 	{"GET", STATUS_FRIENDS, NULL, false, true},
 	{"HEAD", STATUS_FRIENDS, NULL, false, true},
 	{"GET", FRIENDS_LIST, NULL, false, true},
@@ -96,6 +99,8 @@ static const struct ask {
 	{"POST", PUSH_WHEN_ONLINE "{id}", NULL, false, false},
 	{"GET", PUSH_SUBSCRIPTIONS, NULL, false, false},
 	{"DELETE", PUSH_WHEN_ONLINE "{id}", NULL, false, false},
+	{"POST", TYPING, "{\"to\":{id},\"typing\":true}", false, false},
+	{"POST", TYPING, "{\"to\":[98,{id}],\"typing\":false}", false, false},
 	{"POST", TICKET, "{\"users\":[{id}]}", false, true},
 	/* Errors. */
 	{"DELETE", STATUS_USER "{id}", NULL, false, true},
@@ -366,8 +371,7 @@ static char *play(const struct role *role, const char *conf, bool counts, bool w
 }
 
 /* The lines around the first difference. */
-static void check_same(const struct role *one, const char *text, const struct role *other,
-		       const char *expected)
+static void check_same(const char *one, const char *text, const char *other, const char *expected)
 {
 	size_t at = 0, from;
 
@@ -376,8 +380,8 @@ static void check_same(const struct role *one, const char *text, const struct ro
 	if (text[at] == expected[at])
 		return;
 	from = at > 600 ? at - 600 : 0;
-	ck_abort_msg("%s differs from %s:\n%.1200s\ninstead of\n%.1200s", one->name, other->name,
-		     text + from, expected + from);
+	ck_abort_msg("%s differs from %s:\n%.1200s\ninstead of\n%.1200s", one, other, text + from,
+		     expected + from);
 }
 
 static void check_alike(const struct role *roles, size_t count, const char *conf, bool counts,
@@ -386,8 +390,8 @@ static void check_alike(const struct role *roles, size_t count, const char *conf
 	char *expected = play(&roles[0], conf, counts, with_channels);
 
 	for (size_t i = 1; i < count; i++)
-		check_same(&roles[i], play(&roles[i], conf, counts, with_channels), &roles[0],
-			   expected);
+		check_same(roles[i].name, play(&roles[i], conf, counts, with_channels),
+			   roles[0].name, expected);
 }
 
 /* --- the groups --------------------------------------------------------------------------- */
@@ -437,6 +441,104 @@ START_TEST(the_comparison_sees_what_there_is_to_see)
 }
 END_TEST
 
+/* --- what Redis does ------------------------------------------------------------------------ */
+
+/* The text with the id, where it stands by itself, replaced, and the mark of push_want.lua's notes. */
+static void add_without_id(struct printbuf *out, const char *text, const char *id)
+{
+	size_t len = strlen(id);
+	bool in_word = false;
+
+	for (; *text != '\0'; text++) {
+		bool is_id = !in_word && strncmp(text, id, len) == 0 &&
+			     !isalnum((unsigned char)text[len]);
+
+		in_word = isalnum((unsigned char)*text) != 0;
+		buf_put(out, is_id ? "#" : *text == '-' ? "+" : text, 1);
+		text += is_id ? len - 1 : 0;
+	}
+}
+
+/* And asks presence-api, and has no random words. */
+static bool is_about_a_user(const struct ask *ask)
+{
+	return strncmp(ask->path, STREAM, strlen(STREAM)) != 0 && strcmp(ask->path, TICKET) != 0 &&
+	       (strstr(ask->path, "{id}") != NULL ||
+		(ask->body != NULL && strstr(ask->body, "{id}") != NULL));
+}
+
+/*
+ * What Redis is asked, and what its scripts do, in the calls about this user `but` for one, in every
+ * byte; without the touch of the caller's token, which comes first.
+ */
+static char *commands_about(struct monitor *monitor, const char *id, const char *but)
+{
+	struct printbuf *out = buf_new();
+
+	for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+		int commands = 0;
+		char *rest;
+
+		if (!is_about_a_user(&asks[i]) || strcmp(asks[i].path, but) == 0)
+			continue;
+		monitor_take(monitor);
+		ask(&asks[i], seen.token, id);
+		buf_putf(out, "--- %s %s\n", asks[i].method, asks[i].path);
+		rest = monitor_take(monitor);
+		for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
+			commands += *line != ' ' && *line != '\0';
+			if (commands < 2)
+				continue;
+			add_without_id(out, line, id);
+			buf_puts(out, "\n");
+		}
+	}
+	return buf_take(out, NULL);
+}
+
+static void check_same_commands(struct monitor *monitor, const char *const *ids, size_t count,
+				const char *but)
+{
+	char *expected = commands_about(monitor, ids[0], but);
+
+	check_has(expected, "SMISMEMBER");
+	for (size_t i = 1; i < count; i++)
+		check_same(ids[i], commands_about(monitor, ids[i], but), ids[0], expected);
+}
+
+START_TEST(redis_does_the_same_whoever_is_asked_about)
+{
+	static const char *const gone[][2] = {{"2", "3"}, {"72", "73"}};
+	static const char *const never[][4] = {{"4", "5", "6"}, {"74", "75", "76", "77"}};
+	struct monitor *monitor;
+
+	seen = (struct transcript){.text = buf_new(), .stack = push_stack_new(visibilities[_i])};
+	redis_start(seen.stack, NULL);
+	streamd_start(seen.stack, 0);
+	lighttpd_start(seen.stack);
+	seen.token = token_for(seen.stack, VIEWER);
+	for (size_t i = 0; i < 2; i++) {
+		be_gone(gone[i][0]);
+		hide(gone[i][1]);
+		block_viewer(never[i][1]);
+		be_blocked(never[i][2]);
+	}
+	be_online(never[1][3]);
+	WAIT_UNTIL(redis_has(seen.stack, "presence:swept"), 5000);
+	/* So that nothing is swept or renewed meanwhile. */
+	signal_and_wait_stopped(seen.stack->streamd[0]);
+	monitor = monitor_open(seen.stack);
+	check_same_commands(monitor, gone[0], 2, "");
+	check_same_commands(monitor, gone[1], 2, "");
+	/* A friend who was never seen is told who types, which takes a message. */
+	check_same_commands(monitor, never[0], 3, TYPING);
+	/* 77 is seen, unless visibility = friends. */
+	check_same_commands(monitor, never[1], _i == 0 ? 3 : 4, "");
+	kill(seen.stack->streamd[0], SIGCONT);
+	stack_stop(seen.stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("indistinguishable");
@@ -446,5 +548,6 @@ int main(void)
 	tcase_add_loop_test(
 		tcase, who_blocks_is_blocked_or_a_stranger_looks_like_who_was_never_seen, 0, 2);
 	tcase_add_test(tcase, the_comparison_sees_what_there_is_to_see);
+	tcase_add_loop_test(tcase, redis_does_the_same_whoever_is_asked_about, 0, 2);
 	return harness_main(suite);
 }

@@ -273,7 +273,7 @@ START_TEST(waiting_for_a_friend_is_noted_on_both_sides)
 	const char *token = token_for(stack, "1");
 
 	ck_assert_int_eq(want(stack, token, "POST", "2"), 204);
-	ck_assert_str_eq(redis_text(stack, "HGET push:wanted:1 2"), "User 2");
+	ck_assert_str_eq(redis_text(stack, "HGET push:wanted:1 2"), "+User 2");
 	ck_assert_int_eq(redis_int(stack, "SISMEMBER push:waiting:2 1"), 1);
 	ck_assert_int_eq(want(stack, token, "DELETE", "2"), 204);
 	ck_assert(!redis_has(stack, "push:wanted:1"));
@@ -316,10 +316,11 @@ START_TEST(nobody_learns_from_waiting_who_blocks)
 		HTTP(stack, .path = blocks[i].path, .method = "PUT",
 		     .token = token_for(stack, blocks[i].by));
 		ck_assert_int_eq(want(stack, token, "POST", friend), 204);
-		ck_assert_str_eq(redis_text(stack, "HGET push:wanted:1 %s", friend), "");
+		ck_assert_str_eq(redis_text(stack, "HGET push:wanted:1 %s", friend),
+				 text_of("-User %s", friend));
 	}
 	ck_assert_int_eq(want(stack, token, "POST", "4"), 204);
-	ck_assert_str_eq(redis_text(stack, "HGET push:wanted:1 4"), "User 4");
+	ck_assert_str_eq(redis_text(stack, "HGET push:wanted:1 4"), "+User 4");
 	stack_stop(stack);
 }
 END_TEST
