@@ -199,14 +199,20 @@ static const char *status_line(int status)
 static void put_answer(struct printbuf *out, int status, const char *fields,
 		       const struct printbuf *json)
 {
-	buf_putf(out, "Status: %s\r\nCache-Control: no-store\r\n", status_line(status));
-	if (status == 204) {
-		buf_putf(out, "%s\r\n", fields);
-		return;
+	char digits[24], *end = digits + sizeof digits, *length = buf_digits(end, buf_len(json));
+
+	buf_puts(out, "Status: ");
+	buf_puts(out, status_line(status));
+	buf_puts(out, "\r\nCache-Control: no-store\r\n");
+	if (status != 204) {
+		buf_puts(out, "Content-Type: application/json\r\nContent-Length: ");
+		buf_put(out, length, (size_t)(end - length));
+		buf_puts(out, "\r\n");
 	}
-	buf_putf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n%s\r\n",
-		 buf_len(json), fields);
-	buf_put(out, json->buf, buf_len(json));
+	buf_puts(out, fields);
+	buf_puts(out, "\r\n");
+	if (status != 204)
+		buf_put(out, json->buf, buf_len(json));
 }
 
 /* The CORS fields that every answer to this request carries. */
@@ -249,7 +255,6 @@ static struct problem answer(struct request *request, const struct route *routes
 	unsigned hidden = hidden_routes(request->service);
 	char path[PATH_SIZE];
 
-	/* libfcgi takes parameters that were cut off for complete ones. */
 	if (*request->method == '\0' || !cgi_path(request->env, path, sizeof path))
 		return request_refuse(PROBLEM_BAD_REQUEST,
 				      "REQUEST_METHOD or REQUEST_URI is missing or malformed.");

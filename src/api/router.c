@@ -27,32 +27,48 @@ static bool path_matches(const char *pattern, const char *path, const char **id,
 	return true;
 }
 
+static bool method_matches(const struct route *route, const char *method)
+{
+	return strcmp(route->method, method) == 0 ||
+	       (strcmp(method, "HEAD") == 0 && strcmp(route->method, "GET") == 0);
+}
+
+/* Lists the methods of the path; false when it has none. */
+static bool list_methods(const struct route *routes, size_t count, unsigned hidden,
+			 const char *path, char allow[ROUTE_ALLOW_MAX])
+{
+	size_t used = 0, id_len;
+	const char *id;
+
+	for (const struct route *route = routes; route < routes + count; route++) {
+		if ((route->flags & hidden) != 0 || !path_matches(route->path, path, &id, &id_len))
+			continue;
+		used += (size_t)snprintf(allow + used, ROUTE_ALLOW_MAX - used, "%s, ",
+					 strcmp(route->method, "GET") == 0 ? "GET, HEAD"
+									   : route->method);
+	}
+	if (used > 0)
+		snprintf(allow + used, ROUTE_ALLOW_MAX - used, "OPTIONS");
+	return used > 0;
+}
+
 enum route_result router_find(const struct route *routes, size_t count, unsigned hidden,
 			      const char *base, const char *method, const char *path,
 			      struct route_match *match)
 {
-	size_t base_len = strlen(base), used = 0, id_len;
-	const char *id;
-	bool is_get;
+	size_t base_len = strlen(base);
 
 	memset(match, 0, sizeof *match);
 	if (strncmp(path, base, base_len) != 0)
 		return ROUTE_UNKNOWN_PATH;
 	path += base_len;
 	for (const struct route *route = routes; route < routes + count; route++) {
-		if ((route->flags & hidden) != 0 || !path_matches(route->path, path, &id, &id_len))
-			continue;
-		is_get = strcmp(route->method, "GET") == 0;
-		used += (size_t)snprintf(match->allow + used, sizeof match->allow - used, "%s, ",
-					 is_get ? "GET, HEAD" : route->method);
-		if (strcmp(route->method, method) == 0 || (is_get && strcmp(method, "HEAD") == 0)) {
+		if ((route->flags & hidden) == 0 && method_matches(route, method) &&
+		    path_matches(route->path, path, &match->id, &match->id_len)) {
 			match->route = route;
-			match->id = id;
-			match->id_len = id_len;
+			return ROUTE_FOUND;
 		}
 	}
-	if (used == 0)
-		return ROUTE_UNKNOWN_PATH;
-	snprintf(match->allow + used, sizeof match->allow - used, "OPTIONS");
-	return match->route != NULL ? ROUTE_FOUND : ROUTE_OTHER_METHOD;
+	return list_methods(routes, count, hidden, path, match->allow) ? ROUTE_OTHER_METHOD
+								       : ROUTE_UNKNOWN_PATH;
 }

@@ -38,7 +38,7 @@ struct route_match {
 	const struct route *route; /* with ROUTE_FOUND */
 	const char *id; /* {id} in the path, still percent-encoded, not terminated; NULL: none */
 	size_t id_len;
-	char allow[ROUTE_ALLOW_MAX]; /* unless UNKNOWN_PATH: the path's methods, for Allow */
+	char allow[ROUTE_ALLOW_MAX]; /* with OTHER_METHOD: the path's methods, for Allow */
 };
 
 /*

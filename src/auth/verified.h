@@ -27,9 +27,11 @@ struct verified {
 	char text[];
 };
 
+#define VERIFIED_WAYS 8 /* tokens that may be kept with a common hash, the newest first */
+
 /* Belongs to one set of keys, and to one thread; zeroed memory is an empty set. */
 struct verified_set {
-	struct verified *slots[VERIFIED_MAX];
+	struct verified *rows[VERIFIED_MAX / VERIFIED_WAYS][VERIFIED_WAYS];
 };
 
 void verified_clear(struct verified_set *set);
@@ -37,7 +39,7 @@ void verified_clear(struct verified_set *set);
 /* What is known of this text, valid until the next call; NULL: nothing. */
 const struct verified *verified_find(const struct verified_set *set, const char *text, size_t len);
 
-/* Keeps a token that was verified, instead of another one perhaps. */
+/* Keeps a token that was verified and is not there, instead of an older one perhaps. */
 void verified_add(struct verified_set *set, const char *text, size_t len, const struct token *token,
 		  const struct token_dates *dates);
 

@@ -1,7 +1,5 @@
 #include "store/resp.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #define SIZE_LINE 24 /* bytes of "$" or "*", a number and CR LF, at most */
@@ -33,9 +31,14 @@ void resp_begin(struct printbuf *out, unsigned argc)
 
 void resp_arg(struct printbuf *out, const void *data, size_t len)
 {
-	put_size(out, '$', len);
-	buf_put(out, data, len);
-	buf_put(out, "\r\n", 2);
+	char line[SIZE_LINE], *size = write_size(line, '$', len);
+	size_t size_len = (size_t)(line + SIZE_LINE - size);
+	/* In one piece: even a small call has dozens of arguments. */
+	char *at = buf_extend(out, size_len + len + 2);
+
+	at = (char *)mempcpy(at, size, size_len);
+	at = (char *)mempcpy(at, data, len);
+	memcpy(at, "\r\n", 2); /* NOLINT(bugprone-not-null-terminated-result): bytes, not text */
 }
 
 void resp_text(struct printbuf *out, const char *text)
@@ -45,9 +48,12 @@ void resp_text(struct printbuf *out, const char *text)
 
 void resp_number(struct printbuf *out, int64_t number)
 {
-	char text[24];
+	char text[24], *end = text + sizeof text;
+	char *at = buf_digits(end, number < 0 ? -(uint64_t)number : (uint64_t)number);
 
-	resp_arg(out, text, (size_t)snprintf(text, sizeof text, "%" PRId64, number));
+	if (number < 0)
+		*--at = '-';
+	resp_arg(out, at, (size_t)(end - at));
 }
 
 void resp_key(struct printbuf *out, const char *prefix, const char *key, const char *rest)

@@ -943,6 +943,26 @@ START_TEST(test_more_tokens_than_are_kept)
 }
 END_TEST
 
+START_TEST(test_tokens_with_a_common_hash_are_kept_together)
+{
+	static struct verified_set set;
+	const struct token token = {.name = "t"};
+	const struct token_dates dates = {.exp_ms = NOW};
+	char texts[VERIFIED_WAYS + 1][16];
+
+	for (size_t i = 0; i <= VERIFIED_WAYS; i++) {
+		snprintf(texts[i], sizeof texts[i], "%zu.same-end", i);
+		verified_add(&set, texts[i], strlen(texts[i]), &token, &dates);
+	}
+	ck_assert_ptr_null(verified_find(&set, texts[0], strlen(texts[0])));
+	for (size_t i = 1; i <= VERIFIED_WAYS; i++)
+		ck_assert_msg(verified_find(&set, texts[i], strlen(texts[i])) != NULL, "%s",
+			      texts[i]);
+	verified_clear(&set);
+	ck_assert_ptr_null(verified_find(&set, texts[1], strlen(texts[1])));
+}
+END_TEST
+
 static Suite *token_suite(void)
 {
 	Suite *suite = suite_create("token");
@@ -956,6 +976,7 @@ static Suite *token_suite(void)
 	tcase_add_test(tcase, test_known_text_is_judged_by_the_clock);
 	tcase_add_test(tcase, test_known_text_vouches_for_no_other);
 	tcase_add_test(tcase, test_more_tokens_than_are_kept);
+	tcase_add_test(tcase, test_tokens_with_a_common_hash_are_kept_together);
 	tcase_add_loop_test(tcase, test_header, 0, UNIT_COUNT(header_rows));
 	tcase_add_loop_test(tcase, test_a_refusal_names_the_check, 0, UNIT_COUNT(words_rows));
 	tcase_add_test(tcase, test_a_wrong_signature_is_named);
