@@ -1,33 +1,28 @@
 /*
- * Why not FCGX_Accept_r alone: its accept() misses a signal that comes just
- * before it; a signal in the middle of a request breaks that request; a peer that
- * connects and is silent holds the process for ever, and one that does not close
- * its end after the answer for two seconds and more. So signals are let in only
- * while we wait here, libfcgi is given a connection on which the whole request is
- * there, and closing it is left to us.
+ * Signals are let in only while we wait here for a connection: one that came in
+ * the midst of a request would break it, and one that came just before a wait
+ * must not be missed.
  */
 #include "api/accept.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 
+#include "api/arrival.h"
 #include "api/channel.h"
 #include "api/gate.h"
+#include "base/fcgi.h"
 #include "base/log.h"
 #include "base/times.h"
 
-#define ARRIVED_TIMEOUT 1 /* seconds to read what has arrived: never, unless libfcgi wants more */
 #define READ_TIMEOUT 5 /* seconds in which a web server must take a part of its answer */
-#define SMALL_ANSWER 8192 /* bytes: a new connection takes them without waiting for the peer */
 #define STOP_LIMIT 500 /* ms in which those are served who wait already when we are to stop */
 #define LOOK_EVERY 8 /* requests between two looks for a pending signal */
 
@@ -39,15 +34,12 @@ static sigset_t waiting_mask; /* lets the stop signals in; in use while we wait,
 static int channel_end = -1, channel_epoll = -1; /* with a parent */
 static struct gate *gate; /* without one */
 static int64_t stop_by; /* ms; 0 until we are to stop */
-/*
- * A request that was taken from its connection is in a file, which libfcgi reads in
- * the connection's place until it is to write; -1: no such request.
- */
-static int set_aside = -1;
-static bool was_taken; /* this request was */
-static bool was_cut; /* and there is more of it than the gate takes */
-static size_t most_taken; /* bytes */
-static bool is_kept; /* the peer wants to use its connection again (FCGI_KEEP_CONN) */
+
+/* The request that is being served. */
+static int connection;
+static struct arrived arrived;
+static struct accept_request request;
+static struct printbuf *taken, *body, *records; /* what came, its body, the answer */
 
 static void on_stop(int signo)
 {
@@ -55,7 +47,6 @@ static void on_stop(int signo)
 	stopped = 1;
 }
 
-/* Before FCGX_Init, which keeps handlers that are there. */
 static void install_signals(void)
 {
 	struct sigaction action = {.sa_handler = on_stop};
@@ -107,44 +98,40 @@ static bool open_channel(int channel)
 	return channel_epoll >= 0 && epoll_ctl(channel_epoll, EPOLL_CTL_ADD, channel, &event) == 0;
 }
 
-bool accept_init(FCGX_Request *fcgx, int channel, size_t most)
+bool accept_init(int channel, size_t most)
 {
 	install_signals();
-	most_taken = most;
-	if (channel >= 0) {
-		if (!open_channel(channel))
-			return false;
-	} else {
-		gate = gate_new(ACCEPT_LISTENER, most);
-		if (gate == NULL)
-			return false;
-	}
-	/* After an error libfcgi closes the connection itself, and would wait for its peer. */
-	setenv("LIBFCGI_OS_CLOSE_POLL_TIMEOUT", "0", 1);
-	/* No listening socket for libfcgi: it must not wait for a connection of its own. */
-	return FCGX_Init() == 0 && FCGX_InitRequest(fcgx, -1, 0) == 0;
+	taken = buf_new();
+	body = buf_new();
+	records = buf_new();
+	if (channel >= 0)
+		return open_channel(channel);
+	gate = gate_new(ACCEPT_LISTENER, most);
+	return gate != NULL;
 }
 
-/* --- connections ----------------------------------------------------------------------------- */
+/* --- the way in ------------------------------------------------------------------------------ */
 
-/* The next one that the parent passes on, or -1 when the process is to stop. */
-static int connection_of_parent(int *taken)
+/* The next connection that the parent passes on, or -1 when the process is to stop. */
+static int connection_of_parent(void)
 {
 	struct epoll_event event;
 	enum channel_word word;
 
 	for (;;) {
 		bool stopping = is_stopping();
-		int fd = is_late(stopping) ? CHANNEL_EMPTY
-					   : channel_receive(channel_end, taken, &word);
+		int fd = CHANNEL_EMPTY;
 
+		if (!stopping)
+			epoll_pwait(channel_epoll, &event, 1, -1, &waiting_mask);
+		if (!is_late(stopping))
+			fd = channel_receive(channel_end, &word, taken);
 		if (fd >= 0)
 			return fd;
 		if (fd == CHANNEL_ENDED)
 			log_warn("the parent is gone: this worker ends");
 		if (fd == CHANNEL_ENDED || stopping)
 			return -1;
-		epoll_pwait(channel_epoll, &event, 1, -1, &waiting_mask);
 	}
 }
 
@@ -161,131 +148,98 @@ static bool wait_at_gate(bool stopping)
 }
 
 /* The next one from the listener, or -1 when the process is to stop. */
-static int connection_of_gate(int *taken)
+static int connection_of_gate(void)
 {
+	struct printbuf *came;
 	bool stopping;
 
 	do {
-		int fd = gate_next(gate, taken);
+		int fd = gate_next(gate, &came);
 
-		if (fd >= 0)
+		if (fd >= 0) {
+			printbuf_free(taken);
+			taken = came;
 			return fd;
+		}
 		stopping = is_stopping();
 	} while (!is_late(stopping) && wait_at_gate(stopping));
 	return -1;
 }
 
-static void limit_wait(int fd, int option, int seconds)
+const struct accept_request *accept_next(void)
 {
-	const struct timeval limit = {.tv_sec = seconds};
-
-	setsockopt(fd, SOL_SOCKET, option, &limit, sizeof limit);
+	for (;;) {
+		connection = gate != NULL ? connection_of_gate() : connection_of_parent();
+		if (connection < 0)
+			return NULL;
+		buf_reset(body);
+		if (arrival_read((const uint8_t *)taken->buf, buf_len(taken), &arrived, body))
+			break;
+		log_debug("a connection brought no FastCGI request");
+		close(connection);
+	}
+	request = (struct accept_request){arrived.env, body->buf, buf_len(body)};
+	return &request;
 }
 
-/* From now on libfcgi has the connection. */
-static void put_back(const FCGX_Request *fcgx)
-{
-	if (set_aside < 0)
-		return;
-	if (fcgx->ipcFd >= 0)
-		dup3(set_aside, fcgx->ipcFd, O_CLOEXEC);
-	close(set_aside);
-	set_aside = -1;
-}
+/* --- the way out ----------------------------------------------------------------------------- */
 
-void accept_expect_answer(const FCGX_Request *fcgx, size_t len)
+/* Mostly the connection takes all at once; a peer that does not read must not hold us for ever. */
+static bool send_records(void)
 {
-	put_back(fcgx);
-	if (len > SMALL_ANSWER || is_kept)
-		limit_wait(fcgx->ipcFd, SO_SNDTIMEO, READ_TIMEOUT);
+	static const struct timeval limit = {.tv_sec = READ_TIMEOUT};
+	int flags = MSG_NOSIGNAL | MSG_DONTWAIT;
+
+	for (size_t sent = 0; sent < buf_len(records);) {
+		ssize_t put = send(connection, records->buf + sent, buf_len(records) - sent, flags);
+
+		if (put >= 0) {
+			sent += (size_t)put;
+		} else if (errno == EAGAIN && (flags & MSG_DONTWAIT) != 0) {
+			setsockopt(connection, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+			flags = MSG_NOSIGNAL;
+		} else if (errno != EINTR) {
+			return false;
+		}
+	}
+	return true;
 }
 
 /* Back to where it came from: kept for another request, or until its peer has read the answer. */
-static void give_back(int fd, bool leftover)
+static void give_back(bool leftover)
 {
 	if (gate == NULL) {
-		channel_send(channel_end, fd, -1, leftover ? CHANNEL_LEFTOVER : CHANNEL_KEPT);
-		close(fd);
+		channel_send(channel_end, connection, leftover ? CHANNEL_LEFTOVER : CHANNEL_KEPT,
+			     NULL);
+		close(connection);
 	} else if (leftover) {
-		gate_linger(gate, fd);
+		gate_linger(gate, connection);
 	} else {
-		gate_keep(gate, fd);
+		gate_keep(gate, connection);
 	}
 }
 
-/* Reads what the handler left of the body: it must not stand before the next request. */
-static void skip_body(FCGX_Request *fcgx)
+void accept_answer(const char *answer, size_t len)
 {
-	char waste[8192];
-	int got = (int)sizeof waste;
+	bool is_sent;
 
-	while (got == (int)sizeof waste)
-		got = FCGX_GetStr(waste, (int)sizeof waste, fcgx->in);
-}
-
-/* Finishes the request, if there is one; its connection is ours again, unless it failed. */
-static void finish(FCGX_Request *fcgx)
-{
-	bool again = is_kept;
-	int fd, unread = 0;
-
-	if (is_kept && !was_taken)
-		skip_body(fcgx);
-	put_back(fcgx);
-	/* So that libfcgi leaves the connection open. */
-	fcgx->keepConnection = 1;
-	FCGX_Finish_r(fcgx);
-	fd = fcgx->ipcFd;
-	fcgx->ipcFd = -1;
-	is_kept = false;
-	if (fd < 0)
-		return;
-	/* What is still there cannot be the next request, which is sent after the answer. */
-	if (was_cut || (ioctl(fd, FIONREAD, &unread) == 0 && unread > 0))
-		give_back(fd, true);
-	else if (again)
-		give_back(fd, false);
+	buf_reset(records);
+	fcgi_put_stdout(records, arrived.id, answer, len);
+	fcgi_put_end(records, arrived.id);
+	is_sent = send_records();
+	/* With bytes unread, closing would take the answer back. */
+	if (is_sent && (arrived.is_cut || arrived.keep_conn))
+		give_back(arrived.is_cut);
 	else
-		close(fd);
+		close(connection);
+	free(arrived.env);
 }
 
-/* Gives libfcgi a connection to read from, without which it would close it. */
-static void hand_over(FCGX_Request *fcgx, int fd, int taken)
+void accept_end(void)
 {
-	struct stat info;
-
-	was_taken = taken >= 0;
-	was_cut = was_taken && fstat(taken, &info) == 0 && (size_t)info.st_size >= most_taken;
-	if (was_taken)
-		set_aside = fd;
-	else
-		limit_wait(fd, SO_RCVTIMEO, ARRIVED_TIMEOUT);
-	fcgx->ipcFd = was_taken ? taken : fd;
-	fcgx->keepConnection = 1;
-}
-
-bool accept_next(FCGX_Request *fcgx)
-{
-	finish(fcgx);
-	for (;;) {
-		int taken;
-		int fd = gate != NULL ? connection_of_gate(&taken) : connection_of_parent(&taken);
-
-		if (fd < 0)
-			return false;
-		hand_over(fcgx, fd, taken);
-		if (FCGX_Accept_r(fcgx) == 0) {
-			is_kept = fcgx->keepConnection != 0;
-			return true;
-		}
-		log_debug("a connection brought no FastCGI request");
-		finish(fcgx);
-	}
-}
-
-void accept_end(FCGX_Request *fcgx)
-{
-	finish(fcgx);
+	printbuf_free(taken);
+	printbuf_free(body);
+	printbuf_free(records);
 	if (gate != NULL)
 		gate_free(gate);
 	else

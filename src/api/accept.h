@@ -1,6 +1,6 @@
 /*
- * Requests over FastCGI: waits for connections on which one has arrived, its own
- * or the parent's (channel.h), and lets libfcgi read it.
+ * Requests over FastCGI: waits for connections from which one has been taken, its
+ * own or the parent's (channel.h), takes the request apart, and answers.
  */
 #ifndef PRESENCE_API_ACCEPT_H
 #define PRESENCE_API_ACCEPT_H
@@ -8,32 +8,36 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include <fcgiapp.h>
-
 #define ACCEPT_LISTENER 0 /* FCGI_LISTENSOCK_FILENO, FastCGI section 2.2 */
 
-/*
- * Prepares the process and *fcgx. Connections come from the parent's channel, or
- * (channel -1) from the listening socket ACCEPT_LISTENER, with requests of up to
- * `most` bytes (gate.h). From now on SIGTERM,
- * SIGINT, SIGHUP and SIGUSR1 end the process between two requests, never in one:
- * they are blocked, so call this before any thread is made. False with errno.
- */
-bool accept_init(FCGX_Request *fcgx, int channel, size_t most);
+struct accept_request {
+	char *const *env; /* NULL-terminated "NAME=VALUE" */
+	/* Of a request that is larger than the gate takes, the beginning. */
+	const char *body;
+	size_t body_len;
+};
 
 /*
- * Finishes the request before and waits for the next. True: it is in *fcgx.
- * False: a signal came, the parent is gone, or the socket is.
+ * Prepares the process. Connections come from the parent's channel, or (channel
+ * -1) from the listening socket ACCEPT_LISTENER, with requests of up to `most`
+ * bytes (gate.h). From now on SIGTERM, SIGINT, SIGHUP and SIGUSR1 end the process
+ * between two requests, never in one: they are blocked, so call this before any
+ * thread is made. False with errno.
  */
-bool accept_next(FCGX_Request *fcgx);
+bool accept_init(int channel, size_t most);
 
 /*
- * Before len bytes are written: a peer that does not read them must not hold the
- * process for ever. A small answer on a new connection needs no system call.
+ * Waits for the next request, which is valid until accept_answer(). NULL: a signal
+ * came, the parent is gone, or the socket is.
  */
-void accept_expect_answer(const FCGX_Request *fcgx, size_t len);
+const struct accept_request *accept_next(void);
 
-/* Finishes the last request and frees what *fcgx holds. */
-void accept_end(FCGX_Request *fcgx);
+/*
+ * The whole answer (RFC 3875 section 6) to the request, once. A peer that does not
+ * read it holds the process for some seconds.
+ */
+void accept_answer(const char *answer, size_t len);
+
+void accept_end(void);
 
 #endif

@@ -9,9 +9,11 @@
 
 #include <stdbool.h>
 
+#include "base/buf.h"
+
 /* What is to be done with a connection. */
 enum channel_word {
-	CHANNEL_REQUEST = 'r', /* to a worker: a request has arrived on it */
+	CHANNEL_REQUEST = 'r', /* to a worker: a request has been taken from it */
 	CHANNEL_KEPT = 'k', /* to the parent: another request may come on it (FCGI_KEEP_CONN) */
 	CHANNEL_LEFTOVER = 'l', /* to the parent: answered, but not all that was sent was read */
 };
@@ -23,15 +25,15 @@ enum channel_word {
 bool channel_open(int ends[2]);
 
 /*
- * Passes a connection on, and the file of what was taken from it (gate.h; -1:
- * nothing). Both stay open here. False: there is no capacity now.
+ * Passes a connection on, which stays open here, and what was taken from it (NULL:
+ * nothing). False: there is no capacity now.
  */
-bool channel_send(int end, int fd, int taken, enum channel_word word);
+bool channel_send(int end, int fd, enum channel_word word, const struct printbuf *taken);
 
 /*
- * A connection that was passed on and the file of what was taken from it (-1:
- * nothing), now the caller's, with the word; else EMPTY or ENDED.
+ * A connection that was passed on, now the caller's, with the word; else EMPTY or
+ * ENDED. What was taken from it replaces what is in `taken`.
  */
-int channel_receive(int end, int *taken, enum channel_word *word);
+int channel_receive(int end, enum channel_word *word, struct printbuf *taken);
 
 #endif

@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/mman.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -144,46 +143,30 @@ static bool go_on(struct gate *gate, struct connection *connection)
 }
 
 /* Takes what is there, up to the most that a request may have; as recv(2), for the last piece. */
-static ssize_t take_pieces(struct gate *gate, struct connection *connection)
+static ssize_t take(struct gate *gate, struct connection *connection)
 {
 	ssize_t got;
 
 	if (connection->taken == NULL)
 		connection->taken = buf_new();
-	while (buf_len(connection->taken) < gate->most) {
+	do {
 		got = recv(connection->fd, gate->piece, sizeof gate->piece, MSG_DONTWAIT);
 		if (got <= 0)
 			return got;
 		buf_put(connection->taken, gate->piece, (size_t)got);
 		gate->taken += (size_t)got;
-	}
-	return 1;
+	} while (got == PIECE && buf_len(connection->taken) < gate->most);
+	return got;
 }
 
-/*
- * What has arrived on the connection. Mostly it is a whole request at the first
- * look, and stays where it is. Else it is taken: a socket's buffer is full, or
- * looks full to a sender that asks poll(2), long before the request is whole.
- */
-static enum arrival arrived(struct gate *gate, struct connection *connection, ssize_t *got)
+/* Whether what was taken is a request; of one that is too large, its beginning. */
+static enum arrival arrived(const struct gate *gate, const struct connection *connection)
 {
-	enum arrival arrival = ARRIVAL_PART;
+	size_t len = buf_len(connection->taken);
+	enum arrival arrival = arrival_of((const uint8_t *)connection->taken->buf, len);
 
-	if (connection->taken == NULL) {
-		*got = recv(connection->fd, gate->piece, sizeof gate->piece,
-			    MSG_PEEK | MSG_DONTWAIT);
-		if (*got <= 0)
-			return ARRIVAL_PART;
-		arrival = arrival_of(gate->piece, (size_t)*got);
-		if (arrival == ARRIVAL_WHOLE || arrival == ARRIVAL_BAD)
-			return arrival;
-	}
-	*got = take_pieces(gate, connection);
-	arrival = arrival_of((const unsigned char *)connection->taken->buf,
-			     buf_len(connection->taken));
-	if (buf_len(connection->taken) < gate->most)
+	if (len < gate->most)
 		return arrival;
-	/* No more is taken: libfcgi may read the rest of a body, but no parameters unseen. */
 	return arrival == ARRIVAL_BODY	 ? ARRIVAL_WHOLE
 	       : arrival == ARRIVAL_PART ? ARRIVAL_BAD
 					 : arrival;
@@ -196,9 +179,9 @@ static enum arrival arrived(struct gate *gate, struct connection *connection, ss
 static bool look(struct gate *gate, struct connection *connection, bool ended)
 {
 	size_t before = connection->taken != NULL ? buf_len(connection->taken) : 0;
-	ssize_t got;
+	ssize_t got = take(gate, connection);
 
-	switch (arrived(gate, connection, &got)) {
+	switch (arrived(gate, connection)) {
 	case ARRIVAL_WHOLE:
 		leave(gate, connection);
 		enter(gate, connection, STATE_READY);
@@ -210,8 +193,7 @@ static bool look(struct gate *gate, struct connection *connection, bool ended)
 	case ARRIVAL_BODY:
 		if (got == 0 || (got < 0 && errno != EAGAIN && errno != EINTR) || ended)
 			break;
-		if (connection->taken == NULL || buf_len(connection->taken) == before ||
-		    go_on(gate, connection))
+		if (buf_len(connection->taken) == before || go_on(gate, connection))
 			return true;
 	}
 	drop(gate, connection);
@@ -435,7 +417,7 @@ static void bound_taken(struct gate *gate)
 
 	while (gate->taken > TAKEN_MAX && (connection = next) != NULL) {
 		next = TAILQ_NEXT(connection, entry);
-		if (connection->taken != NULL)
+		if (connection->taken != NULL && buf_len(connection->taken) > 0)
 			drop(gate, connection);
 	}
 }
@@ -490,37 +472,17 @@ int gate_wait(struct gate *gate, int timeout, const sigset_t *mask)
 	return count > 0 ? count : 0;
 }
 
-/* A file of what was taken, to be read from its beginning; -1 with errno. */
-static int file_of(const struct printbuf *taken)
+int gate_next(struct gate *gate, struct printbuf **taken)
 {
-	int fd = memfd_create("request", MFD_CLOEXEC);
+	struct connection *first = TAILQ_FIRST(&gate->queues[STATE_READY]);
 
-	if (fd < 0)
+	*taken = NULL;
+	if (first == NULL)
 		return -1;
-	/* Written whole or not at all but for want of memory. */
-	if (pwrite(fd, taken->buf, buf_len(taken), 0) != (ssize_t)buf_len(taken)) {
-		close(fd);
-		return -1;
-	}
-	return fd;
-}
-
-int gate_next(struct gate *gate, int *taken)
-{
-	struct connection *first;
-
-	*taken = -1;
-	while ((first = TAILQ_FIRST(&gate->queues[STATE_READY])) != NULL) {
-		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): release() took the one before out of its queue */
-		if (first->taken == NULL)
-			return release(gate, first);
-		*taken = file_of(first->taken);
-		if (*taken >= 0)
-			return release(gate, first);
-		log_error("cannot keep a large request: %s", strerror(errno));
-		drop(gate, first);
-	}
-	return -1;
+	gate->taken -= buf_len(first->taken);
+	*taken = first->taken;
+	first->taken = NULL;
+	return release(gate, first);
 }
 
 bool gate_expects(const struct gate *gate)

@@ -1,11 +1,9 @@
 /*
- * Accepts connections and lets those through whose request has arrived. All
- * others wait here, where they cost a descriptor and nobody's time: silent peers
- * are dropped after some seconds, the longest silent one at once when there are
- * too many. A request that is there never waits for one that is not.
- *
- * A request that is there at the first look stays in its connection. Another one
- * is taken from it as it comes, and goes along as a file.
+ * Accepts connections, takes what comes on them, and lets those through whose
+ * request has arrived. All others wait here, where they cost a descriptor and
+ * nobody's time: silent peers are dropped after some seconds, the longest silent
+ * one at once when there are too many. A request that is there never waits for
+ * one that is not.
  */
 #ifndef PRESENCE_API_GATE_H
 #define PRESENCE_API_GATE_H
@@ -13,6 +11,8 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
+
+#include "base/buf.h"
 
 struct gate;
 
@@ -38,9 +38,9 @@ int gate_wait(struct gate *gate, int timeout, const sigset_t *mask);
 
 /*
  * The next connection whose request has arrived, now the caller's; -1: none.
- * *taken: a file of what was taken from it, the caller's too; -1: nothing was.
+ * *taken: what was taken from it (arrival.h), which the caller frees.
  */
-int gate_next(struct gate *gate, int *taken);
+int gate_next(struct gate *gate, struct printbuf **taken);
 
 /* Whether something has been accepted whose request may still be on its way. */
 bool gate_expects(const struct gate *gate);

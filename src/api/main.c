@@ -146,44 +146,52 @@ static int serve_cgi(const struct config *config)
 
 /* --- FastCGI --------------------------------------------------------------------------------- */
 
-static size_t read_fcgi(void *arg, char *data, size_t size)
-{
-	FCGX_Request *fcgx = arg;
-	int got = FCGX_GetStr(data, (int)size, fcgx->in);
+/* What has been read of the body. */
+struct reading {
+	const struct accept_request *request;
+	size_t done;
+};
 
-	return got > 0 ? (size_t)got : 0;
+static size_t read_arrived(void *arg, char *data, size_t size)
+{
+	struct reading *reading = arg;
+	size_t left = reading->request->body_len - reading->done;
+	size_t part = left < size ? left : size;
+
+	memcpy(data, reading->request->body + reading->done, part);
+	reading->done += part;
+	return part;
 }
 
-static void write_fcgi(void *arg, const char *data, size_t len)
+static void write_answer(void *arg, const char *data, size_t len)
 {
-	FCGX_Request *fcgx = arg;
-
-	accept_expect_answer(fcgx, len);
-	FCGX_PutStr(data, (int)len, fcgx->out);
+	(void)arg;
+	accept_answer(data, len);
 }
 
 /* A worker: one request after the other, from the parent's channel or (-1) from fd 0. */
 static int serve_fastcgi(const struct config *config, int channel)
 {
-	FCGX_Request fcgx;
-	struct transport transport = {read_fcgi, write_fcgi, &fcgx};
+	struct reading reading;
+	const struct transport transport = {read_arrived, write_answer, &reading};
 	int left = config->api.max_requests;
 	char err[ERR_SIZE];
 	struct service *service;
 
-	if (!accept_init(&fcgx, channel, request_most(config))) {
+	if (!accept_init(channel, request_most(config))) {
 		log_error("cannot wait for connections: %s", strerror(errno));
 		return 1;
 	}
 	service = service_open(config, err, sizeof err);
 	if (service == NULL)
 		return refuse(err);
-	while (!service->ending && accept_next(&fcgx)) {
-		request_serve(service, routes, ROUTE_COUNT, fcgx.envp, &transport);
+	while (!service->ending && (reading.request = accept_next()) != NULL) {
+		reading.done = 0;
+		request_serve(service, routes, ROUTE_COUNT, reading.request->env, &transport);
 		if (config->api.max_requests > 0 && --left == 0)
 			service->ending = true;
 	}
-	accept_end(&fcgx);
+	accept_end();
 	service_free(service);
 	return 0;
 }

@@ -18,7 +18,7 @@
 struct transport {
 	/* Reads up to `size` bytes of body; fewer only at its end, or when the peer fails. */
 	size_t (*read)(void *arg, char *data, size_t size);
-	void (*write)(void *arg, const char *data, size_t len);
+	void (*write)(void *arg, const char *data, size_t len); /* once: the whole answer */
 	void *arg;
 };
 

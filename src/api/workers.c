@@ -31,7 +31,7 @@ struct workers {
 	struct gate *gate;
 	int ours, theirs; /* the ends of the channel */
 	int held; /* a connection that the channel did not take, or -1 */
-	int held_taken; /* what was taken from it, or -1 */
+	struct printbuf *taken; /* what was taken from it */
 	int64_t retry_at; /* POOL_NEVER, or when to try that again */
 	sigset_t starting_mask; /* what is held (signals.h) in whoever starts */
 	sigset_t waiting_mask; /* lets signals in; in use while we wait, and only then */
@@ -86,11 +86,11 @@ int workers_check(const struct config *config, worker_main *check)
 
 static void close_held(struct workers *workers)
 {
-	if (workers->held >= 0)
-		close(workers->held);
-	if (workers->held_taken >= 0)
-		close(workers->held_taken);
-	workers->held = workers->held_taken = -1;
+	if (workers->held < 0)
+		return;
+	close(workers->held);
+	printbuf_free(workers->taken);
+	workers->held = -1;
 }
 
 /* In a child: a copy of a connection would keep its peer waiting. */
@@ -206,11 +206,10 @@ static void pass_on(struct workers *workers, int64_t now)
 	workers->retry_at = POOL_NEVER;
 	for (;;) {
 		if (workers->held < 0)
-			workers->held = gate_next(workers->gate, &workers->held_taken);
+			workers->held = gate_next(workers->gate, &workers->taken);
 		if (workers->held < 0)
 			break;
-		if (!channel_send(workers->ours, workers->held, workers->held_taken,
-				  CHANNEL_REQUEST)) {
+		if (!channel_send(workers->ours, workers->held, CHANNEL_REQUEST, workers->taken)) {
 			wait_for_channel(workers, now);
 			return;
 		}
@@ -223,15 +222,17 @@ static void pass_on(struct workers *workers, int64_t now)
 /* Takes what the workers give back. */
 static void take_back(struct workers *workers)
 {
+	struct printbuf *nothing = buf_new();
 	enum channel_word word;
-	int fd, taken;
+	int fd;
 
-	while ((fd = channel_receive(workers->ours, &taken, &word)) >= 0) {
+	while ((fd = channel_receive(workers->ours, &word, nothing)) >= 0) {
 		if (word == CHANNEL_KEPT)
 			gate_keep(workers->gate, fd);
 		else
 			gate_linger(workers->gate, fd);
 	}
+	printbuf_free(nothing);
 }
 
 /* --- the loop -------------------------------------------------------------------------------- */
@@ -355,7 +356,6 @@ int workers_run(const struct config *config, const char *file, worker_main *chec
 				  .check = check,
 				  .serve = serve,
 				  .held = -1,
-				  .held_taken = -1,
 				  .retry_at = POOL_NEVER,
 				  .stop_by = POOL_NEVER};
 

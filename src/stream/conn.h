@@ -14,7 +14,7 @@
 #include <event2/event_struct.h>
 
 #include "stream/context.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 #include "stream/outbox.h"
 #include "stream/state.h"
 

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 
 struct frame *frame_of_records(const void *records, size_t len)
 {

@@ -6,7 +6,7 @@
 #include <sys/uio.h>
 
 #include "base/alloc.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 
 #define SEND_FRAMES 64 /* frames in one system call */
 

@@ -17,7 +17,7 @@
 #include "store/blocking.h"
 #include "store/resp.h"
 #include "store/store.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 #include "stream/events.h"
 #include "streams.h"
 

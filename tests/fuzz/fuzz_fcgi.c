@@ -11,7 +11,7 @@
 #include <fastcgi.h>
 
 #include "base/buf.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 
 #define MAX_CONNS 4294967295U
 

@@ -11,7 +11,7 @@
 
 #include "base/buf.h"
 #include "../integration/wire.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 
 #define REQUEST_ID 9
 

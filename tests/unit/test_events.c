@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "stream/events.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 
 START_TEST(an_event_is_one_name_one_data_line_and_a_blank_one)
 {

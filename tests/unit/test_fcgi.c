@@ -9,7 +9,7 @@
 #include <fastcgi.h>
 
 #include "base/buf.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 
 #define MAX_CONNS 10000
 #define TEXT(literal) (literal), sizeof(literal) - 1

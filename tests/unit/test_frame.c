@@ -2,7 +2,7 @@
 #include "unit.h"
 
 #include "base/alloc.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 #include "stream/frame.h"
 
 START_TEST(a_frame_is_its_data_in_records_of_at_most_65535_bytes)

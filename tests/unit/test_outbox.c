@@ -7,7 +7,7 @@
 
 #include "base/alloc.h"
 #include "stream/events.h"
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 #include "stream/outbox.h"
 
 static int sockets[2];

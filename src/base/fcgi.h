@@ -5,8 +5,8 @@
  * One request per connection at a time (we answer FCGI_MPXS_CONNS = 0), as
  * every web server here does, so a connection's state is one request's state.
  */
-#ifndef PRESENCE_STREAM_FCGI_H
-#define PRESENCE_STREAM_FCGI_H
+#ifndef PRESENCE_BASE_FCGI_H
+#define PRESENCE_BASE_FCGI_H
 
 #include <stdbool.h>
 #include <stddef.h>

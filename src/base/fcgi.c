@@ -1,4 +1,4 @@
-#include "stream/fcgi.h"
+#include "base/fcgi.h"
 
 #include <stdio.h>
 #include <stdlib.h>
