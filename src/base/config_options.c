@@ -133,8 +133,8 @@ static const char *check_redis_url(const char *value)
 
 	if (why != NULL)
 		return why;
-	if (url.kind != REDIS_SERVERS)
-		why = "this version takes redis://, rediss:// and unix:// servers";
+	if (url.kind == REDIS_CLUSTER)
+		why = "this version takes no cluster";
 	redis_url_free(&url);
 	return why;
 }

@@ -8,6 +8,7 @@
 
 #include "base/alloc.h"
 #include "store/durability.h"
+#include "store/info.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/scripts.h"
@@ -55,6 +56,27 @@ static void check_version(struct doctor *doctor, const char *info)
 	if (strcmp(role, "slave") == 0)
 		doctor_say(doctor, FINDING_FAIL, "let redis.url name the primary",
 			   "redis: this one is a replica");
+}
+
+/* A primary that goes on alone takes what a failover loses. */
+static void check_replicas(struct doctor *doctor, const char *info)
+{
+	bool has_sentinels = strncmp(doctor->ctl->config->redis.url, "sentinel", 8) == 0;
+	char replicas[INFO_VALUE_SIZE], good[INFO_VALUE_SIZE];
+
+	info_find(info, "connected_slaves", replicas);
+	info_find(info, "min_slaves_good_slaves",
+		  good); /* there when min-replicas-to-write is set */
+	if (strcmp(replicas, "0") == 0 && has_sentinels)
+		doctor_say(
+			doctor, FINDING_WARN, "start one: replicaof in its redis.conf",
+			"redis: no replica follows the primary: Sentinels have nobody to choose");
+	else if (strcmp(replicas, "0") != 0 && good[0] == '\0')
+		doctor_say(doctor, FINDING_WARN,
+			   "redis.conf of all of them: min-replicas-to-write 1 (docs/scale.md)",
+			   "redis: a primary that was cut off goes on taking what is lost later");
+	else if (strcmp(replicas, "0") != 0)
+		doctor_say(doctor, FINDING_OK, NULL, "redis: takes nothing without a replica");
 }
 
 /* Whether Redis keeps what it is told: an evicted session would look like an offline user. */
@@ -205,6 +227,7 @@ static void check_info(struct doctor *doctor)
 	}
 	if (reply->type == REDIS_REPLY_STRING) {
 		check_version(doctor, reply->str);
+		check_replicas(doctor, reply->str);
 		check_durability(doctor);
 	}
 	freeReplyObject(reply);

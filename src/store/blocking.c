@@ -9,15 +9,18 @@
 #include "base/redis_url.h"
 #include "base/times.h"
 #include "store/connection.h"
+#include "store/info.h"
 #include "store/layout_key.h"
 #include "store/resp.h"
 #include "store/scripts.h"
+#include "store/sentinel.h"
 #include "store/store.h"
 
 struct blocking {
 	const struct config *config;
 	struct redis_url url;
 	unsigned server; /* of the URL's */
+	struct sentinel *sentinel; /* NULL: the URL names the server itself */
 	struct connection *connection; /* NULL: not connected */
 	int64_t sent_ms; /* when blocking_begin() sent, monotonic */
 	bool is_other_layout; /* the server said so when it was connected last */
@@ -32,6 +35,8 @@ struct blocking *blocking_new(const struct config *config, unsigned server)
 	redis_url_parse(config->redis.url, &link->url);
 	link->config = config;
 	link->server = server;
+	if (link->url.kind == REDIS_SENTINEL)
+		link->sentinel = sentinel_new(config, &link->url);
 	return link;
 }
 
@@ -46,13 +51,23 @@ void blocking_free(struct blocking *link)
 	if (link == NULL)
 		return;
 	drop(link);
+	sentinel_free(link->sentinel);
 	redis_url_free(&link->url);
 	free(link);
 }
 
+static const struct redis_address *address_of(const struct blocking *link)
+{
+	return link->sentinel != NULL ? sentinel_primary(link->sentinel)
+				      : &link->url.nodes[link->server];
+}
+
 void blocking_put_place(struct printbuf *out, const struct blocking *link)
 {
-	redis_url_put_node(out, &link->url.nodes[link->server]);
+	if (link->sentinel != NULL)
+		redis_url_put(out, &link->url);
+	else
+		redis_url_put_node(out, address_of(link));
 }
 
 const char *blocking_error(const struct blocking *link)
@@ -165,14 +180,30 @@ static bool check_layout(struct blocking *link, redisReply *const replies[LAYOUT
 	return is_noted || link->server != 0 || note_layout(link);
 }
 
-/* AUTH and SELECT, as the URL asks for, and a look at the layout. */
+/* What Sentinels say may be old. */
+static bool check_primary(struct blocking *link, const redisReply *reply)
+{
+	struct replication seen;
+
+	if (!info_read_replication(reply, &seen))
+		return fail(link, "unexpected reply");
+	return seen.is_primary ||
+	       fail(link, "READONLY: the server that the Sentinels name is not the primary");
+}
+
+/* AUTH and SELECT, as the URL asks for, whether it is the primary, and a look at the layout. */
 static bool greet(struct blocking *link)
 {
 	struct printbuf *out = buf_new();
-	redisReply *replies[RESP_GREETING_MAX + LAYOUT_LOOK_COMMANDS];
-	size_t first = resp_greeting(out, &link->url.nodes[link->server]), count = first;
+	redisReply *replies[RESP_GREETING_MAX + 1 + LAYOUT_LOOK_COMMANDS];
+	size_t count = resp_greeting(out, address_of(link)), primary = count, layout;
 	bool ok;
 
+	if (link->sentinel != NULL) {
+		info_put_replication(out);
+		count++;
+	}
+	layout = count;
 	if (knows_layout(link)) {
 		layout_put_look(out, link->config);
 		count += LAYOUT_LOOK_COMMANDS;
@@ -180,7 +211,8 @@ static bool greet(struct blocking *link)
 	ok = count == 0 ||
 	     (exchange(link, out, count, replies) && check_replies(link, count, replies));
 	if (ok) {
-		ok = count == first || check_layout(link, replies + first);
+		ok = (primary == layout || check_primary(link, replies[primary])) &&
+		     (layout == count || check_layout(link, replies + layout));
 		blocking_free_replies(replies, count);
 	}
 	if (!ok)
@@ -191,15 +223,17 @@ static bool greet(struct blocking *link)
 
 static bool connect_now(struct blocking *link)
 {
-	link->connection = connection_open(link->config, &link->url.nodes[link->server]);
+	if (link->sentinel != NULL && !sentinel_search(link->sentinel))
+		return fail(link, sentinel_error(link->sentinel));
+	link->connection = connection_open(link->config, address_of(link));
 	return connection_wait(link->connection, link->config->redis.timeout_ms) ? greet(link)
 										 : fail_lost(link);
 }
 
-static bool has_noscript(redisReply **replies, size_t count)
+static bool has_any(bool (*is_it)(const redisReply *reply), redisReply **replies, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (store_is_noscript(replies[i]))
+		if (is_it(replies[i]))
 			return true;
 	}
 	return false;
@@ -234,14 +268,28 @@ bool blocking_begin(struct blocking *link, const struct printbuf *pipeline)
 bool blocking_end(struct blocking *link, const struct printbuf *pipeline, size_t count,
 		  redisReply **replies)
 {
+	bool is_primary;
+
 	if (!read_all(link, count, replies))
 		return false;
-	if (has_noscript(replies, count)) {
+	/* Another one may be by now. */
+	if (link->sentinel != NULL && has_any(store_is_no_primary, replies, count)) {
+		blocking_free_replies(replies, count);
+		drop(link);
+		if (!connect_now(link) || !exchange(link, pipeline, count, replies))
+			return false;
+	}
+	if (has_any(store_is_noscript, replies, count)) {
 		blocking_free_replies(replies, count);
 		if (!load_scripts(link) || !exchange(link, pipeline, count, replies))
 			return false;
 	}
-	return check_replies(link, count, replies);
+	is_primary = !has_any(store_is_no_primary, replies, count);
+	if (check_replies(link, count, replies))
+		return true;
+	if (!is_primary)
+		drop(link); /* so that the next one looks for it */
+	return false;
 }
 
 void blocking_abandon(struct blocking *link, size_t count)

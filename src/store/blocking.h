@@ -26,8 +26,9 @@ void blocking_free(struct blocking *link);
  * freed with blocking_free_replies(). False: no reply is kept, and
  * blocking_error() says why - also when any reply is an error (read-only, out
  * of memory, loading, ...), because then what was asked for is not done.
- * Unknown scripts are loaded and the whole pipeline is sent once more, so
- * commands in front of a script must bear being repeated.
+ * Unknown scripts are loaded and the whole pipeline is sent once more, and where
+ * Sentinels know the primary, to a new one; so commands in front of a script must
+ * bear being repeated.
  */
 bool blocking_run(struct blocking *link, const struct printbuf *pipeline, size_t count,
 		  redisReply **replies);

@@ -300,6 +300,12 @@ enum connection_state connection_proceed(struct connection *connection)
 	return connection->state;
 }
 
+bool connection_wants_write(const struct connection *connection)
+{
+	return (connection->state == CONNECTION_STARTING && !connection->is_connected) ||
+	       connection_has_output(connection);
+}
+
 void connection_set_timeout(struct connection *connection, int timeout_ms)
 {
 	struct timeval limit = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000L};
@@ -313,8 +319,8 @@ bool connection_wait(struct connection *connection, int timeout_ms)
 	int64_t end = times_mono_ms() + timeout_ms;
 
 	while (connection->state == CONNECTION_STARTING) {
-		bool writes = !connection->is_connected || connection_has_output(connection);
-		struct pollfd ready = {connection->fd, writes ? POLLOUT : POLLIN, 0};
+		struct pollfd ready = {connection->fd,
+				       connection_wants_write(connection) ? POLLOUT : POLLIN, 0};
 		int64_t left = end - times_mono_ms();
 
 		/* A Redis that speaks no TLS waits for the end of our first words. */

@@ -32,8 +32,10 @@ struct connection *connection_open(const struct config *config,
 				   const struct redis_address *address);
 void connection_close(struct connection *connection); /* NULL is allowed */
 
-/* To be called when the socket is writable and, unless connection_has_output(), readable. */
+/* To be called when the socket is writable or readable: see connection_wants_write(). */
 enum connection_state connection_proceed(struct connection *connection);
+/* Whether it goes on when the socket is writable; else when it is readable. */
+bool connection_wants_write(const struct connection *connection);
 /* Waits until it is ready, at most timeout_ms. Then connection_flush() and connection_read() wait as long. */
 bool connection_wait(struct connection *connection, int timeout_ms);
 /* From now on they wait so long; 0 = without limit. */

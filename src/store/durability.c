@@ -1,27 +1,10 @@
 #include "store/durability.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
+#include "store/info.h"
 #include "store/resp.h"
-
-void info_find(const char *info, const char *name, char value[64])
-{
-	size_t len = strlen(name);
-	const char *line = info;
-
-	*value = '\0';
-	while (line != NULL) {
-		line += *line == '\n';
-		if (strncmp(line, name, len) == 0 && line[len] == ':') {
-			snprintf(value, 64, "%.*s", (int)strcspn(line + len + 1, "\r\n"),
-				 line + len + 1);
-			return;
-		}
-		line = strchr(line, '\n');
-	}
-}
 
 /* The caller frees the reply; NULL: there is none. */
 static redisReply *ask(struct blocking *redis, unsigned count, const char *const words[])

@@ -18,9 +18,6 @@ struct durability {
 	bool forgets; /* neither appendonly nor save: all is gone with the process */
 };
 
-/* The value of a line "name:value" of INFO; "" when there is none. */
-void info_find(const char *info, const char *name, char value[64]);
-
 /*
  * Asks with INFO and CONFIG GET. What Redis' ACL does not let us ask, or a
  * Redis that is away does not answer, counts as well set up.

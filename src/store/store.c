@@ -309,23 +309,37 @@ static const char *error_code(const char *text)
 	return strncmp(at, ": ", 2) == 0 ? at + 2 : text;
 }
 
-bool store_is_outage(const redisReply *reply)
+/* Whether it is an error with one of these codes; NULL after the last. */
+static bool has_code(const redisReply *reply, const char *const codes[])
 {
-	static const char *const codes[] = {"LOADING", "READONLY",   "OOM",	  "NOSCRIPT",
-					    "MISCONF", "NOAUTH",     "NOPERM",	  "MASTERDOWN",
-					    "BUSY",    "NOREPLICAS", "UNKILLABLE"};
 	const char *code;
 
 	if (reply->type != REDIS_REPLY_ERROR)
 		return false;
 	code = error_code(reply->str);
-	for (size_t i = 0; i < sizeof codes / sizeof codes[0]; i++) {
-		size_t len = strlen(codes[i]);
+	for (; *codes != NULL; codes++) {
+		size_t len = strlen(*codes);
 
-		if (strncmp(code, codes[i], len) == 0 && (code[len] == ' ' || code[len] == '\0'))
+		if (strncmp(code, *codes, len) == 0 && (code[len] == ' ' || code[len] == '\0'))
 			return true;
 	}
 	return false;
+}
+
+bool store_is_outage(const redisReply *reply)
+{
+	static const char *const codes[] = {"LOADING", "READONLY",   "OOM",	   "NOSCRIPT",
+					    "MISCONF", "NOAUTH",     "NOPERM",	   "MASTERDOWN",
+					    "BUSY",    "NOREPLICAS", "UNKILLABLE", NULL};
+
+	return has_code(reply, codes);
+}
+
+bool store_is_no_primary(const redisReply *reply)
+{
+	static const char *const codes[] = {"READONLY", "NOREPLICAS", NULL};
+
+	return has_code(reply, codes);
 }
 
 void store_put_evalsha(struct printbuf *out, const struct store *store, const char *name,

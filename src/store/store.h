@@ -60,6 +60,9 @@ bool store_is_noscript(const redisReply *reply);
  */
 bool store_is_outage(const redisReply *reply);
 
+/* Whether it is one that a server gives which is not the primary, or not any more. */
+bool store_is_no_primary(const redisReply *reply);
+
 enum store_verdict {
 	STORE_DONE = 0,
 	STORE_REVOKED = 1, /* the token was revoked, nothing changed */

@@ -10,9 +10,11 @@
 #include "base/redis_url.h"
 #include "base/times.h"
 #include "store/connection.h"
+#include "store/info.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/scripts.h"
+#include "store/sentinel.h"
 #include "store/store.h"
 #include "stream/timer.h"
 
@@ -40,6 +42,8 @@ struct link {
 	struct event_base *base;
 	const struct config *config;
 	struct redis_url url;
+	struct sentinel *sentinel; /* NULL: the URL names the server itself */
+	struct event *search; /* for the socket of the search by `sentinel`; NULL: none */
 	struct link_events events;
 	void *arg;
 	struct wire commands, subscriber;
@@ -53,6 +57,8 @@ struct link {
 	struct pending *ring; /* commands without an answer, oldest at `first` */
 	size_t first, count, capacity;
 	unsigned setup_left; /* answers to the start of a connection still to come */
+	char history[INFO_VALUE_SIZE]; /* replication.id as seen last; "" before */
+	bool lacks_writes;
 
 	uint64_t subscribe_serial; /* of the last channel asked for */
 	uint64_t subscribe_acked; /* of the last channel confirmed */
@@ -66,6 +72,7 @@ static void on_writable(evutil_socket_t fd, short what, void *arg);
 static void on_retry(evutil_socket_t fd, short what, void *arg);
 static void on_watchdog(evutil_socket_t fd, short what, void *arg);
 static void on_failed(evutil_socket_t fd, short what, void *arg);
+static void on_search(evutil_socket_t fd, short what, void *arg);
 
 static void set_state(struct link *link, enum link_state state)
 {
@@ -88,6 +95,8 @@ struct link *link_new(struct event_base *base, const struct config *config,
 	link->commands.link = link->subscriber.link = link;
 	link->backoff_ms = BACKOFF_FIRST_MS;
 	redis_url_parse(config->redis.url, &link->url);
+	if (link->url.kind == REDIS_SENTINEL)
+		link->sentinel = sentinel_new(config, &link->url);
 	random_id(id);
 	strcpy(link->self, CHANNEL_SELF);
 	strcat(link->self, id);
@@ -97,16 +106,27 @@ struct link *link_new(struct event_base *base, const struct config *config,
 	return link;
 }
 
+static void forget_event(struct event **event)
+{
+	if (*event != NULL)
+		event_free(*event);
+	*event = NULL;
+}
+
 static void wire_close(struct wire *wire)
 {
-	if (wire->readable != NULL)
-		event_free(wire->readable);
-	if (wire->writable != NULL)
-		event_free(wire->writable);
+	forget_event(&wire->readable);
+	forget_event(&wire->writable);
 	connection_close(wire->connection);
-	wire->readable = wire->writable = NULL;
 	wire->connection = NULL;
 	wire->is_ready = false;
+}
+
+static void end_search(struct link *link)
+{
+	forget_event(&link->search);
+	if (link->sentinel != NULL)
+		sentinel_stop(link->sentinel);
 }
 
 static struct pending pop_pending(struct link *link)
@@ -133,11 +153,13 @@ void link_free(struct link *link)
 	if (link == NULL)
 		return;
 	drop_pending(link);
+	end_search(link);
 	wire_close(&link->commands);
 	wire_close(&link->subscriber);
 	event_free(link->retry);
 	event_free(link->watchdog);
 	event_free(link->failed);
+	sentinel_free(link->sentinel);
 	redis_url_free(&link->url);
 	free(link->ring);
 	free(link);
@@ -151,6 +173,11 @@ bool link_is_up(const struct link *link)
 enum link_state link_state(const struct link *link)
 {
 	return link->state;
+}
+
+bool link_lacks_writes(const struct link *link)
+{
+	return link->lacks_writes;
 }
 
 /* --- losing it ------------------------------------------------------------------------------- */
@@ -186,7 +213,15 @@ static void tell_loss(struct link *link)
 
 static void tell_success(struct link *link)
 {
-	log_info("redis: connected");
+	struct printbuf *place = buf_new();
+
+	/* Which one, where the configuration does not say. */
+	if (link->sentinel != NULL) {
+		buf_puts(place, " to ");
+		redis_url_put_node(place, sentinel_primary(link->sentinel));
+	}
+	log_info("redis: connected%s", place->buf);
+	printbuf_free(place);
 	link->told_why[0] = '\0';
 }
 
@@ -225,6 +260,7 @@ static void on_failed(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	tell_loss(link);
+	end_search(link);
 	wire_close(&link->commands);
 	wire_close(&link->subscriber);
 	event_del(link->watchdog);
@@ -361,12 +397,42 @@ static void on_greeting(void *arg, const redisReply *reply)
 	on_setup_reply(arg, reply);
 }
 
-/* AUTH, SELECT, SCRIPT LOAD, SUBSCRIBE and the greeting: the link is up when all are answered. */
+/* The server that is, or is to be, connected. */
+static const struct redis_address *server_of(const struct link *link)
+{
+	return link->sentinel != NULL ? sentinel_primary(link->sentinel) : link->url.nodes;
+}
+
+/* Whether it is the primary, and has all that its predecessor or its former self had. */
+static void on_replication(void *arg, const redisReply *reply)
+{
+	struct link *link = arg;
+	struct replication seen;
+
+	if (reply == NULL || link->failing)
+		return;
+	if (reply->type != REDIS_REPLY_ERROR && !info_read_replication(reply, &seen)) {
+		link_lost(link, "unexpected reply");
+	} else if (reply->type != REDIS_REPLY_ERROR) {
+		if (!seen.is_primary)
+			link_lost(link, "READONLY: it is a replica, not the primary");
+		link->lacks_writes =
+			link->history[0] != '\0' && strcmp(link->history, seen.id) != 0;
+		memcpy(link->history, seen.id, sizeof link->history);
+	}
+	on_setup_reply(arg, reply);
+}
+
+/*
+ * AUTH, SELECT, INFO replication, SCRIPT LOAD, SUBSCRIBE and the greeting, whose
+ * answer comes last: then the link is up.
+ */
 static void start_handshake(struct link *link)
 {
 	struct printbuf *out = buf_new();
-	unsigned count = resp_greeting(out, link->url.nodes);
+	unsigned count = resp_greeting(out, server_of(link));
 	const char *self = link->self;
+	unsigned scripts;
 
 	set_state(link, LINK_HANDSHAKE);
 	/* What the subscriber says first is answered before its first subscription is: see on_push(). */
@@ -374,13 +440,17 @@ static void start_handshake(struct link *link)
 	link_subscribe(link, &self, 1);
 	link->setup_left = 1;
 
-	count += scripts_put_load(out);
-	link->events.put_greeting(link->arg, out);
-	append(&link->commands, out);
 	for (unsigned i = 0; i < count; i++)
 		push_pending(link, on_setup_reply, link);
+	info_put_replication(out);
+	push_pending(link, on_replication, link);
+	scripts = scripts_put_load(out);
+	for (unsigned i = 0; i < scripts; i++)
+		push_pending(link, on_setup_reply, link);
+	link->events.put_greeting(link->arg, out);
 	push_pending(link, on_greeting, link);
-	link->setup_left += count + 1;
+	append(&link->commands, out);
+	link->setup_left += count + 1 + scripts + 1;
 	printbuf_free(out);
 	link_flush(link);
 }
@@ -390,7 +460,7 @@ static bool wire_open(struct wire *wire)
 	struct link *link = wire->link;
 	int fd;
 
-	wire->connection = connection_open(link->config, link->url.nodes);
+	wire->connection = connection_open(link->config, server_of(link));
 	fd = connection_fd(wire->connection);
 	if (fd < 0) {
 		link_lost(link, connection_error(wire->connection));
@@ -402,14 +472,52 @@ static bool wire_open(struct wire *wire)
 	return true;
 }
 
+static void open_wires(struct link *link)
+{
+	if (wire_open(&link->commands))
+		wire_open(&link->subscriber);
+}
+
+/* Waits for the next step of the search, or ends it. */
+static void follow_search(struct link *link, enum sentinel_state state)
+{
+	forget_event(&link->search);
+	switch (state) {
+	case SENTINEL_FAILED:
+		link_lost(link, sentinel_error(link->sentinel));
+		break;
+	case SENTINEL_FOUND:
+		open_wires(link);
+		break;
+	case SENTINEL_ASKING:
+		link->search = event_new(link->base, sentinel_fd(link->sentinel),
+					 sentinel_wants_write(link->sentinel) ? EV_WRITE : EV_READ,
+					 on_search, link);
+		timer_set(link->search, sentinel_left_ms(link->sentinel));
+		break;
+	}
+}
+
+static void on_search(evutil_socket_t fd, short what, void *arg)
+{
+	struct link *link = arg;
+
+	(void)fd;
+	(void)what;
+	if (!link->failing)
+		follow_search(link, sentinel_proceed(link->sentinel));
+}
+
 void link_start(struct link *link)
 {
 	set_state(link, LINK_CONNECTING);
 	/* Until it is up, the whole way there is what the watchdog waits for. */
 	link->watchdog_ms = link->ping_sent_ms = times_mono_ms();
 	timer_set(link->watchdog, link->config->redis.timeout_ms / 2);
-	if (wire_open(&link->commands))
-		wire_open(&link->subscriber);
+	if (link->sentinel != NULL)
+		follow_search(link, sentinel_begin(link->sentinel));
+	else
+		open_wires(link);
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
@@ -429,7 +537,7 @@ static void wire_proceed(struct wire *wire)
 		link_lost(link, connection_error(wire->connection));
 		return;
 	case CONNECTION_STARTING:
-		if (connection_has_output(wire->connection))
+		if (connection_wants_write(wire->connection))
 			event_add(wire->writable, NULL);
 		break;
 	case CONNECTION_READY:

@@ -37,8 +37,8 @@
 
 enum link_state {
 	LINK_WAITING, /* for the next attempt */
-	LINK_CONNECTING, /* both connections */
-	LINK_HANDSHAKE, /* AUTH, SELECT, SCRIPT LOAD, SUBSCRIBE, the greeting: up when all are answered */
+	LINK_CONNECTING, /* asking Sentinels where the primary is, if there are any; both connections */
+	LINK_HANDSHAKE, /* AUTH, SELECT, INFO, SCRIPT LOAD, SUBSCRIBE, the greeting: up when all are answered */
 	LINK_UP,
 };
 extern const struct state_names link_states;
@@ -71,6 +71,12 @@ void link_start(struct link *link);
 
 bool link_is_up(const struct link *link);
 enum link_state link_state(const struct link *link);
+/*
+ * Up again: another server is the primary, or Redis was started again (another
+ * master_replid). What was written last before the loss may be missing, though
+ * presence:epoch is the same.
+ */
+bool link_lacks_writes(const struct link *link);
 
 /*
  * The answer to a command, borrowed; NULL when the link was lost before it

@@ -42,6 +42,11 @@ static void begin_gap(struct recovery *recovery)
 
 void recovery_up(struct recovery *recovery)
 {
+	if (link_lacks_writes(recovery->streams->context->link) && !recovery->is_rebuilding) {
+		log_warn("redis: another primary, or started again; %u streams register anew",
+			 recovery->streams->count);
+		recovery->is_rebuilding = true;
+	}
 	begin_gap(recovery);
 	recovery_tick(recovery);
 }

@@ -20,7 +20,7 @@
 
 struct recovery {
 	struct streams *streams;
-	bool is_rebuilding; /* Redis was wiped, and not all sessions are registered again */
+	bool is_rebuilding; /* Redis was wiped or lacks writes, and not all sessions are registered again */
 };
 
 void recovery_free(struct recovery *recovery);

@@ -371,7 +371,7 @@ START_TEST(doctor_finds_nothing_wrong_with_the_example)
 
 	WAIT_UNTIL(redis_has(own, "presence:swept"), 5000);
 	out = doctor(own, 0);
-	check_says(out, "ok    redis: answers; which version");
+	check_says(out, "ok    redis: answers, version 7");
 	check_says(out, "ok    redis: keys can be written\n");
 	check_says(out, "ok    redis: its ACL has every right that is needed\n");
 	stack_stop(own);

@@ -34,6 +34,12 @@ enum link_state link_state(const struct link *link)
 	return link->up ? LINK_UP : LINK_WAITING;
 }
 
+bool link_lacks_writes(const struct link *link)
+{
+	(void)link;
+	return false;
+}
+
 void link_command(struct link *link, const struct printbuf *command, link_reply *done, void *arg)
 {
 	ck_assert_msg(link->up, "a command while the link is down: %s", command->buf);

@@ -28,6 +28,7 @@ local function check_all()
   local typing_rate, typing = prefix .. 'presence:rate:typing:' .. id, prefix .. 'presence:typing:' .. id
   local revoked, not_before = revoked_key(id, 'tok'), prefix .. 'presence:not_before:' .. id
 
+  check('INFO', 'replication')
   check('MGET', revoked, old_revoked_key('tok'), not_before, online, seen_key(id), version, swept_key,
     hold_key, paused_key, sweeping, recovering, epoch)
   check('ZADD', sessions, '0', 's')

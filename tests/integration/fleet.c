@@ -1,0 +1,321 @@
+#include "fleet.h"
+
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "process.h"
+#include "store/info.h"
+
+#define ARGS_MAX 64
+
+/* --- one server ------------------------------------------------------------------------------ */
+
+static void forget_control(struct fleet_server *server)
+{
+	if (server->control != NULL)
+		redisFree(server->control);
+	server->control = NULL;
+}
+
+static redisReply *try_command(struct fleet_server *server, const char *format, va_list args)
+{
+	va_list again;
+	redisReply *reply;
+
+	if (server->control == NULL)
+		server->control = redisConnect("127.0.0.1", server->port);
+	ck_assert_msg(server->control->err == 0, "%s: %s", server->name, server->control->errstr);
+	va_copy(again, args);
+	reply = redisvCommand(server->control, format, again);
+	va_end(again);
+	return reply;
+}
+
+/* Once more when the connection is gone: Sentinels close all of a server that they give another part. */
+static redisReply *command(struct fleet_server *server, const char *format, va_list args)
+{
+	redisReply *reply = try_command(server, format, args);
+
+	if (reply == NULL) {
+		forget_control(server);
+		reply = try_command(server, format, args);
+	}
+	ck_assert_msg(reply != NULL, "%s: %s", server->name, server->control->errstr);
+	return reply;
+}
+
+redisReply *fleet_cmd(struct fleet_server *server, const char *format, ...)
+{
+	va_list args;
+	redisReply *reply;
+
+	va_start(args, format);
+	reply = command(server, format, args);
+	va_end(args);
+	return reply;
+}
+
+char *fleet_text(struct fleet_server *server, const char *format, ...)
+{
+	va_list args;
+	redisReply *reply;
+	char *text;
+
+	va_start(args, format);
+	reply = command(server, format, args);
+	va_end(args);
+	text = reply->type == REDIS_REPLY_NIL ? NULL : xstrdup(reply->str);
+	freeReplyObject(reply);
+	return text;
+}
+
+long long fleet_int(struct fleet_server *server, const char *format, ...)
+{
+	va_list args;
+	redisReply *reply;
+	long long number;
+
+	va_start(args, format);
+	reply = command(server, format, args);
+	va_end(args);
+	ck_assert_msg(reply->type == REDIS_REPLY_INTEGER, "%s: no number: %s", format, reply->str);
+	number = reply->integer;
+	freeReplyObject(reply);
+	return number;
+}
+
+const char *fleet_info(struct fleet_server *server, const char *name)
+{
+	static char value[INFO_VALUE_SIZE];
+	redisReply *reply = fleet_cmd(server, "INFO");
+
+	ck_assert_msg(reply->type == REDIS_REPLY_STRING, "%s: INFO: %s", server->name, reply->str);
+	info_find(reply->str, name, value);
+	freeReplyObject(reply);
+	return value;
+}
+
+static bool answers(const struct fleet_server *server)
+{
+	redisContext *context = redisConnect("127.0.0.1", server->port);
+	redisReply *reply = context->err == 0 ? redisCommand(context, "PING") : NULL;
+	bool does = reply != NULL;
+
+	if (reply != NULL)
+		freeReplyObject(reply);
+	redisFree(context);
+	return does;
+}
+
+/* `first` are the arguments in front; the words of `args` follow. */
+static void start(struct fleet_server *server, const char *const first[], const char *args)
+{
+	const char *argv[ARGS_MAX];
+	char *more = xstrdup(args != NULL ? args : ""), *rest = more;
+	int argc = 0;
+
+	while (*first != NULL)
+		argv[argc++] = *first++;
+	for (char *word; (word = strsep(&rest, " ")) != NULL;) {
+		ck_assert_int_lt(argc, ARGS_MAX - 1);
+		if (*word != '\0')
+			argv[argc++] = word;
+	}
+	argv[argc] = NULL;
+	server->pid = process_start(server->stack, server->name, argv, NULL, 0);
+	WAIT_UNTIL(answers(server) || !process_lives(server->pid), 10000);
+	ck_assert_msg(process_lives(server->pid), "%s did not start", server->name);
+	free(more);
+}
+
+static void name_server(struct stack *stack, struct fleet_server *server, const char *name)
+{
+	server->stack = stack;
+	snprintf(server->name, sizeof server->name, "%s", name);
+	if (server->port == 0)
+		server->port = free_port();
+}
+
+void fleet_start(struct stack *stack, struct fleet_server *server, const char *name,
+		 const char *args)
+{
+	char port[12], *file;
+	const char *first[] = {"redis-server",
+			       "--port",
+			       port,
+			       "--save",
+			       "",
+			       "--bind",
+			       "127.0.0.1",
+			       "--dir",
+			       stack->dir,
+			       "--repl-diskless-sync-delay",
+			       "0",
+			       "--dbfilename",
+			       NULL,
+			       NULL};
+
+	name_server(stack, server, name);
+	snprintf(port, sizeof port, "%d", server->port);
+	ck_assert(asprintf(&file, "%s.rdb", name) > 0);
+	first[sizeof first / sizeof first[0] - 2] = file;
+	start(server, first, args);
+	free(file);
+}
+
+void fleet_kill(struct fleet_server *server)
+{
+	forget_control(server);
+	process_end(&server->pid, SIGKILL, server->name, 5000);
+}
+
+/* --- Sentinels ------------------------------------------------------------------------------- */
+
+static void start_servers(struct sentinel_stand *stand, const char *args)
+{
+	for (int i = 0; i <= REPLICAS; i++) {
+		char name[24], *own;
+
+		snprintf(name, sizeof name, "redis%d", i);
+		if (i == 0)
+			ck_assert(asprintf(&own, "%s", args) >= 0);
+		else
+			ck_assert(asprintf(&own, "--replicaof 127.0.0.1 %d %s",
+					   stand->servers[0].port, args) > 0);
+		fleet_start(stand->stack, &stand->servers[i], name, own);
+		free(own);
+	}
+	for (int i = 1; i <= REPLICAS; i++)
+		WAIT_UNTIL(strcmp(fleet_info(&stand->servers[i], "master_link_status"), "up") == 0,
+			   10000);
+}
+
+void fleet_start_sentinel(struct stack *stack, struct fleet_server *sentinel, const char *name,
+			  const char *args)
+{
+	char port[12], *file;
+	const char *first[] = {"redis-server", NULL,	    "--sentinel", "--port",   port,
+			       "--bind",       "127.0.0.1", "--dir",	  stack->dir, NULL};
+
+	name_server(stack, sentinel, name);
+	snprintf(port, sizeof port, "%d", sentinel->port);
+	ck_assert(asprintf(&file, "%s.conf", name) > 0);
+	first[1] = stack_path(stack, file);
+	start(sentinel, first, args);
+	free(file);
+}
+
+static void start_sentinel(struct sentinel_stand *stand, int index, const char *lines)
+{
+	struct fleet_server *sentinel = &stand->sentinels[index];
+	char name[24], file[32], *text;
+
+	snprintf(name, sizeof name, "sentinel%d", index);
+	snprintf(file, sizeof file, "sentinel%d.conf", index);
+	ck_assert(asprintf(&text,
+			   "%s\n"
+			   "sentinel monitor main 127.0.0.1 %d 2\n"
+			   "sentinel down-after-milliseconds main %d\n"
+			   "sentinel failover-timeout main 5000\n",
+			   lines, stand->servers[0].port, patience(700)) > 0);
+	stack_write(stand->stack, file, text);
+	fleet_start_sentinel(stand->stack, sentinel, name, NULL);
+	free(text);
+}
+
+/* Whether a Sentinel knows the replicas and the other Sentinels. */
+static bool knows_all(struct fleet_server *sentinel)
+{
+	redisReply *reply = fleet_cmd(sentinel, "SENTINEL MASTER main");
+	bool knows = reply->type == REDIS_REPLY_ARRAY;
+
+	for (size_t i = 0; knows && i + 1 < reply->elements; i += 2) {
+		const char *name = reply->element[i]->str;
+		int value = atoi(reply->element[i + 1]->str);
+
+		if (strcmp(name, "num-slaves") == 0)
+			knows = value == REPLICAS;
+		else if (strcmp(name, "num-other-sentinels") == 0)
+			knows = value == SENTINELS - 1;
+	}
+	freeReplyObject(reply);
+	return knows;
+}
+
+struct sentinel_stand *sentinels_start(struct stack *stack, const char *args,
+				       const char *sentinel_args)
+{
+	struct sentinel_stand *stand = xcalloc(1, sizeof *stand);
+
+	stand->stack = stack;
+	start_servers(stand, args != NULL ? args : "");
+	for (int i = 0; i < SENTINELS; i++)
+		start_sentinel(stand, i, sentinel_args != NULL ? sentinel_args : "");
+	for (int i = 0; i < SENTINELS; i++)
+		WAIT_UNTIL(knows_all(&stand->sentinels[i]), 20000);
+	snprintf(stand->url, sizeof stand->url,
+		 "sentinel://127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d/main", stand->sentinels[0].port,
+		 stand->sentinels[1].port, stand->sentinels[2].port);
+	return stand;
+}
+
+void sentinels_stop(struct sentinel_stand *stand)
+{
+	for (int i = 0; i < SENTINELS; i++) {
+		if (stand->sentinels[i].pid != 0)
+			fleet_kill(&stand->sentinels[i]);
+	}
+	for (int i = 0; i <= REPLICAS; i++) {
+		if (stand->servers[i].pid != 0)
+			fleet_kill(&stand->servers[i]);
+	}
+	free(stand);
+}
+
+static int named_by(struct fleet_server *sentinel)
+{
+	redisReply *reply = fleet_cmd(sentinel, "SENTINEL get-master-addr-by-name main");
+	int port = reply->type == REDIS_REPLY_ARRAY ? atoi(reply->element[1]->str) : -1;
+
+	freeReplyObject(reply);
+	return port;
+}
+
+/* The port that all who run name; -1: they do not agree. */
+static int named_by_all(struct sentinel_stand *stand)
+{
+	int port = 0;
+
+	for (int i = 0; i < SENTINELS; i++) {
+		int named = stand->sentinels[i].pid != 0 ? named_by(&stand->sentinels[i]) : port;
+
+		port = port == 0 || named == port ? named : -1;
+	}
+	return port;
+}
+
+static bool is_primary(struct sentinel_stand *stand, int port, struct fleet_server **primary)
+{
+	for (int i = 0; i <= REPLICAS; i++) {
+		*primary = &stand->servers[i];
+		if ((*primary)->port == port)
+			return strcmp(fleet_info(*primary, "role"), "master") == 0;
+	}
+	return false;
+}
+
+struct fleet_server *sentinels_wait_primary(struct sentinel_stand *stand, int other_port)
+{
+	struct fleet_server *primary = NULL;
+	int port = -1;
+
+	WAIT_UNTIL((port = named_by_all(stand)) > 0 && port != other_port &&
+			   is_primary(stand, port, &primary),
+		   30000);
+	return primary;
+}
