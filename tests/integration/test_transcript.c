@@ -128,8 +128,8 @@ static void check_line(const char *line)
 		return;
 	ck_assert_msg(strstr(line, "SPUBLISH") == NULL && !has_tag(line), "not as it was: %s",
 		      line);
-	/* Only in a cluster is it about all keys of a script. */
-	if (strncasecmp(line, "  \"EXISTS\"", 10) == 0)
+	/* Only in a cluster is it about all keys of a script. What refuses a token is one question. */
+	if (strncasecmp(line, "  \"EXISTS\"", 10) == 0 && strstr(line, "presence:revoked:") == NULL)
 		ck_assert_str_eq(monitor_word(line, 2), "");
 }
 
@@ -221,11 +221,12 @@ static char *without_rhythm(char *transcript)
 	return buf_take(out, NULL);
 }
 
+#define HEAD "MGET presence:recovering presence:epoch"
 #define STATUS_OF(id) \
 	" user:online:" id " user:last_seen:" id " presence:version:" id " user:settings:" id
-#define SNAPSHOT                                                                               \
-	"MGET presence:recovering presence:epoch" STATUS_OF("2") STATUS_OF("3") STATUS_OF("4") \
-		STATUS_OF("5") STATUS_OF("6") "\n" BLOCKS_OF("1")
+#define SNAPSHOT                                                         \
+	HEAD STATUS_OF("2") STATUS_OF("3") STATUS_OF("4") STATUS_OF("5") \
+		STATUS_OF("6") "\n" BLOCKS_OF("1") HEAD "\n"
 #define STATUS_CHANNELS \
 	"SUBSCRIBE user:status:2 user:status:3 user:status:4 user:status:5 user:status:6\n"
 
