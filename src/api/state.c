@@ -161,7 +161,7 @@ static struct problem choose(struct request *request, const char *state, int64_t
 	problem = request_check(request, verdict);
 	if (problem.kind == PROBLEM_NONE) {
 		service_known(request->service, request->store)->has_hiding |=
-			strstr(self.chosen, "\"status\":\"invisible\"") != NULL;
+			store_self_hides(&self);
 		put_own(request, &self);
 	}
 	return problem;

@@ -4,11 +4,11 @@
  */
 #include "api/friendship.h"
 #include "api/resources.h"
-#include "api/settings.h"
 #include "api/visibility.h"
 #include "base/json.h"
 #include "store/keys.h"
 #include "store/resp.h"
+#include "store/settings.h"
 
 #define TARGETS_MAX 5
 

@@ -12,8 +12,6 @@
 
 #define TEXT_MAX 400 /* bytes */
 
-static const char *const rules[] = {"exact", "coarse", "nobody"}; /* enum last_seen */
-
 /* --- reading --------------------------------------------------------------------------------- */
 
 static void put_one(struct printbuf *out, const char *command, const char *prefix, const char *key,
@@ -100,7 +98,7 @@ void chosen_read(redisReply *const replies[CHOSEN_COMMANDS], const struct sessio
 	memset(chosen, 0, sizeof *chosen);
 	read_state(replies[0], now, chosen);
 	chosen->idle = replies[1];
-	chosen->settings = read_object(replies[2]);
+	chosen->settings = settings_read(replies[2]);
 	for (size_t i = 0; i < sessions->count; i++) {
 		if (sessions->list[i].left <= 0 || !is_first_of_token(sessions, i))
 			continue;
@@ -112,24 +110,12 @@ void chosen_read(redisReply *const replies[CHOSEN_COMMANDS], const struct sessio
 void chosen_clear(struct chosen *chosen)
 {
 	json_object_put(chosen->state);
-	json_object_put(chosen->settings);
 	memset(chosen, 0, sizeof *chosen);
 }
 
 bool chosen_is_invisible(const struct chosen *chosen)
 {
 	return chosen->state != NULL && strcmp(chosen->status, "invisible") == 0;
-}
-
-enum last_seen chosen_last_seen(const struct chosen *chosen, enum last_seen site)
-{
-	const char *own = text_of(chosen->settings, "last_seen");
-
-	for (enum last_seen rule = LAST_SEEN_NOBODY; rule > site; rule--) {
-		if (strcmp(own, rules[rule]) == 0)
-			return rule;
-	}
-	return site;
 }
 
 /* --- in words -------------------------------------------------------------------------------- */
@@ -167,13 +153,12 @@ static void put_idle(struct printbuf *out, const struct chosen *chosen)
 
 static void put_settings(struct printbuf *out, const struct chosen *chosen, enum last_seen site)
 {
-	struct json_object *typing = json_member(chosen->settings, "typing");
-	const char *nearby = text_of(chosen->settings, "nearby");
+	const struct settings *settings = &chosen->settings;
 
 	buf_putf(out, "last_seen %s (the site's is %s), typing %s, nearby %s\n",
-		 rules[chosen_last_seen(chosen, site)], rules[site],
-		 typing == NULL || json_object_get_boolean(typing) ? "on" : "off",
-		 *nearby != '\0' ? nearby : "off");
+		 settings_last_seen_word(settings_rule(settings, site)),
+		 settings_last_seen_word(site), settings->typing ? "on" : "off",
+		 settings_nearby_word(settings->nearby));
 }
 
 void chosen_put_lines(struct printbuf *out, const struct chosen *chosen, enum last_seen site)
@@ -219,12 +204,8 @@ void chosen_put_state_json(struct printbuf *out, const struct chosen *chosen)
 void chosen_put_settings_json(struct printbuf *out, const struct chosen *chosen,
 			      enum last_seen site)
 {
-	struct json_object *typing = json_member(chosen->settings, "typing");
-	const char *nearby = text_of(chosen->settings, "nearby");
-
-	buf_putf(out, ",\"last_seen\":\"%s\",\"typing\":%s", rules[chosen_last_seen(chosen, site)],
-		 typing == NULL || json_object_get_boolean(typing) ? "true" : "false");
-	put_member(out, "nearby", *nearby != '\0' ? nearby : "off", ",");
+	buf_puts(out, ",");
+	settings_put_members(out, &chosen->settings, settings_rule(&chosen->settings, site));
 }
 
 /* --- the commands ---------------------------------------------------------------------------- */

@@ -6,6 +6,7 @@
 
 #include "base/config.h"
 #include "ctl/sessions.h"
+#include "store/settings.h"
 
 #define CHOSEN_COMMANDS 3
 
@@ -13,7 +14,7 @@ struct chosen {
 	struct json_object *state; /* NULL: none, or it has ended; borrowed from by these: */
 	const char *status, *text, *emoji; /* "" = none */
 	int64_t ends; /* ms; 0 = it does not */
-	struct json_object *settings; /* NULL: the defaults */
+	struct settings settings;
 	const redisReply *idle; /* the names of the tokens that are marked; borrowed */
 	size_t tokens, idle_tokens; /* that have a live session; and are marked */
 };
@@ -30,8 +31,6 @@ void chosen_read(redisReply *const replies[CHOSEN_COMMANDS], const struct sessio
 void chosen_clear(struct chosen *chosen);
 
 bool chosen_is_invisible(const struct chosen *chosen);
-/* The rule for the times that others see: the stricter of the site's and the user's. */
-enum last_seen chosen_last_seen(const struct chosen *chosen, enum last_seen site);
 
 /* Appends the steps, as lines of explain. */
 void chosen_put_lines(struct printbuf *out, const struct chosen *chosen, enum last_seen site);

@@ -6,6 +6,7 @@
 #include "base/json.h"
 #include "store/keys.h"
 #include "store/resp.h"
+#include "store/settings.h"
 
 #define ONLINE_MAX \
 	4096 /* bytes of a user:online:{id} that our scripts write; they write far less */
@@ -140,20 +141,12 @@ static void read_online(const redisReply *online, struct status *status)
 	status->members_len = (size_t)(end - at);
 }
 
-/* What the user's own settings say of it; the stricter of that and `rule`. */
-static enum last_seen read_rule(const redisReply *settings, enum last_seen rule)
+/* The stricter of the user's own rule and `rule`. */
+static enum last_seen read_rule(const redisReply *value, enum last_seen rule)
 {
-	enum last_seen own = LAST_SEEN_EXACT;
-	const char *at;
+	const struct settings settings = settings_read(value);
 
-	if (settings->type != REDIS_REPLY_STRING ||
-	    (at = find_after(settings, "\"last_seen\":\"")) == NULL)
-		return rule;
-	if (is_word(at, "coarse"))
-		own = LAST_SEEN_COARSE;
-	else if (is_word(at, "nobody"))
-		own = LAST_SEEN_NOBODY;
-	return own > rule ? own : rule;
+	return settings_rule(&settings, rule);
 }
 
 bool status_read(const redisReply *reply, size_t index, enum last_seen rule, struct status *status)

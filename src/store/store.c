@@ -472,6 +472,12 @@ static bool read_self(const redisReply *answer, struct store_self *self)
 	return self->status_len > 1 && self->status[self->status_len - 1] == '}';
 }
 
+bool store_self_hides(const struct store_self *self)
+{
+	/* Inside a text the quotation marks would be escaped. */
+	return strstr(self->chosen, "\"status\":\"invisible\"") != NULL;
+}
+
 bool store_read_self(const redisReply *reply, size_t index, struct store_self *self)
 {
 	return reply->type == REDIS_REPLY_ARRAY && 1 + index < reply->elements &&

@@ -117,6 +117,9 @@ struct store_self {
 	const char *chosen; /* the chosen state as it is stored; "" = none */
 };
 
+/* Whether the chosen state is to be invisible. */
+bool store_self_hides(const struct store_self *self);
+
 /* Touches up to STORE_BATCH_MAX sessions. */
 void store_put_touch(struct printbuf *out, const struct store *store, enum store_caller caller,
 		     const struct store_touch *items, size_t count);

@@ -178,7 +178,7 @@ static void learn_self(struct sessions *all, struct session *session, const stru
 	session->knows_self = session->knows_chosen = true;
 	free(session->chosen);
 	session->chosen = *self->chosen != '\0' ? xstrdup(self->chosen) : NULL;
-	set_hides(all, session, strstr(self->chosen, "\"status\":\"invisible\"") != NULL);
+	set_hides(all, session, store_self_hides(self));
 	if (hash == session->self_hash)
 		return;
 	session->self_hash = hash;

@@ -661,6 +661,25 @@ START_TEST(when_one_was_there_can_be_hidden)
 }
 END_TEST
 
+/* Scripts and programs read them in the same way, however the JSON is written. */
+START_TEST(settings_that_somebody_else_wrote_hold_for_calls_and_messages_alike)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *anna = token_for(stack, "1"), *bert = token_for(stack, "2");
+	struct sse *viewer = sse_open(stack, bert);
+
+	sse_ready(viewer);
+	freeReplyObject(redis_cmd(stack, "SET user:settings:1 %s",
+				  "{ \"nearby\" : 7, \"last_seen\" : \"nobody\" }"));
+	touch(stack, anna);
+	ck_assert_ptr_null(
+		json_at(expect_change(viewer, 1, "online", "activity"), "last_activity"));
+	ck_assert_ptr_null(json_at(seen_by(stack, bert, "1"), "last_activity"));
+	sse_close(viewer);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(when_one_was_there_can_be_told_roughly)
 {
 	struct stack *stack = stack_start(FAST);
@@ -722,6 +741,7 @@ int main(void)
 	tcase_add_test(tcase, settings_are_kept_and_the_stricter_holds);
 	tcase_add_test(tcase, settings_are_kept_however_many_streams_are_open);
 	tcase_add_test(tcase, when_one_was_there_can_be_hidden);
+	tcase_add_test(tcase, settings_that_somebody_else_wrote_hold_for_calls_and_messages_alike);
 	tcase_add_test(tcase, when_one_was_there_can_be_told_roughly);
 	return harness_main(suite);
 }
