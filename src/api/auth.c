@@ -286,23 +286,6 @@ struct problem auth_ticket(struct request *request)
 	return problem;
 }
 
-/* Reads ?all=true. */
-static bool parse_all(struct request *request, bool *all)
-{
-	char value[8];
-
-	*all = false;
-	switch (cgi_query_get(request->env, "all", value, sizeof value)) {
-	case CGI_QUERY_ABSENT:
-		return true;
-	case CGI_QUERY_FOUND:
-		*all = strcmp(value, "true") == 0;
-		return *all || strcmp(value, "false") == 0;
-	default:
-		return false;
-	}
-}
-
 /* Does not count as activity: the session ends, it is not renewed first. */
 struct problem auth_logout(struct request *request)
 {
@@ -316,7 +299,7 @@ struct problem auth_logout(struct request *request)
 	};
 	struct problem problem;
 
-	if (!parse_all(request, &end.all))
+	if (!cgi_query_flag(request->env, "all", &end.all))
 		return request_refuse(PROBLEM_BAD_PARAMETER, "\"all\" is true or false.");
 	store_put_end(request_pipeline(request), request->store, &end);
 	problem = request_ask(request, 1);

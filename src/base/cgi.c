@@ -123,3 +123,14 @@ enum cgi_query cgi_query_get(char *const *env, const char *name, char *value, si
 	}
 	return CGI_QUERY_ABSENT;
 }
+
+bool cgi_query_flag(char *const *env, const char *name, bool *flag)
+{
+	char value[sizeof "false"];
+	enum cgi_query found = cgi_query_get(env, name, value, sizeof value);
+
+	if (found == CGI_QUERY_ABSENT)
+		return true;
+	*flag = strcmp(value, "true") == 0;
+	return *flag || strcmp(value, "false") == 0;
+}

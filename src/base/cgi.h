@@ -35,6 +35,9 @@ enum cgi_query { CGI_QUERY_ABSENT, CGI_QUERY_FOUND, CGI_QUERY_BAD };
  */
 enum cgi_query cgi_query_get(char *const *env, const char *name, char *value, size_t size);
 
+/* A parameter that is true or false; *flag stays as it is without it. False: it is something else. */
+bool cgi_query_flag(char *const *env, const char *name, bool *flag);
+
 /*
  * Cuts a whole CGI answer off after its header fields, as one to HEAD must be (RFC
  * 3875 section 4.3.3), errors included: a body would be taken for the next answer.

@@ -165,26 +165,18 @@ static void take_ticket(struct stream *stream, const struct request *request, co
 		ask_ticket(stream, ticket);
 }
 
-/* ?idle=true: nobody is at the device just now. */
-static bool is_idle(const struct request *request)
-{
-	char value[8];
-
-	return cgi_query_get(request->env, "idle", value, sizeof value) == CGI_QUERY_FOUND &&
-	       strcmp(value, "true") == 0;
-}
-
-/* ?users=5,7,bob&friends=false. A ticket has its own instead. */
-static enum problem_kind take_watch_list(struct stream *stream, const struct request *request)
+/* ?users=5,7,bob&friends=false. */
+static enum problem_kind take_watch_list(struct stream *stream, const struct request *request,
+					 const char **why)
 {
 	const char *uri = cgi_param(request->env, "REQUEST_URI");
 	size_t size = strlen(uri) + 1;
-	char *users = xmalloc(size), friends[8];
+	char *users = xmalloc(size);
 	enum cgi_query has_users = cgi_query_get(request->env, "users", users, size);
-	enum cgi_query has_friends =
-		cgi_query_get(request->env, "friends", friends, sizeof friends);
 	enum userids_result result = USERIDS_OK;
+	bool friends = true;
 
+	*why = NULL;
 	if (has_users == CGI_QUERY_FOUND)
 		result = userids_parse(users,
 				       (size_t)stream->all->context->config->stream.max_watched,
@@ -194,12 +186,26 @@ static enum problem_kind take_watch_list(struct stream *stream, const struct req
 		return PROBLEM_TOO_MANY_IDS;
 	if (result == USERIDS_BAD || has_users == CGI_QUERY_BAD)
 		return PROBLEM_BAD_ID;
-	if (has_friends == CGI_QUERY_BAD ||
-	    (has_friends == CGI_QUERY_FOUND && strcmp(friends, "true") != 0 &&
-	     strcmp(friends, "false") != 0))
+	*why = "\"friends\" is true or false.";
+	if (!cgi_query_flag(request->env, "friends", &friends))
 		return PROBLEM_BAD_PARAMETER;
-	stream->friends.without = has_friends == CGI_QUERY_FOUND && strcmp(friends, "false") == 0;
+	stream->friends.without = !friends;
 	return PROBLEM_NONE;
+}
+
+/* What a token's stream says of itself; a ticket has its own instead. */
+static enum problem_kind take_query(struct stream *stream, const struct request *request,
+				    const char **why)
+{
+	enum problem_kind wrong = take_watch_list(stream, request, why);
+
+	if (wrong != PROBLEM_NONE)
+		return wrong;
+	/* ?idle=true: nobody is at the device just now. */
+	*why = "\"idle\" is true or false.";
+	return cgi_query_flag(request->env, "idle", &stream->session.born_idle)
+		       ? PROBLEM_NONE
+		       : PROBLEM_BAD_PARAMETER;
 }
 
 static void authenticate(struct stream *stream, const struct request *request)
@@ -215,13 +221,12 @@ static void authenticate(struct stream *stream, const struct request *request)
 		take_ticket(stream, request, ticket);
 	} else if (wrong != PROBLEM_NONE) {
 		refuse(stream, request, wrong, why);
-	} else if ((wrong = take_watch_list(stream, request)) != PROBLEM_NONE) {
-		refuse(stream, request, wrong, NULL);
+	} else if ((wrong = take_query(stream, request, &why)) != PROBLEM_NONE) {
+		refuse(stream, request, wrong, why);
 	} else if (is_method(request, "HEAD")) {
 		answer_head(stream, request);
 	} else {
 		identify(stream, &token);
-		stream->session.born_idle = is_idle(request);
 		join_inbox(stream);
 	}
 }

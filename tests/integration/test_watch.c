@@ -133,7 +133,8 @@ START_TEST(what_is_no_watch_list_is_refused)
 	} streams[] = {
 		{"users=1,2,3", "too_many_ids"},    {"users=1,", "bad_id"},
 		{"users=1%20", "bad_id"},	    {"users=%zz", "bad_id"},
-		{"friends=maybe", "bad_parameter"},
+		{"friends=maybe", "bad_parameter"}, {"idle=maybe", "bad_parameter"},
+		{"idle=%zz", "bad_parameter"},
 	};
 
 	for (size_t i = 0; i < sizeof tickets / sizeof tickets[0]; i++)

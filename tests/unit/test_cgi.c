@@ -125,6 +125,33 @@ START_TEST(test_query)
 }
 END_TEST
 
+START_TEST(a_flag_is_true_or_false)
+{
+	static const struct {
+		const char *uri;
+		bool ok, flag; /* which was true */
+	} rows[] = {
+		{"REQUEST_URI=/", true, true},
+		{"REQUEST_URI=/?q=true", true, true},
+		{"REQUEST_URI=/?q=false", true, false},
+		{"REQUEST_URI=/?q=%66alse", true, false},
+		{"REQUEST_URI=/?q=falsey", false, false},
+		{"REQUEST_URI=/?q=1", false, false},
+		{"REQUEST_URI=/?q=", false, false},
+		{"REQUEST_URI=/?q=True", false, false},
+		{"REQUEST_URI=/?q=%zz", false, false},
+	};
+
+	for (size_t i = 0; i < UNIT_COUNT(rows); i++) {
+		char *env[] = {(char *)rows[i].uri, NULL};
+		bool flag = true;
+
+		ck_assert_msg(cgi_query_flag(env, "q", &flag) == rows[i].ok, "%s", rows[i].uri);
+		ck_assert_msg(!rows[i].ok || flag == rows[i].flag, "%s", rows[i].uri);
+	}
+}
+END_TEST
+
 START_TEST(test_decode)
 {
 	static const struct {
@@ -178,6 +205,7 @@ static Suite *cgi_suite(void)
 	tcase_add_test(tcase, test_path);
 	tcase_add_test(tcase, test_path_size);
 	tcase_add_loop_test(tcase, test_query, 0, UNIT_COUNT(query_rows));
+	tcase_add_test(tcase, a_flag_is_true_or_false);
 	tcase_add_test(tcase, test_decode);
 	tcase_add_test(tcase, an_answer_to_head_ends_with_its_fields);
 	suite_add_tcase(suite, tcase);
