@@ -203,7 +203,7 @@ static size_t batch_of(const struct place *places, size_t count)
 	return batch;
 }
 
-/* Asks about each of the places, and marks who is online all the same. */
+/* Asks about each of the places, and notes what those look like who are online all the same. */
 static struct problem look_again(struct request *request, const struct place *places, size_t count)
 {
 	const struct userid *ids[STORE_BATCH_MAX];
@@ -225,8 +225,11 @@ static struct problem look_again(struct request *request, const struct place *pl
 	for (size_t done = 0; problem.kind == PROBLEM_NONE && done < count; done += batch) {
 		batch = batch_of(places + done, count - done);
 		for (size_t i = 0; i < batch; i++) {
-			if (store_read_look(request->replies[commands], i))
-				status_mark_online(places[done + i].reply, places[done + i].index);
+			const struct place *place = &places[done + i];
+			redisReply **look = store_read_look(request->replies[commands], i);
+
+			if (look != NULL)
+				status_take_look(place->reply, place->index, look);
 		}
 		commands++;
 	}

@@ -52,15 +52,12 @@ const char *status_epoch(const redisReply *reply)
 	return value != NULL && value->type == REDIS_REPLY_STRING ? value->str : NULL;
 }
 
-/* A kind of reply that MGET has not. */
-#define MARKED_ONLINE REDIS_REPLY_INTEGER
-
-void status_mark_online(redisReply *reply, size_t index)
+void status_take_look(redisReply *reply, size_t index, redisReply **look)
 {
-	redisReply *online = reply->element[HEAD_KEYS + index * STATUS_KEYS];
+	redisReply **place = &reply->element[HEAD_KEYS + index * STATUS_KEYS], *gone = *place;
 
-	if (online->type == REDIS_REPLY_NIL)
-		online->type = MARKED_ONLINE;
+	*place = *look;
+	*look = gone;
 }
 
 void status_put_keys(struct printbuf *out, const char *prefix, const struct userid *id)
@@ -162,11 +159,9 @@ bool status_read(const redisReply *reply, size_t index, enum last_seen rule, str
 	rule = read_rule(reply->element[at + 3], rule);
 
 	memset(status, 0, sizeof *status);
-	status->online = online->type == REDIS_REPLY_STRING || online->type == MARKED_ONLINE;
-	if (online->type == REDIS_REPLY_STRING)
+	status->online = online->type == REDIS_REPLY_STRING;
+	if (status->online)
 		read_online(online, status);
-	else if (status->online)
-		strcpy(status->word, "online");
 	if (status->version == 0 && version->type == REDIS_REPLY_STRING)
 		status->version = read_version(version->str);
 	if (rule != LAST_SEEN_NOBODY && seen->type == REDIS_REPLY_STRING &&

@@ -51,8 +51,8 @@ bool status_is_recovering(const redisReply *reply);
 bool status_is_whole(const redisReply *reply, const char *epoch);
 /* The epoch of such a reply, borrowed; NULL when Redis has none. Another than before: wiped. */
 const char *status_epoch(const redisReply *reply);
-/* Notes in the reply that the user at `index` is online although the key is gone (store_put_look). */
-void status_mark_online(redisReply *reply, size_t index);
+/* Exchanges what the reply has of the user at `index`, whose key is gone, for what store_read_look() found. */
+void status_take_look(redisReply *reply, size_t index, redisReply **look);
 
 /* Appends a user's name in an object that maps ids to STATUS, and its colon. */
 void status_put_name(struct printbuf *out, const struct userid *id);

@@ -189,10 +189,13 @@ bool store_read_pause(redisReply *const *replies, const struct store *store);
 bool store_read_swept(const redisReply *reply);
 /* Whether the user chose to be invisible. */
 bool store_read_hides(const redisReply *reply);
-/* That second look, at up to STORE_BATCH_MAX users; read for each: whether online all the same. */
+/*
+ * That second look, at up to STORE_BATCH_MAX users; read for each: where in the reply the text is that
+ * user:online:{id} would be, NULL: the user is offline.
+ */
 void store_put_look(struct printbuf *out, const struct store *store,
 		    const struct userid *const *users, size_t count);
-bool store_read_look(const redisReply *reply, size_t index);
+redisReply **store_read_look(const redisReply *reply, size_t index);
 
 /*
  * A stream that closed `ago_ms` ago: its session, and with the token's last

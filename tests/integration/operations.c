@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/alloc.h"
+
 struct stack *stack;
 struct config *config;
 struct store *store;
@@ -115,19 +117,20 @@ void call_close(const char *id, const char *tok, const char *stream)
 	call_close_ago(id, tok, stream, 0);
 }
 
-bool call_look(const char *id)
+const char *call_look(const char *id)
 {
 	struct printbuf *out = buf_new();
 	struct userid who = call_user(id);
 	const struct userid *users[] = {&who};
-	redisReply *reply;
-	bool online;
+	redisReply *reply, **look;
+	char *text;
 
 	store_put_look(out, store, users, 1);
 	reply = call_run(out);
-	online = store_read_look(reply, 0);
+	look = store_read_look(reply, 0);
+	text = look != NULL ? xstrdup((*look)->str) : NULL;
 	freeReplyObject(reply);
-	return online;
+	return text;
 }
 
 enum store_verdict call_end(const char *id, const char *tok, bool all, const char *reason)

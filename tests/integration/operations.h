@@ -38,8 +38,8 @@ void call_close_ago(const char *id, const char *tok, const char *stream, int64_t
 enum store_verdict call_end(const char *id, const char *tok, bool all, const char *reason);
 /* Whether there may be more to sweep. */
 bool call_sweep(bool streamd);
-/* The second look: whether the user is online. */
-bool call_look(const char *id);
+/* The second look: the STATUS of a user who is online; NULL: offline. */
+const char *call_look(const char *id);
 
 /* Lets a session lapse: its deadline was a moment ago. */
 void call_lapse(const char *id, const char *session);

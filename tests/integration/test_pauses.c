@@ -177,9 +177,25 @@ START_TEST(a_worker_looks_twice_after_a_pause)
 	lapsed_ago("2", "t:b", 1000);
 	key_ran_out("2");
 	ck_assert_msg(call_touch_as_worker("9", "w"), "the worker was not told to look twice");
-	ck_assert_msg(call_look("1"), "user 1 has streams that may be open");
-	ck_assert_msg(!call_look("2"), "user 2 has none");
-	ck_assert_msg(!call_look("77"), "user 77 was never here");
+	ck_assert_msg(call_look("1") != NULL, "user 1 has streams that may be open");
+	ck_assert_msg(call_look("2") == NULL, "user 2 has none");
+	ck_assert_msg(call_look("77") == NULL, "user 77 was never here");
+}
+END_TEST
+
+START_TEST(a_second_look_finds_what_was_chosen_and_who_is_idle)
+{
+	const char *told;
+
+	freeReplyObject(redis_cmd(stack, "SET user:chosen:1 {\"status\":\"busy\",\"text\":\"t\"}"));
+	pause_two_tabs(1000);
+	told = call_look("1");
+	ck_assert_ptr_nonnull(told);
+	ck_assert_ptr_nonnull(strstr(told, "\"status\":\"busy\""));
+	ck_assert_ptr_nonnull(strstr(told, "\"text\":\"t\""));
+	freeReplyObject(redis_cmd(stack, "DEL user:chosen:1"));
+	freeReplyObject(redis_cmd(stack, "HSET user:idle:1 a 1"));
+	ck_assert_ptr_nonnull(strstr(call_look("1"), "\"status\":\"away\""));
 }
 END_TEST
 
@@ -342,6 +358,7 @@ int main(void)
 	tcase_add_test(tcase, a_renewal_after_a_pause_announces_nobody_who_never_looked_offline);
 	tcase_add_test(tcase, the_first_sweep_after_a_pause_brings_back_keys_that_ran_out);
 	tcase_add_test(tcase, a_worker_looks_twice_after_a_pause);
+	tcase_add_test(tcase, a_second_look_finds_what_was_chosen_and_who_is_idle);
 	tcase_add_test(tcase, a_worker_believes_a_key_that_is_missing_while_sweeps_are_regular);
 	tcase_add_test(tcase, a_worker_believes_a_key_that_is_missing_where_no_streamd_ever_swept);
 	tcase_add_test(tcase,
