@@ -360,7 +360,7 @@ static enum store_caller caller_of(const struct request *request)
 {
 	const struct known_partition *known = service_known(request->service, request->store);
 
-	return known->has_epoch && known->has_hiding ? STORE_WORKER_KNOWING : STORE_WORKER;
+	return known->has_epoch ? STORE_WORKER_KNOWING : STORE_WORKER;
 }
 
 static struct printbuf *put_touch(struct request *request, const char *reason,
@@ -399,8 +399,6 @@ struct problem request_ask_touched(struct request *request, size_t count)
 		return problem;
 	service_has_lost_epoch(request->service, request->store,
 			       store_read_swept(request->replies[0]));
-	service_known(request->service, request->store)->has_hiding |=
-		store_read_hides(request->replies[0]);
 	return request_check(request, store_read_touch(request->replies[0], 0, NULL));
 }
 

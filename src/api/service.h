@@ -17,7 +17,6 @@
 /* What it knows of one partition. */
 struct known_partition {
 	bool has_epoch; /* it had one when it was last asked, or until a moment ago */
-	bool has_hiding; /* the worker has served users of it who hide */
 	int64_t epoch_lost_ms; /* since when it has none, monotonic; 0 = it has */
 };
 

@@ -159,11 +159,8 @@ static struct problem choose(struct request *request, const char *state, int64_t
 		return problem;
 	}
 	problem = request_check(request, verdict);
-	if (problem.kind == PROBLEM_NONE) {
-		service_known(request->service, request->store)->has_hiding |=
-			store_self_hides(&self);
+	if (problem.kind == PROBLEM_NONE)
 		put_own(request, &self);
-	}
 	return problem;
 }
 

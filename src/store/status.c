@@ -38,11 +38,9 @@ bool status_is_recovering(const redisReply *reply)
 
 bool status_is_whole(const redisReply *reply, const char *epoch)
 {
-	const redisReply *recovering = head_of(reply, HEAD_RECOVERING);
 	const char *found = status_epoch(reply);
 
-	return found != NULL && strcmp(found, epoch) == 0 &&
-	       (recovering->type == REDIS_REPLY_NIL || strcmp(recovering->str, "open") == 0);
+	return found != NULL && strcmp(found, epoch) == 0 && !status_is_recovering(reply);
 }
 
 const char *status_epoch(const redisReply *reply)

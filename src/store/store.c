@@ -408,24 +408,23 @@ static bool is_everyday(const struct store_touch *item)
 static void put_everyday_touch(struct printbuf *out, const struct store *store,
 			       enum store_caller caller, const struct store_touch *item)
 {
-	bool knows = caller == STORE_WORKER_KNOWING;
+	bool is_new = caller == STORE_WORKER;
 
-	put_script(out, store, SCRIPT_TOUCH, 3 + knows);
+	put_script(out, store, SCRIPT_TOUCH, 3 + is_new);
 	resp_text(out, item->user->text);
 	resp_text(out, item->tok);
 	resp_number(out, item->iat);
-	if (knows)
-		resp_arg(out, "2", 1);
+	if (is_new)
+		resp_arg(out, "1", 1);
 }
 
 void store_put_touch(struct printbuf *out, const struct store *store, enum store_caller caller,
 		     const struct store_touch *items, size_t count)
 {
-	static const char *const callers[] = {"0", "1", "2", "3"};
+	static const char *const callers[] = {"0", "1", "2"};
 	static const char *const marks[] = {"", "0", "1", "born"};
-	bool is_worker = caller == STORE_WORKER || caller == STORE_WORKER_KNOWING;
 
-	if (is_worker && count == 1 && is_everyday(items)) {
+	if (caller != STORE_STREAMD && count == 1 && is_everyday(items)) {
 		put_everyday_touch(out, store, caller, items);
 		return;
 	}
@@ -470,12 +469,6 @@ static bool read_self(const redisReply *answer, struct store_self *self)
 	self->status_len = answer->element[1]->len;
 	self->chosen = answer->element[2]->str;
 	return self->status_len > 1 && self->status[self->status_len - 1] == '}';
-}
-
-bool store_self_hides(const struct store_self *self)
-{
-	/* Inside a text the quotation marks would be escaped. */
-	return strstr(self->chosen, "\"status\":\"invisible\"") != NULL;
 }
 
 bool store_read_self(const redisReply *reply, size_t index, struct store_self *self)
@@ -591,11 +584,6 @@ bool store_read_swept(const redisReply *reply)
 	return has_told(reply, 2);
 }
 
-bool store_read_hides(const redisReply *reply)
-{
-	return has_told(reply, 4);
-}
-
 void store_put_look(struct printbuf *out, const struct store *store,
 		    const struct userid *const *users, size_t count)
 {
@@ -666,12 +654,12 @@ enum store_verdict store_read_end(const redisReply *reply)
 	return read_verdict(reply, 0);
 }
 
-void store_put_sweep(struct printbuf *out, const struct store *store, enum store_sweeper sweeper,
+void store_put_sweep(struct printbuf *out, const struct store *store, bool streamd,
 		     const char *word)
 {
 	put_script(out, store, SCRIPT_SWEEP, 3);
 	resp_number(out, STORE_SWEEP_MAX);
-	resp_number(out, sweeper);
+	put_flag(out, streamd);
 	resp_text(out, word);
 }
 
@@ -688,12 +676,11 @@ bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch)
 }
 
 void store_put_epoch(struct printbuf *out, const struct store *store, const char *word,
-		     const char *known, bool hides)
+		     const char *known)
 {
-	put_script(out, store, SCRIPT_EPOCH, 3);
+	put_script(out, store, SCRIPT_EPOCH, 2);
 	resp_text(out, word);
 	resp_text(out, known != NULL ? known : "");
-	put_flag(out, hides);
 }
 
 const char *store_read_epoch(const redisReply *reply)
@@ -701,13 +688,12 @@ const char *store_read_epoch(const redisReply *reply)
 	return reply->type == REDIS_REPLY_STRING ? reply->str : NULL;
 }
 
-void store_put_recovering(struct printbuf *out, const struct store *store, bool hides)
+void store_put_recovering(struct printbuf *out, const struct store *store)
 {
-	resp_begin(out, hides ? 5 : 4);
-	resp_text(out, hides ? "SET" : "GETEX"); /* which leaves what another one said */
+	resp_begin(out, 5);
+	resp_text(out, "SET");
 	resp_key(out, store->prefix, KEY_RECOVERING, "");
-	if (hides)
-		resp_text(out, "1");
+	resp_text(out, "1");
 	resp_text(out, "PX");
 	resp_number(out, store->recovering_ms);
 }

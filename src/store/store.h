@@ -76,11 +76,10 @@ enum store_caller {
 	STORE_STREAMD,
 	STORE_WORKER,
 	/*
-	 * One that has seen users who hide, and sweeps: a Redis without an epoch was wiped, and
-	 * a touch brings nobody online. Likewise a streamd.
+	 * One that has seen an epoch: a Redis without was wiped, and a touch brings nobody online
+	 * until those who hide are known again. Likewise a streamd, always.
 	 */
 	STORE_WORKER_KNOWING,
-	STORE_STREAMD_KNOWING,
 };
 
 /* What the client says of itself: nobody is at the device. */
@@ -116,9 +115,6 @@ struct store_self {
 	size_t status_len;
 	const char *chosen; /* the chosen state as it is stored; "" = none */
 };
-
-/* Whether the chosen state is to be invisible. */
-bool store_self_hides(const struct store_self *self);
 
 /* Touches up to STORE_BATCH_MAX sessions. */
 void store_put_touch(struct printbuf *out, const struct store *store, enum store_caller caller,
@@ -187,8 +183,6 @@ unsigned store_put_pause(struct printbuf *out, const struct store *store);
 bool store_read_pause(redisReply *const *replies, const struct store *store);
 /* Whether it found that a presence-streamd has swept: not after a wipe, until the next sweep. */
 bool store_read_swept(const redisReply *reply);
-/* Whether the user chose to be invisible. */
-bool store_read_hides(const redisReply *reply);
 /*
  * That second look, at up to STORE_BATCH_MAX users; read for each: where in the reply the text is that
  * user:online:{id} would be, NULL: the user is offline.
@@ -238,8 +232,7 @@ void store_put_drop(struct printbuf *out, const struct store *store, const char 
  * Ends up to STORE_SWEEP_MAX users whose deadline has passed. A streamd notes
  * the time of the sweep, and makes the epoch `word` when Redis has none.
  */
-enum store_sweeper { STORE_SWEEPER_ANY, STORE_SWEEPER_STREAMD, STORE_SWEEPER_STREAMD_HIDING };
-void store_put_sweep(struct printbuf *out, const struct store *store, enum store_sweeper sweeper,
+void store_put_sweep(struct printbuf *out, const struct store *store, bool streamd,
 		     const char *word);
 /* False on an error reply. *more: call again at once; *epoch is borrowed from the reply. */
 bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
@@ -247,18 +240,17 @@ bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
 /*
  * Asks for the epoch alone, made `word` when Redis has none. `known` is the one
  * that the caller knew before (NULL: none): when it is another one now, Redis
- * was wiped, and says that it is recovering; `hides`: some of the caller's users
- * hide. NULL from store_read_epoch() on an
- * error; else borrowed from the reply.
+ * was wiped, and says that it is recovering. NULL from store_read_epoch() on
+ * an error; else borrowed from the reply.
  */
 void store_put_epoch(struct printbuf *out, const struct store *store, const char *word,
-		     const char *known, bool hides);
+		     const char *known);
 const char *store_read_epoch(const redisReply *reply);
 /*
  * A plain command: Redis was wiped and is still being filled again, so who looks
  * offline may not be, for store_recovering_ms() more. See status_is_recovering().
  */
-void store_put_recovering(struct printbuf *out, const struct store *store, bool hides);
+void store_put_recovering(struct printbuf *out, const struct store *store);
 int64_t store_recovering_ms(const struct config *config);
 
 /*

@@ -20,7 +20,7 @@
 
 #define WATCHDOG_EARLY_MS 5 /* its timer may come so much before its time */
 #define BACKOFF_FIRST_MS 100
-#define BACKOFF_MAX_MS 5000 /* or half a heartbeat, if that is less: see backoff_max() */
+#define BACKOFF_MAX_MS 700 /* or half a heartbeat, if that is less: see backoff_max() */
 
 const struct state_names link_states = {"link", 4, {"WAITING", "CONNECTING", "HANDSHAKE", "UP"}};
 
@@ -242,7 +242,10 @@ static void lost_by_error(struct link *link, const redisReply *reply)
 
 /*
  * After a pause, users with a stream are held online for a heartbeat and a
- * sweep: back by then, jitter included, or they are taken for gone.
+ * sweep: back by then, jitter included, or they are taken for gone. Where Redis
+ * comes back without its data, whoever is back first keeps everybody else from
+ * coming online for 1.2 s at least (common.lua): by then all others must be back,
+ * who know which of their users are invisible.
  */
 static int backoff_max(const struct link *link)
 {

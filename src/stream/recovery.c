@@ -96,7 +96,7 @@ void recovery_put_greeting(struct recovery *recovery, struct printbuf *out)
 
 	random_id(candidate);
 	store_put_epoch(out, recovery->streams->context->store, candidate,
-			recovery->streams->context->epoch, recovery->streams->sessions.hiding > 0);
+			recovery->streams->context->epoch);
 }
 
 bool recovery_read_greeting(struct recovery *recovery, const redisReply *reply)
@@ -123,8 +123,7 @@ static void say_rebuilding(struct recovery *recovery)
 	struct context *context = recovery->streams->context;
 
 	buf_reset(context->scratch);
-	store_put_recovering(context->scratch, context->store,
-			     recovery->streams->sessions.hiding > 0);
+	store_put_recovering(context->scratch, context->store);
 	link_command(context->link, context->scratch, NULL, NULL);
 }
 

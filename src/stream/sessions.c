@@ -130,7 +130,6 @@ void session_close(struct sessions *all, struct session *session)
 	free(session->user);
 	free(session->chosen);
 	free(session->self);
-	all->hiding -= session->hides;
 	session_init(session, session->owner);
 }
 
@@ -164,13 +163,6 @@ static uint64_t hash_self(const struct store_self *self)
 	return at != NULL ? hash_of(hash, at, (size_t)(end - at)) : hash;
 }
 
-static void set_hides(struct sessions *all, struct session *session, bool hides)
-{
-	all->hiding += hides;
-	all->hiding -= session->hides;
-	session->hides = hides;
-}
-
 static void learn_self(struct sessions *all, struct session *session, const struct store_self *self)
 {
 	uint64_t hash = hash_self(self);
@@ -178,7 +170,6 @@ static void learn_self(struct sessions *all, struct session *session, const stru
 	session->knows_self = session->knows_chosen = true;
 	free(session->chosen);
 	session->chosen = *self->chosen != '\0' ? xstrdup(self->chosen) : NULL;
-	set_hides(all, session, store_self_hides(self));
 	if (hash == session->self_hash)
 		return;
 	session->self_hash = hash;
@@ -335,9 +326,7 @@ static void send_batch(struct sessions *all)
 			set_state(all, session, SESSION_PENDING);
 	}
 	buf_reset(context->scratch);
-	store_put_touch(context->scratch, context->store,
-			all->hiding > 0 ? STORE_STREAMD_KNOWING : STORE_STREAMD, items,
-			batch->count);
+	store_put_touch(context->scratch, context->store, STORE_STREAMD, items, batch->count);
 	all->asked++;
 	link_command(context->link, context->scratch, on_touched, batch);
 }

@@ -49,7 +49,6 @@ struct sessions {
 	TAILQ_HEAD(session_list, session) queue; /* those of TOUCH_QUEUED */
 	unsigned asked; /* batches without an answer */
 	unsigned recovering; /* sessions in SESSION_RECOVERING */
-	unsigned hiding; /* sessions whose user chose to be invisible */
 };
 
 struct touch_batch;
@@ -71,7 +70,6 @@ struct session {
 	bool born_idle; /* the client said so when it opened */
 	bool knows_self; /* the own STATUS came since the last gap */
 	bool heard_self; /* by the inbox, since the touch under way was sent */
-	bool hides; /* counted in sessions.hiding */
 	bool knows_chosen; /* once at least; then `chosen` is what a wiped Redis gets back */
 	char *chosen; /* the state that the user chose, as Redis keeps it; NULL = none */
 	char *self; /* own STATUS (JSON) that is to be sent; NULL = none */

@@ -46,10 +46,7 @@ static void ask(struct sweep *sweep)
 
 	random_id(candidate);
 	buf_reset(context->scratch);
-	store_put_sweep(context->scratch, context->store,
-			sweep->recovery->streams->sessions.hiding > 0 ? STORE_SWEEPER_STREAMD_HIDING
-								      : STORE_SWEEPER_STREAMD,
-			candidate);
+	store_put_sweep(context->scratch, context->store, true, candidate);
 	set_state(sweep, SWEEP_ASKED);
 	sweep->asked_ms = times_mono_ms();
 	link_command(context->link, context->scratch, on_swept, sweep);

@@ -193,7 +193,7 @@ static void throttle_and_health(void)
 	store_put_unthrottle(out, store, "account:x", "addr:x");
 	freeReplyObject(call_run(out));
 	out = buf_new();
-	store_put_epoch(out, store, "word", "another", false);
+	store_put_epoch(out, store, "word", "another");
 	freeReplyObject(call_run(out));
 }
 

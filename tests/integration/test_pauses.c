@@ -304,7 +304,7 @@ static const char *ask_epoch(const char *word, const char *known)
 	redisReply *reply;
 	const char *epoch;
 
-	store_put_epoch(out, store, word, known, false);
+	store_put_epoch(out, store, word, known);
 	reply = call_run(out);
 	epoch = store_read_epoch(reply);
 	ck_assert_ptr_nonnull(epoch);

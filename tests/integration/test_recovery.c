@@ -152,7 +152,7 @@ START_TEST(a_redis_that_takes_no_writes_is_told_once_and_asked_now_and_then)
 	connections = redis_int(pair.stack, "EVAL %s 0",
 				"return tonumber(redis.call('INFO','stats'):match("
 				"'total_connections_received:(%d+)'))");
-	/* The back-off doubles from 100 ms: four attempts are more than a second, ten more than 30. */
+	/* The back-off doubles from 100 to 700 ms: four attempts are half a second, ten more than two. */
 	WAIT_UNTIL(count_logged(pair.stack, "link CONNECTING -> HANDSHAKE") >= 5, 8000);
 	ck_assert_int_lt(redis_int(pair.stack, "EVAL %s 0",
 				   "return tonumber(redis.call('INFO','stats'):match("
@@ -167,6 +167,24 @@ START_TEST(a_redis_that_takes_no_writes_is_told_once_and_asked_now_and_then)
 	WAIT_UNTIL(count_logged(pair.stack, "redis: connected") == connected + 1, 5000);
 	ck_assert_uint_eq(count_logged(pair.stack, "warning: redis: "), 1);
 	stack_stop(pair.stack);
+}
+END_TEST
+
+/* Others may wait for what this process knows: see backoff_max() in src/stream/link.c. */
+START_TEST(a_redis_that_was_away_for_long_is_found_within_1200_ms)
+{
+	struct stack *stack = stack_start("presence { heartbeat = 30 }");
+	unsigned attempts;
+	int64_t start;
+
+	redis_kill(stack);
+	attempts = count_logged(stack, "link WAITING -> CONNECTING");
+	WAIT_UNTIL(count_logged(stack, "link WAITING -> CONNECTING") >= attempts + 7, 20000);
+	redis_start(stack, NULL);
+	start = now_ms();
+	WAIT_UNTIL(count_logged(stack, "redis: connected") == 2, 10000);
+	ck_assert_int_lt(now_ms() - start, patience(1200));
+	stack_stop(stack);
 }
 END_TEST
 
@@ -319,6 +337,7 @@ int main(void)
 	tcase_add_test(tcase, a_process_that_stops_waits_for_a_redis_that_comes_back);
 	tcase_add_loop_test(tcase, a_redis_that_takes_no_writes_is_told_once_and_asked_now_and_then,
 			    0, 2);
+	tcase_add_test(tcase, a_redis_that_was_away_for_long_is_found_within_1200_ms);
 	tcase_add_test(tcase, a_redis_that_refuses_what_a_stream_needs_does_not_make_the_link_flap);
 	tcase_add_test(tcase, streams_opened_without_redis_are_counted_when_it_is_back);
 	tcase_add_test(tcase, a_wiped_redis_says_that_it_is_rebuilt);

@@ -499,6 +499,66 @@ START_TEST(a_wiped_redis_outs_nobody)
 }
 END_TEST
 
+/* User 1 hides and has a stream of the second presence-streamd; each worker has answered. */
+static struct sse *hide_at_the_second_streamd(struct stack *stack)
+{
+	struct sse *own;
+
+	streamd_start(stack, 1);
+	freeReplyObject(redis_cmd(stack, "SET user:chosen:1 %s", "{\"status\":\"invisible\"}"));
+	own = sse_open_direct(stack, 1, token_for(stack, "1"));
+	sse_ready(own);
+	for (int i = 0; i < 40; i++)
+		touch(stack, token_for(stack, "2"));
+	return own;
+}
+
+/* User 1 calls from a device that no worker has seen. */
+static void check_nobody_is_shown(struct stack *stack, struct listener *listener)
+{
+	struct message *message;
+
+	for (int i = 0; i < 10; i++)
+		call(stack, "POST", HEARTBEAT, token_for(stack, "1"), "");
+	message = listener_next(listener, 100);
+	ck_assert_msg(message == NULL, "told: %s", message != NULL ? message->text : "");
+}
+
+START_TEST(a_wipe_that_nobody_has_noticed_outs_nobody)
+{
+	struct stack *stack = stack_start("presence { sweep = 5 heartbeat = 1 stream_ttl = 20 }\n");
+	struct listener *listener;
+
+	hide_at_the_second_streamd(stack);
+	listener = listener_open(stack, "user:status:1");
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	check_nobody_is_shown(stack, listener);
+	WAIT_UNTIL(redis_has(stack, "user:chosen:1"), 10000);
+	check_nobody_is_shown(stack, listener);
+	stack_stop(stack);
+}
+END_TEST
+
+/* One that is back sooner cannot know who else is coming. */
+START_TEST(a_redis_that_comes_back_empty_outs_nobody_whose_streamd_is_late)
+{
+	struct stack *stack = stack_start(FAST);
+	struct listener *listener;
+
+	hide_at_the_second_streamd(stack);
+	kill(stack->streamd[1], SIGSTOP);
+	redis_kill(stack);
+	redis_start(stack, NULL);
+	WAIT_UNTIL(redis_has(stack, "presence:epoch"), 5000); /* the first one is back */
+	listener = listener_open(stack, "user:status:1");
+	check_nobody_is_shown(stack, listener);
+	kill(stack->streamd[1], SIGCONT);
+	WAIT_UNTIL(redis_has(stack, "user:chosen:1"), 10000);
+	check_nobody_is_shown(stack, listener);
+	stack_stop(stack);
+}
+END_TEST
+
 /* Its worker knows of the wipe, so that the call is not what brings the user online. */
 START_TEST(who_is_idle_while_a_wiped_redis_recovers_is_away_afterwards)
 {
@@ -732,6 +792,8 @@ int main(void)
 	tcase_add_test(tcase, who_hides_has_no_websocket_session_for_others);
 	tcase_add_test(tcase, who_logs_in_hidden_is_never_seen);
 	tcase_add_test(tcase, a_wiped_redis_outs_nobody);
+	tcase_add_test(tcase, a_wipe_that_nobody_has_noticed_outs_nobody);
+	tcase_add_test(tcase, a_redis_that_comes_back_empty_outs_nobody_whose_streamd_is_late);
 	tcase_add_test(tcase, who_is_idle_while_a_wiped_redis_recovers_is_away_afterwards);
 	tcase_add_test(tcase, every_device_shows_the_same);
 	tcase_add_test(tcase, what_somebody_else_wrote_is_not_told_when_it_is_too_long);

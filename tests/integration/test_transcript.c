@@ -52,9 +52,9 @@ static void find_scripts(struct stack *stack)
 	add_script("settings", out);
 	store_put_end(out, store, &end);
 	add_script("end", out);
-	store_put_sweep(out, store, STORE_SWEEPER_ANY, "");
+	store_put_sweep(out, store, false, "");
 	add_script("sweep", out);
-	store_put_epoch(out, store, "", NULL, false);
+	store_put_epoch(out, store, "", NULL);
 	add_script("epoch", out);
 	store_put_health(out, store, false);
 	add_script("health", out);

@@ -549,28 +549,18 @@ local function transition(id, reason, was_spared)
   return state, is_told or state.live and state.hides
 end
 
--- Redis was wiped. Unless this is the only presence-streamd and none of its users hides, somebody may
--- have lost the state that keeps them invisible.
-local function write_recovering(hides)
-  local channels = prefix:gsub('[%*%?%[%]%^%-\\]', '\\%0') .. 'presence:streamd:*'
-  local list = is_sharded and 'SHARDCHANNELS' or 'CHANNELS'
-  local is_open = not hides and redis.acl_check_cmd('PUBSUB', list, channels)
-    and #redis.call('PUBSUB', list, channels) <= 1
-  redis.call('SET', recovering_key, is_open and 'open' or '1', 'PX', recovering_for)
-end
-
 -- presence:recovering is set by whoever makes the new epoch, and anew by each presence-streamd that learns
 -- of the wipe, within a sweep, and as long as it registers its streams: once it was not for a little more
 -- than that, all are registered. Between the wipe and the new epoch nothing in Redis tells of it. Asked for
--- when it is needed: {lasts: for how many ms more, noted: what presence:recovering says}.
+-- when it is needed: {lasts: for how many ms more, is_noted: by presence:recovering}.
 local known_recovery
 
 local function recovery()
   if not known_recovery then
     local fresh = 1.2 * math.max(sweep_every, 1000)
-    local noted = redis.call('GET', recovering_key)
-    known_recovery = {lasts = 0, noted = noted}
-    if noted then
+    local is_noted = redis.call('EXISTS', recovering_key) == 1
+    known_recovery = {lasts = 0, is_noted = is_noted}
+    if is_noted then
       known_recovery.lasts = redis.call('PTTL', recovering_key) - recovering_for + fresh
     elseif redis.call('EXISTS', prefix .. 'presence:epoch') == 0 then
       known_recovery.lasts = fresh
@@ -579,24 +569,20 @@ local function recovery()
   return known_recovery
 end
 
--- Whether sessions of open streams may be missing, so that nobody is to be taken for offline. `lost`: the
--- caller has seen an epoch before. Returns for how many ms more, or nil.
-local function is_rebuilding(lost)
-  local known = recovery()
-  return known.lasts > 0 and (known.noted or lost) and known.lasts or nil
-end
-
--- Whether a state that was chosen may be lost: who does not know it better must not bring anybody online.
--- `lost`: the caller knows that users hide, and has seen an epoch before. Returns the same.
+-- Whether Redis was wiped and is not filled again. Then sessions of open streams may be missing, so that
+-- nobody is to be taken for offline; and a state that was chosen may be, so that who does not know it better
+-- must not bring anybody online. `lost`: the caller has seen an epoch before. Returns for how many ms more,
+-- or nil.
 local function is_recovering(lost)
-  return recovery().noted ~= 'open' and is_rebuilding(lost)
+  local known = recovery()
+  return known.lasts > 0 and (known.is_noted or lost) and known.lasts or nil
 end
 
 -- A transition by one who does not know what was chosen and who else is there: it may have to wait until
--- that is known. `lost`: the caller has seen an epoch before.
+-- that is known.
 local function settle(id, reason, lost)
-  local wait = is_rebuilding(lost)
-  if wait and (is_recovering(lost) and redis.call('EXISTS', online_key(id)) == 0 or not derive(id).live) then
+  local wait = is_recovering(lost)
+  if wait and (redis.call('EXISTS', online_key(id)) == 0 or not derive(id).live) then
     redis.call('ZADD', deadlines, integer(now + wait), id)
   else
     transition(id, reason)

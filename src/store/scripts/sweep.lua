@@ -1,10 +1,10 @@
--- Ends users whose deadline has passed. Own arguments: limit, "1" when the caller is a streamd, "2" when
--- it is one some of whose users hide, else "0"; a random word for the epoch if Redis has none.
+-- Ends users whose deadline has passed. Own arguments: limit, "1" when the caller is a streamd, a random
+-- word for the epoch if Redis has none.
 -- Returns {users looked at, epoch}: as many as the limit means that there may be more.
 
 local epoch_key = prefix .. 'presence:epoch'
 
-if ARGV[FIRST + 1] ~= '0' then
+if ARGV[FIRST + 1] == '1' then
   local swept = redis.call('GET', swept_key)
   if is_sharded then
     require_keys(swept_key, epoch_key, recovering_key, hold_key, paused_key)
@@ -17,7 +17,7 @@ if ARGV[FIRST + 1] ~= '0' then
   end
   redis.call('SET', swept_key, integer(now))
   if redis.call('SET', epoch_key, ARGV[FIRST + 2], 'NX') then
-    write_recovering(ARGV[FIRST + 1] == '2')
+    redis.call('SET', recovering_key, '1', 'PX', recovering_for)
   end
 end
 return {sweep(tonumber(ARGV[FIRST])), redis.call('GET', epoch_key) or ''}

@@ -1,5 +1,5 @@
 -- Activity: creates or renews sessions. Own arguments: "0" when the caller is a presence-streamd, "1" a
--- worker; "3" and "2" when it knows that users hide and that Redis had an epoch; then nine for each session:
+-- worker, "2" one that has seen an epoch before; then nine for each session:
 --   id, tok, iat
 --   stream ("" = none), "1" to renew the token's session; neither: only look whether it is revoked
 --   reason
@@ -7,22 +7,22 @@
 --   chosen: what the caller knows of the state that the user chose, for a Redis that was wiped: its
 --     JSON, "-" for none, "" for one who does not know
 --   "1" to be told the user's own STATUS
--- The short form, of an everyday request (touch_quick.lua): id, tok, iat, and "2" if the caller is that.
+-- The short form, of an everyday request (touch_quick.lua): id, tok, iat, and "1" if the caller is that.
 -- Returns {now in ms, verdict, verdict, ..., number}: a verdict is 0 done, 1 the token is revoked,
 -- 2 too many streams, 3 a key of this user has the wrong type; or, where the own STATUS was asked for,
 -- {0, its JSON, the JSON of the chosen state or ""}, unless Redis was wiped and nobody can know yet what
 -- was chosen. The last number tells a worker: 1 to look twice before it says that somebody is offline
--- (look.lua), 2 that a presence-streamd has swept, 4 that this user hides; or the sum of these.
+-- (look.lua), 2 that a presence-streamd has swept; or the sum of these.
 
 if #ARGV < FIRST + 9 then
   local id, tok, iat, caller = ARGV[FIRST], ARGV[FIRST + 1], ARGV[FIRST + 2], ARGV[FIRST + 3]
-  for i, value in ipairs({caller or '1', id, tok, iat, '', '1', 'activity', '', '', '0'}) do
+  for i, value in ipairs({caller or '2', id, tok, iat, '', '1', 'activity', '', '', '0'}) do
     ARGV[FIRST + i - 1] = value
   end
 end
 
-local is_worker = ARGV[FIRST] == '1' or ARGV[FIRST] == '2'
-local lost_epoch = ARGV[FIRST] == '2' or ARGV[FIRST] == '3'
+local is_worker = ARGV[FIRST] ~= '0'
+local has_seen_epoch = ARGV[FIRST] ~= '1'
 
 -- Before a session of the token is made: the mark of one that has none any more is not that of the new
 -- one. Returns what is to become of it.
@@ -88,8 +88,6 @@ local function raise_both(id, tok, session, with_token)
   return latest
 end
 
-local somebody_hides
-
 -- What the last touch learned of its user: the state that a transition found, or what was told; or
 -- that nobody can know yet what was chosen.
 local found_state, found_told, is_waiting
@@ -112,7 +110,6 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen)
   local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
   local own = read_chosen(known[5])
   local hides = own and own.status == 'invisible'
-  somebody_hides = somebody_hides or hides
   if is_online and is_alive and idle == '' and not hides then
     require_renewal(id)
     require_right('ZREM', session_key(id), 's')
@@ -120,7 +117,7 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen)
     require_rights(id)
   end
   local was_spared = not is_online and not hides and derive(id).is_spared
-  local recovers = not is_online and is_recovering(lost_epoch)
+  local recovers = not is_online and is_recovering(has_seen_epoch)
   is_waiting = recovers and chosen == '' and not own
   if is_waiting then
     -- The sweep brings the user online when it is known what was chosen, if the session lasts.
@@ -166,7 +163,7 @@ local function answer_of(verdict, wants_self, id)
   return {DONE, own_status(id, state) .. '}', state.chosen or ''}
 end
 
-local told = 0 -- 1: look twice, 2: a presence-streamd has swept, 4: somebody hides
+local told = 0 -- 1: look twice, 2: a presence-streamd has swept
 if is_worker then
   if is_sharded then
     require_keys(swept_key, hold_key, paused_key, prefix .. 'presence:sweeping')
@@ -182,7 +179,7 @@ for i = FIRST + 1, #ARGV, 9 do
     ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
   answer[#answer + 1] = per_user(answer_of, verdict, ARGV[i + 8], id) or WRONG_TYPE
 end
-answer[#answer + 1] = told + (is_worker and somebody_hides and 4 or 0)
+answer[#answer + 1] = told
 
 -- Where no streamd sweeps, the workers do, a little with each request.
 if is_worker and not pauses(true).is_swept then
