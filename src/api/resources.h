@@ -19,6 +19,9 @@ route_handler state_get, state_put, state_delete;
 /* settings.c */
 route_handler settings_get, settings_put;
 
+/* nearby.c */
+route_handler location_put, location_delete, nearby_list;
+
 /* typing.c */
 route_handler typing_tell;
 

@@ -1,6 +1,7 @@
 /* What a user lets others learn (docs/api.md, "settings"). */
 #include "store/settings.h"
 
+#include "api/nearby.h"
 #include "api/resources.h"
 #include "store/keys.h"
 #include "store/resp.h"
@@ -40,9 +41,13 @@ struct problem settings_put(struct request *request)
 	store_put_settings(pipeline, request->store, &request->token.user, request->token.name,
 			   request->token.issued, kept->buf);
 	printbuf_free(kept);
-	problem = request_ask_touched(request, 1);
+	if (!settings.nearby)
+		nearby_put_leave(request, pipeline);
+	problem = request_ask_touched(request, 1 + (settings.nearby ? 0 : NEARBY_LEAVE));
 	if (problem.kind == PROBLEM_NONE)
 		problem = request_check(request, store_read_noted(request->replies[1]));
+	if (problem.kind == PROBLEM_NONE && !settings.nearby)
+		problem = nearby_tell_left(request, 2);
 	if (problem.kind == PROBLEM_NONE)
 		answer_settings(request, &settings);
 	return problem;

@@ -25,6 +25,7 @@ static const struct row {
 	[PROBLEM_WATCH_ONLY] = {403, "watch_only", "The token may only watch", 0},
 	[PROBLEM_SCOPE_MISSING] = {403, "scope_missing", "The token's scope lacks what this takes",
 				   0},
+	[PROBLEM_SHARING_OFF] = {403, "sharing_off", "The user does not share a place", 0},
 	[PROBLEM_NOT_FOUND] = {404, "not_found", "There is no such resource", 0},
 	[PROBLEM_METHOD_NOT_ALLOWED] = {405, "method_not_allowed",
 					"The resource does not take this method", 0},

@@ -20,6 +20,7 @@ enum problem_kind {
 	PROBLEM_BAD_CREDENTIALS, /* 401 bad_credentials */
 	PROBLEM_WATCH_ONLY, /* 403 watch_only */
 	PROBLEM_SCOPE_MISSING, /* 403 scope_missing */
+	PROBLEM_SHARING_OFF, /* 403 sharing_off */
 	PROBLEM_NOT_FOUND, /* 404 not_found */
 	PROBLEM_METHOD_NOT_ALLOWED, /* 405 method_not_allowed */
 	PROBLEM_BODY_TOO_LARGE, /* 413 body_too_large */

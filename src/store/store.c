@@ -9,6 +9,7 @@
 #include "base/redis_url.h"
 #include "store/blocks.h"
 #include "store/keys.h"
+#include "store/place.h"
 #include "store/resp.h"
 #include "store/script.h"
 #include "store/traces.h"
@@ -18,6 +19,9 @@ enum script {
 	SCRIPT_CHOOSE,
 	SCRIPT_SETTINGS,
 	SCRIPT_TYPING,
+	SCRIPT_PLACE,
+	SCRIPT_LEAVE,
+	SCRIPT_NEAR,
 	SCRIPT_CLOSE,
 	SCRIPT_END,
 	SCRIPT_SWEEP,
@@ -61,6 +65,18 @@ static const char choose_source[] =
 	;
 static const char settings_source[] =
 #include "store/scripts/settings.lua.inc"
+	;
+static const char friends_source[] =
+#include "store/scripts/friends.lua.inc"
+	;
+static const char place_source[] =
+#include "store/scripts/place.lua.inc"
+	;
+static const char leave_source[] =
+#include "store/scripts/leave.lua.inc"
+	;
+static const char near_source[] =
+#include "store/scripts/near.lua.inc"
 	;
 static const char typing_source[] =
 #include "store/scripts/typing.lua.inc"
@@ -116,7 +132,10 @@ static const struct {
 	[SCRIPT_TOUCH] = {WRITES, touch_quick_source, sessions_source, touch_source},
 	[SCRIPT_CHOOSE] = {WRITES, "", sessions_source, choose_source},
 	[SCRIPT_SETTINGS] = {WRITES, "", sessions_source, settings_source},
-	[SCRIPT_TYPING] = {WRITES, "", "", typing_source},
+	[SCRIPT_TYPING] = {WRITES, "", friends_source, typing_source},
+	[SCRIPT_PLACE] = {WRITES, "", sessions_source, place_source},
+	[SCRIPT_LEAVE] = {WRITES, "", sessions_source, leave_source},
+	[SCRIPT_NEAR] = {WRITES, "", friends_source, near_source},
 	[SCRIPT_CLOSE] = {WRITES, "", "", close_source},
 	[SCRIPT_END] = {WRITES, "", "", end_source},
 	[SCRIPT_SWEEP] = {WRITES, "", "", sweep_source},
@@ -524,6 +543,87 @@ void store_put_typing(struct printbuf *out, const struct store *store,
 	resp_number(out, STORE_TYPING_SECONDS * 1000);
 	put_flag(out, typing->passes);
 }
+
+/* --- where a user is ------------------------------------------------------------------------- */
+
+void store_put_time(struct printbuf *out)
+{
+	resp_begin(out, 1);
+	resp_text(out, "TIME");
+}
+
+bool store_read_time(const redisReply *reply, int64_t *now_ms)
+{
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
+	    reply->element[0]->type != REDIS_REPLY_STRING ||
+	    reply->element[1]->type != REDIS_REPLY_STRING)
+		return false;
+	*now_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
+		  strtoll(reply->element[1]->str, NULL, 10) / 1000;
+	return true;
+}
+
+static void put_place(struct printbuf *out, const struct place *place)
+{
+	struct printbuf *text = buf_new();
+
+	place_put(text, place);
+	resp_arg(out, text->buf, buf_len(text));
+	printbuf_free(text);
+}
+
+void store_put_place(struct printbuf *out, const struct store *store,
+		     const struct store_place *place)
+{
+	struct place marks = place_without_cells(place->place);
+
+	put_script(out, store, SCRIPT_PLACE, 8);
+	resp_text(out, place->user->text);
+	resp_text(out, place->tok);
+	resp_number(out, place->iat);
+	resp_text(out, place->before);
+	put_place(out, place->place);
+	resp_number(out, PLACE_HOLDS_MS);
+	put_place(out, &marks);
+	resp_number(out, PLACE_MARK_MS);
+}
+
+enum store_verdict store_read_place(const redisReply *reply, bool *kept)
+{
+	int64_t number = 0;
+
+	*kept = read_integer(reply, 1, &number) && number == 1;
+	return read_verdict(reply, 0);
+}
+
+void store_put_leave(struct printbuf *out, const struct store *store, const struct userid *user,
+		     const char *tok, int64_t iat)
+{
+	put_script(out, store, SCRIPT_LEAVE, 3);
+	resp_text(out, user->text);
+	resp_text(out, tok);
+	resp_number(out, iat);
+}
+
+enum store_verdict store_read_leave(const redisReply *reply, struct place *before)
+{
+	memset(before, 0, sizeof *before);
+	if (read_verdict(reply, 0) == STORE_DONE && reply->elements == 2 &&
+	    reply->element[1]->type == REDIS_REPLY_STRING)
+		place_parse(reply->element[1]->str, reply->element[1]->len, before);
+	return read_verdict(reply, 0);
+}
+
+void store_put_near(struct printbuf *out, const struct store *store, const struct userid *user,
+		    const struct userid *friend, bool near)
+{
+	put_script(out, store, SCRIPT_NEAR, 3);
+	resp_text(out, user->text);
+	resp_text(out, friend->text);
+	put_flag(out, near);
+}
+
+/* --- what a touch tells ---------------------------------------------------------------------- */
 
 /* The number at the end of a touch's reply, or alone, is a sum of what it tells. */
 static bool has_told(const redisReply *reply, int64_t what)

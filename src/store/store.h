@@ -24,6 +24,7 @@
 #define STORE_STREAM_LEN 22 /* characters of a stream's random id */
 
 struct store;
+struct place;
 
 /*
  * One partition: its number, what stands before its keys and channels
@@ -168,6 +169,38 @@ struct store_typing {
 };
 void store_put_typing(struct printbuf *out, const struct store *store,
 		      const struct store_typing *typing);
+
+/* Redis' clock, which a place's times are of. */
+void store_put_time(struct printbuf *out);
+bool store_read_time(const redisReply *reply, int64_t *now_ms);
+
+/*
+ * Where a user is (place.h): kept, unless the text that was read `before` ("" =
+ * none) is another one by now or the user looks offline. The marks are kept apart,
+ * too, and outlive the place.
+ */
+struct store_place {
+	const struct userid *user;
+	const char *tok;
+	int64_t iat; /* seconds, the token's `issued` */
+	const char *before;
+	const struct place *place;
+};
+void store_put_place(struct printbuf *out, const struct store *store,
+		     const struct store_place *place);
+enum store_verdict store_read_place(const redisReply *reply, bool *kept);
+/* Forgets it, but for the marks; *before becomes what it was. */
+void store_put_leave(struct printbuf *out, const struct store *store, const struct userid *user,
+		     const char *tok, int64_t iat);
+enum store_verdict store_read_leave(const redisReply *reply, struct place *before);
+
+/*
+ * `friend` is near `user`, or no longer is: the streams of `user` are told,
+ * unless its settings or a block are against it. On the keys of `user` alone.
+ */
+#define STORE_NEAR_SECONDS 1800 /* for so long it may be shown, unless it is said again */
+void store_put_near(struct printbuf *out, const struct store *store, const struct userid *user,
+		    const struct userid *friend, bool near);
 
 /*
  * Whether a worker's touch found that everything stood still a moment ago: the

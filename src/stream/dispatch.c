@@ -95,8 +95,8 @@ static void on_self(struct stream *stream, struct json_object *message)
 }
 
 /* To the streams that may see the friend it is about; a message may be older than a block. */
-static void deliver_fleeting(const struct dispatch *dispatch, const struct topic *topic,
-			     const struct userid *friend, struct frame *frame)
+static void deliver_about(const struct dispatch *dispatch, const struct topic *topic,
+			  const struct userid *friend, struct frame *frame)
 {
 	const struct hub *hub = &dispatch->streams->context->hub;
 
@@ -104,7 +104,7 @@ static void deliver_fleeting(const struct dispatch *dispatch, const struct topic
 		struct stream *stream = stream_of_subscriber(hub_subscriber_at(hub, topic, index));
 
 		if (!hidden_hides(stream, friend))
-			stream_deliver_fleeting(stream, frame);
+			stream_deliver(stream, frame);
 	}
 	frame_unref(frame);
 }
@@ -123,9 +123,22 @@ static void on_typing(struct dispatch *dispatch, const struct topic *topic,
 				userid_is_word(conversation, STORE_CONVERSATION_MAX))))
 		drop(dispatch, topic, "not what tells that a friend types");
 	else
-		deliver_fleeting(
-			dispatch, topic, &friend,
-			events_typing(&friend, json_object_get_boolean(types), conversation));
+		deliver_about(dispatch, topic, &friend,
+			      events_typing(&friend, json_object_get_boolean(types), conversation));
+}
+
+static void on_nearby(struct dispatch *dispatch, const struct topic *topic,
+		      struct json_object *message)
+{
+	struct json_object *near = json_member(message, "nearby");
+	struct userid friend;
+
+	if (!userid_from_json(json_member(message, "user_id"), &friend) ||
+	    !json_object_is_type(near, json_type_boolean))
+		drop(dispatch, topic, "not what tells that a friend is near");
+	else
+		deliver_about(dispatch, topic, &friend,
+			      events_nearby(&friend, json_object_get_boolean(near)));
 }
 
 static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const char *text,
@@ -143,6 +156,8 @@ static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const
 	}
 	if (strcmp(type, "typing") == 0)
 		on_typing(dispatch, topic, message);
+	else if (strcmp(type, "nearby") == 0)
+		on_nearby(dispatch, topic, message);
 	json_is_text(json_member(message, "tok"), TOKEN_NAME_MAX, &tok);
 	for (uint32_t index = 0; index < topic->subscribers.count; index++) {
 		struct stream *stream = stream_of_subscriber(hub_subscriber_at(hub, topic, index));

@@ -93,6 +93,20 @@ struct frame *events_typing(const struct userid *friend, bool types, const char 
 	return frame;
 }
 
+struct frame *events_nearby(const struct userid *friend, bool near)
+{
+	struct printbuf *data = buf_new();
+	struct frame *frame;
+
+	buf_puts(data, "{\"user_id\":");
+	userid_put_json(data, friend);
+	buf_putf(data, ",\"nearby\":%s,\"expires_in\":%d}", near ? "true" : "false",
+		 STORE_NEAR_SECONDS);
+	frame = events_frame("nearby", data->buf, buf_len(data));
+	printbuf_free(data);
+	return frame;
+}
+
 struct frame *events_initial(const struct printbuf *object)
 {
 	return events_frame("initial", object->buf, buf_len(object));

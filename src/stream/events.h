@@ -31,6 +31,8 @@ struct frame *events_frame(const char *name, const void *data, size_t len);
 struct frame *events_status_change(const char *text, size_t len);
 /* A friend types, or no longer does; conversation "" = none. Fleeting. */
 struct frame *events_typing(const struct userid *friend, bool types, const char *conversation);
+/* A friend is near, or no longer is. */
+struct frame *events_nearby(const struct userid *friend, bool near);
 struct frame *events_initial(const struct printbuf *object);
 /* A comment of len bytes (3 at least), which readers skip. */
 struct frame *events_padding(size_t len);

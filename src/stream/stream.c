@@ -256,8 +256,22 @@ bool stream_make_room(struct stream *stream, size_t len)
 	return false;
 }
 
+static void deliver_fleeting(struct stream *stream, struct frame *frame)
+{
+	if (stream->view.state != VIEW_CURRENT || stream->hidden.progress != HIDDEN_KNOWN)
+		return;
+	if (!fits(stream, frame->len))
+		conn_write_now(&stream->conn);
+	if (!conn_is_blocked(&stream->conn) && fits(stream, frame->len))
+		conn_send(&stream->conn, frame);
+}
+
 void stream_deliver(struct stream *stream, struct frame *frame)
 {
+	if (frame->fleeting) {
+		deliver_fleeting(stream, frame);
+		return;
+	}
 	switch (stream->view.state) {
 	case VIEW_NONE:
 	case VIEW_MISSING:
@@ -274,16 +288,6 @@ void stream_deliver(struct stream *stream, struct frame *frame)
 			conn_send(&stream->conn, frame);
 		return;
 	}
-}
-
-void stream_deliver_fleeting(struct stream *stream, struct frame *frame)
-{
-	if (stream->view.state != VIEW_CURRENT || stream->hidden.progress != HIDDEN_KNOWN)
-		return;
-	if (!fits(stream, frame->len))
-		conn_write_now(&stream->conn);
-	if (!conn_is_blocked(&stream->conn) && fits(stream, frame->len))
-		conn_send(&stream->conn, frame);
 }
 
 /* --- the ends of a request ------------------------------------------------------------------- */

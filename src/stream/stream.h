@@ -176,10 +176,11 @@ void stream_send_self(struct stream *stream);
  */
 bool stream_make_room(struct stream *stream, size_t len);
 
-/* A change: sent, held or dropped, as the view's state wants it. */
+/*
+ * A change: sent, held or dropped, as the view's state wants it. What is fleeting
+ * is sent to a reader who is up to date and keeps up, else dropped.
+ */
 void stream_deliver(struct stream *stream, struct frame *frame);
-/* What is of use for a moment: sent to a reader who is up to date and keeps up, else dropped. */
-void stream_deliver_fleeting(struct stream *stream, struct frame *frame);
 
 /*
  * The ends of a request. In all of them the session is closed, the stream leaves the hub, and the

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #define TYPING "/api/presence/typing"
+#define LOCATION "/api/presence/location"
 
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -423,6 +424,21 @@ static const struct {
 	{"POST", TYPING, IN("\"a\\nb\""), 422, "bad_value", "conversation"},
 	{"POST", TYPING, IN("\"\xc3\xa9\""), 422, "bad_value", "conversation"},
 	{"POST", TYPING, IN("[\"a\"]"), 422, "bad_value", "conversation"},
+	{"PUT", LOCATION, "", 400, "bad_json", NULL},
+	{"PUT", LOCATION, "{\"lat\":NaN,\"lon\":0}", 400, "bad_json", NULL},
+	{"PUT", LOCATION, "{\"lat\":0,\"lon\":Infinity}", 400, "bad_json", NULL},
+	{"PUT", LOCATION, "{}", 422, "bad_value", "lat"},
+	{"PUT", LOCATION, "{\"lon\":0}", 422, "bad_value", "lat"},
+	{"PUT", LOCATION, "{\"lat\":\"1\",\"lon\":0}", 422, "bad_value", "lat"},
+	{"PUT", LOCATION, "{\"lat\":null,\"lon\":0}", 422, "bad_value", "lat"},
+	{"PUT", LOCATION, "{\"lat\":true,\"lon\":0}", 422, "bad_value", "lat"},
+	{"PUT", LOCATION, "{\"lat\":90.0001,\"lon\":0}", 422, "bad_value", "lat"},
+	{"PUT", LOCATION, "{\"lat\":-91,\"lon\":0}", 422, "bad_value", "lat"},
+	{"PUT", LOCATION, "{\"lat\":1e999,\"lon\":0}", 422, "bad_value", "lat"},
+	{"PUT", LOCATION, "{\"lat\":0}", 422, "bad_value", "lon"},
+	{"PUT", LOCATION, "{\"lat\":0,\"lon\":[0]}", 422, "bad_value", "lon"},
+	{"PUT", LOCATION, "{\"lat\":0,\"lon\":180.0001}", 422, "bad_value", "lon"},
+	{"PUT", LOCATION, "{\"lat\":0,\"lon\":-99999999999999999999}", 422, "bad_value", "lon"},
 };
 
 START_TEST(what_is_wrong_in_a_body_is_named_and_changes_nothing)

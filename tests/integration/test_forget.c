@@ -110,6 +110,8 @@ START_TEST(of_a_user_who_is_forgotten_nothing_is_left_in_redis)
 	sse_ready(sse);
 	sse_ready(watcher);
 	set_everything(stack, token, friend);
+	call(stack, "PUT", SETTINGS, token, "{\"nearby\":\"friends\"}");
+	call(stack, "PUT", "/api/presence/location", token, "{\"lat\":1,\"lon\":2}");
 	redis_cmd(stack, "SET presence:typing:" ID "/2 1"); /* for good, so that it waits */
 	redis_cmd(stack, "SET presence:rate:typing:2/" ID " 1");
 	redis_cmd(stack, "SET presence:typing:2/3" ID " 1"); /* another user */
@@ -134,6 +136,8 @@ START_TEST(of_a_user_who_is_forgotten_nothing_is_left_in_redis)
 		"user:blocked_by:" ID,
 		"user:blocked:5",
 		"user:blocked_by:3",
+		"user:cell:" ID,
+		"presence:rate:location:" ID,
 		"presence:typing:" ID,
 		"presence:rate:typing:2/" ID,
 	};

@@ -26,6 +26,9 @@
 #define STATE "/api/presence/status"
 #define BLOCKS "/api/presence/blocks/"
 #define TYPING "/api/presence/typing"
+#define SETTINGS "/api/presence/settings"
+#define LOCATION "/api/presence/location"
+#define NEARBY "/api/presence/nearby"
 
 static const char *const visibilities[] = {"", "presence { visibility = friends }\n"};
 
@@ -102,6 +105,8 @@ static const struct ask {
 	{"POST", TYPING, "{\"to\":{id},\"typing\":true}", false, false},
 	{"POST", TYPING, "{\"to\":[98,{id}],\"typing\":false}", false, false},
 	{"POST", TICKET, "{\"users\":[{id}]}", false, true},
+	{"GET", NEARBY, NULL, false, true},
+	{"PUT", LOCATION, "{\"lat\":37.5665,\"lon\":126.978}", false, false},
 	/* Errors. */
 	{"DELETE", STATUS_USER "{id}", NULL, false, true},
 	{"GET", STATUS_USER "{id}/more", NULL, false, true},
@@ -250,6 +255,19 @@ static void do_nothing(const char *id)
 	(void)id;
 }
 
+/* Shares the place where the viewer is. */
+static void be_near(const char *token)
+{
+	call("PUT", SETTINGS, token, "{\"nearby\":\"friends\"}");
+	call("PUT", LOCATION, token, "{\"lat\":37.5665,\"lon\":126.978}");
+}
+
+static void type_to_viewer(const char *token)
+{
+	call("POST", TYPING, token, "{\"to\":" VIEWER ",\"typing\":true}");
+	call("POST", TYPING, token, "{\"to\":" VIEWER ",\"typing\":false}");
+}
+
 static void be_online(const char *id)
 {
 	touch_user(seen.stack, id);
@@ -260,7 +278,7 @@ static void be_gone(const char *id)
 {
 	const char *token = token_for(seen.stack, id);
 
-	touch(seen.stack, token);
+	be_near(token);
 	http_ok(seen.stack, LOGOUT, token, "");
 }
 
@@ -269,7 +287,7 @@ static void hide(const char *id)
 {
 	const char *token = token_for(seen.stack, id);
 
-	touch(seen.stack, token);
+	be_near(token);
 	call("PUT", STATE, token, "{\"status\":\"invisible\",\"text\":\"Not here\"}");
 	sse_ready(sse_open(seen.stack, token));
 }
@@ -286,6 +304,10 @@ static void act_hidden(const char *id)
 	call("POST", HEARTBEAT, desk, "{\"idle\":false,\"websocket_session\":\"w\"}");
 	call("PUT", STATE, desk, "{\"status\":\"invisible\",\"emoji\":\"x\"}");
 	call("POST", PUSH_WHEN_ONLINE VIEWER, desk, NULL);
+	type_to_viewer(desk);
+	freeReplyObject(
+		redis_cmd(seen.stack, "DEL presence:rate:location:%s", id)); /* minutes later */
+	be_near(desk);
 	call("PUT", BLOCKS "4711", desk, NULL);
 	http_ok(seen.stack, STATUS_USER VIEWER, desk, NULL);
 	sse_close(sse);
@@ -300,7 +322,7 @@ static void block_viewer(const char *id)
 {
 	const char *token = token_for(seen.stack, id);
 
-	touch(seen.stack, token);
+	be_near(token);
 	call("PUT", BLOCKS VIEWER, token, NULL);
 }
 
@@ -318,6 +340,9 @@ static void act_visibly(const char *id)
 	touch(seen.stack, token);
 	call("PUT", STATE, token, "{\"status\":\"busy\",\"text\":\"Seen\"}");
 	call("POST", HEARTBEAT, token, "{\"idle\":true}");
+	type_to_viewer(token);
+	be_near(token);
+	call("DELETE", LOCATION, token, NULL);
 	http_ok(seen.stack, LOGOUT "?all=true", token, "");
 	touch_user(seen.stack, id);
 }
@@ -346,7 +371,7 @@ static char *play(const struct role *role, const char *conf, bool counts, bool w
 				  "{'sub':'" VIEWER "','exp':4000000000,'presence':'watch'}",
 				  KEY_HMAC, seen.stack->secret);
 
-	touch(seen.stack, seen.token);
+	be_near(seen.token);
 	role->prepare(STRANGER);
 	(role->prepare_friend != NULL ? role->prepare_friend : role->prepare)(FRIEND);
 	if (with_channels)
@@ -431,6 +456,9 @@ START_TEST(the_comparison_sees_what_there_is_to_see)
 		"--- stream 3: status_change\n{\"user_id\":" STRANGER,
 		"--- stream 4: status_change\n{\"user_id\":" STRANGER,
 		"{\"user_ids\":[1,2,70],",
+		"--- stream 0: typing\n{\"user_id\":" FRIEND,
+		"--- stream 0: nearby\n{\"user_id\":" FRIEND,
+		"--- stream 4: nearby\n{\"user_id\":" FRIEND,
 		"--- channel user:status:" STRANGER,
 		"--- channel presence:broadcast",
 	};

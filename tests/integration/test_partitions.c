@@ -11,6 +11,7 @@
 #include "base/buf.h"
 #include "monitor.h"
 #include "store/layout.h"
+#include "store/place.h"
 #include "store/push.h"
 
 #define TIMES "presence { online_ttl = 100 stream_ttl = 50 grace = 10 heartbeat = 20 sweep = 1 }\n"
@@ -183,6 +184,31 @@ static void type_to(const char *id, const char *friend)
 	}
 }
 
+/* A place that is kept, then one that is not, for another was written meanwhile; and forgotten. */
+static void be_at(const char *id, const char *friend)
+{
+	struct userid who = call_user(id), other = call_user(friend);
+	struct place place = {0};
+	struct store_place item = {&who, "a", 1000, "", &place};
+	struct printbuf *out = buf_new();
+	bool kept;
+
+	ck_assert(place_look(&place, 1, 2, 1700000000000, 5));
+	for (int i = 0; i < 2; i++) {
+		buf_reset(out);
+		store_put_place(out, store, &item);
+		ck_assert_int_eq(store_read_place(call_run(out), &kept), STORE_DONE);
+		ck_assert_int_eq(kept, i == 0);
+		out = buf_new();
+	}
+	store_put_near(out, store, &who, &other, true);
+	freeReplyObject(call_run(out));
+	out = buf_new();
+	store_put_leave(out, store, &who, "a", 1000);
+	ck_assert_int_eq(store_read_leave(call_run(out), &place), STORE_DONE);
+	ck_assert_int_eq(place.phase, 5);
+}
+
 static void throttle_and_health(void)
 {
 	struct printbuf *out = buf_new();
@@ -211,13 +237,14 @@ START_TEST(in_a_cluster_a_script_looks_at_every_key_before_it_writes_the_first)
 	choose("1", "{\"status\":\"busy\"");
 	call_close("1", "a", "w");
 	type_to("1", "2");
+	be_at("1", "2");
 	block("1", "2");
 	throttle_and_health();
 	freeReplyObject(redis_cmd(stack, "ZADD {3}presence:deadlines 1 2"));
 	call_sweep(true);
 	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_DONE);
 	ck_assert_int_eq(call_end("2", NULL, true, "kicked"), STORE_DONE);
-	check_scripts(monitor, 14);
+	check_scripts(monitor, 18);
 }
 END_TEST
 

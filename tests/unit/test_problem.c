@@ -24,6 +24,7 @@ static const struct row {
 	{PROBLEM_BAD_CREDENTIALS, 401, "401 Unauthorized", "bad_credentials", NULL},
 	{PROBLEM_WATCH_ONLY, 403, "403 Forbidden", "watch_only", NULL},
 	{PROBLEM_SCOPE_MISSING, 403, "403 Forbidden", "scope_missing", NULL},
+	{PROBLEM_SHARING_OFF, 403, "403 Forbidden", "sharing_off", NULL},
 	{PROBLEM_NOT_FOUND, 404, "404 Not Found", "not_found", NULL},
 	{PROBLEM_METHOD_NOT_ALLOWED, 405, "405 Method Not Allowed", "method_not_allowed", NULL},
 	{PROBLEM_BODY_TOO_LARGE, 413, "413 Content Too Large", "body_too_large", NULL},

@@ -39,6 +39,10 @@ local function websocket_key(id)
   return prefix .. 'user:websocket:' .. id
 end
 
+local function cell_key(id)
+  return prefix .. 'user:cell:' .. id
+end
+
 local function settings_key(id)
   return prefix .. 'user:settings:' .. id
 end
@@ -96,7 +100,7 @@ local function require_rights(id)
   local version = prefix .. 'presence:version:' .. id
   if is_sharded then
     require_keys(session_key(id), deadlines, seen_key(id), online_key(id), websocket_key(id),
-      chosen_key(id), settings_key(id), idle_key(id), expiries, online_users, version,
+      chosen_key(id), settings_key(id), cell_key(id), idle_key(id), expiries, online_users, version,
       prefix .. 'presence:rate:status:' .. id, prefix .. 'presence:rate:idle:' .. id,
       prefix .. 'push:subs:' .. id, prefix .. 'push:waiting:' .. id, prefix .. 'push:queue')
   end
@@ -107,6 +111,7 @@ local function require_rights(id)
   require_right('SET', online_key(id), 's', 'PXAT', '1')
   require_right('DEL', online_key(id))
   require_right('DEL', websocket_key(id))
+  require_right('DEL', cell_key(id))
   require_right('GET', chosen_key(id))
   require_right('GET', settings_key(id))
   require_right('HKEYS', idle_key(id))
@@ -464,14 +469,14 @@ end
 local function go_offline(id, reason)
   local version = next_version(id)
   local status = offline_status(id, version)
-  redis.call('DEL', online_key(id), websocket_key(id))
+  redis.call('DEL', online_key(id), websocket_key(id), cell_key(id))
   redis.call('SREM', online_users, id)
   write_version(id, version)
   publish(id, status, reason)
 end
 
 local function forget_sessions(id)
-  redis.call('DEL', session_key(id), websocket_key(id), idle_key(id))
+  redis.call('DEL', session_key(id), websocket_key(id), cell_key(id), idle_key(id))
   redis.call('ZREM', deadlines, id)
   redis.call('ZREM', expiries, id)
 end

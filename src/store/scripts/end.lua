@@ -88,6 +88,7 @@ if tok ~= '' then
   revoke(tok, exp)
 end
 forget_subscriptions()
+redis.call('DEL', cell_key(id)) -- it came from a device that may be this one
 if all then
   transition(id, reason)
 else

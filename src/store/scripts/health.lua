@@ -25,6 +25,7 @@ local function check_all()
   local sweeping, throttle = prefix .. 'presence:sweeping', prefix .. 'presence:throttle:x'
   local websocket, ticket = prefix .. 'user:websocket:' .. id, prefix .. 'presence:ticket:x'
   local rate = prefix .. 'presence:rate:status:' .. id
+  local cell, marks = cell_key(id), prefix .. 'presence:rate:location:' .. id
   local typing_rate, typing = prefix .. 'presence:rate:typing:' .. id, prefix .. 'presence:typing:' .. id
   local revoked, not_before = revoked_key(id, 'tok'), prefix .. 'presence:not_before:' .. id
 
@@ -87,6 +88,11 @@ local function check_all()
   check('SET', typing_rate, '1', 'PX', '1')
   check('SET', typing, '1', 'PX', '1')
   check('DEL', typing)
+  check('MGET', cell, marks)
+  check('GET', cell)
+  check('SET', cell, 'c', 'PX', '1')
+  check('SET', marks, 'm', 'PX', '1')
+  check('DEL', cell)
   check('SET', revoked, '1', 'EX', '1')
   check('SET', not_before, '1', 'EX', '1')
   check('SET', swept_key, '1')

@@ -13,11 +13,10 @@ local started = prefix .. 'presence:typing:' .. id .. '/' .. friend
 
 local known = redis.call('MGET', settings_key(id), rate, started)
 local settings = decode(known[1] or nil) or {}
-local blocks = redis.call('SISMEMBER', prefix .. 'user:blocked:' .. id, friend)
-local is_blocked = redis.call('SISMEMBER', prefix .. 'user:blocked_by:' .. id, friend)
+local is_hidden = is_hidden_from(id, friend)
 local is_due = starts and not known[2] or not starts and known[3]
 
-if not passes or not is_due or settings.typing == false or blocks + is_blocked > 0 then
+if not passes or not is_due or settings.typing == false or is_hidden then
   return 0
 end
 require_right('SET', rate, '1', 'PX', '1')
