@@ -182,7 +182,7 @@ START_TEST(a_redis_that_was_away_for_long_is_found_within_1200_ms)
 	WAIT_UNTIL(count_logged(stack, "link WAITING -> CONNECTING") >= attempts + 7, 20000);
 	redis_start(stack, NULL);
 	start = now_ms();
-	WAIT_UNTIL(count_logged(stack, "redis: connected") == 2, 10000);
+	WAIT_UNTIL(count_logged(stack, "link HANDSHAKE -> UP") == 2, 10000);
 	ck_assert_int_lt(now_ms() - start, patience(1200));
 	stack_stop(stack);
 }
