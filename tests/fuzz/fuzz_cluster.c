@@ -1,0 +1,99 @@
+/*
+ * Properties of what a cluster's nodes answer, over any reply (RESP2): a map whose every slot has a node
+ * that it names, at a place that can be connected to; a redirection to a slot and a place; or neither.
+ */
+#include "fuzz.h"
+
+#include <ctype.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "store/cluster.h"
+#include "store/info.h"
+#include "store/sentinel.h"
+
+#define ELEMENTS_DIGITS 3 /* of an array's length: more would have to be sent by Redis itself */
+
+static void check_place(const struct cluster_place *place)
+{
+	REQUIRE(place->port > 0 && place->port < 65536);
+	REQUIRE(strlen(place->host) <= CLUSTER_HOST_MAX);
+	REQUIRE(strpbrk(place->host, " \t\r\n") == NULL);
+}
+
+static void check_map(const redisReply *reply, bool tls)
+{
+	struct cluster_map map;
+
+	if (!cluster_read_map(reply, tls, &map)) {
+		REQUIRE(map.nodes == NULL && map.count == 0);
+		return;
+	}
+	REQUIRE(map.count > 0 && map.count <= CLUSTER_NODES_MAX);
+	for (size_t i = 0; i < map.count; i++)
+		check_place(&map.nodes[i]);
+	for (size_t slot = 0; slot < LAYOUT_SLOTS; slot++)
+		REQUIRE(map.owner[slot] >= -1 && map.owner[slot] < (int)map.count);
+	cluster_map_clear(&map);
+}
+
+static void check_others(const redisReply *reply)
+{
+	struct replication replication;
+	char *host;
+	int port;
+
+	if (info_read_replication(reply, &replication))
+		REQUIRE(replication.id[0] != '\0' && strlen(replication.id) < INFO_VALUE_SIZE);
+	if (sentinel_read(reply, &host, &port)) {
+		REQUIRE(host[0] != '\0' && port > 0 && port < 65536);
+		free(host);
+	}
+}
+
+static void check_reply(const redisReply *reply)
+{
+	struct cluster_redirect redirect;
+	enum cluster_error error = cluster_read_error(reply, &redirect);
+
+	if (error == CLUSTER_MOVED || error == CLUSTER_ASK) {
+		REQUIRE(redirect.slot < LAYOUT_SLOTS);
+		check_place(&redirect.place);
+	}
+	if (reply->type == REDIS_REPLY_STRING)
+		REQUIRE(cluster_slot(reply->str, reply->len) < LAYOUT_SLOTS);
+	check_map(reply, false);
+	check_map(reply, true);
+	check_others(reply);
+}
+
+static bool has_long_array(const uint8_t *data, size_t size)
+{
+	for (size_t i = 0; i < size; i++) {
+		size_t digits = 0;
+
+		while (data[i] == '*' && i + 1 + digits < size && isdigit(data[i + 1 + digits]))
+			digits++;
+		if (digits > ELEMENTS_DIGITS)
+			return true;
+	}
+	return false;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	redisReader *reader;
+	void *reply = NULL;
+
+	if (has_long_array(data, size))
+		return 0;
+	reader = redisReaderCreate();
+	redisReaderFeed(reader, (const char *)data, size);
+	while (redisReaderGetReply(reader, &reply) == REDIS_OK && reply != NULL) {
+		check_reply(reply);
+		freeReplyObject(reply);
+		reply = NULL;
+	}
+	redisReaderFree(reader);
+	return 0;
+}
