@@ -67,11 +67,14 @@ static bool log_has(struct stack *stack, const char *name, const char *text)
 /* Everyone's view, asked by a call, is the primary's. */
 static void expect_online(struct stack *stack, const char *viewer, const char *id, bool online)
 {
+	const char *token = token_for(stack, viewer);
 	struct json_object *status;
 	char *path;
 
 	ck_assert(asprintf(&path, STATUS_USER "%s", id) > 0);
-	status = http_ok(stack, path, token_for(stack, viewer), NULL);
+	/* While streams register anew it is not told. */
+	WAIT_UNTIL(HTTP(stack, .path = path, .token = token)->status != 503, 8000);
+	status = http_ok(stack, path, token, NULL);
 	ck_assert_msg(json_object_get_boolean(json_at(status, "is_online")) == online,
 		      "%s is_online: %s", id, json_object_to_json_string(status));
 	free(path);
