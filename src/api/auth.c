@@ -11,7 +11,6 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "base/times.h"
-#include "store/resp.h"
 
 #define EMAIL_MAX 254 /* bytes, RFC 5321 */
 #define PASSWORD_MAX 512 /* bytes; crypt(3) takes no more */
@@ -67,20 +66,6 @@ static void name_address(struct attempt *attempt, const char *peer)
 	attempt->address = attempt->name;
 }
 
-static void put_time(struct printbuf *out)
-{
-	resp_begin(out, 1);
-	resp_text(out, "TIME");
-}
-
-static bool read_time(const redisReply *reply, int64_t *seconds)
-{
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2)
-		return false;
-	*seconds = strtoll(reply->element[0]->str, NULL, 10);
-	return true;
-}
-
 /*
  * Counts the attempt as failed until it succeeds: for the account that the
  * directory found, so that no other spelling which the directory takes for the
@@ -92,19 +77,24 @@ static struct problem begin_attempt(struct request *request, const struct accoun
 	const struct store *first = request_first_store(request);
 	bool elsewhere = account != NULL && request_store_of(request, &account->user) != first;
 	struct problem problem;
+	int64_t now_ms;
 	int wait;
 
 	name_account(attempt, account, email);
 	name_address(attempt, cgi_param(request->env, "REMOTE_ADDR"));
 	store_put_throttle(request_pipeline(request), first, attempt->account, attempt->address);
 	if (elsewhere)
-		put_time(request_to(request, request_store_of(request, &account->user)));
+		store_put_time(request_to(request, request_store_of(request, &account->user)));
 	problem = request_ask(request, elsewhere ? 2 : 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	if (!store_read_throttle(request->replies[0], &wait, &attempt->now) ||
-	    (elsewhere && !read_time(request->replies[1], &attempt->now)))
+	if (!store_read_throttle(request->replies[0], &wait, &attempt->now))
 		return request_bad_reply(request);
+	if (elsewhere) {
+		if (!store_read_time(request->replies[1], &now_ms))
+			return request_bad_reply(request);
+		attempt->now = now_ms / 1000;
+	}
 	if (wait > 0)
 		return (struct problem){.kind = PROBLEM_TOO_MANY_LOGINS, .retry_after = wait};
 	return request_done();

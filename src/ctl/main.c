@@ -347,8 +347,6 @@ static enum ctl_exit run(const struct command *command, struct ctl *ctl, const c
 		fprintf(stderr, "%s\n", err);
 		return CTL_USAGE;
 	}
-	if (config->redis.partitions > 1)
-		return ctl_fail("takes redis.partitions = 1 yet");
 	log_setup(PROGRAM, (enum log_level)config->log.level, false);
 	ctl->config = config;
 	ctl->file = file;

@@ -171,10 +171,12 @@ static bool note_layout(struct blocking *link)
 static bool check_layout(struct blocking *link, redisReply *const replies[LAYOUT_LOOK_COMMANDS])
 {
 	char why[LAYOUT_WHY_MAX];
-	bool is_noted;
+	bool is_noted = false;
 
-	link->is_other_layout =
-		!layout_read_look(replies, link->config, server_count(link), why, &is_noted);
+	link->is_other_layout = false;
+	for (unsigned i = 0; i < LAYOUT_LOOK_COMMANDS && !link->is_other_layout; i++)
+		link->is_other_layout = !layout_read_look(replies[i], i, link->config,
+							  server_count(link), why, &is_noted);
 	if (link->is_other_layout)
 		return fail(link, why);
 	return is_noted || link->server != 0 || note_layout(link);

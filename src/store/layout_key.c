@@ -42,14 +42,9 @@ void layout_put_look(struct printbuf *out, const struct config *config)
 	resp_key(out, config->redis.prefix, KEY_DEADLINES, "");
 }
 
-bool layout_read_look(redisReply *const replies[LAYOUT_LOOK_COMMANDS], const struct config *config,
-		      size_t servers, char why[LAYOUT_WHY_MAX], bool *is_noted)
+static bool read_texts(const redisReply *texts, const char *expected, char why[LAYOUT_WHY_MAX],
+		       bool *is_noted)
 {
-	const redisReply *texts = replies[0], *single = replies[1];
-	char expected[TEXT_SIZE];
-
-	*is_noted = false;
-	put_text(expected, config, servers);
 	for (size_t i = 0; texts->type == REDIS_REPLY_ARRAY && i < texts->elements; i++) {
 		const redisReply *text = texts->element[i];
 
@@ -64,13 +59,22 @@ bool layout_read_look(redisReply *const replies[LAYOUT_LOOK_COMMANDS], const str
 		}
 		*is_noted = true;
 	}
-	if (single->type == REDIS_REPLY_INTEGER && single->integer == 1) {
-		snprintf(
-			why, LAYOUT_WHY_MAX,
-			"it holds users of redis.partitions = 1: presencectl move takes them over");
-		return false;
-	}
 	return true;
+}
+
+bool layout_read_look(const redisReply *reply, unsigned index, const struct config *config,
+		      size_t servers, char why[LAYOUT_WHY_MAX], bool *is_noted)
+{
+	char expected[TEXT_SIZE];
+
+	put_text(expected, config, servers);
+	if (index == 0)
+		return read_texts(reply, expected, why, is_noted);
+	if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1)
+		return true;
+	snprintf(why, LAYOUT_WHY_MAX,
+		 "it holds users of redis.partitions = 1: presencectl move takes them over");
+	return false;
 }
 
 void layout_put_note(struct printbuf *out, const struct config *config, size_t servers)

@@ -21,10 +21,11 @@
 void layout_put_look(struct printbuf *out, const struct config *config);
 
 /*
- * Reads the replies: false with a sentence when the server holds users in another
- * layout than the configuration's, on that many servers. *is_noted: it says so.
+ * Reads the reply to one of these commands: false with a sentence when the server
+ * holds users in another layout than the configuration's, on that many servers.
+ * *is_noted becomes true where it says so.
  */
-bool layout_read_look(redisReply *const replies[LAYOUT_LOOK_COMMANDS], const struct config *config,
+bool layout_read_look(const redisReply *reply, unsigned index, const struct config *config,
 		      size_t servers, char why[LAYOUT_WHY_MAX], bool *is_noted);
 
 /* Appends the command that notes the layout, for the server of partition 0. */

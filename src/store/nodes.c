@@ -35,7 +35,7 @@ struct nodes {
 	struct node list[];
 };
 
-static unsigned count_servers(const struct config *config)
+unsigned nodes_count_servers(const struct config *config)
 {
 	struct redis_url url;
 	unsigned count = 1;
@@ -50,7 +50,7 @@ static unsigned count_servers(const struct config *config)
 
 struct nodes *nodes_new(const struct config *config)
 {
-	unsigned count = count_servers(config);
+	unsigned count = nodes_count_servers(config);
 	struct nodes *nodes = xcalloc(1, sizeof *nodes + count * sizeof nodes->list[0]);
 
 	nodes->config = config;

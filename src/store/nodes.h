@@ -22,6 +22,8 @@ struct nodes;
 struct nodes *nodes_new(const struct config *config);
 void nodes_free(struct nodes *nodes);
 
+/* How many servers a configuration names. */
+unsigned nodes_count_servers(const struct config *config);
 unsigned nodes_count(const struct nodes *nodes);
 /* The connection to the server of that number, or of that partition. */
 struct blocking *nodes_at(struct nodes *nodes, unsigned number);

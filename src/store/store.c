@@ -649,8 +649,7 @@ unsigned store_put_pause(struct printbuf *out, const struct store *store)
 	resp_key(out, store->prefix, KEY_SWEPT, "");
 	resp_key(out, store->prefix, KEY_HOLD, "");
 	resp_key(out, store->prefix, KEY_PAUSED, "");
-	resp_begin(out, 1);
-	resp_text(out, "TIME");
+	store_put_time(out);
 	return 2;
 }
 
@@ -663,13 +662,12 @@ static int64_t read_ms(const redisReply *reply)
 /* As is_unsettled() in common.lua. */
 bool store_read_pause(redisReply *const *replies, const struct store *store)
 {
-	const redisReply *known = replies[0], *clock = replies[1];
+	const redisReply *known = replies[0];
 	int64_t now, swept, hold, paused;
 
 	if (known->type != REDIS_REPLY_ARRAY || known->elements != 3 ||
-	    clock->type != REDIS_REPLY_ARRAY || clock->elements != 2)
+	    !store_read_time(replies[1], &now))
 		return true;
-	now = read_ms(clock->element[0]) * 1000 + read_ms(clock->element[1]) / 1000;
 	swept = read_ms(known->element[0]);
 	hold = read_ms(known->element[1]);
 	paused = read_ms(known->element[2]);

@@ -56,18 +56,44 @@ static void count_topics(const struct streams *streams)
 	log_counts(&topic_states, counts, streams->context->scratch);
 }
 
+/* Sessions to close, and to register after a gap. */
+static void count_homes(const struct streams *streams, unsigned *to_close, unsigned *to_register)
+{
+	*to_close = *to_register = 0;
+	for (unsigned i = 0; i < streams->context->partition_count; i++) {
+		*to_close += streams->homes[i].closings.count;
+		*to_register += streams->homes[i].sessions.recovering;
+	}
+}
+
+static void count_partitions(const struct streams *streams)
+{
+	const struct context *context = streams->context;
+	unsigned counts[STATE_MAX] = {0};
+
+	if (context->partition_count == 1)
+		return;
+	for (unsigned i = 0; i < context->partition_count; i++)
+		counts[context->partitions[i].state]++;
+	log_counts(&partition_states, counts, context->scratch);
+}
+
 void census_log(const struct streams *streams, const struct dispatch *dispatch)
 {
 	const struct context *context = streams->context;
+	unsigned to_close, to_register;
 
-	log_info("state: link %s, %u connections, %u streams of at most %u%s",
-		 state_name(&link_states, link_state(context->link)), streams->conns.count,
-		 streams->count, streams->max, context->draining ? ", stopping" : "");
+	for (unsigned i = 0; i < context->link_count; i++)
+		log_info("state: link %s, %u connections, %u streams of at most %u%s",
+			 state_name(&link_states, link_state(context->links[i])),
+			 streams->conns.count, streams->count, streams->max,
+			 context->draining ? ", stopping" : "");
+	count_partitions(streams);
 	for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++)
 		count_streams(streams, &machines[i]);
 	count_topics(streams);
+	count_homes(streams, &to_close, &to_register);
 	log_info("state: %u sessions to close, %u to register after a gap, %" PRIu64
 		 " readers were too slow, %" PRIu64 " messages were dropped",
-		 streams->closings.count, streams->sessions.recovering, streams->snapshots.overruns,
-		 dispatch->dropped);
+		 to_close, to_register, streams->snapshots.overruns, dispatch->dropped);
 }

@@ -23,9 +23,9 @@ struct batch {
 	unsigned count; /* the first so many of the list */
 };
 
-void closings_init(struct closings *all, struct context *context)
+void closings_init(struct closings *all, struct partition *partition)
 {
-	all->context = context;
+	all->partition = partition;
 	TAILQ_INIT(&all->list);
 }
 
@@ -66,7 +66,7 @@ void closings_add(struct closings *all, const struct session *session)
 	all->count++;
 	if (all->next == NULL)
 		all->next = closing;
-	turn_schedule(&all->context->turn);
+	partition_wake(all->partition);
 }
 
 /* The first `count` of the list go to its end, to be sent again. */
@@ -103,12 +103,12 @@ static void on_closed(void *arg, const redisReply *reply)
 		all->refused = false;
 	}
 	free(batch);
-	turn_schedule(&all->context->turn);
+	partition_wake(all->partition);
 }
 
 static void send_batch(struct closings *all, int64_t now_ms)
 {
-	struct context *context = all->context;
+	struct printbuf *command = all->partition->context->scratch;
 	struct store_close items[STORE_BATCH_MAX];
 	struct batch *batch = xmalloc(sizeof *batch);
 
@@ -122,9 +122,9 @@ static void send_batch(struct closings *all, int64_t now_ms)
 					     now_ms - closing->closed_ms};
 		all->next = TAILQ_NEXT(closing, link);
 	}
-	buf_reset(context->scratch);
-	store_put_close(context->scratch, context->store, items, batch->count);
-	link_command(context->link, context->scratch, on_closed, batch);
+	buf_reset(command);
+	store_put_close(command, all->partition->store, items, batch->count);
+	link_command(all->partition->link, command, on_closed, batch);
 }
 
 void closings_flush(struct closings *all, int64_t now_ms)

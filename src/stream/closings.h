@@ -15,8 +15,9 @@
 
 struct closing;
 
+/* Of the users of one partition. */
 struct closings {
-	struct context *context;
+	struct partition *partition;
 	TAILQ_HEAD(closing_list, closing) list; /* those under way first, the oldest first */
 	struct closing *next; /* the first that is not under way */
 	unsigned count; /* of the list; at most CLOSINGS_MAX: further ones end by stream_ttl */
@@ -24,12 +25,12 @@ struct closings {
 	bool refused; /* and it was logged */
 };
 
-void closings_init(struct closings *all, struct context *context);
+void closings_init(struct closings *all, struct partition *partition);
 void closings_free(struct closings *all);
 
 void closings_add(struct closings *all, const struct session *session);
 
-/* Sends all that are not under way. Link up. */
+/* Sends all that are not under way. The partition is up. */
 void closings_flush(struct closings *all, int64_t now_ms);
 
 /* Whether Redis has done every one. */

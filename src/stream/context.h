@@ -10,24 +10,29 @@
 #include "base/buf.h"
 #include "base/config.h"
 #include "directory/directory.h"
-#include "store/store.h"
+#include "store/partitions.h"
 #include "stream/events.h"
 #include "stream/hub.h"
-#include "stream/link.h"
+#include "stream/partition.h"
 #include "stream/turn.h"
 
 struct context {
 	struct event_base *base;
 	struct config *config; /* a reload changes its values, */
 	struct token_keys *keys; /* replaces the keys */
-	struct store *store; /* and the store */
+	struct partitions *stores; /* and the stores */
 	struct directory *directory;
-	struct link *link;
+	struct link **links; /* to each server */
+	unsigned link_count;
+	struct partition *partitions;
+	unsigned partition_count;
+	size_t set_words; /* of a set of partitions */
+	uint64_t *away, *unsettled; /* those that are AWAY; those that are not SETTLED */
+	TAILQ_HEAD(partition_list, partition) due; /* something is to be asked of them */
 	struct hub hub;
 	struct turn turn;
 	struct shared_events events;
 	struct printbuf *scratch; /* for texts and commands; free for use in every function */
-	char *epoch; /* presence:epoch as seen last; NULL before (recovery.c) */
 	bool draining; /* the process stops: nothing new is let in */
 };
 

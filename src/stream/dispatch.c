@@ -73,7 +73,7 @@ static void on_friends_changed(struct stream *stream, struct json_object *messag
 static void on_revoked(struct stream *stream, const char *tok)
 {
 	if (stream_has_friends(stream) && (tok == NULL || strcmp(tok, stream->session.tok) == 0))
-		session_touch(&stream->all->sessions, &stream->session);
+		session_touch(&stream->home->sessions, &stream->session);
 }
 
 /* The user's own STATUS is another, or only its user sees that it is. */
@@ -91,7 +91,7 @@ static void on_self(struct stream *stream, struct json_object *message)
 	if (json_object_is_type(chosen, json_type_object))
 		self.chosen = json_object_to_json_string_ext(
 			chosen, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE);
-	session_hear_self(&stream->all->sessions, &stream->session, &self);
+	session_hear_self(&stream->home->sessions, &stream->session, &self);
 }
 
 /* To the streams that may see the friend it is about; a message may be older than a block. */

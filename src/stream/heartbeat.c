@@ -34,9 +34,10 @@ void heartbeat_beat(struct stream *stream, int64_t now_ms)
 
 	if (stream_make_room(stream, frame->len))
 		conn_send(&stream->conn, frame);
-	session_touch(&stream->all->sessions, &stream->session);
+	session_touch(&stream->home->sessions, &stream->session);
 	/* After a gap all streams ask again, but not all at once. */
-	if (stream->friends.stale && stream->subscription.state == SUBSCRIPTION_CONFIRMED)
+	if (stream->friends.stale && stream_is_home_up(stream) &&
+	    stream->subscription.state == SUBSCRIPTION_CONFIRMED)
 		friends_ask(stream);
 	hidden_retry(stream);
 	/* Not from now: the rhythm stays even when the timer was late. */

@@ -144,17 +144,18 @@ static void on_head(void *arg, const redisReply *reply)
 	if (reply == NULL)
 		call->lost = true;
 	else if (call->stream != NULL)
-		call->doubtful = !status_is_whole(reply, call->stream->all->context->epoch);
+		call->doubtful = !status_is_whole(reply, call->stream->home->partition->epoch);
 	finish(call);
 }
 
 static void ask_head(struct hidden_call *call)
 {
-	struct context *context = call->stream->all->context;
+	const struct partition *home = call->stream->home->partition;
+	struct printbuf *command = home->context->scratch;
 
-	buf_reset(context->scratch);
-	status_put_mget(context->scratch, context->config->redis.prefix, 0);
-	link_command(context->link, context->scratch, on_head, call);
+	buf_reset(command);
+	status_put_mget(command, store_prefix(home->store), 0);
+	link_command(home->link, command, on_head, call);
 }
 
 static void ask_part(struct hidden_call *call, enum blocks_side side, uint32_t first,
@@ -162,17 +163,18 @@ static void ask_part(struct hidden_call *call, enum blocks_side side, uint32_t f
 {
 	const struct stream *stream = call->stream;
 	struct context *context = stream->all->context;
+	const struct partition *home = stream->home->partition;
 	struct hidden_part *part = xmalloc(sizeof *part);
 	struct userid user = session_userid(&stream->session);
 
 	*part = (struct hidden_part){call, side, first, count};
 	buf_reset(context->scratch);
-	blocks_put_ask(context->scratch, context->config->redis.prefix, side, &user, count);
+	blocks_put_ask(context->scratch, store_prefix(home->store), side, &user, count);
 	for (uint32_t i = 0; i < count; i++)
 		resp_text(context->scratch,
 			  topic_watched_id(hub_topic_at(
 				  &context->hub, &stream->subscription.subscriber, first + i + 1)));
-	link_command(context->link, context->scratch, on_part, part);
+	link_command(home->link, context->scratch, on_part, part);
 }
 
 static void ask(struct stream *stream)
@@ -204,7 +206,8 @@ bool hidden_is_known(struct stream *stream)
 	enum view_state view = stream->view.state;
 
 	if (stream->hidden.progress == HIDDEN_UNASKED &&
-	    (view == VIEW_ASKED || view == VIEW_READY || view == VIEW_CURRENT))
+	    (view == VIEW_ASKED || view == VIEW_READY || view == VIEW_CURRENT ||
+	     (view == VIEW_MISSING && stream_is_degraded(stream))))
 		ask(stream);
 	return stream->hidden.progress == HIDDEN_KNOWN;
 }
@@ -303,17 +306,23 @@ void hidden_put_back(struct stream *stream, struct hidden_mark *marks)
 	}
 }
 
-static void restore_block(struct context *context, const struct userid *blocker,
-			  const struct userid *blocked)
+/* Those of the two sides whose partition was wiped; one that is away has another time to come. */
+static void restore_block(struct context *context, const uint64_t *partitions,
+			  const struct userid *blocker, const struct userid *blocked)
 {
 	for (unsigned step = 0; step < STORE_BLOCK_STEPS; step++) {
+		const struct userid *owner = store_block_owner(blocker, blocked, true, step);
+		const struct partition *partition = partition_of(context, owner->text);
+
+		if (!partset_has(partitions, partition->number) || !partition_is_up(partition))
+			continue;
 		buf_reset(context->scratch);
-		store_put_block(context->scratch, context->store, blocker, blocked, true, step);
-		link_command(context->link, context->scratch, NULL, NULL);
+		store_put_block(context->scratch, partition->store, blocker, blocked, true, step);
+		link_command(partition->link, context->scratch, NULL, NULL);
 	}
 }
 
-void hidden_restore(struct stream *stream)
+void hidden_restore(struct stream *stream, const uint64_t *partitions)
 {
 	struct context *context = stream->all->context;
 	struct userid self = session_userid(&stream->session);
@@ -326,8 +335,8 @@ void hidden_restore(struct stream *stream)
 			continue;
 		other = user_at(stream, user);
 		if (mark & HUB_BLOCKED)
-			restore_block(context, &self, &other);
+			restore_block(context, partitions, &self, &other);
 		if (mark & HUB_BLOCKED_BY)
-			restore_block(context, &other, &self);
+			restore_block(context, partitions, &other, &self);
 	}
 }

@@ -8,7 +8,8 @@
  * all that they tell.
  *
  *   a snapshot begins (the driver)              -> UNASKED
- *   its statuses are asked for (the driver)     UNASKED -> ASKED
+ *   its statuses are asked for, or changes are
+ *   to be passed on without (the driver)        UNASKED -> ASKED
  *   all parts answered                          ASKED -> KNOWN; FAILED until the next heartbeat
  *   the same, by a Redis that was wiped         ASKED -> WAITING until the next tick; or, if the users
  *                                               were asked about before, KNOWN: it adds to the marks
@@ -20,7 +21,7 @@
 
 #include "stream/stream.h"
 
-/* Whether `initial` may be shown; asks Redis if that is due. In OPEN; link up. */
+/* Whether anything may be shown; asks Redis if that is due. In OPEN; the user's partition is up. */
 bool hidden_is_known(struct stream *stream);
 
 /*
@@ -47,7 +48,7 @@ struct hidden_mark;
 struct hidden_mark *hidden_save(const struct stream *stream);
 void hidden_put_back(struct stream *stream, struct hidden_mark *marks);
 
-/* Redis was wiped: tells it again of the blocks that the stream knows. Link up. */
-void hidden_restore(struct stream *stream);
+/* These partitions (partset.h) were wiped: tells them again of the blocks that the stream knows. */
+void hidden_restore(struct stream *stream, const uint64_t *partitions);
 
 #endif

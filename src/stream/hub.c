@@ -6,15 +6,20 @@
 #include <uthash.h>
 
 #include "base/alloc.h"
+#include "stream/partset.h"
 
 const struct state_names topic_states = {"topic", 3, {"WANTED", "ASKED", "IDLE"}};
 
-void hub_init(struct hub *hub)
+void hub_init(struct hub *hub, unsigned partitions)
 {
 	memset(hub, 0, sizeof *hub);
 	hub->next_topic = hub->next_subscriber = 1;
-	TAILQ_INIT(&hub->wanted);
-	TAILQ_INIT(&hub->idle);
+	hub->partitions = partitions;
+	hub->lists = xcalloc(partitions, sizeof *hub->lists);
+	for (unsigned i = 0; i < partitions; i++) {
+		TAILQ_INIT(&hub->lists[i].wanted);
+		TAILQ_INIT(&hub->lists[i].idle);
+	}
 }
 
 /* --- numbers --------------------------------------------------------------------------------- */
@@ -137,7 +142,12 @@ static void table_grow(struct hub *hub)
 
 /* --- topics ---------------------------------------------------------------------------------- */
 
-static struct topic *topic_new(struct hub *hub, const char *channel)
+static struct topic_lists *lists_of(const struct hub *hub, const struct topic *topic)
+{
+	return &hub->lists[topic->partition];
+}
+
+static struct topic *topic_new(struct hub *hub, const char *channel, unsigned partition)
 {
 	size_t len = strlen(channel);
 	struct topic *topic = xcalloc(1, sizeof *topic + len + 1);
@@ -152,8 +162,9 @@ static struct topic *topic_new(struct hub *hub, const char *channel)
 		table_grow(hub);
 	else
 		table_add(hub, topic);
+	topic->partition = partition & 0xffff;
 	topic->state = TOPIC_WANTED;
-	TAILQ_INSERT_TAIL(&hub->wanted, topic, link);
+	TAILQ_INSERT_TAIL(&lists_of(hub, topic)->wanted, topic, link);
 	return topic;
 }
 
@@ -161,9 +172,9 @@ static struct topic *topic_new(struct hub *hub, const char *channel)
 static void topic_detach(struct hub *hub, struct topic *topic)
 {
 	if (topic->state == TOPIC_WANTED)
-		TAILQ_REMOVE(&hub->wanted, topic, link);
+		TAILQ_REMOVE(&lists_of(hub, topic)->wanted, topic, link);
 	else if (topic->state == TOPIC_IDLE)
-		TAILQ_REMOVE(&hub->idle, topic, link);
+		TAILQ_REMOVE(&lists_of(hub, topic)->idle, topic, link);
 	table_remove(hub, topic);
 	hub->topics[topic->number] = NULL;
 	hub->free_topics[hub->free_topic_count++] = topic->number;
@@ -178,15 +189,16 @@ struct topic *hub_find(const struct hub *hub, const char *channel)
 	return number != 0 ? hub->topics[number] : NULL;
 }
 
-struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const char *channel)
+struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const char *channel,
+		       unsigned partition)
 {
 	struct topic *topic = hub_find(hub, channel);
 	uint32_t index;
 
 	if (topic == NULL) {
-		topic = topic_new(hub, channel);
+		topic = topic_new(hub, channel, partition);
 	} else if (topic->state == TOPIC_IDLE) {
-		TAILQ_REMOVE(&hub->idle, topic, link);
+		TAILQ_REMOVE(&lists_of(hub, topic)->idle, topic, link);
 		topic->state = TOPIC_ASKED;
 	}
 	index = edges_push(&subscriber->topics, topic->number, topic->subscribers.count);
@@ -218,7 +230,7 @@ void hub_leave(struct hub *hub, struct subscriber *subscriber, uint32_t index, i
 	}
 	topic->state = TOPIC_IDLE;
 	topic->idle_ms = now_ms;
-	TAILQ_INSERT_TAIL(&hub->idle, topic, link);
+	TAILQ_INSERT_TAIL(&lists_of(hub, topic)->idle, topic, link);
 }
 
 bool hub_hide(struct hub *hub, struct subscriber *subscriber, uint32_t index, unsigned hidden)
@@ -233,13 +245,13 @@ bool hub_hide(struct hub *hub, struct subscriber *subscriber, uint32_t index, un
 
 void hub_asked(struct hub *hub, struct topic *topic)
 {
-	TAILQ_REMOVE(&hub->wanted, topic, link);
+	TAILQ_REMOVE(&lists_of(hub, topic)->wanted, topic, link);
 	topic->state = TOPIC_ASKED;
 }
 
-struct topic *hub_take_idle(struct hub *hub, int64_t now_ms)
+struct topic *hub_take_idle(struct hub *hub, unsigned partition, int64_t now_ms)
 {
-	struct topic *topic = TAILQ_FIRST(&hub->idle);
+	struct topic *topic = TAILQ_FIRST(&hub->lists[partition].idle);
 
 	if (topic == NULL || now_ms - HUB_IDLE_MS < topic->idle_ms)
 		return NULL;
@@ -247,25 +259,35 @@ struct topic *hub_take_idle(struct hub *hub, int64_t now_ms)
 	return topic;
 }
 
-void hub_unsubscribed(struct hub *hub)
+void hub_unsubscribed(struct hub *hub, const uint64_t *partitions)
 {
 	struct topic *topic;
 
-	while ((topic = hub_take_idle(hub, INT64_MAX)) != NULL)
-		free(topic);
+	for (unsigned i = 0; i < hub->partitions; i++) {
+		while (partset_has(partitions, i) &&
+		       (topic = hub_take_idle(hub, i, INT64_MAX)) != NULL)
+			free(topic);
+	}
 	for (uint32_t number = 1; number < hub->next_topic; number++) {
 		topic = hub->topics[number];
-		if (topic == NULL || topic->state == TOPIC_WANTED)
+		if (topic == NULL || topic->state == TOPIC_WANTED ||
+		    !partset_has(partitions, topic->partition))
 			continue;
 		topic->state = TOPIC_WANTED;
 		topic->is_offline = false; /* what is said from here on goes unheard */
-		TAILQ_INSERT_TAIL(&hub->wanted, topic, link);
+		TAILQ_INSERT_TAIL(&lists_of(hub, topic)->wanted, topic, link);
 	}
 }
 
 void hub_clear(struct hub *hub)
 {
-	hub_unsubscribed(hub);
+	struct topic *topic;
+
+	for (unsigned i = 0; i < hub->partitions; i++) {
+		while ((topic = hub_take_idle(hub, i, INT64_MAX)) != NULL)
+			free(topic);
+	}
+	free(hub->lists);
 	free(hub->buckets);
 	free(hub->topics);
 	free(hub->subscribers);

@@ -42,7 +42,7 @@ struct hub_edges {
 };
 
 enum topic_state {
-	TOPIC_WANTED, /* in hub->wanted: to be subscribed */
+	TOPIC_WANTED, /* to be subscribed */
 	TOPIC_ASKED, /* SUBSCRIBE is sent */
 	TOPIC_IDLE, /* subscribed, no subscriber since idle_ms */
 };
@@ -52,17 +52,23 @@ struct topic {
 	uint32_t serial; /* of no other topic, also when the number is used again */
 	uint32_t next; /* the number of the next in the bucket; 0 = none */
 	enum topic_state state : 8;
+	unsigned partition : 16; /* of the user it is about */
 	unsigned is_offline : 1; /* the last message said so of its user; 0 where there was none */
 	int64_t idle_ms;
 	struct hub_edges subscribers;
 	int64_t changed_ms; /* when the last message came */
-	TAILQ_ENTRY(topic) link; /* in hub->wanted or hub->idle */
+	TAILQ_ENTRY(topic) link; /* in the partition's list of those WANTED or IDLE */
 	char channel[]; /* without the prefix */
 };
 
 extern const struct state_names topic_states;
 
 TAILQ_HEAD(topic_list, topic);
+
+/* The topics of one partition that are to be subscribed, or may be unsubscribed. */
+struct topic_lists {
+	struct topic_list wanted, idle;
+};
 
 /* One stream's end; part of the stream. */
 struct subscriber {
@@ -80,10 +86,11 @@ struct hub {
 	uint32_t free_topic_count, free_subscriber_count;
 	uint32_t next_topic, next_subscriber;
 	uint32_t last_serial;
-	struct topic_list wanted, idle;
+	struct topic_lists *lists; /* by partition */
+	unsigned partitions;
 };
 
-void hub_init(struct hub *hub);
+void hub_init(struct hub *hub, unsigned partitions);
 void hub_clear(struct hub *hub); /* subscribers must have left */
 
 /* Gives a subscriber its number; hub_remove() takes it back and leaves every topic. */
@@ -94,10 +101,11 @@ void hub_remove(struct hub *hub, struct subscriber *subscriber, int64_t now_ms);
 void hub_reserve(struct subscriber *subscriber, uint32_t topics);
 
 /*
- * Joins a channel, whose topic is made when it is the first; joining twice
+ * Joins a channel of that partition, whose topic is made when it is the first; joining twice
  * makes two edges, so don't. The topic stays valid while it has a subscriber.
  */
-struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const char *channel);
+struct topic *hub_join(struct hub *hub, struct subscriber *subscriber, const char *channel,
+		       unsigned partition);
 /* Leaves the topic at the given index in the subscriber's list; the last edge moves there. */
 void hub_leave(struct hub *hub, struct subscriber *subscriber, uint32_t index, int64_t now_ms);
 
@@ -122,13 +130,16 @@ static inline struct subscriber *hub_subscriber_at(const struct hub *hub, const 
 void hub_asked(struct hub *hub, struct topic *topic);
 
 /*
- * The next topic that has been idle for HUB_IDLE_MS (or for whatever time, when
+ * The next topic of a partition that has been idle for HUB_IDLE_MS (or for whatever time, when
  * now_ms is INT64_MAX), taken out of the hub; the caller unsubscribes it and
  * frees it with free(). NULL when there is none.
  */
-struct topic *hub_take_idle(struct hub *hub, int64_t now_ms);
+struct topic *hub_take_idle(struct hub *hub, unsigned partition, int64_t now_ms);
 
-/* The subscriptions are gone: every topic with subscribers is wanted, idle ones are freed. */
-void hub_unsubscribed(struct hub *hub);
+/*
+ * The subscriptions of these partitions (partset.h) are gone: every topic with
+ * subscribers is wanted, idle ones are freed.
+ */
+void hub_unsubscribed(struct hub *hub, const uint64_t *partitions);
 
 #endif

@@ -25,11 +25,6 @@ static bool is_over(const struct stream *stream, int64_t now)
 	return stream->deadline_ms != 0 && stream->deadline_ms <= now;
 }
 
-static bool link_up(const struct stream *stream)
-{
-	return link_is_up(stream->all->context->link);
-}
-
 static enum step destroy(struct stream *stream)
 {
 	stream_destroy(stream);
@@ -90,9 +85,10 @@ static enum step step_ticket(struct stream *stream, int64_t now)
 
 static enum step step_inbox(struct stream *stream, int64_t now)
 {
-	bool is_heard = stream->subscription.state == SUBSCRIPTION_CONFIRMED;
+	bool is_up = stream_is_home_up(stream);
+	bool is_heard = is_up && stream->subscription.state == SUBSCRIPTION_CONFIRMED;
 
-	if (is_heard || !link_up(stream)) {
+	if (is_heard || !is_up) {
 		if (!is_heard)
 			friends_are_stale(stream);
 		friends_ask(stream);
@@ -130,7 +126,7 @@ static enum step step_session(struct stream *stream, int64_t now)
 	case ANSWER_NONE:
 		break;
 	}
-	if (!link_up(stream)) {
+	if (!stream_is_home_up(stream)) {
 		opening_finish(stream); /* `degraded` follows `connected` */
 		return STEP_ON;
 	}
@@ -151,22 +147,40 @@ static const char *reason_to_end(const struct stream *stream, int64_t now)
 	return NULL;
 }
 
-static bool may_ask_snapshot(const struct stream *stream)
+/* Whether Redis holds the session and what it publishes is heard. */
+static bool is_registered(const struct stream *stream)
 {
 	return stream->session.state == SESSION_LIVE &&
-	       stream->subscription.state == SUBSCRIPTION_CONFIRMED && link_up(stream);
+	       stream->subscription.state == SUBSCRIPTION_CONFIRMED && stream_is_home_up(stream);
+}
+
+/* A view that is missing: all of it is asked for, or, while some is away, the rest passed on. */
+static void step_missing(struct stream *stream, bool is_degraded)
+{
+	struct snapshots *snapshots = &stream->all->snapshots;
+	struct view *view = &stream->view;
+
+	if (!is_registered(stream))
+		return;
+	if (stream_is_settled(stream)) {
+		hidden_reset(stream);
+		view_queue(snapshots, view);
+	} else if (is_degraded && hidden_is_known(stream)) {
+		view_follow(snapshots, view);
+	}
 }
 
 static void step_view(struct stream *stream)
 {
 	struct snapshots *snapshots = &stream->all->snapshots;
 	struct view *view = &stream->view;
+	bool is_degraded = stream_is_degraded(stream);
 
-	if (!link_up(stream) && !view->told_degraded) {
+	if (is_degraded && !view->told_degraded) {
 		conn_send(&stream->conn, events_degraded(&stream->all->context->events));
 		view->told_degraded = true;
 	}
-	if (link_up(stream) && hidden_is_known(stream) && view->state == VIEW_READY) {
+	if (stream_is_home_up(stream) && hidden_is_known(stream) && view->state == VIEW_READY) {
 		struct outbox shown = {0};
 
 		view_show(snapshots, view, &shown);
@@ -174,10 +188,8 @@ static void step_view(struct stream *stream)
 	}
 	if (view->state == VIEW_OVERRUN && conn_is_idle(&stream->conn))
 		view_caught_up(snapshots, view);
-	if (view->state == VIEW_MISSING && may_ask_snapshot(stream)) {
-		hidden_reset(stream);
-		view_queue(snapshots, view);
-	}
+	if (view->state == VIEW_MISSING)
+		step_missing(stream, is_degraded);
 }
 
 static enum step step_open(struct stream *stream, int64_t now)

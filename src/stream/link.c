@@ -12,6 +12,7 @@
 #include "store/connection.h"
 #include "store/info.h"
 #include "store/keys.h"
+#include "store/layout.h"
 #include "store/resp.h"
 #include "store/scripts.h"
 #include "store/sentinel.h"
@@ -44,6 +45,11 @@ struct link {
 	struct redis_url url;
 	struct sentinel *sentinel; /* NULL: the URL names the server itself */
 	struct event *search; /* for the socket of the search by `sentinel`; NULL: none */
+	unsigned server; /* of the URL's */
+	char *name; /* for the log: "redis", and where it is if there are several */
+	char **prefixes; /* of the partitions that are there */
+	unsigned prefix_count;
+	bool is_sharded;
 	struct link_events events;
 	void *arg;
 	struct wire commands, subscriber;
@@ -59,10 +65,12 @@ struct link {
 	unsigned setup_left; /* answers to the start of a connection still to come */
 	char history[INFO_VALUE_SIZE]; /* replication.id as seen last; "" before */
 	bool lacks_writes;
+	unsigned greeted; /* answers to the greeting that have come */
 
 	uint64_t subscribe_serial; /* of the last channel asked for */
 	uint64_t subscribe_acked; /* of the last channel confirmed */
-	char self[sizeof CHANNEL_SELF + RANDOM_ID_LEN]; /* our own channel, without the prefix */
+	/* Our own channel, without the prefix; each partition has one, the first is for the checks. */
+	char self[sizeof CHANNEL_SELF + RANDOM_ID_LEN];
 	int64_t ping_sent_ms; /* the health check without an answer: a PUBLISH to our own channel; 0 = none */
 	int64_t watchdog_ms; /* when the watchdog ran last */
 };
@@ -77,13 +85,32 @@ static void on_search(evutil_socket_t fd, short what, void *arg);
 static void set_state(struct link *link, enum link_state state)
 {
 	if (link->state != state)
-		log_debug("redis: link %s -> %s", state_name(&link_states, link->state),
+		log_debug("%s: link %s -> %s", link->name, state_name(&link_states, link->state),
 			  state_name(&link_states, state));
 	link->state = state;
 }
 
+static void set_place(struct link *link, const struct link_place *place)
+{
+	struct printbuf *name = buf_new();
+
+	redis_url_parse(link->config->redis.url, &link->url);
+	link->server = place->server;
+	link->is_sharded = place->is_sharded;
+	link->prefix_count = place->count;
+	link->prefixes = xcalloc(place->count, sizeof *link->prefixes);
+	for (unsigned i = 0; i < place->count; i++)
+		link->prefixes[i] = xstrdup(place->prefixes[i]);
+	buf_puts(name, "redis");
+	if (link->url.kind == REDIS_SERVERS && link->url.count > 1) {
+		buf_puts(name, " ");
+		redis_url_put_node(name, &link->url.nodes[place->server]);
+	}
+	link->name = buf_take(name, NULL);
+}
+
 struct link *link_new(struct event_base *base, const struct config *config,
-		      const struct link_events *events, void *arg)
+		      const struct link_place *place, const struct link_events *events, void *arg)
 {
 	struct link *link = xcalloc(1, sizeof *link);
 	char id[RANDOM_ID_LEN + 1];
@@ -94,7 +121,7 @@ struct link *link_new(struct event_base *base, const struct config *config,
 	link->arg = arg;
 	link->commands.link = link->subscriber.link = link;
 	link->backoff_ms = BACKOFF_FIRST_MS;
-	redis_url_parse(config->redis.url, &link->url);
+	set_place(link, place);
 	if (link->url.kind == REDIS_SENTINEL)
 		link->sentinel = sentinel_new(config, &link->url);
 	random_id(id);
@@ -161,6 +188,10 @@ void link_free(struct link *link)
 	event_free(link->failed);
 	sentinel_free(link->sentinel);
 	redis_url_free(&link->url);
+	for (unsigned i = 0; i < link->prefix_count; i++)
+		free(link->prefixes[i]);
+	free(link->prefixes);
+	free(link->name);
 	free(link->ring);
 	free(link);
 }
@@ -207,7 +238,7 @@ static void tell_loss(struct link *link)
 {
 	if (is_same_reason(link->why, link->told_why))
 		return;
-	log_warn("redis: %s", link->why);
+	log_warn("%s: %s", link->name, link->why);
 	memcpy(link->told_why, link->why, sizeof link->told_why);
 }
 
@@ -220,7 +251,7 @@ static void tell_success(struct link *link)
 		buf_puts(place, " to ");
 		redis_url_put_node(place, sentinel_primary(link->sentinel));
 	}
-	log_info("redis: connected%s", place->buf);
+	log_info("%s: connected%s", link->name, place->buf);
 	printbuf_free(place);
 	link->told_why[0] = '\0';
 }
@@ -314,23 +345,24 @@ void link_command(struct link *link, const struct printbuf *command, link_reply 
 	link->events.pending(link->arg);
 }
 
-static void put_channels(struct link *link, const char *command, const char *const *channels,
-			 size_t count)
+static void put_channels(struct link *link, const char *command, const char *prefix,
+			 const char *const *channels, size_t count)
 {
 	struct printbuf *out = buf_new();
 
 	resp_begin(out, (unsigned)(1 + count));
 	resp_text(out, command);
 	for (size_t i = 0; i < count; i++)
-		resp_key(out, link->config->redis.prefix, channels[i], "");
+		resp_key(out, prefix, channels[i], "");
 	append(&link->subscriber, out);
 	printbuf_free(out);
 	link->events.pending(link->arg);
 }
 
-uint64_t link_subscribe(struct link *link, const char *const *channels, size_t count)
+uint64_t link_subscribe(struct link *link, const char *prefix, const char *const *channels,
+			size_t count)
 {
-	put_channels(link, "SUBSCRIBE", channels, count);
+	put_channels(link, link->is_sharded ? "SSUBSCRIBE" : "SUBSCRIBE", prefix, channels, count);
 	link->subscribe_serial += count;
 	return link->subscribe_serial;
 }
@@ -345,9 +377,11 @@ uint64_t link_acked(const struct link *link)
 	return link->subscribe_acked;
 }
 
-void link_unsubscribe(struct link *link, const char *const *channels, size_t count)
+void link_unsubscribe(struct link *link, const char *prefix, const char *const *channels,
+		      size_t count)
 {
-	put_channels(link, "UNSUBSCRIBE", channels, count);
+	put_channels(link, link->is_sharded ? "SUNSUBSCRIBE" : "UNSUBSCRIBE", prefix, channels,
+		     count);
 }
 
 static void wire_flush(struct wire *wire)
@@ -393,17 +427,20 @@ static void on_setup_reply(void *arg, const redisReply *reply)
 static void on_greeting(void *arg, const redisReply *reply)
 {
 	struct link *link = arg;
+	const char *why = NULL;
 
-	if (reply != NULL && reply->type != REDIS_REPLY_ERROR && !link->failing &&
-	    !link->events.read_greeting(link->arg, reply))
-		link_lost(link, "unexpected reply");
+	if (reply != NULL && reply->type != REDIS_REPLY_ERROR && !link->failing)
+		why = link->events.read_greeting(link->arg, link->greeted++, reply);
+	if (why != NULL)
+		link_lost(link, why);
 	on_setup_reply(arg, reply);
 }
 
 /* The server that is, or is to be, connected. */
 static const struct redis_address *server_of(const struct link *link)
 {
-	return link->sentinel != NULL ? sentinel_primary(link->sentinel) : link->url.nodes;
+	return link->sentinel != NULL ? sentinel_primary(link->sentinel)
+				      : &link->url.nodes[link->server];
 }
 
 /* Whether it is the primary, and has all that its predecessor or its former self had. */
@@ -435,13 +472,13 @@ static void start_handshake(struct link *link)
 	struct printbuf *out = buf_new();
 	unsigned count = resp_greeting(out, server_of(link));
 	const char *self = link->self;
-	unsigned scripts;
+	unsigned scripts, greetings;
 
 	set_state(link, LINK_HANDSHAKE);
 	/* What the subscriber says first is answered before its first subscription is: see on_push(). */
 	append(&link->subscriber, out);
-	link_subscribe(link, &self, 1);
-	link->setup_left = 1;
+	for (unsigned i = 0; i < link->prefix_count; i++)
+		link_subscribe(link, link->prefixes[i], &self, 1);
 
 	for (unsigned i = 0; i < count; i++)
 		push_pending(link, on_setup_reply, link);
@@ -450,10 +487,12 @@ static void start_handshake(struct link *link)
 	scripts = scripts_put_load(out);
 	for (unsigned i = 0; i < scripts; i++)
 		push_pending(link, on_setup_reply, link);
-	link->events.put_greeting(link->arg, out);
-	push_pending(link, on_greeting, link);
+	greetings = link->events.put_greeting(link->arg, out);
+	for (unsigned i = 0; i < greetings; i++)
+		push_pending(link, on_greeting, link);
 	append(&link->commands, out);
-	link->setup_left += count + 1 + scripts + 1;
+	link->greeted = 0;
+	link->setup_left = link->prefix_count + count + 1 + scripts + greetings;
 	printbuf_free(out);
 	link_flush(link);
 }
@@ -601,15 +640,18 @@ static void on_pong(struct link *link)
 
 static void on_message(struct link *link, const redisReply *channel, const redisReply *text)
 {
-	size_t prefix_len = strlen(link->config->redis.prefix);
+	const char *name;
 
-	if (channel->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING ||
-	    channel->len < prefix_len)
+	if (channel->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING)
 		return;
-	if (strcmp(channel->str + prefix_len, link->self) == 0)
+	name = layout_name((unsigned)link->config->redis.partitions, link->config->redis.prefix,
+			   channel->str);
+	if (name == NULL)
+		return;
+	if (strcmp(name, link->self) == 0)
 		on_pong(link);
 	else if (link_is_up(link))
-		link->events.message(link->arg, channel->str + prefix_len, text->str, text->len);
+		link->events.message(link->arg, name, text->str, text->len);
 }
 
 static void on_push(struct link *link, const redisReply *reply)
@@ -618,9 +660,9 @@ static void on_push(struct link *link, const redisReply *reply)
 		lost_by_error(link, reply);
 	} else if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 3) {
 		return; /* the OK of AUTH or SELECT */
-	} else if (is_text(reply->element[0], "message")) {
+	} else if (is_text(reply->element[0], link->is_sharded ? "smessage" : "message")) {
 		on_message(link, reply->element[1], reply->element[2]);
-	} else if (is_text(reply->element[0], "subscribe")) {
+	} else if (is_text(reply->element[0], link->is_sharded ? "ssubscribe" : "subscribe")) {
 		link->subscribe_acked++;
 		if (link_is_up(link))
 			link->events.subscribed(link->arg);
@@ -671,8 +713,8 @@ static void ping(struct link *link, int64_t now)
 	struct printbuf *out = buf_new();
 
 	resp_begin(out, 3);
-	resp_text(out, "PUBLISH");
-	resp_key(out, link->config->redis.prefix, link->self, "");
+	resp_text(out, link->is_sharded ? "SPUBLISH" : "PUBLISH");
+	resp_key(out, link->prefixes[0], link->self, "");
 	resp_text(out, "1");
 	link->ping_sent_ms = now;
 	link_command(link, out, NULL, NULL);

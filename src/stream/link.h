@@ -46,10 +46,13 @@ extern const struct state_names link_states;
 struct link;
 
 struct link_events {
-	/* Appends the last command of the handshake, whose answer shows that Redis can work. */
-	void (*put_greeting)(void *arg, struct printbuf *out);
-	/* That answer, borrowed; false: it is not one. */
-	bool (*read_greeting)(void *arg, const redisReply *reply);
+	/*
+	 * Appends the last commands of the handshake, whose answers show that Redis can work;
+	 * returns how many.
+	 */
+	unsigned (*put_greeting)(void *arg, struct printbuf *out);
+	/* Such an answer, borrowed, to the command of that index; NULL, or what is wrong with it. */
+	const char *(*read_greeting)(void *arg, unsigned index, const redisReply *reply);
 	/* Both connections work and the scripts are loaded; no channel is subscribed. */
 	void (*up)(void *arg);
 	/* Lost: every pending callback was called with NULL just before. */
@@ -62,8 +65,16 @@ struct link_events {
 	void (*pending)(void *arg);
 };
 
+/* Which server it is, and what is there. Borrowed for the call. */
+struct link_place {
+	unsigned server; /* of those that redis.url names */
+	const char *const *prefixes; /* of its partitions: layout_prefix() */
+	unsigned count;
+	bool is_sharded; /* channels are: SSUBSCRIBE */
+};
+
 struct link *link_new(struct event_base *base, const struct config *config,
-		      const struct link_events *events, void *arg);
+		      const struct link_place *place, const struct link_events *events, void *arg);
 void link_free(struct link *link); /* pending callbacks are called with NULL */
 
 /* Starts connecting; from then on the link looks after itself. */
@@ -91,13 +102,15 @@ typedef void link_reply(void *arg, const redisReply *reply);
 void link_command(struct link *link, const struct printbuf *command, link_reply *done, void *arg);
 
 /*
- * Queues a subscription to channels (prefix is added), 1..LINK_SUBSCRIBE_MAX of
- * them; returns its serial. Only while link_is_up().
+ * Queues a subscription to channels of one partition, whose prefix is added,
+ * 1..LINK_SUBSCRIBE_MAX of them; returns its serial. Only while link_is_up().
  */
-uint64_t link_subscribe(struct link *link, const char *const *channels, size_t count);
+uint64_t link_subscribe(struct link *link, const char *prefix, const char *const *channels,
+			size_t count);
 uint64_t link_serial(const struct link *link); /* of the last subscription asked for */
 uint64_t link_acked(const struct link *link); /* of the last one confirmed */
-void link_unsubscribe(struct link *link, const char *const *channels, size_t count);
+void link_unsubscribe(struct link *link, const char *prefix, const char *const *channels,
+		      size_t count);
 
 /* Writes what is queued. */
 void link_flush(struct link *link);

@@ -14,9 +14,9 @@
 #include "base/options.h"
 #include "base/signals.h"
 #include "directory/directory.h"
-#include "store/blocking.h"
 #include "store/connection.h"
 #include "store/durability.h"
+#include "store/nodes.h"
 #include "stream/server.h"
 
 #define PROGRAM "presence-streamd"
@@ -80,15 +80,22 @@ static int open_socket(const struct config *config, bool *is_ours, char **path)
 	return fd;
 }
 
-/* Once, before the loop: then nothing blocks any more. */
-static void warn_of_redis(const struct config *config)
+/*
+ * Once, before the loop: then nothing blocks any more. Warns of servers that keep
+ * nothing; false when they hold their users in another layout.
+ */
+static bool look_at_redis(const struct config *config, char *err, size_t errsize)
 {
-	struct blocking *redis = blocking_new(config, 0);
+	struct nodes *nodes = nodes_new(config);
 	struct durability durability;
+	bool ok = nodes_check(nodes, err, errsize);
 
-	durability_ask(redis, &durability);
-	durability_warn(&durability);
-	blocking_free(redis);
+	for (unsigned i = 0; ok && i < nodes_count(nodes); i++) {
+		durability_ask(nodes_at(nodes, i), &durability);
+		durability_warn(&durability);
+	}
+	nodes_free(nodes);
+	return ok;
 }
 
 static int serve(struct config *config, const char *file, struct token_keys *keys,
@@ -140,10 +147,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err);
 		return status;
 	}
-	if (config->redis.partitions > 1) {
-		fputs(PROGRAM ": takes redis.partitions = 1 yet\n", stderr);
-		return status;
-	}
 	/* The loop's arena and one for the directory's threads: in a common one they would wait for
 	 * each other, with one each the memory of many a burst would stay. */
 	mallopt(M_ARENA_MAX, 2);
@@ -154,14 +157,13 @@ int main(int argc, char **argv)
 		       : NULL;
 	if (keys != NULL)
 		directory = directory_open(config, directory_threads(config), err, sizeof err);
-	if (directory != NULL) {
-		warn_of_redis(config);
+	if (directory != NULL && look_at_redis(config, err, sizeof err)) {
 		status = serve(config, file, keys, directory);
-		directory_close(directory);
 	} else {
 		fprintf(stderr, "%s: %s\n", file, err);
 		token_keys_free(keys);
 	}
+	directory_close(directory);
 	config_free(config);
 	return status;
 }

@@ -83,12 +83,6 @@ static void answer_head(struct stream *stream, const struct request *request)
 
 /* --- who it is ------------------------------------------------------------------------------- */
 
-static void identify(struct stream *stream, const struct token *token)
-{
-	session_identify(&stream->session, token);
-	stream->exp = token->exp;
-}
-
 static void join_inbox(struct stream *stream)
 {
 	stream_set_phase(stream, PHASE_INBOX);
@@ -119,7 +113,7 @@ static void on_ticket(void *arg, const redisReply *reply)
 	} else if (!ticket_read(reply, &ticket)) {
 		set_ticket(stream, TICKET_UNKNOWN);
 	} else {
-		identify(stream, &ticket.token);
+		stream_identify(stream, &ticket.token);
 		stream->session.born_idle = ticket.idle;
 		stream->friends.watched = ticket.users;
 		stream->friends.without = ticket.without_friends;
@@ -127,7 +121,7 @@ static void on_ticket(void *arg, const redisReply *reply)
 	}
 }
 
-static void ask_ticket(struct stream *stream, const char *ticket)
+static void ask_ticket(struct stream *stream, const struct partition *partition, const char *ticket)
 {
 	struct context *context = stream->all->context;
 	struct ticket_call *call = xmalloc(sizeof *call);
@@ -138,8 +132,8 @@ static void ask_ticket(struct stream *stream, const char *ticket)
 	stream_clear_deadline(stream); /* the link watches over the time */
 	set_ticket(stream, TICKET_ASKED);
 	buf_reset(context->scratch);
-	ticket_put_redeem(context->scratch, context->config->redis.prefix, ticket);
-	link_command(context->link, context->scratch, on_ticket, call);
+	ticket_put_redeem(context->scratch, store_prefix(partition->store), ticket);
+	link_command(partition->link, context->scratch, on_ticket, call);
 }
 
 void opening_admit(struct stream *stream)
@@ -153,16 +147,17 @@ void opening_admit(struct stream *stream)
 /* A ticket in the place of a token. HEAD takes nothing: it looks whether this could be one. */
 static void take_ticket(struct stream *stream, const struct request *request, const char *ticket)
 {
-	unsigned partition;
+	const struct context *context = stream->all->context;
+	unsigned number;
 
-	if (!ticket_parse(ticket, 1, &partition))
+	if (!ticket_parse(ticket, context->partition_count, &number))
 		refuse(stream, request, PROBLEM_TICKET_INVALID, NULL);
 	else if (is_method(request, "HEAD"))
 		answer_head(stream, request);
-	else if (!link_is_up(stream->all->context->link))
+	else if (!partition_is_up(&context->partitions[number]))
 		refuse(stream, request, PROBLEM_REDIS_UNAVAILABLE, NULL);
 	else
-		ask_ticket(stream, ticket);
+		ask_ticket(stream, &context->partitions[number], ticket);
 }
 
 /* ?users=5,7,bob&friends=false. */
@@ -226,7 +221,7 @@ static void authenticate(struct stream *stream, const struct request *request)
 	} else if (is_method(request, "HEAD")) {
 		answer_head(stream, request);
 	} else {
-		identify(stream, &token);
+		stream_identify(stream, &token);
 		join_inbox(stream);
 	}
 }
@@ -324,7 +319,7 @@ void opening_ask_session(struct stream *stream)
 	}
 	stream_set_phase(stream, PHASE_SESSION);
 	stream_clear_deadline(stream); /* the link watches over the time */
-	session_touch(&stream->all->sessions, &stream->session);
+	session_touch(&stream->home->sessions, &stream->session);
 }
 
 /* max_lifetime +- 20 %, so that streams opened together do not end together. */
@@ -347,7 +342,7 @@ void opening_finish(struct stream *stream)
 	buf_reset(text);
 	events_put_head(text, cors_fields(stream));
 	events_put_connected(text, context->config, &user, session_id, times_wall_ms() / 1000);
-	stream->view.told_degraded = !link_is_up(context->link);
+	stream->view.told_degraded = stream_is_degraded(stream);
 	if (stream->view.told_degraded)
 		events_put_degraded(text);
 	stream_send_text(stream, text);

@@ -14,6 +14,8 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/times.h"
+#include "store/layout_key.h"
+#include "store/nodes.h"
 #include "stream/census.h"
 #include "stream/dispatch.h"
 #include "stream/life.h"
@@ -28,12 +30,24 @@
 #define STOP_MARGIN_MS 5000 /* beyond `drain`, until what is left is cut off */
 #define SERVER_SIGNALS 4
 
+/* A server of Redis, as the link to it sees it. */
+struct node {
+	struct server *server;
+	unsigned number;
+	struct link *link;
+	uint64_t *partitions; /* that it has: partset.h */
+	bool is_pending; /* the link has something to write */
+	bool is_noted; /* presence:layout is there */
+	char why[LAYOUT_WHY_MAX];
+};
+
 struct server {
 	struct context context;
 	struct streams streams;
 	struct dispatch dispatch;
 	struct recovery recovery;
-	struct sweep sweep;
+	struct sweep *sweeps; /* by partition */
+	struct node *nodes; /* by link */
 	const char *file; /* that the configuration was read from */
 	const char *
 		path; /* of the listening socket, ours to remove; NULL: it has none, or is not ours */
@@ -166,11 +180,18 @@ static void give_up_listener(struct server *server)
 /* What closed is told to Redis before the end; while that is away, for no longer than `drain`. */
 static void stop_if_done(struct server *server)
 {
-	bool is_told = closings_are_told(&server->streams.closings) ||
-		       (!link_is_up(server->context.link) && times_mono_ms() >= server->drained_ms);
+	bool is_late = times_mono_ms() >= server->drained_ms;
 
-	if (server->context.draining && server->streams.conns.count == 0 && is_told)
-		event_base_loopexit(server->context.base, NULL);
+	if (!server->context.draining || server->streams.conns.count > 0)
+		return;
+	for (unsigned i = 0; i < server->context.partition_count; i++) {
+		const struct home *home = &server->streams.homes[i];
+
+		if (!closings_are_told(&home->closings) &&
+		    (partition_is_up(home->partition) || !is_late))
+			return;
+	}
+	event_base_loopexit(server->context.base, NULL);
 }
 
 /* The first signal says goodbye to the streams over `drain` seconds, a second one cuts them off. */
@@ -231,8 +252,7 @@ static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 	token_keys_use(keys, context->config);
 	token_keys_free(context->keys);
 	context->keys = keys;
-	store_free(context->store);
-	context->store = store_new(context->config, 0, context->config->redis.prefix);
+	partition_reload_all(context);
 	apply_limits(server);
 	log_setup("presence-streamd", (enum log_level)context->config->log.level,
 		  context->config->log.target == 1);
@@ -252,44 +272,115 @@ static void on_census(evutil_socket_t signal_number, short what, void *arg)
 
 /* --- who hears what from Redis --------------------------------------------------------------- */
 
-static void on_put_greeting(void *arg, struct printbuf *out)
+/* How many commands look at the layout, when a server is greeted. */
+static unsigned look_commands(const struct context *context)
 {
-	recovery_put_greeting(&((struct server *)arg)->recovery, out);
+	return context->partition_count > 1 ? LAYOUT_LOOK_COMMANDS : 0;
 }
 
-static bool on_read_greeting(void *arg, const redisReply *reply)
+/* The first partition of a server is that of its number, the next one so many further. */
+static struct partition *partition_at(const struct node *node, unsigned index)
 {
-	return recovery_read_greeting(&((struct server *)arg)->recovery, reply);
+	const struct context *context = &node->server->context;
+
+	return &context->partitions[node->number + index * context->link_count];
+}
+
+static unsigned partitions_at_node(const struct node *node)
+{
+	const struct context *context = &node->server->context;
+
+	return (context->partition_count - node->number - 1) / context->link_count + 1;
+}
+
+static unsigned on_put_greeting(void *arg, struct printbuf *out)
+{
+	struct node *node = arg;
+	const struct context *context = &node->server->context;
+	unsigned look = look_commands(context), count = partitions_at_node(node);
+
+	node->is_noted = false;
+	if (look > 0)
+		layout_put_look(out, context->config);
+	for (unsigned i = 0; i < count; i++)
+		recovery_put_greeting(partition_at(node, i), out);
+	return look + count;
+}
+
+static const char *on_read_greeting(void *arg, unsigned index, const redisReply *reply)
+{
+	struct node *node = arg;
+	const struct context *context = &node->server->context;
+	unsigned look = look_commands(context);
+
+	if (index < look)
+		return layout_read_look(reply, index, context->config, context->link_count,
+					node->why, &node->is_noted)
+			       ? NULL
+			       : node->why;
+	return recovery_read_greeting(&node->server->recovery, partition_at(node, index - look),
+				      reply)
+		       ? NULL
+		       : "unexpected reply";
+}
+
+static void note_layout(struct node *node)
+{
+	struct context *context = &node->server->context;
+
+	if (node->is_noted || node->number != 0 || context->partition_count == 1)
+		return;
+	buf_reset(context->scratch);
+	layout_put_note(context->scratch, context->config, context->link_count);
+	link_command(node->link, context->scratch, NULL, NULL);
+}
+
+static bool are_all_up(const struct context *context)
+{
+	for (unsigned i = 0; i < context->link_count; i++) {
+		if (!link_is_up(context->links[i]))
+			return false;
+	}
+	return true;
 }
 
 static void on_up(void *arg)
 {
-	struct server *server = arg;
+	struct node *node = arg;
+	struct server *server = node->server;
 
-	sweep_first(&server->sweep);
-	recovery_up(&server->recovery);
+	note_layout(node);
+	for (unsigned i = 0; i < partitions_at_node(node); i++)
+		sweep_first(&server->sweeps[partition_at(node, i)->number]);
+	recovery_up(&server->recovery, node->partitions);
 	/* No reason to keep the first clients waiting. */
-	event_active(server->accept_again, EV_TIMEOUT, 0);
+	if (are_all_up(&server->context))
+		event_active(server->accept_again, EV_TIMEOUT, 0);
 }
 
 static void on_down(void *arg)
 {
-	recovery_down(&((struct server *)arg)->recovery);
+	struct node *node = arg;
+
+	recovery_down(&node->server->recovery, node->partitions);
 }
 
 static void on_message(void *arg, const char *channel, const char *text, size_t len)
 {
-	dispatch_message(&((struct server *)arg)->dispatch, channel, text, len);
+	dispatch_message(&((struct node *)arg)->server->dispatch, channel, text, len);
 }
 
 static void on_subscribed(void *arg)
 {
-	subscriptions_confirmed(&((struct server *)arg)->streams.subscriptions);
+	subscriptions_confirmed(&((struct node *)arg)->server->streams.subscriptions);
 }
 
 static void on_pending(void *arg)
 {
-	turn_schedule(&((struct server *)arg)->context.turn);
+	struct node *node = arg;
+
+	node->is_pending = true;
+	turn_schedule(&node->server->context.turn);
 }
 
 static const struct link_events link_events = {
@@ -304,21 +395,58 @@ static const struct link_events link_events = {
 
 /* --- the loop's turns ------------------------------------------------------------------------ */
 
+static void ask_partition(struct server *server, struct partition *partition)
+{
+	struct streams *streams = &server->streams;
+	struct home *home = &streams->homes[partition->number];
+	struct sweep *sweep = &server->sweeps[partition->number];
+
+	if (!partition_is_up(partition))
+		return;
+	subscriptions_ask(&streams->subscriptions, partition);
+	sessions_flush(&home->sessions);
+	closings_flush(&home->closings, times_mono_ms());
+	sweep_flush(sweep);
+	/* After a gap users whose sessions are not registered again would look offline. */
+	if (partition->state != PARTITION_SETTLED && sweep_is_settled(sweep))
+		recovery_settle(&server->recovery, partition);
+}
+
+static void flush_links(struct server *server)
+{
+	for (unsigned i = 0; i < server->context.link_count; i++) {
+		struct node *node = &server->nodes[i];
+
+		if (!node->is_pending)
+			continue;
+		node->is_pending = false;
+		link_flush(node->link);
+	}
+}
+
+static bool is_any_up(const struct context *context)
+{
+	for (unsigned i = 0; i < context->link_count; i++) {
+		if (link_is_up(context->links[i]))
+			return true;
+	}
+	return false;
+}
+
 static void ask_redis(struct server *server)
 {
 	struct streams *streams = &server->streams;
-	struct link *link = streams->context->link;
+	struct partition *partition;
 
-	if (!link_is_up(link))
+	while ((partition = partition_next(&server->context)) != NULL)
+		ask_partition(server, partition);
+	if (!is_any_up(&server->context))
 		return;
 	subscriptions_flush(&streams->subscriptions);
-	sessions_flush(&streams->sessions);
-	closings_flush(&streams->closings, times_mono_ms());
-	sweep_flush(&server->sweep);
-	/* After a gap users whose sessions are not registered again would look offline. */
-	if (sweep_is_settled(&server->sweep))
-		snapshots_flush(&streams->snapshots);
-	link_flush(link);
+	/* What a partition that is settled was waited for with. */
+	life_run(streams);
+	snapshots_flush(&streams->snapshots);
+	flush_links(server);
 }
 
 /* The end of a turn of the loop, in this order. */
@@ -346,10 +474,15 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	if (link_is_up(server->context.link)) {
-		subscriptions_drop_idle(&server->streams.subscriptions, now);
-		recovery_tick(&server->recovery);
-		sweep_tick(&server->sweep, now);
+	for (unsigned i = 0; i < server->context.partition_count; i++) {
+		struct partition *partition = &server->context.partitions[i];
+
+		if (!partition_is_up(partition))
+			continue;
+		subscriptions_drop_idle(&server->streams.subscriptions, partition, now);
+		recovery_tick(&server->recovery, partition);
+		sweep_tick(&server->sweeps[i], now);
+		partition_wake(partition);
 	}
 	turn_schedule(&server->context.turn);
 	/* On the grid, so that heartbeats and this are one wake-up. */
@@ -367,19 +500,62 @@ static void on_directory(evutil_socket_t fd, short what, void *arg)
 
 /* --- the server ------------------------------------------------------------------------------ */
 
+static void init_node(struct server *server, unsigned number)
+{
+	struct context *context = &server->context;
+	struct node *node = &server->nodes[number];
+	unsigned count;
+	const char **prefixes;
+
+	node->server = server;
+	node->number = number;
+	node->partitions = xcalloc(context->set_words, sizeof *node->partitions);
+	count = partitions_at_node(node);
+	prefixes = xcalloc(count, sizeof *prefixes);
+	for (unsigned i = 0; i < count; i++) {
+		partset_add(node->partitions, partition_at(node, i)->number);
+		prefixes[i] = store_prefix(partition_at(node, i)->store);
+	}
+	node->link = link_new(
+		context->base, context->config,
+		&(struct link_place){.server = number,
+				     .prefixes = prefixes,
+				     .count = count,
+				     .is_sharded = store_is_sharded(partition_at(node, 0)->store)},
+		&link_events, node);
+	for (unsigned i = 0; i < count; i++)
+		partition_at(node, i)->link = node->link;
+	context->links[number] = node->link;
+	free(prefixes);
+}
+
+static void init_nodes(struct server *server)
+{
+	struct context *context = &server->context;
+
+	context->link_count = nodes_count_servers(context->config);
+	context->links = xcalloc(context->link_count, sizeof *context->links);
+	server->nodes = xcalloc(context->link_count, sizeof *server->nodes);
+	for (unsigned i = 0; i < context->link_count; i++)
+		init_node(server, i);
+}
+
 static void init_parts(struct server *server)
 {
 	struct context *context = &server->context;
 
-	context->store = store_new(context->config, 0, context->config->redis.prefix);
 	context->scratch = buf_new();
-	hub_init(&context->hub);
+	partition_open_all(context);
+	hub_init(&context->hub, context->partition_count);
 	turn_init(&context->turn, context->base, on_turn, server);
+	init_nodes(server);
 	streams_init(&server->streams, context);
-	server->dispatch.streams = server->recovery.streams = &server->streams;
-	server->sweep.context = context;
-	server->sweep.recovery = &server->recovery;
-	context->link = link_new(context->base, context->config, &link_events, server);
+	server->dispatch.streams = &server->streams;
+	server->recovery.streams = &server->streams;
+	server->sweeps = xcalloc(context->partition_count, sizeof *server->sweeps);
+	for (unsigned i = 0; i < context->partition_count; i++)
+		server->sweeps[i] = (struct sweep){.home = &server->streams.homes[i],
+						   .recovery = &server->recovery};
 	apply_limits(server);
 }
 
@@ -445,7 +621,8 @@ struct server *server_new(struct config *config, const char *file, struct token_
 void server_run(struct server *server)
 {
 	notify_manager("READY=1");
-	link_start(server->context.link);
+	for (unsigned i = 0; i < server->context.link_count; i++)
+		link_start(server->context.links[i]);
 	timer_set(server->tick, SWEEP_TICK_MS);
 	/* The first clients wait in the socket until Redis answers, but no longer than for any command. */
 	timer_set(server->accept_again, server->context.config->redis.timeout_ms);
@@ -461,11 +638,17 @@ void server_free(struct server *server)
 				  server->stop_now};
 
 	context->draining = true;
+	streams_clear(&server->streams);
+	for (unsigned i = 0; i < context->link_count; i++) {
+		link_free(context->links[i]);
+		free(server->nodes[i].partitions);
+	}
 	streams_free(&server->streams);
-	link_free(context->link);
-	closings_free(&server->streams.closings);
 	hub_clear(&context->hub);
-	recovery_free(&server->recovery);
+	partition_close_all(context);
+	free(context->links);
+	free(server->nodes);
+	free(server->sweeps);
 	if (server->listener != NULL)
 		evconnlistener_free(server->listener);
 	for (size_t i = 0; i < sizeof events / sizeof events[0]; i++)
@@ -477,7 +660,6 @@ void server_free(struct server *server)
 	events_free(&context->events);
 	slots_close(server->streams.slots);
 	printbuf_free(context->scratch);
-	store_free(context->store);
 	token_keys_free(context->keys);
 	free(server);
 }

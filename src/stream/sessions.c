@@ -20,9 +20,10 @@ struct touch_batch {
 	struct session *items[STORE_BATCH_MAX]; /* NULL: closed meanwhile */
 };
 
-void sessions_init(struct sessions *all, struct context *context)
+void sessions_init(struct sessions *all, struct partition *partition)
 {
-	all->context = context;
+	all->partition = partition;
+	all->context = partition->context;
 	TAILQ_INIT(&all->queue);
 }
 
@@ -62,6 +63,8 @@ static void set_state(struct sessions *all, struct session *session, enum sessio
 	state_moved(&session_states, session->owner->number, session->state, state);
 	all->recovering -= session->state == SESSION_RECOVERING;
 	all->recovering += state == SESSION_RECOVERING;
+	if (session->state == SESSION_RECOVERING)
+		partition_wake(all->partition); /* it may be settled now */
 	session->state = state;
 	turn_mark(&all->context->turn, session->owner);
 }
@@ -75,7 +78,7 @@ static void set_touch(struct sessions *all, struct session *session, enum touch_
 		TAILQ_REMOVE(&all->queue, session, link);
 	if (touch == TOUCH_QUEUED) {
 		TAILQ_INSERT_TAIL(&all->queue, session, link);
-		turn_schedule(&all->context->turn);
+		partition_wake(all->partition);
 	}
 	session->touch = touch;
 }
@@ -99,7 +102,7 @@ static void withdraw(struct session *session)
 
 void session_touch(struct sessions *all, struct session *session)
 {
-	if (!link_is_up(all->context->link))
+	if (!partition_is_up(all->partition))
 		return;
 	if (session->touch == TOUCH_IDLE)
 		set_touch(all, session, TOUCH_QUEUED);
@@ -278,7 +281,7 @@ static void on_touched(void *arg, const redisReply *reply)
 		}
 	}
 	free(batch);
-	turn_schedule(&all->context->turn);
+	partition_wake(all->partition);
 }
 
 /* --- touches --------------------------------------------------------------------------------- */
@@ -326,9 +329,10 @@ static void send_batch(struct sessions *all)
 			set_state(all, session, SESSION_PENDING);
 	}
 	buf_reset(context->scratch);
-	store_put_touch(context->scratch, context->store, STORE_STREAMD, items, batch->count);
+	store_put_touch(context->scratch, all->partition->store, STORE_STREAMD, items,
+			batch->count);
 	all->asked++;
-	link_command(context->link, context->scratch, on_touched, batch);
+	link_command(all->partition->link, context->scratch, on_touched, batch);
 }
 
 void sessions_flush(struct sessions *all)

@@ -44,8 +44,10 @@ extern const struct state_names touch_states;
 enum session_answer { ANSWER_NONE, ANSWER_DONE, ANSWER_REVOKED, ANSWER_TOO_MANY, ANSWER_FAILED };
 extern const struct state_names session_answers;
 
+/* Of the users of one partition. */
 struct sessions {
 	struct context *context;
+	struct partition *partition;
 	TAILQ_HEAD(session_list, session) queue; /* those of TOUCH_QUEUED */
 	unsigned asked; /* batches without an answer */
 	unsigned recovering; /* sessions in SESSION_RECOVERING */
@@ -76,7 +78,7 @@ struct session {
 	uint64_t self_hash; /* of the last one, without last_activity */
 };
 
-void sessions_init(struct sessions *all, struct context *context);
+void sessions_init(struct sessions *all, struct partition *partition);
 void session_init(struct session *session, struct due *owner);
 
 /* Whose it is: of a new name, ABSENT. */
@@ -85,7 +87,7 @@ void session_identify(struct session *session, const struct token *token);
 /* The user's id, for those who take a struct userid. */
 struct userid session_userid(const struct session *session);
 
-/* Wants a touch: one more after the one under way. Nothing while the link is down. */
+/* Wants a touch: one more after the one under way. Nothing while the partition is away. */
 void session_touch(struct sessions *all, struct session *session);
 
 void session_lost(struct sessions *all, struct session *session);
@@ -109,7 +111,7 @@ void session_forget_self(struct sessions *all, struct session *session);
 /* Forgets it; whether Redis is to be told is the caller's affair (closings.h), before. */
 void session_close(struct sessions *all, struct session *session);
 
-/* Sends touches as far as there may be so many under way. Link up. */
+/* Sends touches as far as there may be so many under way. The partition is up. */
 void sessions_flush(struct sessions *all);
 
 /* Sessions wait to be registered again after a gap: until then their users may look offline. */

@@ -10,20 +10,22 @@
 
 #define SNAPSHOTS_ASKED_MAX 64 /* MGETs under way at a time; snapshots in a turn of the loop */
 #define SNAPSHOT_USERS 333 /* in one MGET: about 1,000 keys */
+#define PART_SPARE 8 /* users beyond an even share */
 #define STATUS_KNOWN_MS 1000 /* for so long an answer serves further streams */
 #define STATUSES_KNOWN 4096 /* at a time; a newer one takes an older one's place */
 
 const struct state_names view_states = {
 	"view", 7, {"NONE", "MISSING", "QUEUED", "ASKED", "READY", "CURRENT", "OVERRUN"}};
 
-/* Users that Redis is asked about for one view. */
+/* Users of one partition that Redis is asked about for one view. */
 struct part {
 	struct snapshots *all;
 	struct view *view; /* NULL: the question was withdrawn */
 	LIST_ENTRY(part) link;
-	uint32_t count;
+	const struct partition *partition; /* theirs */
 	int64_t asked_ms;
-	uint32_t topics[SNAPSHOT_USERS]; /* by their index in the subscriber's list */
+	uint32_t count, capacity;
+	uint32_t topics[]; /* by their index in the subscriber's list */
 };
 
 /*
@@ -58,12 +60,15 @@ void snapshots_init(struct snapshots *all, struct context *context)
 	all->context = context;
 	TAILQ_INIT(&all->queue);
 	all->known = xcalloc(STATUSES_KNOWN, sizeof all->known[0]);
+	all->parts = xcalloc(context->partition_count, sizeof all->parts[0]);
 }
 
 void snapshots_free(struct snapshots *all)
 {
 	free(all->known);
+	free(all->parts);
 	all->known = NULL;
+	all->parts = NULL;
 }
 
 void view_init(struct view *view, struct due *owner, const struct subscriber *subscriber)
@@ -73,9 +78,9 @@ void view_init(struct view *view, struct due *owner, const struct subscriber *su
 	view->subscriber = subscriber;
 }
 
-void snapshots_forget_cached(struct snapshots *all)
+void snapshots_forget_cached(struct partition *partition)
 {
-	all->gap_ms = times_mono_ms();
+	partition->gap_ms = times_mono_ms();
 }
 
 /* --- states ---------------------------------------------------------------------------------- */
@@ -132,10 +137,21 @@ void view_queue(struct snapshots *all, struct view *view)
 	set_state(all, view, VIEW_QUEUED);
 }
 
+void view_follow(struct snapshots *all, struct view *view)
+{
+	set_state(all, view, VIEW_CURRENT);
+}
+
 void view_reset(struct snapshots *all, struct view *view)
 {
 	if (view->state != VIEW_NONE && view->state != VIEW_OVERRUN)
 		set_state(all, view, VIEW_MISSING);
+}
+
+void view_lost(struct snapshots *all, struct view *view)
+{
+	if (view->state != VIEW_CURRENT)
+		view_reset(all, view);
 }
 
 void view_overrun(struct snapshots *all, struct view *view, bool idle)
@@ -206,7 +222,7 @@ static const struct status *known_status(const struct snapshots *all, const stru
 {
 	const struct known_status *known = place_of(all, topic);
 	bool is_known = known->serial == topic->serial && known->asked_ms > topic->changed_ms &&
-			known->asked_ms > all->gap_ms &&
+			known->asked_ms > all->context->partitions[topic->partition].gap_ms &&
 			now_ms - known->asked_ms <= STATUS_KNOWN_MS;
 
 	return is_known ? &known->status : NULL;
@@ -281,7 +297,7 @@ static void on_part(void *arg, const redisReply *reply)
 		LIST_REMOVE(part, link);
 	if (view != NULL && reply != NULL) {
 		if (!add_part(part, reply))
-			link_lost(all->context->link, "a snapshot failed");
+			link_lost(part->partition->link, "a snapshot failed");
 		else if (--view->draft->parts_left == 0)
 			finish(all, view);
 	}
@@ -291,43 +307,85 @@ static void on_part(void *arg, const redisReply *reply)
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
-static struct part *part_new(struct snapshots *all, struct view *view, int64_t now_ms)
+/* A part for users of the partition, of about `users` that are left in all. */
+static struct part *part_new(struct snapshots *all, struct view *view, unsigned partition,
+			     uint32_t users, int64_t now_ms)
 {
-	struct part *part = xmalloc(sizeof *part);
+	uint32_t share = users / all->context->partition_count + PART_SPARE;
+	uint32_t capacity = share < SNAPSHOT_USERS ? share : SNAPSHOT_USERS;
+	struct part *part = xmalloc(sizeof *part + capacity * sizeof part->topics[0]);
 
 	part->all = all;
 	part->view = view;
-	part->count = 0;
+	part->partition = &all->context->partitions[partition];
 	part->asked_ms = now_ms;
+	part->count = 0;
+	part->capacity = capacity;
 	return part;
+}
+
+/* The same part, with room for one more topic. */
+static struct part *part_grown(struct part *part)
+{
+	if (part->count < part->capacity)
+		return part;
+	part->capacity = part->capacity * 2 < SNAPSHOT_USERS ? part->capacity * 2 : SNAPSHOT_USERS;
+	return xrealloc(part, sizeof *part + part->capacity * sizeof part->topics[0]);
 }
 
 static void ask_part(struct part *part)
 {
 	struct view *view = part->view;
 	struct context *context = part->all->context;
+	const char *prefix = store_prefix(part->partition->store);
 	struct userid user;
 
 	buf_reset(context->scratch);
-	status_put_mget(context->scratch, context->config->redis.prefix, part->count);
+	status_put_mget(context->scratch, prefix, part->count);
 	for (uint32_t i = 0; i < part->count; i++) {
 		const char *id = topic_watched_id(
 			hub_topic_at(&context->hub, view->subscriber, part->topics[i]));
 
 		memcpy(user.text, id, strlen(id) + 1);
-		status_put_keys(context->scratch, context->config->redis.prefix, &user);
+		status_put_keys(context->scratch, prefix, &user);
 	}
 	LIST_INSERT_HEAD(&view->draft->parts, part, link);
 	view->draft->parts_left++;
 	part->all->asked++;
-	link_command(context->link, context->scratch, on_part, part);
+	link_command(part->partition->link, context->scratch, on_part, part);
+}
+
+/* Puts a user's topic into the part of its partition, which is asked when it is full. */
+static void add_question(struct snapshots *all, struct view *view, uint32_t index, int64_t now_ms)
+{
+	unsigned partition = hub_topic_at(&all->context->hub, view->subscriber, index)->partition;
+	struct part **part = &all->parts[partition];
+
+	if (*part == NULL)
+		*part = part_new(all, view, partition, view->subscriber->topics.count - index,
+				 now_ms);
+	*part = part_grown(*part);
+	(*part)->topics[(*part)->count++] = index;
+	if ((*part)->count == SNAPSHOT_USERS) {
+		ask_part(*part);
+		*part = NULL;
+	}
+}
+
+static void ask_rest(struct snapshots *all)
+{
+	for (unsigned i = 0; i < all->context->partition_count; i++) {
+		if (all->parts[i] == NULL)
+			continue;
+		ask_part(all->parts[i]);
+		all->parts[i] = NULL;
+	}
 }
 
 /* Many streams watch the same users: Redis is asked only about those it was not asked just now. */
 static void ask(struct snapshots *all, struct view *view, int64_t now_ms)
 {
 	const struct hub *hub = &all->context->hub;
-	struct part *part = NULL;
 
 	view->draft = xcalloc(1, sizeof *view->draft);
 	view->draft->texts = buf_new();
@@ -342,20 +400,12 @@ static void ask(struct snapshots *all, struct view *view, int64_t now_ms)
 		if (id == NULL)
 			continue;
 		known = known_status(all, topic, now_ms);
-		if (known != NULL) {
+		if (known != NULL)
 			add_user(view, index, id, known);
-			continue;
-		}
-		if (part == NULL)
-			part = part_new(all, view, now_ms);
-		part->topics[part->count++] = index;
-		if (part->count == SNAPSHOT_USERS) {
-			ask_part(part);
-			part = NULL;
-		}
+		else
+			add_question(all, view, index, now_ms);
 	}
-	if (part != NULL)
-		ask_part(part);
+	ask_rest(all);
 	if (view->draft->parts_left == 0)
 		finish(all, view);
 }

@@ -3,13 +3,17 @@
  * asked from Redis in parts, then the changes.
  *
  *   stream opened                               NONE -> MISSING
- *   session LIVE, subscription CONFIRMED        MISSING -> QUEUED (the driver: view_queue)
+ *   session LIVE, subscription CONFIRMED, and   MISSING -> QUEUED (the driver: view_queue)
+ *   each partition that is watched SETTLED
+ *   the same, but a partition is AWAY           MISSING -> CURRENT (the driver: view_follow):
+ *                                               changes without `initial`
  *   snapshots_flush()                           QUEUED -> ASKED; READY when every status is cached
  *   last part answered                          ASKED -> READY, due
  *   the driver, once blocks are known           READY -> CURRENT: `initial` and what was held are sent
  *   no room for a frame                         -> OVERRUN; MISSING when the connection is idle
  *   connection idle again (the driver)          OVERRUN -> MISSING
- *   other users to watch, a gap, link lost      -> MISSING (OVERRUN stays)
+ *   other users to watch, a gap                 -> MISSING (OVERRUN stays)
+ *   a partition lost                            -> MISSING (CURRENT, OVERRUN stay)
  *   closed                                      -> NONE
  *
  * A change is held in ASKED and READY and sent in CURRENT; in all others it is
@@ -38,12 +42,13 @@ enum view_state {
 extern const struct state_names view_states;
 
 struct known_status;
+struct part;
 
 struct snapshots {
 	struct context *context;
 	TAILQ_HEAD(view_list, view) queue; /* those of VIEW_QUEUED */
 	unsigned asked; /* MGETs without an answer */
-	int64_t gap_ms; /* what Redis said until then is not known any more */
+	struct part **parts; /* by partition, while a view's questions are made; else NULL */
 	struct known_status *known; /* answers that serve further streams */
 	uint64_t overruns;
 };
@@ -65,8 +70,11 @@ void view_init(struct view *view, struct due *owner, const struct subscriber *su
 
 void view_open(struct snapshots *all, struct view *view);
 void view_queue(struct snapshots *all, struct view *view);
+void view_follow(struct snapshots *all, struct view *view); /* MISSING -> CURRENT */
 /* A new snapshot is wanted; questions under way are withdrawn. Nothing in VIEW_NONE. */
 void view_reset(struct snapshots *all, struct view *view);
+/* One of its partitions is away: the same, but who has seen all of it goes on with the others. */
+void view_lost(struct snapshots *all, struct view *view);
 /* There is no room for a frame; `idle`: nor does any wait, so a new snapshot may come at once. */
 void view_overrun(struct snapshots *all, struct view *view, bool idle);
 void view_caught_up(struct snapshots *all, struct view *view); /* OVERRUN -> MISSING */
@@ -79,10 +87,10 @@ size_t view_held(const struct view *view); /* bytes */
 /* In VIEW_READY: moves `initial` and what was held to an outbox. VIEW_CURRENT begins. */
 void view_show(struct snapshots *all, struct view *view, struct outbox *to);
 
-/* Asks Redis for what is queued. Link up, and every session registered since the last gap. */
+/* Asks Redis for what is queued. */
 void snapshots_flush(struct snapshots *all);
 
-/* A gap: what Redis said of any user is not known any more. */
-void snapshots_forget_cached(struct snapshots *all);
+/* A gap: what Redis said of a partition's users is not known any more. */
+void snapshots_forget_cached(struct partition *partition);
 
 #endif

@@ -36,33 +36,48 @@ void streams_init(struct streams *all, struct context *context)
 	all->context = context;
 	conns_init(&all->conns, context);
 	subscriptions_init(&all->subscriptions, context);
-	sessions_init(&all->sessions, context);
-	closings_init(&all->closings, context);
 	snapshots_init(&all->snapshots, context);
+	all->homes = xcalloc(context->partition_count, sizeof *all->homes);
+	for (unsigned i = 0; i < context->partition_count; i++) {
+		struct home *home = &all->homes[i];
+
+		home->partition = &context->partitions[i];
+		sessions_init(&home->sessions, home->partition);
+		closings_init(&home->closings, home->partition);
+	}
 	TAILQ_INIT(&all->list);
 }
 
-void streams_free(struct streams *all)
+void streams_clear(struct streams *all)
 {
 	struct stream *stream;
 
 	while ((stream = TAILQ_FIRST(&all->list)) != NULL)
 		stream_destroy(stream);
+}
+
+void streams_free(struct streams *all)
+{
+	for (unsigned i = 0; i < all->context->partition_count; i++)
+		closings_free(&all->homes[i].closings);
+	free(all->homes);
 	snapshots_free(&all->snapshots);
+	subscriptions_free(&all->subscriptions);
 }
 
 /* --- birth and death ------------------------------------------------------------------------- */
 
 struct stream *stream_new(struct streams *all, int fd)
 {
-	struct stream *stream = xcalloc(1, sizeof *stream);
+	size_t set = all->context->set_words * sizeof(uint64_t);
+	struct stream *stream = xcalloc(1, sizeof *stream + set);
 
 	stream->all = all;
 	stream->due.number = ++all->next_number;
 	stream->slot = NO_SLOT;
 	evtimer_assign(&stream->timer, all->context->base, on_timer, stream);
 	conn_open(&all->conns, &stream->conn, &stream->due, fd);
-	subscription_init(&stream->subscription, &stream->due);
+	subscription_init(&stream->subscription, &stream->due, stream->partitions);
 	session_init(&stream->session, &stream->due);
 	view_init(&stream->view, &stream->due, &stream->subscription.subscriber);
 	TAILQ_INSERT_TAIL(&all->list, stream, link);
@@ -97,6 +112,18 @@ static void forget_questions(struct stream *stream)
 	stream->ticket = (struct ticket_state){0};
 }
 
+static void leave_home(struct stream *stream)
+{
+	struct home *home = stream->home;
+
+	if (home == NULL)
+		return;
+	if (stream->session.state != SESSION_ABSENT && !stream->session.watch)
+		closings_add(&home->closings, &stream->session);
+	session_close(&home->sessions, &stream->session);
+	stream->home = NULL;
+}
+
 /* Leaves Redis, the hub and the directory; the connection stays. */
 static void leave(struct stream *stream)
 {
@@ -104,9 +131,7 @@ static void leave(struct stream *stream)
 
 	release_slot(stream);
 	forget_questions(stream);
-	if (stream->session.state != SESSION_ABSENT && !stream->session.watch)
-		closings_add(&all->closings, &stream->session);
-	session_close(&all->sessions, &stream->session);
+	leave_home(stream);
 	view_close(&all->snapshots, &stream->view);
 	subscription_close(&all->subscriptions, &stream->subscription);
 	free(stream->cors_fields);
@@ -141,6 +166,34 @@ bool stream_acquire_slot(struct stream *stream)
 	stream->slot = slot;
 	all->count++;
 	return true;
+}
+
+/* --- partitions ------------------------------------------------------------------------------ */
+
+void stream_identify(struct stream *stream, const struct token *token)
+{
+	const struct partition *partition = partition_of(stream->all->context, token->user.text);
+
+	stream->home = &stream->all->homes[partition->number];
+	session_identify(&stream->session, token);
+	stream->exp = token->exp;
+}
+
+bool stream_is_home_up(const struct stream *stream)
+{
+	return partition_is_up(stream->home->partition);
+}
+
+bool stream_is_degraded(const struct stream *stream)
+{
+	return subscription_meets(&stream->all->subscriptions, &stream->subscription,
+				  stream->all->context->away);
+}
+
+bool stream_is_settled(const struct stream *stream)
+{
+	return !subscription_meets(&stream->all->subscriptions, &stream->subscription,
+				   stream->all->context->unsettled);
 }
 
 /* --- phase and time -------------------------------------------------------------------------- */
@@ -251,7 +304,7 @@ bool stream_make_room(struct stream *stream, size_t len)
 	if (fits(stream, len))
 		return true;
 	conn_drop_unsent(&stream->conn);
-	session_forget_self(&stream->all->sessions, &stream->session);
+	session_forget_self(&stream->home->sessions, &stream->session);
 	view_overrun(&stream->all->snapshots, &stream->view, conn_is_idle(&stream->conn));
 	return false;
 }

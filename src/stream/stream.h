@@ -88,14 +88,20 @@ struct ticket_state {
 
 #define NO_SLOT (-1)
 
+/* What the process does for the users of one partition. */
+struct home {
+	struct partition *partition;
+	struct sessions sessions;
+	struct closings closings;
+};
+
 /* All streams of the process, and what their parts share. */
 struct streams {
 	struct context *context;
 	struct conns conns;
 	struct subscriptions subscriptions;
-	struct sessions sessions;
-	struct closings closings;
 	struct snapshots snapshots;
+	struct home *homes; /* by partition */
 	TAILQ_HEAD(stream_list, stream) list; /* every connection's */
 	unsigned hidden_waiting; /* streams in HIDDEN_WAITING */
 	unsigned count, max; /* streams that have a slot; as many as there may be */
@@ -105,6 +111,7 @@ struct streams {
 
 struct stream {
 	struct streams *all;
+	struct home *home; /* of its user; NULL until that is known */
 	struct due due;
 	TAILQ_ENTRY(stream) link;
 	struct event timer; /* for whatever comes first; marks the stream due */
@@ -123,10 +130,13 @@ struct stream {
 	int64_t deadline_ms; /* of the phase, in OPEN of max_lifetime; 0 = none (times_mono_ms) */
 	int64_t heartbeat_ms; /* in OPEN: when the next one is due */
 	int64_t armed_ms; /* when the timer runs; 0 = it does not */
+	uint64_t partitions[]; /* of its topics: subscription.partitions */
 };
 
+/* The context has its partitions and links. */
 void streams_init(struct streams *all, struct context *context);
-void streams_free(struct streams *all); /* destroys every stream */
+void streams_clear(struct streams *all); /* destroys every stream */
+void streams_free(struct streams *all); /* after that, and after the links are gone */
 
 /* A stream for a connection; the descriptor is its own. */
 struct stream *stream_new(struct streams *all, int fd);
@@ -144,6 +154,16 @@ static inline struct stream *stream_of_subscriber(struct subscriber *subscriber)
 	return (struct stream *)((char *)subscriber -
 				 offsetof(struct stream, subscription.subscriber));
 }
+
+/* Whose it is, as a token or a ticket said. */
+void stream_identify(struct stream *stream, const struct token *token);
+
+/* Whether the partition of its user is up. */
+bool stream_is_home_up(const struct stream *stream);
+/* Whether one is away that has its user, or one of the users whom it watches. */
+bool stream_is_degraded(const struct stream *stream);
+/* Whether all of these can be asked about. */
+bool stream_is_settled(const struct stream *stream);
 
 /* Its friends are known and it is past the limits: SESSION and OPEN. */
 bool stream_has_friends(const struct stream *stream);

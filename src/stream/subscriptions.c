@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/alloc.h"
 #include "base/times.h"
 #include "store/keys.h"
 
@@ -13,12 +14,45 @@ void subscriptions_init(struct subscriptions *all, struct context *context)
 {
 	all->context = context;
 	TAILQ_INIT(&all->waiting);
+	all->asked = xcalloc(context->link_count, sizeof *all->asked);
+	for (unsigned i = 0; i < context->link_count; i++)
+		TAILQ_INIT(&all->asked[i]);
 }
 
-void subscription_init(struct subscription *subscription, struct due *owner)
+static void drop_first(struct asked_turns *asked)
+{
+	struct asked_turn *first = TAILQ_FIRST(asked);
+
+	TAILQ_REMOVE(asked, first, link);
+	free(first);
+}
+
+void subscriptions_free(struct subscriptions *all)
+{
+	for (unsigned i = 0; i < all->context->link_count; i++) {
+		while (!TAILQ_EMPTY(&all->asked[i]))
+			drop_first(&all->asked[i]);
+	}
+	free(all->asked);
+}
+
+void subscription_init(struct subscription *subscription, struct due *owner, uint64_t *partitions)
 {
 	memset(subscription, 0, sizeof *subscription);
 	subscription->owner = owner;
+	subscription->partitions = partitions;
+}
+
+bool subscription_meets(const struct subscriptions *all, const struct subscription *subscription,
+			const uint64_t *partitions)
+{
+	return partset_meets(subscription->partitions, partitions, all->context->set_words);
+}
+
+static void forget_partitions(const struct subscriptions *all, struct subscription *subscription)
+{
+	memset(subscription->partitions, 0,
+	       all->context->set_words * sizeof subscription->partitions[0]);
 }
 
 static void set_state(struct subscriptions *all, struct subscription *subscription,
@@ -66,12 +100,15 @@ void subscription_join(struct subscriptions *all, struct subscription *subscript
 		       const char *kind, const char *id)
 {
 	struct hub *hub = &all->context->hub;
+	struct partition *partition = partition_of(all->context, id);
 	char channel[HUB_CHANNEL_MAX];
 
 	if (subscription->subscriber.number == 0)
 		hub_add(hub, &subscription->subscriber);
 	strcpy(mempcpy(channel, kind, strlen(kind)), id);
-	hub_join(hub, &subscription->subscriber, channel);
+	hub_join(hub, &subscription->subscriber, channel, partition->number);
+	partset_add(subscription->partitions, partition->number);
+	partition_wake(partition);
 	enqueue(all, subscription);
 }
 
@@ -82,19 +119,21 @@ void subscription_exchange(struct subscriptions *all, struct subscription *subsc
 
 	while (subscriber->topics.count > 0)
 		hub_leave(&all->context->hub, subscriber, subscriber->topics.count - 1, now);
+	forget_partitions(all, subscription);
 }
 
 void subscription_close(struct subscriptions *all, struct subscription *subscription)
 {
 	hub_remove(&all->context->hub, &subscription->subscriber, times_mono_ms());
+	forget_partitions(all, subscription);
 	set_state(all, subscription, SUBSCRIPTION_NONE);
 }
 
-/* --- the link -------------------------------------------------------------------------------- */
+/* --- the links ------------------------------------------------------------------------------- */
 
-void subscriptions_lost(struct subscriptions *all)
+void subscriptions_lost(struct subscriptions *all, const uint64_t *partitions)
 {
-	hub_unsubscribed(&all->context->hub);
+	hub_unsubscribed(&all->context->hub, partitions);
 }
 
 void subscription_lost(struct subscriptions *all, struct subscription *subscription)
@@ -103,10 +142,11 @@ void subscription_lost(struct subscriptions *all, struct subscription *subscript
 		enqueue(all, subscription);
 }
 
-static void subscribe_wanted(struct context *context)
+void subscriptions_ask(struct subscriptions *all, struct partition *partition)
 {
 	const char *channels[LINK_SUBSCRIBE_MAX];
-	struct topic_list *wanted = &context->hub.wanted;
+	struct hub *hub = &all->context->hub;
+	struct topic_list *wanted = &hub->lists[partition->number].wanted;
 	struct topic *topic;
 
 	while (!TAILQ_EMPTY(wanted)) {
@@ -117,24 +157,59 @@ static void subscribe_wanted(struct context *context)
 				break;
 			channels[count++] = topic->channel;
 		}
-		link_subscribe(context->link, channels, count);
+		link_subscribe(partition->link, store_prefix(partition->store), channels, count);
 		while (count-- > 0)
-			hub_asked(&context->hub, TAILQ_FIRST(wanted));
+			hub_asked(hub, TAILQ_FIRST(wanted));
 	}
+}
+
+/* Of each server: what it has to confirm before this turn is. */
+static void note_turn(struct subscriptions *all)
+{
+	all->turn++;
+	for (unsigned i = 0; i < all->context->link_count; i++) {
+		const struct link *link = all->context->links[i];
+		struct asked_turns *asked = &all->asked[i];
+		struct asked_turn *last = TAILQ_LAST(asked, asked_turns);
+
+		if (link_serial(link) == link_acked(link) ||
+		    (last != NULL && last->serial == link_serial(link)))
+			continue;
+		last = xmalloc(sizeof *last);
+		last->turn = all->turn;
+		last->serial = link_serial(link);
+		TAILQ_INSERT_TAIL(asked, last, link);
+	}
+}
+
+/* The last turn that all servers have confirmed. */
+static uint64_t confirmed_turn(struct subscriptions *all)
+{
+	uint64_t turn = all->turn;
+
+	for (unsigned i = 0; i < all->context->link_count; i++) {
+		struct asked_turns *asked = &all->asked[i];
+		uint64_t acked = link_acked(all->context->links[i]);
+
+		while (!TAILQ_EMPTY(asked) && TAILQ_FIRST(asked)->serial <= acked)
+			drop_first(asked);
+		if (!TAILQ_EMPTY(asked) && TAILQ_FIRST(asked)->turn <= turn)
+			turn = TAILQ_FIRST(asked)->turn - 1;
+	}
+	return turn;
 }
 
 void subscriptions_flush(struct subscriptions *all)
 {
-	struct subscription *subscription;
-	uint64_t serial;
+	struct subscription *subscription = TAILQ_LAST(&all->waiting, subscription_list);
 
-	subscribe_wanted(all->context);
-	serial = link_serial(all->context->link);
-	/* Those queued in this turn are at the tail; stop at the first that has its serial. */
-	TAILQ_FOREACH_REVERSE (subscription, &all->waiting, subscription_list, link) {
-		if (subscription->state != SUBSCRIPTION_QUEUED)
-			break;
-		subscription->serial = serial;
+	if (subscription == NULL || subscription->state != SUBSCRIPTION_QUEUED)
+		return;
+	note_turn(all);
+	/* Those queued in this turn are at the tail; stop at the first that has its turn. */
+	for (; subscription != NULL && subscription->state == SUBSCRIPTION_QUEUED;
+	     subscription = TAILQ_PREV(subscription, subscription_list, link)) {
+		subscription->turn = all->turn;
 		set_state(all, subscription, SUBSCRIPTION_SENT);
 	}
 	subscriptions_confirmed(all);
@@ -142,15 +217,15 @@ void subscriptions_flush(struct subscriptions *all)
 
 void subscriptions_confirmed(struct subscriptions *all)
 {
-	uint64_t acked = link_acked(all->context->link);
+	uint64_t confirmed = confirmed_turn(all);
 	struct subscription *subscription;
 
 	while ((subscription = TAILQ_FIRST(&all->waiting)) != NULL &&
-	       subscription->state == SUBSCRIPTION_SENT && subscription->serial <= acked)
+	       subscription->state == SUBSCRIPTION_SENT && subscription->turn <= confirmed)
 		set_state(all, subscription, SUBSCRIPTION_CONFIRMED);
 }
 
-void subscriptions_drop_idle(struct subscriptions *all, int64_t now_ms)
+void subscriptions_drop_idle(struct subscriptions *all, struct partition *partition, int64_t now_ms)
 {
 	struct topic *topics[LINK_SUBSCRIBE_MAX];
 	const char *channels[LINK_SUBSCRIBE_MAX];
@@ -159,12 +234,14 @@ void subscriptions_drop_idle(struct subscriptions *all, int64_t now_ms)
 	do {
 		count = 0;
 		while (count < LINK_SUBSCRIBE_MAX &&
-		       (topics[count] = hub_take_idle(&all->context->hub, now_ms)) != NULL) {
+		       (topics[count] = hub_take_idle(&all->context->hub, partition->number,
+						      now_ms)) != NULL) {
 			channels[count] = topics[count]->channel;
 			count++;
 		}
 		if (count > 0)
-			link_unsubscribe(all->context->link, channels, count);
+			link_unsubscribe(partition->link, store_prefix(partition->store), channels,
+					 count);
 		for (size_t i = 0; i < count; i++)
 			free(topics[i]);
 	} while (count == LINK_SUBSCRIBE_MAX);

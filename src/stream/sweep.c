@@ -10,13 +10,13 @@ static void ask(struct sweep *sweep);
 
 static bool is_recovering(const struct sweep *sweep)
 {
-	return sessions_are_recovering(&sweep->recovery->streams->sessions);
+	return sessions_are_recovering(&sweep->home->sessions);
 }
 
 static void set_state(struct sweep *sweep, enum sweep_state state)
 {
 	sweep->state = state;
-	turn_schedule(&sweep->context->turn);
+	partition_wake(sweep->home->partition);
 }
 
 static void on_swept(void *arg, const redisReply *reply)
@@ -29,7 +29,7 @@ static void on_swept(void *arg, const redisReply *reply)
 	if (reply == NULL)
 		return;
 	if (store_read_sweep(reply, &more, &epoch))
-		recovery_learn_epoch(sweep->recovery, epoch);
+		recovery_learn_epoch(sweep->recovery, sweep->home->partition, epoch);
 	else
 		log_warn("redis: a sweep failed: %s",
 			 reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply");
@@ -41,15 +41,16 @@ static void on_swept(void *arg, const redisReply *reply)
 
 static void ask(struct sweep *sweep)
 {
-	struct context *context = sweep->context;
+	const struct partition *partition = sweep->home->partition;
+	struct printbuf *command = partition->context->scratch;
 	char candidate[RANDOM_ID_LEN + 1];
 
 	random_id(candidate);
-	buf_reset(context->scratch);
-	store_put_sweep(context->scratch, context->store, true, candidate);
+	buf_reset(command);
+	store_put_sweep(command, partition->store, true, candidate);
 	set_state(sweep, SWEEP_ASKED);
 	sweep->asked_ms = times_mono_ms();
-	link_command(context->link, context->scratch, on_swept, sweep);
+	link_command(partition->link, command, on_swept, sweep);
 }
 
 void sweep_first(struct sweep *sweep)
@@ -71,7 +72,8 @@ bool sweep_is_settled(const struct sweep *sweep)
 void sweep_tick(struct sweep *sweep, int64_t now_ms)
 {
 	/* The tick that is due may come a little early or late: it is the one that counts. */
-	int64_t every = (int64_t)sweep->context->config->presence.sweep * 1000 - SWEEP_TICK_MS / 2;
+	int64_t every = (int64_t)sweep->home->partition->context->config->presence.sweep * 1000 -
+			SWEEP_TICK_MS / 2;
 
 	/* After a gap live sessions are registered again first, or the sweep would expire them. */
 	if (sweep->state == SWEEP_IDLE && !is_recovering(sweep) &&

@@ -1,4 +1,4 @@
-/* The periodic sweep: users whose last deadline has passed go offline. */
+/* The periodic sweep of a partition: users whose last deadline has passed go offline. */
 #ifndef PRESENCE_STREAM_SWEEP_H
 #define PRESENCE_STREAM_SWEEP_H
 
@@ -13,7 +13,7 @@ enum sweep_state { SWEEP_IDLE, SWEEP_ASKED };
 extern const struct state_names sweep_states;
 
 struct sweep {
-	struct context *context;
+	struct home *home;
 	struct recovery *recovery; /* which learns the epoch that an answer brings */
 	enum sweep_state state;
 	bool comes_first; /* after a gap: a whole sweep comes before the snapshots */
@@ -21,19 +21,19 @@ struct sweep {
 };
 
 /*
- * The link is up again: one whole sweep comes between our sessions and the snapshots. It brings back
+ * The partition is up again: one whole sweep comes between our sessions and the snapshots. It brings back
  * the users of another presence-streamd, whose keys ran out while Redis stood still and who were not
  * told to be offline.
  */
 void sweep_first(struct sweep *sweep);
 
-/* At the end of a turn, link up: asks for that first one as soon as our sessions are registered. */
+/* At the end of a turn, the partition up: asks for that first one as soon as our sessions are registered. */
 void sweep_flush(struct sweep *sweep);
 
 /* Whether snapshots may be asked for: sessions are registered, and the first sweep is done. */
 bool sweep_is_settled(const struct sweep *sweep);
 
-/* At each tick, link up: asks for a sweep when it is due and no session is to be recovered first. */
+/* At each tick, the partition up: asks for a sweep when it is due and no session is to be recovered first. */
 void sweep_tick(struct sweep *sweep, int64_t now_ms);
 
 #endif

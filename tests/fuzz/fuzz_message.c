@@ -31,10 +31,10 @@ static struct dispatch *dispatch(void)
 		return &all;
 	log_setup("fuzz", LOG_LEVEL_ERROR, false);
 	streams.context = &context;
-	hub_init(&context.hub);
+	hub_init(&context.hub, 1);
 	hub_add(&context.hub, &subscriber);
-	hub_asked(&context.hub, hub_join(&context.hub, &subscriber, STATUS_CHANNEL));
-	hub_asked(&context.hub, hub_join(&context.hub, &subscriber, INBOX_CHANNEL));
+	hub_asked(&context.hub, hub_join(&context.hub, &subscriber, STATUS_CHANNEL, 0));
+	hub_asked(&context.hub, hub_join(&context.hub, &subscriber, INBOX_CHANNEL, 0));
 	while (subscriber.topics.count > 0)
 		hub_leave(&context.hub, &subscriber, 0, 0);
 	REQUIRE(hub_find(&context.hub, STATUS_CHANNEL) != NULL);

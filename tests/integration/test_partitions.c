@@ -322,6 +322,18 @@ static bool has_key_at(struct stack *divided, int server, const char *key)
 	return has;
 }
 
+/* The format with one text in it. */
+static const char *text_of(const char *format, const char *part)
+{
+	struct printbuf *out = buf_new();
+	const char *at = strstr(format, "%s");
+
+	buf_put(out, format, (size_t)(at - format));
+	buf_puts(out, part);
+	buf_puts(out, at + 2);
+	return buf_take(out, NULL);
+}
+
 static const char *id_text(int id)
 {
 	char *text;
@@ -597,6 +609,216 @@ START_TEST(a_server_that_is_silent_costs_a_worker_its_time_once)
 }
 END_TEST
 
+/* --- streams --------------------------------------------------------------------------------- */
+
+static struct stack *start_all(int servers, const char *conf)
+{
+	struct stack *divided = stack_new(conf);
+
+	stack_divide(divided, servers, PARTITIONS, conf);
+	streamd_start(divided, 0);
+	lighttpd_start(divided);
+	return divided;
+}
+
+START_TEST(a_stream_sees_friends_of_all_partitions)
+{
+	struct stack *divided = start_all(layouts[_i], FAST);
+	struct sse *sse;
+	struct event *initial;
+
+	touch_user(divided, "2");
+	sse = sse_open(divided, token_for(divided, "1"));
+	initial = sse_ready(sse);
+	CHECK_JSON(initial->json, "{'2':" ONLINE(2) "," NEVER_SEEN_AT(3) "," NEVER_SEEN_AT(
+					  4) "," NEVER_SEEN_AT(5) "," NEVER_SEEN_AT(6) "}");
+	for (int id = 3; id <= USERS; id++) {
+		touch_user(divided, id_text(id));
+		sse_wait_change(sse, id_text(id), true, 5000);
+	}
+	/* Each partition has its own sweep: in whatever order. */
+	for (unsigned offline = 0; offline != 0x7c;) {
+		struct event *event = sse_wait(sse, "status_change", 8000);
+
+		if (strcmp(json_text(event->json, "status"), "offline") == 0)
+			offline |= 1U << json_object_get_int(json_at(event->json, "user_id"));
+	}
+	sse_close(sse);
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(a_ticket_opens_a_stream_that_shows_ones_own_state)
+{
+	struct stack *divided = start_all(layouts[_i], "");
+
+	for (int id = 1; id <= USERS; id++) {
+		const char *token = token_for(divided, id_text(id));
+		struct sse *sse = sse_open_ticket(divided, ticket_for(divided, token));
+
+		sse_ready(sse);
+		HTTP(divided, .method = "PUT", .path = "/api/presence/status", .token = token,
+		     .body = "{\"status\":\"busy\"}");
+		ck_assert_str_eq(json_text(sse_wait(sse, "self", 5000)->json, "status"), "busy");
+		sse_close(sse);
+	}
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(a_block_hides_on_open_streams_across_partitions)
+{
+	struct stack *divided = start_all(layouts[_i], "");
+	struct sse *one = sse_open(divided, token_for(divided, "1")), *two;
+
+	sse_ready(one);
+	two = sse_open(divided, token_for(divided, "2"));
+	sse_ready(two);
+	sse_wait_change(one, "2", true, 5000);
+	put_block(divided, "PUT", "1", "2");
+	CHECK_JSON(json_at(sse_wait(one, "initial", 5000)->json, "2"), NEVER_SEEN(2));
+	CHECK_JSON(json_at(sse_wait(two, "initial", 5000)->json, "1"), NEVER_SEEN(1));
+	put_block(divided, "DELETE", "1", "2");
+	CHECK_JSON(json_at(sse_wait(two, "initial", 5000)->json, "1"), ONLINE(1));
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(logout_ends_streams_of_every_partition)
+{
+	struct stack *divided = start_all(layouts[_i], "");
+
+	for (int id = 1; id <= USERS; id++) {
+		const char *token = token_for(divided, id_text(id));
+		struct sse *sse = sse_open(divided, token);
+
+		sse_ready(sse);
+		http_ok(divided, LOGOUT, token, "");
+		sse_wait_bye(sse, "revoked", 5000);
+	}
+	stack_stop(divided);
+}
+END_TEST
+
+/* A call that needs the user's own partition alone. */
+static void heartbeat(struct stack *divided, const char *id)
+{
+	http_ok(divided, HEARTBEAT, token_for(divided, id), "");
+}
+
+/* Reads to the next change of this user, `initial` not among those that are skipped. */
+static void wait_without_initial(struct sse *sse, const char *id)
+{
+	for (;;) {
+		struct event *event = sse_next(sse, patience(5000));
+
+		ck_assert_msg(event != NULL, "no change of user %s", id);
+		ck_assert_str_ne(event->name, "initial");
+		if (strcmp(event->name, "status_change") == 0 &&
+		    strcmp(json_text(event->json, "user_id"), id) == 0)
+			return;
+	}
+}
+
+START_TEST(while_a_friends_server_is_away_changes_of_the_others_are_told)
+{
+	struct stack *divided = start_all(3, "");
+	const char *self = user_on(2), *other = user_on(0);
+	struct sse *sse = sse_open(divided, token_for(divided, self)), *late;
+
+	sse_ready(sse);
+	if (_i == 0)
+		redis_kill_at(divided, 1);
+	else
+		signal_and_wait_stopped(redis_pid_at(divided, 1));
+	sse_wait_degraded(sse);
+	heartbeat(divided, other);
+	wait_without_initial(sse, other);
+	/* One that opens now hears the changes, too. */
+	late = sse_open(divided, token_for(divided, self));
+	sse_expect(late, "connected", 5000);
+	sse_wait_degraded(late);
+	nap();
+	http_ok(divided, LOGOUT "?all=true", token_for(divided, other), "");
+	wait_without_initial(sse, other);
+	wait_without_initial(late, other);
+	if (_i == 0)
+		redis_start_at(divided, 1, NULL);
+	else
+		kill(redis_pid_at(divided, 1), SIGCONT);
+	ck_assert_int_eq(json_object_object_length(sse_wait(sse, "initial", 10000)->json), 5);
+	ck_assert_int_eq(json_object_object_length(sse_wait(late, "initial", 10000)->json), 5);
+	touch_user(divided, user_on(1));
+	sse_wait_change(sse, user_on(1), true, 5000);
+	sse_wait_change(late, user_on(1), true, 5000);
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(while_ones_own_server_is_away_there_is_no_initial)
+{
+	struct stack *divided = start_all(3, FAST);
+	const char *self = user_on(1), *other = user_on(0);
+	struct sse *sse = sse_open(divided, token_for(divided, self)), *late;
+
+	sse_ready(sse);
+	redis_kill_at(divided, 1);
+	sse_wait_degraded(sse);
+	heartbeat(divided, other);
+	wait_without_initial(sse, other);
+	late = sse_open(divided, token_for(divided, self));
+	sse_expect(late, "connected", 5000);
+	sse_wait_degraded(late);
+	sse_wait(late, "heartbeat", 5000);
+	redis_start_at(divided, 1, NULL);
+	sse_wait(sse, "initial", 10000);
+	sse_wait(late, "initial", 10000);
+	/* Both are registered again; Redis came back empty. */
+	WAIT_UNTIL(status_of(divided, other, self) == 200, 5000);
+	check_has(HTTP(divided, .path = text_of(STATUS_USER "%s", self),
+		       .token = token_for(divided, other))
+			  ->body,
+		  "\"is_online\":true");
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(a_close_while_the_server_is_away_is_told_when_it_is_back)
+{
+	struct stack *divided = start_all(3, "presence { grace = 1 sweep = 1 online_ttl = 1000 }");
+	const char *self = user_on(1), *viewer = user_on(0);
+	struct sse *watching = sse_open(divided, token_for(divided, viewer)), *sse;
+
+	sse_ready(watching);
+	sse = sse_open(divided, token_for(divided, self));
+	sse_ready(sse);
+	sse_wait_change(watching, self, true, 5000);
+	signal_and_wait_stopped(redis_pid_at(divided, 1));
+	sse_wait_degraded(watching);
+	sse_close(sse);
+	kill(redis_pid_at(divided, 1), SIGCONT);
+	sse_wait(watching, "initial", 10000);
+	sse_wait_change(watching, self, false, 8000);
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(a_server_that_was_wiped_is_filled_again_alone)
+{
+	struct stack *divided = start_all(3, FAST);
+	const char *self = user_on(1), *viewer = user_on(0);
+	struct sse *watching = sse_open(divided, token_for(divided, viewer)), *sse;
+
+	sse = sse_open(divided, token_for(divided, self));
+	sse_ready(sse);
+	sse_ready(watching);
+	freeReplyObject(redis_cmd_at(divided, 1, "FLUSHALL"));
+	sse_wait(watching, "initial", 8000);
+	WAIT_UNTIL(has_key_at(divided, 1, key_of("user:online:", self)), 5000);
+	stack_stop(divided);
+}
+END_TEST
+
 /* --- another layout -------------------------------------------------------------------------- */
 
 /* presence-api as a CGI program with these partitions; its exit status, *out is what it wrote. */
@@ -632,6 +854,47 @@ START_TEST(another_number_of_partitions_is_refused_at_start)
 	check_has(out, "presence:layout");
 	ck_assert_int_eq(run_api(divided, "4", &out), 2);
 	check_has(out, "presence:layout");
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(presence_streamd_refuses_another_layout)
+{
+	struct stack *divided = start_api(1, "");
+	const char *const argv[] = {"env",
+				    "PRESENCE_REDIS_PARTITIONS=16",
+				    "sh",
+				    "-c",
+				    "exec \"$0\" -c \"$1\" 2>&1",
+				    program("presence-streamd"),
+				    stack_path(divided, "presence.conf"),
+				    NULL};
+	char *out;
+
+	touch_user(divided, "1");
+	ck_assert_int_eq(run(divided, &out, NULL, argv), 2);
+	check_has(out, "presence:layout");
+	stack_stop(divided);
+}
+END_TEST
+
+START_TEST(presence_streamd_does_not_use_a_redis_that_comes_later_with_another_layout)
+{
+	struct stack *divided = stack_new("");
+	struct sse *sse;
+
+	stack_divide(divided, 1, PARTITIONS, "");
+	redis_kill(divided);
+	streamd_start(divided, 0);
+	sse = sse_open_direct(divided, 0, token_for(divided, "1"));
+	sse_expect(sse, "connected", 5000);
+	sse_wait_degraded(sse);
+	redis_start(divided, NULL);
+	freeReplyObject(redis_cmd(divided, "SET {10}presence:layout 16"));
+	WAIT_UNTIL(strstr(stack_file(divided, "streamd0.log"), "presence:layout") != NULL, 8000);
+	freeReplyObject(redis_cmd(divided, "DEL {10}presence:layout"));
+	sse_wait(sse, "initial", 10000);
+	ck_assert_str_eq(redis_text(divided, "GET {3}presence:layout"), "8");
 	stack_stop(divided);
 }
 END_TEST
@@ -687,6 +950,7 @@ int main(void)
 	TCase *cluster = harness_case(suite, "scripts in a cluster", 20);
 	TCase *calls = harness_case(suite, "calls", 30);
 	TCase *away = harness_case(suite, "servers that are away", 30);
+	TCase *streams = harness_case(suite, "streams", 60);
 	TCase *other = harness_case(suite, "another layout", 20);
 
 	tcase_add_checked_fixture(cluster, setup_cluster, call_stop);
@@ -710,7 +974,20 @@ int main(void)
 	tcase_add_test(away, while_a_server_is_gone_calls_that_do_not_need_it_are_answered);
 	tcase_add_test(away, a_server_that_is_silent_costs_a_worker_its_time_once);
 
+	tcase_add_loop_test(streams, a_stream_sees_friends_of_all_partitions, 0, 2);
+	tcase_add_loop_test(streams, a_ticket_opens_a_stream_that_shows_ones_own_state, 0, 2);
+	tcase_add_loop_test(streams, a_block_hides_on_open_streams_across_partitions, 0, 2);
+	tcase_add_loop_test(streams, logout_ends_streams_of_every_partition, 0, 2);
+	tcase_add_loop_test(streams, while_a_friends_server_is_away_changes_of_the_others_are_told,
+			    0, 2);
+	tcase_add_test(streams, while_ones_own_server_is_away_there_is_no_initial);
+	tcase_add_test(streams, a_close_while_the_server_is_away_is_told_when_it_is_back);
+	tcase_add_test(streams, a_server_that_was_wiped_is_filled_again_alone);
+
 	tcase_add_loop_test(other, another_number_of_partitions_is_refused_at_start, 0, 2);
+	tcase_add_test(other, presence_streamd_refuses_another_layout);
+	tcase_add_test(other,
+		       presence_streamd_does_not_use_a_redis_that_comes_later_with_another_layout);
 	tcase_add_test(other, users_of_a_single_partition_are_not_mixed_with_others);
 	tcase_add_test(other, another_number_of_servers_is_refused);
 	tcase_add_test(other, a_redis_that_comes_later_with_another_layout_is_not_used);

@@ -191,12 +191,12 @@ static int read_all_to_version(struct sse *sse, int version)
 START_TEST(a_slow_reader_loses_who_types_and_nothing_else)
 {
 	struct stack *stack = stack_start("stream { queue_limit = 65536 }");
-	struct sse *slow = sse_open_direct(stack, 0, token_for(stack, "1"));
-	struct sse *fast = sse_open_direct(stack, 0, token_for(stack, "4"));
+	struct sse *fast = sse_open_direct(stack, 0, token_for(stack, "4")), *slow;
 	int version = 0, before, typing;
 
+	sse_ready(fast); /* first: it is a friend, of whom the other would hear */
+	slow = sse_open_direct(stack, 0, token_for(stack, "1"));
 	sse_ready(slow);
-	sse_ready(fast);
 	do { /* until the socket is full */
 		before = unread(slow);
 		publish_padded(stack, 2, &version);
@@ -218,12 +218,12 @@ END_TEST
 START_TEST(who_types_makes_room_for_changes)
 {
 	struct stack *stack = stack_start("stream { queue_limit = 16384 }");
-	struct sse *slow = sse_open_direct(stack, 0, token_for(stack, "1"));
-	struct sse *fast = sse_open_direct(stack, 0, token_for(stack, "4"));
+	struct sse *fast = sse_open_direct(stack, 0, token_for(stack, "4")), *slow;
 	int version = 0, before;
 
+	sse_ready(fast); /* first: see above */
+	slow = sse_open_direct(stack, 0, token_for(stack, "1"));
 	sse_ready(slow);
-	sse_ready(fast);
 	do {
 		before = unread(slow);
 		redis_int(stack, "EVAL %s 0 %s",

@@ -64,6 +64,8 @@ static void find_scripts(struct stack *stack)
 	add_script("unthrottle", out);
 	store_put_may_block(out, store, &user, "", 1, &user, true);
 	add_script("may_block", out);
+	store_put_leave(out, store, &user, "", 0);
+	add_script("leave", out);
 	store_put_block(out, store, &user, &user, true, 0);
 	add_script("block", out);
 }
@@ -170,7 +172,8 @@ static const struct {
 	 TOUCHED "SSCAN online_users\nMGET presence:recovering presence:epoch\n" BLOCKS_OF("1")},
 	{"POST", HEARTBEAT, "{\"idle\":false}", TOUCHED},
 	{"PUT", "/api/presence/status", "{\"status\":\"busy\"}", "EVALSHA choose 0\n"},
-	{"PUT", "/api/presence/settings", "{\"typing\":false}", TOUCHED "EVALSHA settings 0\n"},
+	{"PUT", "/api/presence/settings", "{\"typing\":false}",
+	 TOUCHED "EVALSHA settings 0\nTIME\nEVALSHA leave 0\n"},
 	{"PUT", "/api/presence/blocks/2", NULL,
 	 TOUCHED "EVALSHA may_block 0\nEVALSHA block 0\nEVALSHA block 0\n"},
 	{"GET", "/api/presence/blocks", NULL, TOUCHED "SMEMBERS user:blocked:1\n"},

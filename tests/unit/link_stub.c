@@ -47,8 +47,10 @@ void link_command(struct link *link, const struct printbuf *command, link_reply 
 	link->commands[link->count++] = (struct command){xstrdup(command->buf), done, arg};
 }
 
-uint64_t link_subscribe(struct link *link, const char *const *channels, size_t count)
+uint64_t link_subscribe(struct link *link, const char *prefix, const char *const *channels,
+			size_t count)
 {
+	(void)prefix;
 	(void)channels;
 	ck_assert_msg(link->up, "a subscription while the link is down");
 	link->serial += count;
@@ -65,9 +67,11 @@ uint64_t link_acked(const struct link *link)
 	return link->acked;
 }
 
-void link_unsubscribe(struct link *link, const char *const *channels, size_t count)
+void link_unsubscribe(struct link *link, const char *prefix, const char *const *channels,
+		      size_t count)
 {
 	(void)link;
+	(void)prefix;
 	(void)channels;
 	(void)count;
 }
@@ -91,7 +95,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	(void)arg;
 }
 
-void stub_init(struct context *context)
+void stub_init_divided(struct context *context, int partitions, unsigned links)
 {
 	static char empty[] = "";
 
@@ -99,35 +103,50 @@ void stub_init(struct context *context)
 	context->base = event_base_new();
 	context->config = xcalloc(1, sizeof *context->config);
 	context->config->redis.prefix = context->config->redis.url = empty;
-	context->store = store_new(context->config, 0, "");
+	context->config->redis.partitions = partitions;
 	context->scratch = buf_new();
-	context->link = xcalloc(1, sizeof *context->link);
-	context->link->up = true;
-	hub_init(&context->hub);
+	partition_open_all(context);
+	context->link_count = links;
+	context->links = xcalloc(links, sizeof *context->links);
+	for (unsigned i = 0; i < links; i++) {
+		context->links[i] = xcalloc(1, sizeof *context->links[i]);
+		context->links[i]->up = true;
+	}
+	for (unsigned i = 0; i < context->partition_count; i++)
+		context->partitions[i].link = context->links[i % links];
+	hub_init(&context->hub, context->partition_count);
 	turn_init(&context->turn, context->base, on_turn, NULL);
+}
+
+void stub_init(struct context *context)
+{
+	stub_init_divided(context, 1, 1);
 }
 
 void stub_free(struct context *context)
 {
-	stub_lose(context);
+	for (unsigned i = 0; i < context->link_count; i++)
+		stub_lose_at(context, i);
 	hub_clear(&context->hub);
 	turn_free(&context->turn);
 	event_base_free(context->base);
 	events_free(&context->events);
 	printbuf_free(context->scratch);
-	store_free(context->store);
+	partition_close_all(context);
+	for (unsigned i = 0; i < context->link_count; i++)
+		free(context->links[i]);
+	free(context->links);
 	free(context->config);
-	free(context->link);
 }
 
 unsigned stub_waiting(const struct context *context)
 {
-	return context->link->count;
+	return context->links[0]->count;
 }
 
 unsigned stub_newest_has(const struct context *context, const char *text)
 {
-	const struct link *link = context->link;
+	const struct link *link = context->links[0];
 	unsigned found = 0;
 
 	ck_assert_msg(link->count > 0, "no command waits");
@@ -139,13 +158,13 @@ unsigned stub_newest_has(const struct context *context, const char *text)
 
 unsigned stub_oldest_argc(const struct context *context)
 {
-	ck_assert_msg(context->link->count > 0, "no command waits");
-	return (unsigned)strtoul(context->link->commands[0].text + 1, NULL, 10);
+	ck_assert_msg(context->links[0]->count > 0, "no command waits");
+	return (unsigned)strtoul(context->links[0]->commands[0].text + 1, NULL, 10);
 }
 
-void stub_answer(struct context *context, const char *resp)
+/* The oldest command of a link. */
+static void answer(struct link *link, const char *resp)
 {
-	struct link *link = context->link;
 	redisReader *reader = redisReaderCreate();
 	struct command oldest;
 	void *reply = NULL;
@@ -165,25 +184,42 @@ void stub_answer(struct context *context, const char *resp)
 	free(oldest.text);
 }
 
+void stub_answer(struct context *context, const char *resp)
+{
+	answer(context->links[0], resp);
+}
+
+void stub_confirm_at(struct context *context, unsigned link)
+{
+	context->links[link]->acked = context->links[link]->serial;
+}
+
 void stub_confirm(struct context *context)
 {
-	context->link->acked = context->link->serial;
+	stub_confirm_at(context, 0);
+}
+
+void stub_lose_at(struct context *context, unsigned number)
+{
+	struct link *link = context->links[number];
+
+	link->up = false;
+	while (link->count > 0)
+		answer(link, NULL);
+	link->acked = link->serial;
 }
 
 void stub_lose(struct context *context)
 {
-	context->link->up = false;
-	while (context->link->count > 0)
-		stub_answer(context, NULL);
-	context->link->acked = context->link->serial;
+	stub_lose_at(context, 0);
 }
 
 void stub_recover(struct context *context)
 {
-	context->link->up = true;
+	context->links[0]->up = true;
 }
 
 const char *stub_lost_why(const struct context *context)
 {
-	return context->link->lost_why;
+	return context->links[0]->lost_why;
 }

@@ -10,6 +10,8 @@
 
 /* The link is up; everything else a part of streamd needs is there and empty. */
 void stub_init(struct context *context);
+/* The same for several partitions and links: partition p on link p mod links. */
+void stub_init_divided(struct context *context, int partitions, unsigned links);
 void stub_free(struct context *context); /* answers what is left with NULL */
 
 /* Commands without an answer. */
@@ -22,8 +24,10 @@ unsigned stub_oldest_argc(const struct context *context);
 void stub_answer(struct context *context, const char *resp);
 /* Redis confirms every channel that was subscribed. */
 void stub_confirm(struct context *context);
+void stub_confirm_at(struct context *context, unsigned link);
 /* The link is lost: NULL for every command. What hears of it is the test's affair. */
 void stub_lose(struct context *context);
+void stub_lose_at(struct context *context, unsigned link);
 void stub_recover(struct context *context);
 /* Why link_lost() was called; NULL: it was not. */
 const char *stub_lost_why(const struct context *context);

@@ -10,7 +10,7 @@ static struct hub hub;
 
 static void setup(void)
 {
-	hub_init(&hub);
+	hub_init(&hub, 1);
 }
 
 static void teardown(void)
@@ -40,8 +40,8 @@ static void check_mirrors(const struct subscriber *subscribers, size_t count)
 /* As the presence part does: every wanted topic counts as subscribed. */
 static void ask_all(void)
 {
-	while (!TAILQ_EMPTY(&hub.wanted))
-		hub_asked(&hub, TAILQ_FIRST(&hub.wanted));
+	while (!TAILQ_EMPTY(&hub.lists[0].wanted))
+		hub_asked(&hub, TAILQ_FIRST(&hub.lists[0].wanted));
 }
 
 START_TEST(joining_makes_a_wanted_topic_once)
@@ -51,10 +51,10 @@ START_TEST(joining_makes_a_wanted_topic_once)
 
 	hub_add(&hub, &a);
 	hub_add(&hub, &b);
-	topic = hub_join(&hub, &a, "user:status:1");
-	ck_assert_ptr_eq(hub_join(&hub, &b, "user:status:1"), topic);
+	topic = hub_join(&hub, &a, "user:status:1", 0);
+	ck_assert_ptr_eq(hub_join(&hub, &b, "user:status:1", 0), topic);
 	ck_assert_ptr_eq(hub_find(&hub, "user:status:1"), topic);
-	ck_assert_ptr_eq(TAILQ_FIRST(&hub.wanted), topic);
+	ck_assert_ptr_eq(TAILQ_FIRST(&hub.lists[0].wanted), topic);
 	ck_assert_ptr_null(TAILQ_NEXT(topic, link));
 	ck_assert_uint_eq(topic->subscribers.count, 2);
 	ck_assert_ptr_eq(hub_subscriber_at(&hub, topic, 1), &b);
@@ -68,11 +68,11 @@ START_TEST(a_topic_never_asked_for_goes_with_its_last_subscriber)
 	struct subscriber a = {0};
 
 	hub_add(&hub, &a);
-	hub_join(&hub, &a, "x");
+	hub_join(&hub, &a, "x", 0);
 	hub_remove(&hub, &a, 0);
 	ck_assert_ptr_null(hub_find(&hub, "x"));
-	ck_assert(TAILQ_EMPTY(&hub.wanted));
-	ck_assert(TAILQ_EMPTY(&hub.idle));
+	ck_assert(TAILQ_EMPTY(&hub.lists[0].wanted));
+	ck_assert(TAILQ_EMPTY(&hub.lists[0].idle));
 }
 END_TEST
 
@@ -82,12 +82,12 @@ START_TEST(a_subscribed_topic_idles_before_it_is_given_up)
 	struct topic *topic;
 
 	hub_add(&hub, &a);
-	topic = hub_join(&hub, &a, "x");
+	topic = hub_join(&hub, &a, "x", 0);
 	ask_all();
 	hub_remove(&hub, &a, 1000);
-	ck_assert_ptr_null(hub_take_idle(&hub, 1000 + HUB_IDLE_MS - 1));
+	ck_assert_ptr_null(hub_take_idle(&hub, 0, 1000 + HUB_IDLE_MS - 1));
 	ck_assert_ptr_eq(hub_find(&hub, "x"), topic);
-	ck_assert_ptr_eq(hub_take_idle(&hub, 1000 + HUB_IDLE_MS), topic);
+	ck_assert_ptr_eq(hub_take_idle(&hub, 0, 1000 + HUB_IDLE_MS), topic);
 	ck_assert_ptr_null(hub_find(&hub, "x"));
 	free(topic);
 }
@@ -99,12 +99,12 @@ START_TEST(joining_an_idle_topic_needs_no_new_subscription)
 	struct topic *topic;
 
 	hub_add(&hub, &a);
-	topic = hub_join(&hub, &a, "x");
+	topic = hub_join(&hub, &a, "x", 0);
 	ask_all();
 	hub_leave(&hub, &a, 0, 1000);
-	ck_assert_ptr_eq(hub_join(&hub, &a, "x"), topic);
-	ck_assert(TAILQ_EMPTY(&hub.wanted));
-	ck_assert_ptr_null(hub_take_idle(&hub, INT64_MAX));
+	ck_assert_ptr_eq(hub_join(&hub, &a, "x", 0), topic);
+	ck_assert(TAILQ_EMPTY(&hub.lists[0].wanted));
+	ck_assert_ptr_null(hub_take_idle(&hub, 0, INT64_MAX));
 	hub_remove(&hub, &a, 0);
 }
 END_TEST
@@ -114,13 +114,13 @@ START_TEST(lost_subscriptions_are_wanted_again_and_idle_ones_forgotten)
 	struct subscriber a = {0};
 
 	hub_add(&hub, &a);
-	hub_join(&hub, &a, "kept");
-	hub_join(&hub, &a, "idle");
+	hub_join(&hub, &a, "kept", 0);
+	hub_join(&hub, &a, "idle", 0);
 	ask_all();
 	hub_leave(&hub, &a, 1, 1000);
-	hub_unsubscribed(&hub);
+	hub_unsubscribed(&hub, &(uint64_t){1});
 	ck_assert_ptr_null(hub_find(&hub, "idle"));
-	ck_assert_ptr_eq(TAILQ_FIRST(&hub.wanted), hub_find(&hub, "kept"));
+	ck_assert_ptr_eq(TAILQ_FIRST(&hub.lists[0].wanted), hub_find(&hub, "kept"));
 	hub_remove(&hub, &a, 0);
 }
 END_TEST
@@ -158,7 +158,7 @@ START_TEST(indexes_stay_mirrors_under_random_joins_and_leaves)
 
 		snprintf(channel, sizeof channel, "t%u", t %= TOPICS);
 		if (!joined[s][t]) {
-			hub_join(&hub, subscriber, channel);
+			hub_join(&hub, subscriber, channel, 0);
 		} else {
 			uint32_t index = 0;
 
@@ -192,7 +192,7 @@ START_TEST(each_of_many_topics_is_found_by_its_channel_until_it_is_gone)
 	hub_add(&hub, &subscriber);
 	for (int i = 0; i < MANY; i++) {
 		snprintf(channel, sizeof channel, "user:status:%d", i);
-		hub_join(&hub, &subscriber, channel);
+		hub_join(&hub, &subscriber, channel, 0);
 	}
 	for (uint32_t i = MANY; i-- > MANY / 2;)
 		hub_leave(&hub, &subscriber, i, 0);

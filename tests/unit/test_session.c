@@ -22,8 +22,8 @@ static void setup(void)
 	struct token token = {.user = {"1"}, .name = "tok"};
 
 	stub_init(&context);
-	sessions_init(&all, &context);
-	closings_init(&closings, &context);
+	sessions_init(&all, &context.partitions[0]);
+	closings_init(&closings, &context.partitions[0]);
 	memset(&owner, 0, sizeof owner);
 	session_init(&one, &owner);
 	session_identify(&one, &token);

@@ -16,6 +16,7 @@ static struct subscription subscription;
 static struct snapshots all;
 static struct view view;
 static struct due owner;
+static uint64_t set;
 static struct outbox shown;
 
 static void watch(unsigned users)
@@ -28,15 +29,22 @@ static void watch(unsigned users)
 	}
 }
 
-static void setup(void)
+/* After stub_init() or the like. */
+static void begin(void)
 {
-	stub_init(&context);
 	subscriptions_init(&subscriptions, &context);
 	snapshots_init(&all, &context);
 	memset(&owner, 0, sizeof owner);
 	memset(&shown, 0, sizeof shown);
-	subscription_init(&subscription, &owner);
+	set = 0;
+	subscription_init(&subscription, &owner, &set);
 	view_init(&view, &owner, &subscription.subscriber);
+}
+
+static void setup(void)
+{
+	stub_init(&context);
+	begin();
 	watch(1);
 	turn_unmark(&context.turn, &owner);
 }
@@ -48,6 +56,7 @@ static void teardown(void)
 	turn_unmark(&context.turn, &owner);
 	outbox_clear(&shown);
 	snapshots_free(&all);
+	subscriptions_free(&subscriptions);
 	stub_free(&context);
 }
 
@@ -100,7 +109,7 @@ static struct frame *change(void)
 /* The text of what was shown, without the FastCGI headers of its frames. */
 static const char *shown_text(unsigned index)
 {
-	static char text[4096];
+	static char text[16384];
 	const struct frame *frame = (shown.many != NULL ? shown.many : shown.few)[index];
 
 	snprintf(text, sizeof text, "%.*s", (int)frame->len - 8, (const char *)frame->records + 8);
@@ -165,7 +174,7 @@ END_TEST
 START_TEST(after_a_gap_nothing_is_cached)
 {
 	bring_to(VIEW_CURRENT);
-	snapshots_forget_cached(&all);
+	snapshots_forget_cached(&context.partitions[0]);
 	view_reset(&all, &view);
 	view_queue(&all, &view);
 	snapshots_flush(&all);
@@ -195,9 +204,10 @@ START_TEST(the_order_does_not_tell_what_was_cached)
 	struct subscription other;
 	struct view its_view;
 	struct due its_owner = {.number = 1};
+	uint64_t its_set = 0;
 
 	bring_to(VIEW_CURRENT);
-	subscription_init(&other, &its_owner);
+	subscription_init(&other, &its_owner, &its_set);
 	view_init(&its_view, &its_owner, &other.subscriber);
 	subscription_join(&subscriptions, &other, CHANNEL_STATUS, "2");
 	subscription_join(&subscriptions, &other, CHANNEL_STATUS, "1");
@@ -341,6 +351,48 @@ START_TEST(closing_ends_it_in_every_state)
 }
 END_TEST
 
+START_TEST(a_partition_that_is_lost_leaves_who_has_seen_all_with_the_others)
+{
+	enum view_state state = (enum view_state)_i;
+
+	bring_to(state);
+	view_lost(&all, &view);
+	check_state(state == VIEW_NONE || state == VIEW_CURRENT || state == VIEW_OVERRUN
+			    ? state
+			    : VIEW_MISSING);
+}
+END_TEST
+
+START_TEST(changes_may_be_passed_on_without_initial)
+{
+	bring_to(VIEW_MISSING);
+	view_follow(&all, &view);
+	check_state(VIEW_CURRENT);
+	view_reset(&all, &view);
+	check_state(VIEW_MISSING);
+}
+END_TEST
+
+/* Users 1 and 2 are in different ones of 8. */
+START_TEST(each_partition_is_asked_about_its_own_users)
+{
+	teardown();
+	stub_init_divided(&context, 8, 1);
+	begin();
+	watch(100);
+	bring_to(VIEW_ASKED);
+	ck_assert_uint_eq(stub_waiting(&context), 8);
+	for (int i = 0; i < 7; i++)
+		answer();
+	check_state(VIEW_ASKED);
+	answer();
+	check_state(VIEW_READY);
+	show();
+	ck_assert_ptr_nonnull(strstr(shown_text(0), "\"1\":"));
+	ck_assert_ptr_nonnull(strstr(shown_text(0), ",\"2\":"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("view");
@@ -367,6 +419,10 @@ int main(void)
 	tcase_add_test(tcase, a_question_lost_with_the_link_leaves_it_to_the_reset);
 	tcase_add_test(tcase, an_answer_that_is_not_one_gives_up_the_link);
 	tcase_add_loop_test(tcase, closing_ends_it_in_every_state, VIEW_NONE, VIEW_OVERRUN + 1);
+	tcase_add_loop_test(tcase, a_partition_that_is_lost_leaves_who_has_seen_all_with_the_others,
+			    VIEW_NONE, VIEW_OVERRUN + 1);
+	tcase_add_test(tcase, changes_may_be_passed_on_without_initial);
+	tcase_add_test(tcase, each_partition_is_asked_about_its_own_users);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
 }
