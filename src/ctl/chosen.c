@@ -25,7 +25,7 @@ static void put_one(struct printbuf *out, const char *command, const char *prefi
 void chosen_put(struct printbuf *out, const char *prefix, const struct userid *id)
 {
 	put_one(out, "GET", prefix, KEY_CHOSEN, id);
-	put_one(out, "HKEYS", prefix, KEY_IDLE, id);
+	put_one(out, "HGETALL", prefix, KEY_IDLE, id);
 	put_one(out, "GET", prefix, KEY_SETTINGS, id);
 }
 
@@ -63,14 +63,23 @@ static void read_state(const redisReply *reply, int64_t now, struct chosen *chos
 	chosen->emoji = text_of(object, "emoji");
 }
 
-static bool is_marked(const struct chosen *chosen, const struct session *session)
+/* common.lua's says_idle(). */
+static bool says_idle(const redisReply *mark, int64_t now)
 {
-	for (size_t i = 0; i < chosen->idle->elements; i++) {
-		const redisReply *tok = chosen->idle->element[i];
+	int64_t moment = mark->type == REDIS_REPLY_STRING ? strtoll(mark->str, NULL, 10) : 0;
+
+	return moment >= 0 ? moment <= now : -moment > now;
+}
+
+/* Whether the token is idle; `marks` is a token, its mark, the next token, ... */
+static bool is_idle(const redisReply *marks, const struct session *session, int64_t now)
+{
+	for (size_t i = 0; i + 1 < marks->elements; i += 2) {
+		const redisReply *tok = marks->element[i];
 
 		if (tok->type == REDIS_REPLY_STRING && tok->len == (size_t)session->tok_len &&
 		    memcmp(tok->str, session->tok, tok->len) == 0)
-			return true;
+			return says_idle(marks->element[i + 1], now);
 	}
 	return false;
 }
@@ -97,13 +106,12 @@ void chosen_read(redisReply *const replies[CHOSEN_COMMANDS], const struct sessio
 {
 	memset(chosen, 0, sizeof *chosen);
 	read_state(replies[0], now, chosen);
-	chosen->idle = replies[1];
 	chosen->settings = settings_read(replies[2]);
 	for (size_t i = 0; i < sessions->count; i++) {
 		if (sessions->list[i].left <= 0 || !is_first_of_token(sessions, i))
 			continue;
 		chosen->tokens++;
-		chosen->idle_tokens += is_marked(chosen, &sessions->list[i]);
+		chosen->idle_tokens += is_idle(replies[1], &sessions->list[i], now);
 	}
 }
 

@@ -15,8 +15,7 @@ struct chosen {
 	const char *status, *text, *emoji; /* "" = none */
 	int64_t ends; /* ms; 0 = it does not */
 	struct settings settings;
-	const redisReply *idle; /* the names of the tokens that are marked; borrowed */
-	size_t tokens, idle_tokens; /* that have a live session; and are marked */
+	size_t tokens, idle_tokens; /* that have a live session; and are idle */
 };
 
 /* Appends what asks for them. */

@@ -54,7 +54,11 @@ static const char common_source[] =
 static const char touch_quick_source[] =
 #include "store/scripts/touch_quick.lua.inc"
 	;
+static const char counters_source[] =
+#include "store/scripts/counters.lua.inc"
+	;
 static const char sessions_source[] =
+#include "store/scripts/counters.lua.inc"
 #include "store/scripts/sessions.lua.inc"
 	;
 static const char touch_source[] =
@@ -143,8 +147,8 @@ static const struct {
 	[SCRIPT_LOOK] = {READS, "", "", look_source},
 	[SCRIPT_HEALTH] = {WRITES, "", "", health_source},
 	[SCRIPT_WEBSOCKET] = {WRITES, "", sessions_source, websocket_source},
-	[SCRIPT_THROTTLE] = {WRITES, "", "", throttle_source},
-	[SCRIPT_UNTHROTTLE] = {WRITES, "", "", unthrottle_source},
+	[SCRIPT_THROTTLE] = {WRITES, "", counters_source, throttle_source},
+	[SCRIPT_UNTHROTTLE] = {WRITES, "", counters_source, unthrottle_source},
 	[SCRIPT_MAY_BLOCK] = {WRITES, "", sessions_source, may_block_source},
 	[SCRIPT_BLOCK] = {WRITES, "", "", block_source},
 	[SCRIPT_DROP] = {WRITES, "", "", drop_source},
@@ -625,8 +629,10 @@ void store_put_near(struct printbuf *out, const struct store *store, const struc
 
 /* --- what a touch tells ---------------------------------------------------------------------- */
 
-/* The number at the end of a touch's reply, or alone, is a sum of what it tells. */
-static bool has_told(const redisReply *reply, int64_t what)
+/* What a worker's touch learned besides, as in touch.lua: the last number of the reply, or it alone. */
+enum { LEARNED_LOOK_TWICE = 1, LEARNED_SWEPT = 2 };
+
+static bool has_learned(const redisReply *reply, int64_t what)
 {
 	int64_t number = 0;
 
@@ -639,7 +645,7 @@ static bool has_told(const redisReply *reply, int64_t what)
 
 bool store_read_unsettled(const redisReply *reply)
 {
-	return has_told(reply, 1);
+	return has_learned(reply, LEARNED_LOOK_TWICE);
 }
 
 unsigned store_put_pause(struct printbuf *out, const struct store *store)
@@ -679,7 +685,7 @@ bool store_read_pause(redisReply *const *replies, const struct store *store)
 
 bool store_read_swept(const redisReply *reply)
 {
-	return has_told(reply, 2);
+	return has_learned(reply, LEARNED_SWEPT);
 }
 
 void store_put_look(struct printbuf *out, const struct store *store,

@@ -126,10 +126,10 @@ END_TEST
 
 /* Every right of the example whose loss the scripts notice. */
 static const char *const rights[] = {
-	"-publish", "-get",  "-mget",	   "-set",	 "-getdel",	"-del",
-	"-exists",  "-ttl",  "-pexpireat", "-expire",	 "-incr",	"-decr",
-	"-sadd",    "-srem", "-scard",	   "-sismember", "-smismember", "-sscan",
-	"-zadd",    "-zrem", "-zcard",	   "-zscore",	 "-zrange",	"-zrangebyscore",
+	"-publish", "-get",  "-mget",	   "-set",	     "-getdel", "-del",	   "-exists",
+	"-pttl",    "-sadd", "-pexpireat", "-zrangebyscore", "-srem",	"-scard",  "-sismember",
+	"-sscan",   "-zadd", "-zrem",	   "-smismember",    "-zcard",	"-zscore", "-zrange",
+	"-hset",    "-hget", "-hdel",	   "-hgetall",
 };
 
 START_TEST(a_command_that_is_missing_is_named)
@@ -171,8 +171,8 @@ END_TEST
 
 /* Whatever is missing, nothing of a transition is done. */
 static const char *const needed[] = {
-	"resetchannels", "-publish", "-set", "-sadd", "-srem",
-	"-zadd",	 "-zrem",    "-del", "-get",  "-pexpireat",
+	"resetchannels", "-publish", "-set", "-sadd",	 "-srem",
+	"-zadd",	 "-zrem",    "-del", "-hgetall", "-pexpireat",
 };
 
 START_TEST(without_a_right_a_first_touch_does_nothing)

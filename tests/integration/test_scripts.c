@@ -399,6 +399,113 @@ START_TEST(a_key_of_the_wrong_type_spoils_one_user_alone)
 }
 END_TEST
 
+/* Everything that a touch reads of a user, each as a List. */
+static const struct {
+	const char *key;
+	enum store_verdict verdict;
+} wrong_types[] = {
+	{"user:sessions:bad", STORE_FAILED},	{"user:idle:bad", STORE_FAILED},
+	{"user:online:bad", STORE_DONE},	{"user:chosen:bad", STORE_DONE},
+	{"user:settings:bad", STORE_DONE},	{"user:last_seen:bad", STORE_DONE},
+	{"presence:version:bad", STORE_DONE},	{"presence:rate:idle:bad", STORE_DONE},
+	{"presence:revoked:bad/a", STORE_DONE}, {"presence:not_before:bad", STORE_DONE},
+	{"user:websocket:bad", STORE_DONE},
+};
+
+START_TEST(a_touch_that_fails_at_a_wrong_type_does_nothing)
+{
+	struct printbuf *out = buf_new();
+	struct userid bad = call_user("bad"), good = call_user("good");
+	struct store_touch items[] = {
+		{.user = &bad,
+		 .tok = "a",
+		 .iat = 1,
+		 .token = true,
+		 .reason = "login",
+		 .idle = STORE_IDLE},
+		{.user = &good, .tok = "b", .iat = 1, .token = true, .reason = "login"},
+	};
+	redisReply *reply;
+	char *before;
+
+	freeReplyObject(redis_cmd(stack, "LPUSH %s x", wrong_types[_i].key));
+	before = redis_dump(stack);
+	store_put_touch(out, store, STORE_STREAMD, items, 2);
+	reply = call_run(out);
+	ck_assert_int_eq(store_read_touch(reply, 0, NULL), wrong_types[_i].verdict);
+	ck_assert_int_eq(store_read_touch(reply, 1, NULL), STORE_DONE);
+	freeReplyObject(reply);
+	ck_assert_int_eq(call_is_online("bad"), wrong_types[_i].verdict == STORE_DONE);
+	call_end("good", NULL, true, "kicked");
+	redis_int(stack, "DEL user:last_seen:good presence:version:good presence:not_before:good "
+			 "presence:revoked:good/b");
+	if (wrong_types[_i].verdict == STORE_FAILED)
+		ck_assert_str_eq(redis_dump(stack), before);
+}
+END_TEST
+
+START_TEST(a_limit_that_is_no_number_is_none)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user("1"), other = call_user("2");
+	struct store_touch item = {.user = &who,
+				   .tok = "a",
+				   .iat = 1,
+				   .token = true,
+				   .reason = "activity",
+				   .idle = STORE_IDLE};
+	static const char *const numbers[] = {"x", "", "1.5", "nan", "-3", "1e3", "7"};
+	redisReply *reply;
+	int64_t wait;
+
+	for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
+		/* Without an end, so that it would hold for ever. */
+		freeReplyObject(redis_cmd(stack,
+					  "MSET presence:rate:idle:1 %s "
+					  "presence:rate:blocks:1 %s",
+					  numbers[i], numbers[i]));
+		item.idle = i % 2 == 0 ? STORE_IDLE : STORE_ACTIVE;
+		store_put_touch(out, store, STORE_STREAMD, &item, 1);
+		reply = call_run(out);
+		ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+		freeReplyObject(reply);
+		ck_assert_str_eq(redis_text(stack, "GET presence:rate:idle:1"), "1");
+		out = buf_new();
+		store_put_may_block(out, store, &who, "a", 1, &other, true);
+		reply = call_run(out);
+		ck_assert_int_eq(store_read_may_block(reply, &wait), STORE_DONE);
+		freeReplyObject(reply);
+		ck_assert_int_gt(redis_int(stack, "PTTL presence:rate:blocks:1"), 20000);
+		out = buf_new();
+	}
+	printbuf_free(out);
+}
+END_TEST
+
+START_TEST(a_login_is_throttled_whatever_somebody_else_wrote_there)
+{
+	struct printbuf *out = buf_new();
+	redisReply *reply;
+	int64_t now;
+	int wait;
+
+	freeReplyObject(redis_cmd(stack, "MSET presence:throttle:account:x no "
+					 "presence:throttle:addr:y 99"));
+	store_put_throttle(out, store, "account:x", "addr:y");
+	reply = call_run(out);
+	ck_assert(store_read_throttle(reply, &wait, &now));
+	ck_assert_int_eq(wait, 0);
+	freeReplyObject(reply);
+	ck_assert_str_eq(redis_text(stack, "GET presence:throttle:account:x"), "1");
+	ck_assert_int_gt(redis_int(stack, "TTL presence:throttle:addr:y"), 290);
+	out = buf_new();
+	store_put_unthrottle(out, store, "account:x", "addr:y");
+	freeReplyObject(call_run(out));
+	ck_assert(!redis_has(stack, "presence:throttle:account:x"));
+	ck_assert_str_eq(redis_text(stack, "GET presence:throttle:addr:y"), "0");
+}
+END_TEST
+
 START_TEST(scripts_are_loaded_again_after_redis_forgot_them)
 {
 	call_touch("1", "a", NULL, "login");
@@ -1036,6 +1143,10 @@ int main(void)
 	tcase_add_test(tcase, streams_of_one_user_are_limited);
 	tcase_add_test(tcase, sessions_of_one_user_are_limited);
 	tcase_add_test(tcase, a_key_of_the_wrong_type_spoils_one_user_alone);
+	tcase_add_loop_test(tcase, a_touch_that_fails_at_a_wrong_type_does_nothing, 0,
+			    sizeof wrong_types / sizeof wrong_types[0]);
+	tcase_add_test(tcase, a_limit_that_is_no_number_is_none);
+	tcase_add_test(tcase, a_login_is_throttled_whatever_somebody_else_wrote_there);
 	tcase_add_test(tcase, scripts_are_loaded_again_after_redis_forgot_them);
 	tcase_add_test(tcase, a_prefix_keeps_two_sites_apart);
 	tcase_add_test(tcase, versions_start_at_the_week_and_grow_by_one);

@@ -293,6 +293,42 @@ START_TEST(away_only_when_every_device_is_idle)
 }
 END_TEST
 
+START_TEST(changes_of_idleness_past_the_limit_show_when_its_time_is_over)
+{
+	struct stack *stack = stack_start(FAST);
+	const char *anna = token_for(stack, "1");
+	struct sse *sse = sse_open(stack, token_for(stack, "2")), *own;
+	int64_t end;
+
+	sse_ready(sse);
+	touch(stack, anna);
+	expect_change(sse, 1, "online", "activity");
+	freeReplyObject(redis_cmd(stack, "SET presence:rate:idle:1 5 PX 4000"));
+	end = now_ms() + 3500;
+	say_idle(stack, anna, true);
+	own = sse_open(stack, anna); /* a transition, which does not show it either */
+	sse_ready(own);
+	while (now_ms() < end) {
+		struct event *event = sse_next(sse, 100);
+
+		ck_assert_msg(event == NULL || strcmp(event->name, "status_change") != 0,
+			      "told before its time: %s", event->data);
+	}
+	expect_change(sse, 1, "away", "idle");
+	freeReplyObject(redis_cmd(stack, "SET presence:rate:idle:1 5 PX 2000"));
+	say_idle(stack, anna, false);
+	expect_change(sse, 1, "online", "active");
+	ck_assert_int_eq(redis_int(stack, "EXISTS user:idle:1"), 0);
+	freeReplyObject(redis_cmd(stack, "SET presence:rate:idle:1 5 PX 2000"));
+	say_idle(stack, anna, true);
+	say_idle(stack, anna, false);
+	expect_no_change(sse);
+	sse_close(own);
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_new_device_is_not_idle_and_one_that_ends_counts_no_more)
 {
 	struct stack *stack = stack_start("");
@@ -782,6 +818,7 @@ int main(void)
 
 	tcase = harness_case(suite, "idle", 60);
 	tcase_add_test(tcase, away_only_when_every_device_is_idle);
+	tcase_add_test(tcase, changes_of_idleness_past_the_limit_show_when_its_time_is_over);
 	tcase_add_test(tcase, a_new_device_is_not_idle_and_one_that_ends_counts_no_more);
 	tcase_add_test(tcase, a_reconnect_makes_nobody_look_active);
 	tcase_add_test(tcase, a_stream_may_be_born_idle);

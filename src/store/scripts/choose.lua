@@ -15,10 +15,11 @@ local function choose(id, tok, iat, text, holds)
   local own = text ~= '' and decode(text .. '}') or {}
   local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
   local was_spared = not is_online and derive(id).is_spared
-  local wait = count_change('status', id)
-  if wait > 0 then
-    return {TOO_OFTEN, wait}
+  local change = ask_change('status', id)
+  if change.wait > 0 then
+    return {TOO_OFTEN, change.wait}
   end
+  count_change(change)
   if own.status ~= 'invisible' then
     raise(id, 't:' .. tok, now + online_ttl)
     write_seen(id)

@@ -95,7 +95,13 @@ local function per_user(f, ...)
   error({err = text:gsub('^ERR user_script:%d+: ', '')})
 end
 
--- For every change that a transition may bring with it.
+-- A String of ours, or nil: a key of another type is as good as none.
+local function get(key)
+  return redis.call('MGET', key)[1] or nil
+end
+
+-- Before the first write, for every change that a transition may bring with it: that the script may do
+-- it, and that no key of the user has a type at which it would stop halfway.
 local function require_rights(id)
   local version = prefix .. 'presence:version:' .. id
   if is_sharded then
@@ -112,9 +118,8 @@ local function require_rights(id)
   require_right('DEL', online_key(id))
   require_right('DEL', websocket_key(id))
   require_right('DEL', cell_key(id))
-  require_right('GET', chosen_key(id))
-  require_right('GET', settings_key(id))
-  require_right('HKEYS', idle_key(id))
+  require_right('MGET', chosen_key(id), settings_key(id), version)
+  require_right('HGETALL', idle_key(id))
   require_right('HDEL', idle_key(id), 'tok')
   require_right('DEL', idle_key(id))
   require_right('ZADD', expiries, '0', 'id')
@@ -122,12 +127,13 @@ local function require_rights(id)
   require_right(PUBLISH, inbox_channel(id), 'm')
   require_right('SADD', online_users, 'id')
   require_right('SREM', online_users, 'id')
-  require_right('GET', version)
   require_right('SET', version, '1', 'EX', '1')
   require_right(PUBLISH, prefix .. 'user:status:' .. id, 'm')
   if broadcast then
     require_right(PUBLISH, prefix .. 'presence:broadcast', 'm')
   end
+  redis.call('ZCARD', session_key(id))
+  redis.call('HGETALL', idle_key(id))
 end
 
 -- --- pauses --------------------------------------------------------------------------------------
@@ -245,20 +251,34 @@ local function json_of_chosen(chosen)
   return '{' .. table.concat(members, ',') .. '}'
 end
 
--- What the idle marks say: whether every token with a live session is idle, and if not, until when
--- one that is not idle lasts. `live`: token -> its latest deadline.
+-- A token's mark is the moment (ms) since when it is idle; with a minus before it, since when it is not
+-- any more. Such a moment lies ahead where there were too many changes.
+local function says_idle(mark)
+  local moment = tonumber(mark) or 0
+  return moment >= 0 and moment <= now or -moment > now
+end
+
+-- What the idle marks say: whether every token with a live session is idle, and when that may be
+-- otherwise by itself, or nil. `live`: token -> its latest deadline. Returns the marks, too.
 local function read_idle(id, live)
-  local marks, is_marked = redis.call('HKEYS', idle_key(id)), {}
-  for _, tok in ipairs(marks) do
-    is_marked[tok] = true
+  local marks = redis.call('HGETALL', idle_key(id))
+  local is_idle, changes, active_until = {}, math.huge, nil
+  for i = 1, #marks, 2 do
+    local tok, moment = marks[i], math.abs(tonumber(marks[i + 1]) or 0)
+    is_idle[tok] = says_idle(marks[i + 1])
+    if live[tok] and moment > now then
+      changes = math.min(changes, moment)
+    end
   end
-  local active_until
   for tok, deadline in pairs(live) do
-    if not is_marked[tok] then
+    if not is_idle[tok] then
       active_until = math.max(active_until or 0, deadline)
     end
   end
-  return #marks > 0 and not active_until, #marks > 0 and active_until or nil, marks
+  if #marks > 0 and active_until then
+    changes = math.min(changes, active_until)
+  end
+  return #marks > 0 and not active_until, changes < math.huge and changes or nil, marks
 end
 
 -- The one rule for what a user looks like. It follows from the sessions: `live`, until when (`lasts`),
@@ -286,22 +306,22 @@ local function derive(id)
     has_stream = has_stream,
     reason = is_closing(latest) and 'stream_closed' or 'expired',
   }
-  local chosen = read_chosen(redis.call('GET', chosen_key(id)) or nil)
+  local chosen = read_chosen(get(chosen_key(id)))
   state.chosen = chosen and json_of_chosen(chosen)
   state.hides = chosen and chosen.status == 'invisible'
   if not state.live then
     return state
   end
   chosen = chosen or {}
-  local is_idle, active_until, marks = read_idle(id, live)
+  local is_idle, idle_changes, marks = read_idle(id, live)
   state.tokens, state.marks = live, marks
   state.online = not state.hides
   state.status = not state.hides and chosen.status or is_idle and 'away' or 'online'
   state.is_automatic = state.hides or not chosen.status
   state.text, state.emoji, state.ends = chosen.text, chosen.emoji, chosen.ends
   state.changes = chosen.ends
-  if state.is_automatic and active_until then
-    state.changes = math.min(state.changes or active_until, active_until)
+  if state.is_automatic and idle_changes then
+    state.changes = math.min(state.changes or idle_changes, idle_changes)
   end
   return state
 end
@@ -323,7 +343,7 @@ local STRICTNESS = {exact = 0, coarse = 1, nobody = 2}
 
 -- The stricter of the site's rule and the user's own.
 local function rule_of(id)
-  local settings = decode(redis.call('GET', settings_key(id)) or nil) or {}
+  local settings = decode(get(settings_key(id))) or {}
   local own = STRICTNESS[settings.last_seen] and settings.last_seen or last_seen_rule
   return STRICTNESS[own] > STRICTNESS[last_seen_rule] and own or last_seen_rule
 end
@@ -355,13 +375,13 @@ local function json_chosen(state)
 end
 
 local function online_status(id, state, version)
-  local seen, coarse = json_seen(id, redis.call('GET', seen_key(id)))
+  local seen, coarse = json_seen(id, get(seen_key(id)))
   return '{"user_id":' .. json_id(id) .. ',"is_online":true,"status":"' .. state.status
     .. '","last_activity":' .. seen .. ',"version":' .. version .. json_chosen(state) .. coarse
 end
 
 local function offline_status(id, version)
-  local seen, coarse = json_seen(id, redis.call('GET', seen_key(id)))
+  local seen, coarse = json_seen(id, get(seen_key(id)))
   return '{"user_id":' .. json_id(id) .. ',"is_online":false,"status":"offline","last_seen":'
     .. seen .. ',"version":' .. version .. coarse
 end
@@ -375,7 +395,7 @@ local function says(status, state)
 end
 
 local function read_version(id)
-  local stored = tonumber(redis.call('GET', prefix .. 'presence:version:' .. id) or 0) or 0
+  local stored = tonumber(get(prefix .. 'presence:version:' .. id) or 0) or 0
   return stored >= 0 and stored < 2 ^ 53 - 1 and stored or 0
 end
 
@@ -458,7 +478,7 @@ end
 
 -- user:online:{id} ran out while nobody could renew it; nobody was told that the user is offline.
 local function restore_online(id, state)
-  local version = redis.call('GET', prefix .. 'presence:version:' .. id)
+  local version = get(prefix .. 'presence:version:' .. id)
   if not version or not version:find('^%d+$') then
     version = next_version(id)
     write_version(id, version)
@@ -481,7 +501,7 @@ local function forget_sessions(id)
   redis.call('ZREM', expiries, id)
 end
 
--- Notes when to look at a live user again, and forgets the marks of tokens that are gone.
+-- Notes when to look at a live user again, and forgets the marks of tokens that are gone or not idle.
 local function keep(id, state)
   redis.call('ZADD', deadlines, score(state.lasts), id)
   if state.changes then
@@ -489,8 +509,9 @@ local function keep(id, state)
   else
     redis.call('ZREM', expiries, id)
   end
-  for _, tok in ipairs(state.marks) do
-    if not state.tokens[tok] then
+  for i = 1, #state.marks, 2 do
+    local tok, moment = state.marks[i], tonumber(state.marks[i + 1]) or 0
+    if not state.tokens[tok] or moment < 0 and -moment <= now then
       redis.call('HDEL', idle_key(id), tok)
     end
   end
@@ -498,7 +519,7 @@ end
 
 -- The user's own STATUS, without its last brace: the real state, an exact time, and whether it hides.
 local function own_status(id, state)
-  local seen = redis.call('GET', seen_key(id))
+  local seen = get(seen_key(id))
   local time = seen and #seen == 20 and seen:find('^[%d:TZ-]+$') and '"' .. seen .. '"' or 'null'
   local version = integer(read_version(id))
   local hides = state.hides and ',"invisible":true' or ''
@@ -523,7 +544,7 @@ end
 -- require_rights(id). Returns the state, and whether it was published.
 local function transition(id, reason, was_spared)
   local state = derive(id)
-  local told = redis.call('GET', online_key(id))
+  local told = get(online_key(id))
   local is_member = redis.call('SISMEMBER', online_users, id) == 1
   local is_told = true
   if not state.live then
@@ -602,7 +623,7 @@ end
 
 local function end_state(id)
   require_rights(id)
-  local told = decode(redis.call('GET', online_key(id)) or nil) or {}
+  local told = decode(get(online_key(id))) or {}
   local has_ended = type(told.status_expires) == 'string' and told.status_expires <= timestamp()
   redis.call('ZREM', expiries, id)
   transition(id, has_ended and 'status_expired' or nil)

@@ -7,6 +7,6 @@ require_right('DEL', cell_key(id))
 if not is_let_in(id, ARGV[FIRST + 1], ARGV[FIRST + 2]) then
   return {REVOKED, ''}
 end
-local place = redis.call('GET', cell_key(id)) or ''
+local place = get(cell_key(id)) or ''
 redis.call('DEL', cell_key(id))
 return {DONE, place}

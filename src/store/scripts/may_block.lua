@@ -13,5 +13,9 @@ if ARGV[FIRST + 4] == '1' and redis.call('SCARD', key) >= tonumber(ARGV[FIRST + 
   and redis.call('SISMEMBER', key, other) == 0 then
   return {TOO_MANY}
 end
-local wait = count_change('blocks', id, tonumber(ARGV[FIRST + 6]))
-return {wait > 0 and TOO_OFTEN or DONE, wait}
+local change = ask_change('blocks', id, tonumber(ARGV[FIRST + 6]))
+if change.wait > 0 then
+  return {TOO_OFTEN, change.wait}
+end
+count_change(change)
+return {DONE}

@@ -14,7 +14,7 @@ require_right('SET', marks, 'm', 'PX', '1')
 if not is_let_in(id, ARGV[FIRST + 1], ARGV[FIRST + 2]) then
   return {REVOKED, 0}
 end
-if (redis.call('GET', key) or '') ~= ARGV[FIRST + 3] or redis.call('EXISTS', online_key(id)) == 0 then
+if (get(key) or '') ~= ARGV[FIRST + 3] or redis.call('EXISTS', online_key(id)) == 0 then
   return {DONE, 0}
 end
 redis.call('SET', key, ARGV[FIRST + 4], 'PX', ARGV[FIRST + 5])

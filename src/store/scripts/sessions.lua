@@ -80,17 +80,19 @@ local function write_seen(id)
   redis.call('SET', seen_key(id), timestamp(), 'EX', last_seen_ttl)
 end
 
--- Counts one more change of a kind, of which there may be `max`, else RATE_MAX. Returns 0, or for how
--- many ms there have been too many already.
-local function count_change(kind, id, max)
-  local key = prefix .. 'presence:rate:' .. kind .. ':' .. id
-  if (tonumber(redis.call('GET', key) or 0) or 0) >= (max or RATE_MAX) then
-    return math.max(redis.call('PTTL', key), 1)
-  end
-  require_right('INCR', key)
-  require_right('PEXPIRE', key, '1')
-  if redis.call('INCR', key) == 1 then
-    redis.call('PEXPIRE', key, RATE_WINDOW)
-  end
-  return 0
+local function rate_key(kind, id)
+  return prefix .. 'presence:rate:' .. kind .. ':' .. id
+end
+
+-- Before the first write: the counter of one more change of a kind, of which there may be `max`, else
+-- RATE_MAX; `wait`: for how many ms there have been too many already, or 0.
+local function ask_change(kind, id, max)
+  local key = rate_key(kind, id)
+  local count, left = read_counter(key)
+  require_counter_rights(key)
+  return {key = key, count = count, left = left, wait = count >= (max or RATE_MAX) and left or 0}
+end
+
+local function count_change(change)
+  write_counter(change.key, change.count + 1, change.left, RATE_WINDOW)
 end

@@ -4,20 +4,19 @@
 -- seconds to wait. A login that succeeds takes its count back (unthrottle.lua). `now` is the time in
 -- seconds, for the token that the login issues.
 
-local allowed, window = tonumber(ARGV[FIRST]), ARGV[FIRST + 1]
+local allowed, window = tonumber(ARGV[FIRST]), ARGV[FIRST + 1] * 1000
 
+local counters = {}
 for i = FIRST + 2, #ARGV do
   local key = prefix .. 'presence:throttle:' .. ARGV[i]
-  if (tonumber(redis.call('GET', key) or 0) or 0) >= allowed then
-    return {math.max(redis.call('TTL', key), 1), seconds}
+  local count, left = read_counter(key)
+  if count >= allowed then
+    return {math.ceil(left / 1000), seconds}
   end
-  require_right('INCR', key)
-  require_right('EXPIRE', key, window)
+  require_counter_rights(key)
+  counters[#counters + 1] = {key, count + 1, left}
 end
-for i = FIRST + 2, #ARGV do
-  local key = prefix .. 'presence:throttle:' .. ARGV[i]
-  if redis.call('INCR', key) == 1 then
-    redis.call('EXPIRE', key, window)
-  end
+for _, counter in ipairs(counters) do
+  write_counter(counter[1], counter[2], counter[3], window)
 end
 return {0, seconds}

@@ -11,8 +11,10 @@
 -- Returns {now in ms, verdict, verdict, ..., number}: a verdict is 0 done, 1 the token is revoked,
 -- 2 too many streams, 3 a key of this user has the wrong type; or, where the own STATUS was asked for,
 -- {0, its JSON, the JSON of the chosen state or ""}, unless Redis was wiped and nobody can know yet what
--- was chosen. The last number tells a worker: 1 to look twice before it says that somebody is offline
--- (look.lua), 2 that a presence-streamd has swept; or the sum of these.
+-- was chosen. The last number tells a worker what else it learned, a sum of these:
+
+local LOOK_TWICE = 1 -- before it says that somebody is offline (look.lua)
+local SWEPT = 2 -- a presence-streamd has swept
 
 if #ARGV < FIRST + 9 then
   local id, tok, iat, caller = ARGV[FIRST], ARGV[FIRST + 1], ARGV[FIRST + 2], ARGV[FIRST + 3]
@@ -24,41 +26,65 @@ end
 local is_worker = ARGV[FIRST] ~= '0'
 local has_seen_epoch = ARGV[FIRST] ~= '1'
 
--- Before a session of the token is made: the mark of one that has none any more is not that of the new
--- one. Returns what is to become of it.
-local function born(id, tok, idle)
+local function has_session(id, tok)
   local sessions = redis.call('ZRANGE', session_key(id), 0, -1, 'WITHSCORES')
   for i = 1, #sessions, 2 do
     if token_of(sessions[i]) == tok and gone_at(sessions[i], tonumber(sessions[i + 1])) > now then
-      return idle ~= 'born' and idle or ''
+      return true
     end
   end
-  redis.call('HDEL', idle_key(id), tok)
-  return idle
+  return false
 end
 
--- Sets or clears the token's mark; returns whether what others see may be another now, at once.
-local function mark(id, tok, idle)
-  if idle == '' then
-    return false
-  end
+-- Before the first write: what becomes of the token's mark when the client says `idle`. {value: it is set
+-- to that, false: it goes, nil: it stays; shows: others may see the user otherwise now; change: what is to
+-- be counted; due: when it takes effect, if later}.
+local function ask_mark(id, tok, idle, is_alive)
   local key = idle_key(id)
-  local wants_idle = idle ~= '0'
-  if (redis.call('HEXISTS', key, tok) == 1) == wants_idle then
-    return false
+  local has_marks = not is_alive and redis.call('EXISTS', key) == 1
+  local mark = {shows = has_marks}
+  local is_new = (has_marks or idle == 'born') and not has_session(id, tok)
+  if is_new and has_marks then
+    mark.value = false -- of a session that is gone
+  end
+  if idle == '' or idle == 'born' and not is_new then
+    return mark
   end
   require_right('HSET', key, 'tok', '1')
-  require_right('HDEL', key, 'tok')
-  local wait = count_change('idle', id)
-  if wants_idle then
-    redis.call('HSET', key, tok, integer(now))
-  else
-    redis.call('HDEL', key, tok)
+  local stored = not is_new and redis.call('HGET', key, tok)
+  local is_idle = stored and says_idle(stored) or false
+  local will_be_idle = stored and (tonumber(stored) or 0) >= 0 or false
+  local wants_idle = idle ~= '0'
+  if wants_idle == will_be_idle then
+    return mark
   end
-  if wait > 0 then
-    redis.call('ZADD', expiries, 'LT', integer(now + wait), id)
+  mark.value = wants_idle and integer(now)
+  if wants_idle == is_idle then
+    return mark -- what was to come does not
   end
-  return wait == 0
+  mark.shows = true
+  if idle ~= 'born' then
+    mark.change = ask_change('idle', id)
+    if mark.change.wait > 0 then
+      mark.due = integer(now + mark.change.wait)
+      mark.value = wants_idle and mark.due or '-' .. mark.due
+      mark.shows = has_marks
+    end
+  end
+  return mark
+end
+
+local function write_mark(id, tok, mark)
+  if mark.value then
+    redis.call('HSET', idle_key(id), tok, mark.value)
+  elseif mark.value == false then
+    redis.call('HDEL', idle_key(id), tok)
+  end
+  if mark.due then
+    redis.call('ZADD', expiries, 'LT', mark.due, id)
+  elseif mark.change then
+    count_change(mark.change)
+  end
 end
 
 -- A Redis that was wiped gets back what the caller knows, before anybody is told anything. Returns
@@ -70,15 +96,15 @@ local function restore_chosen(id, chosen)
   if own and redis.call('SET', chosen_key(id), json_of_chosen(own), 'NX') and own.ends then
     redis.call('PEXPIREAT', chosen_key(id), integer(own.ends))
   end
-  own = read_chosen(redis.call('GET', chosen_key(id)) or nil)
+  own = read_chosen(get(chosen_key(id)))
   return own and own.status == 'invisible'
 end
 
--- Returns the later of the two deadlines.
-local function raise_both(id, tok, session, with_token)
+-- Returns the later of the two deadlines; `ttl` is the token's.
+local function raise_both(id, tok, session, with_token, ttl)
   local latest = 0
   if with_token == '1' then
-    latest = now + online_ttl
+    latest = now + ttl
     raise(id, 't:' .. tok, latest)
   end
   if session then
@@ -117,20 +143,18 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen)
     require_rights(id)
   end
   local was_spared = not is_online and not hides and derive(id).is_spared
+  local mark = ask_mark(id, tok, idle, is_alive)
+  local ttl = online_ttl
   local recovers = not is_online and is_recovering(has_seen_epoch)
   is_waiting = recovers and chosen == '' and not own
   if is_waiting then
     -- The sweep brings the user online when it is known what was chosen, if the session lasts.
-    online_ttl = math.max(online_ttl, recovering_for + 2 * sweep_every)
+    ttl = math.max(ttl, recovering_for + 2 * sweep_every)
   elseif recovers then
     hides = restore_chosen(id, chosen)
   end
-  local has_marks = not is_alive and redis.call('EXISTS', idle_key(id)) == 1
-  if has_marks or idle == 'born' then
-    idle = born(id, tok, idle)
-  end
-  local latest = raise_both(id, tok, session, with_token)
-  local is_marked = mark(id, tok, idle)
+  local latest = raise_both(id, tok, session, with_token, ttl)
+  write_mark(id, tok, mark)
   if is_waiting then
     redis.call('ZADD', deadlines, integer(now + recovers), id)
     return DONE
@@ -140,9 +164,9 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen)
   elseif not hides then
     write_seen(id)
   end
-  if hides and not (known[4] or has_marks or is_marked or recovers) then
+  if hides and not (known[4] or mark.shows or recovers) then
     redis.call('ZADD', deadlines, 'GT', integer(latest), id)
-  elseif has_marks or is_marked or hides or not is_online then
+  elseif mark.shows or hides or not is_online then
     found_state = transition(id, reason, was_spared)
   end
   return DONE
@@ -163,13 +187,13 @@ local function answer_of(verdict, wants_self, id)
   return {DONE, own_status(id, state) .. '}', state.chosen or ''}
 end
 
-local told = 0 -- 1: look twice, 2: a presence-streamd has swept
+local learned = 0
 if is_worker then
   if is_sharded then
     require_keys(swept_key, hold_key, paused_key, prefix .. 'presence:sweeping')
   end
   pauses(true) -- before anything else: it may grant a hold
-  told = (is_unsettled() and 1 or 0) + (pauses(true).swept > 0 and 2 or 0)
+  learned = (is_unsettled() and LOOK_TWICE or 0) + (pauses(true).swept > 0 and SWEPT or 0)
 end
 
 local answer = {now}
@@ -179,7 +203,7 @@ for i = FIRST + 1, #ARGV, 9 do
     ARGV[i + 5], ARGV[i + 6], ARGV[i + 7])
   answer[#answer + 1] = per_user(answer_of, verdict, ARGV[i + 8], id) or WRONG_TYPE
 end
-answer[#answer + 1] = told
+answer[#answer + 1] = learned
 
 -- Where no streamd sweeps, the workers do, a little with each request.
 if is_worker and not pauses(true).is_swept then

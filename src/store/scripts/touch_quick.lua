@@ -30,9 +30,9 @@ if #ARGV < 15 then
     deadline = deadline + 0
     if deadline > now and (swept and now - swept <= pause
       or not swept and ask('EXISTS', prefix .. 'presence:sweeping') == 1) then
-      local told, renewed = swept and 2 or 0, deadline - online_ttl
+      local learned, renewed = swept and 2 or 0, deadline - online_ttl -- 2: SWEPT
       if renewed >= second and renewed >= now - online_ttl / 60 and deadline % 1 == 0 then
-        return told
+        return learned
       end
       local due, seen = prefix .. 'presence:deadlines', prefix .. 'user:last_seen:' .. id
       if may('ZADD', sessions, '0', 's') and may('ZADD', due, '0', 'id') and may('SET', seen, 't', 'EX', '1')
@@ -45,7 +45,7 @@ if #ARGV < 15 then
         call('SET', seen, time_of(second / 1000), 'EX', last_seen_ttl)
         call('ZADD', due, 'GT', latest, id)
         call('PEXPIREAT', online, latest, 'GT')
-        return told
+        return learned
       end
     end
   end

@@ -7,9 +7,13 @@ if is_sharded then
   require_keys(account, key)
 end
 require_right('DEL', account)
-require_right('DECR', key)
+require_counter_rights(key)
+local count, left = 0, 0
+if ARGV[FIRST + 1] ~= '' then
+  count, left = read_counter(key)
+end
 redis.call('DEL', account)
-if ARGV[FIRST + 1] ~= '' and (tonumber(redis.call('GET', key) or 0) or 0) > 0 then
-  redis.call('DECR', key)
+if count > 0 then
+  write_counter(key, count - 1, left)
 end
 return 0
