@@ -222,7 +222,7 @@ static void start_sentinel(struct sentinel_stand *stand, int index, const char *
 			   "sentinel monitor main 127.0.0.1 %d 2\n"
 			   "sentinel down-after-milliseconds main %d\n"
 			   "sentinel failover-timeout main 5000\n",
-			   lines, stand->servers[0].port, patience(700)) > 0);
+			   lines, stand->servers[0].port, patience(2000)) > 0);
 	stack_write(stand->stack, file, text);
 	fleet_start_sentinel(stand->stack, sentinel, name, NULL);
 	free(text);
