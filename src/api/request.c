@@ -98,6 +98,7 @@ static struct problem parse_body(struct request *request, const struct transport
 {
 	const struct printbuf *body = request->service->body;
 	struct problem problem = read_body(request, transport, body_limit(request, flags));
+	char member[JSON_MEMBER_MAX + 1];
 	const char *why;
 
 	if (problem.kind != PROBLEM_NONE)
@@ -111,7 +112,12 @@ static struct problem parse_body(struct request *request, const struct transport
 	request->body = json_parse_object(body->buf, buf_len(body), &why);
 	if (request->body != NULL)
 		return request_done();
-	snprintf(request->detail, sizeof request->detail, "The body cannot be read: %s.", why);
+	if (json_refused_member(body->buf, buf_len(body), member))
+		snprintf(request->detail, sizeof request->detail,
+			 "The body cannot be read: %s, in \"%s\".", why, member);
+	else
+		snprintf(request->detail, sizeof request->detail, "The body cannot be read: %s.",
+			 why);
 	return request_refuse(PROBLEM_BAD_JSON, request->detail);
 }
 

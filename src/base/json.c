@@ -29,6 +29,43 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
+/* What \uXXXX at text stands for; -1 when there is no such escape. */
+static int read_unit(const char *text, const char *end)
+{
+	int unit = 0;
+
+	if (end - text < 6 || text[0] != '\\' || text[1] != 'u')
+		return -1;
+	for (int i = 2; i < 6; i++) {
+		if (is_digit(text[i]))
+			unit = unit * 16 + text[i] - '0';
+		else if (is_one_of(text[i], "abcdefABCDEF"))
+			unit = unit * 16 + (text[i] | 0x20) - 'a' + 10;
+		else
+			return -1;
+	}
+	return unit;
+}
+
+/* Bytes of the escape at text, as far as it matters here: json-c checks the rest. 0 with *why. */
+static size_t escape_len(const char *text, const char *end, const char **why)
+{
+	int unit = read_unit(text, end), next;
+
+	if (unit == 0) {
+		*why = "NUL in a string";
+		return 0;
+	}
+	if (unit < 0xd800 || unit > 0xdfff)
+		return 2;
+	/* Half a pair has no place in UTF-8 (RFC 8259 section 8.2): json-c would replace it. */
+	next = read_unit(text + 6, end);
+	if (unit < 0xdc00 && next >= 0xdc00 && next <= 0xdfff)
+		return 12;
+	*why = "half a surrogate pair in a string";
+	return 0;
+}
+
 /* Skips a string from its opening quote; NULL with *why when a character may not stand there. */
 static const char *skip_string(const char *text, const char *end, const char **why)
 {
@@ -42,11 +79,9 @@ static const char *skip_string(const char *text, const char *end, const char **w
 		}
 		if (*text != '\\')
 			continue;
-		if (starts_with(text, end, "\\u0000")) {
-			*why = "NUL in a string";
+		len = escape_len(text, end, why);
+		if (len == 0)
 			return NULL;
-		}
-		len = 2; /* the backslash and what it escapes: json-c checks that */
 	}
 	return text < end ? text + 1 : NULL;
 }
@@ -93,14 +128,19 @@ static const char *skip_word(const char *text, const char *end)
 	return starts_with(text, end, "false") ? text + 5 : NULL;
 }
 
-/* json-c accepts more than RFC 8259 does; this scan refuses the excess before it parses. */
-static bool has_only_json_tokens(const char *text, size_t len, const char **why)
+/*
+ * json-c accepts more than RFC 8259 does; this scan refuses the excess before it parses. *name is the
+ * last string before a colon, from its opening quote, or NULL.
+ */
+static bool has_only_json_tokens(const char *text, size_t len, const char **why, const char **name)
 {
-	const char *end = text + len;
+	const char *end = text + len, *string = NULL;
 
+	*name = NULL;
 	while (text != NULL && text < end) {
 		if (*text == '"') {
 			*why = "a string without an end";
+			string = text;
 			text = skip_string(text, end, why);
 		} else if (*text == '-' || is_digit(*text)) {
 			*why = "malformed number";
@@ -110,6 +150,7 @@ static bool has_only_json_tokens(const char *text, size_t len, const char **why)
 			text = skip_word(text, end);
 		} else {
 			*why = "unexpected character";
+			*name = *text == ':' ? string : *name;
 			text = is_one_of(*text, "{}[],: \t\r\n") ? text + 1 : NULL;
 		}
 	}
@@ -128,13 +169,14 @@ struct json_object *json_parse_object(const char *text, size_t len, const char *
 	struct json_tokener *tokener;
 	struct json_object *object;
 	enum json_tokener_error error;
+	const char *name;
 	size_t parsed;
 
 	*why = "a byte order mark before it";
 	if (len >= sizeof BOM - 1 && memcmp(text, BOM, sizeof BOM - 1) == 0)
 		return NULL;
 	*why = "too long";
-	if (len > INT32_MAX || !has_only_json_tokens(text, len, why))
+	if (len > INT32_MAX || !has_only_json_tokens(text, len, why, &name))
 		return NULL;
 	tokener = json_tokener_new_ex(JSON_DEPTH_MAX);
 	if (tokener == NULL) {
@@ -159,6 +201,22 @@ struct json_object *json_parse_object(const char *text, size_t len, const char *
 		return object;
 	json_object_put(object);
 	return NULL;
+}
+
+bool json_refused_member(const char *text, size_t len, char member[JSON_MEMBER_MAX + 1])
+{
+	static const char letters[] = "abcdefghijklmnopqrstuvwxyz_";
+	const char *why, *name;
+	size_t name_len;
+
+	if (has_only_json_tokens(text, len, &why, &name) || name == NULL)
+		return false;
+	name_len = strspn(++name, letters);
+	if (name_len == 0 || name_len > JSON_MEMBER_MAX || name[name_len] != '"')
+		return false;
+	memcpy(member, name, name_len);
+	member[name_len] = '\0';
+	return true;
 }
 
 struct json_object *json_member(struct json_object *object, const char *name)

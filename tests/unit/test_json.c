@@ -25,6 +25,12 @@ static const struct row {
 	GOOD("{\"\":\"\"}"),
 	GOOD("{\"a\":\"\\\"\\\\\\/\\b\\f\\n\\r\\t\\u00e9\\ud83d\\ude00\"}"),
 	GOOD("{\"a\":\"\\\\u0000\"}"), /* a backslash and letters, no NUL */
+	GOOD("{\"a\":\"\\\\ud800\"}"), /* likewise */
+	BAD("{\"a\":\"\\ud800\"}"), /* half a pair */
+	BAD("{\"a\":\"\\uDBFFx\"}"),
+	BAD("{\"a\":\"\\udc00\\ud800\"}"),
+	BAD("{\"a\":\"\\ud800\\ud800\"}"),
+	BAD("{\"a\":\"\\ud800\\u0041\"}"),
 	GOOD("{\"a\":\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"}"),
 	GOOD("{\"a\":\"NaN Infinity 'x' //\"}"),
 	GOOD("{\"a\":1,\"a\":2}"),
@@ -269,6 +275,35 @@ START_TEST(test_put_string)
 }
 END_TEST
 
+START_TEST(the_member_that_stops_to_be_json_is_named)
+{
+	static const struct {
+		const char *text, *member;
+	} refused[] = {
+		{"{\"text\":\"\xff\"}", "text"},
+		{"{\"a\":\"b\",\"text\":\"\\ud800\"}", "text"},
+		{"{\"user_ids\":[\"a\",\"\x01\"]}", "user_ids"},
+		{"{\"a\":NaN}", "a"},
+		{"{\"a\":1}", NULL}, /* nothing is wrong */
+		{"{\"\xff\":1}", NULL},
+		{"{\"A b\":\"\xff\"}", NULL},
+		{"{\"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\":\"\xff\"}", NULL},
+		{"\xff", NULL},
+		{"", NULL},
+	};
+	char member[JSON_MEMBER_MAX + 1];
+
+	for (size_t i = 0; i < UNIT_COUNT(refused); i++) {
+		bool is_named =
+			json_refused_member(refused[i].text, strlen(refused[i].text), member);
+
+		ck_assert_msg(is_named == (refused[i].member != NULL), "%s", refused[i].text);
+		if (is_named)
+			ck_assert_str_eq(member, refused[i].member);
+	}
+}
+END_TEST
+
 START_TEST(a_byte_order_mark_is_named)
 {
 	const char *why = NULL;
@@ -289,6 +324,7 @@ static Suite *json_suite(void)
 	tcase_add_test(tcase, test_large);
 	tcase_add_test(tcase, test_members);
 	tcase_add_test(tcase, test_put_string);
+	tcase_add_test(tcase, the_member_that_stops_to_be_json_is_named);
 	tcase_add_test(tcase, a_byte_order_mark_is_named);
 	suite_add_tcase(suite, tcase);
 	return suite;
