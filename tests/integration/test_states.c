@@ -10,6 +10,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "servers.h"
+
 #define STATE "/api/presence/status"
 #define SETTINGS "/api/presence/settings"
 
@@ -179,13 +181,55 @@ START_TEST(a_state_ends_also_across_a_restart_of_streamd)
 }
 END_TEST
 
+/* Every process, and Redis with its data, while nobody else is there to tell of it. */
+START_TEST(a_state_ends_also_across_a_restart_of_everything)
+{
+	static const char durable[] = "--appendonly yes --appendfsync always";
+	struct stack *stack = stack_new("presence { sweep = 1 }");
+	const char *anna = token_for(stack, "1");
+	struct listener *listener;
+	struct message *message;
+
+	redis_start(stack, durable);
+	streamd_start(stack, 0);
+	lighttpd_start(stack);
+	choose(stack, anna, "{\"status\":\"busy\",\"text\":\"Soon\",\"expires_in\":6}");
+	streamd_end(stack, 0, SIGKILL);
+	redis_kill(stack);
+	redis_start(stack, durable);
+	listener = listener_open(stack, "user:status:1");
+	streamd_start(stack, 0);
+	lighttpd_change(stack, NULL, "");
+	ck_assert_str_eq(status_of(stack, token_for(stack, "2"), "1"), "busy");
+	message = listener_next(listener, 15000);
+	ck_assert_ptr_nonnull(message);
+	ck_assert_str_eq(json_text(message->json, "status"), "online");
+	ck_assert_str_eq(json_text(message->json, "reason"), "status_expired");
+	CHECK_JSON(seen_by(stack, token_for(stack, "2"), "1"), ONLINE(1));
+	/* Said once. */
+	ck_assert_ptr_null(listener_next(listener, 2500));
+	stack_stop(stack);
+}
+END_TEST
+
 #define TEN                                                                                \
 	"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80" \
 	"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80"
 #define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+#define TEN_LETTERS "abcdefghij"
+#define HUNDRED_LETTERS                                                                     \
+	TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS \
+		TEN_LETTERS TEN_LETTERS TEN_LETTERS
+/* A family of four: seven characters, of which three are zero width joiners. */
+#define FAMILY                                                                     \
+	"\xf0\x9f\x91\xa8\xe2\x80\x8d\xf0\x9f\x91\xa9\xe2\x80\x8d\xf0\x9f\x91\xa7" \
+	"\xe2\x80\x8d\xf0\x9f\x91\xa6"
 
 static const char *const texts[] = {
 	"\xd7\xa9\xd7\x9c\xd7\x95\xd7\x9d", /* Hebrew */
+	"\xd8\xb3\xd9\x84\xd8\xa7\xd9\x85 Anna \xe2\x80\x8e!", /* Arabic, and a mark */
+	HUNDRED_LETTERS,
+	FAMILY " " FAMILY,
 	"5\xeb\xb6\x84 \xec\xa0\x84",
 	HUNDRED, /* of 4 bytes each */
 	"<script>alert(1)</script> \\\" / \\\\",
@@ -201,11 +245,13 @@ START_TEST(texts_pass_through_unchanged)
 	char body[1024];
 
 	sse_ready(sse);
-	snprintf(body, sizeof body, "{\"status\":\"busy\",\"text\":\"%s\"}", texts[_i]);
+	snprintf(body, sizeof body,
+		 "{\"status\":\"busy\",\"text\":\"%s\",\"emoji\":\"" FAMILY "\"}", texts[_i]);
 	sent = json_tokener_parse(body);
 	choose(stack, anna, body);
 	told = expect_change(sse, 1, "busy", "activity");
 	ck_assert_str_eq(json_text(told, "text"), json_text(sent, "text"));
+	ck_assert_str_eq(json_text(told, "emoji"), FAMILY);
 	ck_assert_str_eq(json_text(seen_by(stack, token_for(stack, "3"), "1"), "text"),
 			 json_text(sent, "text"));
 	sse_close(sse);
@@ -221,6 +267,7 @@ static const struct {
 	{STATE, "{\"status\":1}", "status"},
 	{STATE, "{\"status\":\"busy\",\"text\":7}", "text"},
 	{STATE, "{\"text\":\"" HUNDRED "x\"}", "text"},
+	{STATE, "{\"text\":\"" HUNDRED_LETTERS "x\"}", "text"},
 	{STATE, "{\"text\":\"a\\nb\"}", "text"},
 	{STATE, "{\"text\":\"a\\u2028b\"}", "text"},
 	{STATE, "{\"text\":\"a\\u202eb\"}", "text"},
@@ -236,6 +283,29 @@ static const struct {
 	{SETTINGS, "{\"nearby\":true}", "nearby"},
 };
 
+/* Such a body is no JSON at all. */
+START_TEST(a_text_that_is_not_utf8_is_named)
+{
+	static const char *const bodies[] = {
+		"{\"status\":\"busy\",\"text\":\"\xff\"}",
+		"{\"status\":\"busy\",\"text\":\"\xed\xa0\x80\"}",
+		"{\"status\":\"busy\",\"text\":\"\\ud83d\"}",
+		"{\"status\":\"busy\",\"text\":\"a\x01\"}",
+	};
+	struct stack *stack = stack_start_api("");
+
+	for (size_t i = 0; i < sizeof bodies / sizeof bodies[0]; i++) {
+		struct response *response =
+			call(stack, "PUT", STATE, token_for(stack, "1"), bodies[i]);
+
+		check_problem(response, 400, "bad_json");
+		check_has(json_text(response->json, "detail"), "in \"text\"");
+	}
+	ck_assert_ptr_null(redis_text(stack, "GET user:chosen:1"));
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_value_that_is_wrong_is_named)
 {
 	struct stack *stack = stack_start("");
@@ -247,6 +317,71 @@ START_TEST(a_value_that_is_wrong_is_named)
 		      "%s: expected %s to be named: %s", refused[_i].body, refused[_i].field,
 		      response->body);
 	ck_assert_ptr_null(redis_text(stack, "GET user:chosen:1"));
+	stack_stop(stack);
+}
+END_TEST
+
+static struct sse *begin_put(struct stack *stack, const char *token, const char *text)
+{
+	return sse_request(stack,
+			   text_of("PUT " STATE " HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"
+				   "Content-Type: application/json\r\nContent-Length: %zu\r\n"
+				   "Authorization: Bearer %s\r\n\r\n{\"text\":\"%s\"}",
+				   strlen("{\"text\":\"\"}") + strlen(text), token, text));
+}
+
+/* The text of user 1 that this stream shows last, before the next change of user 5. */
+static const char *last_text(struct sse *sse, const char *event_name)
+{
+	const char *text = "";
+
+	for (;;) {
+		struct event *event = sse_next(sse, 5000);
+
+		ck_assert_ptr_nonnull(event);
+		if (strcmp(event->name, event_name) == 0 &&
+		    json_object_get_int(json_at(event->json, "user_id")) == 1)
+			text = json_text(event->json, "text");
+		else if (strcmp(event->name, "status_change") == 0 &&
+			 json_object_get_int(json_at(event->json, "user_id")) == 5)
+			return text;
+	}
+}
+
+START_TEST(of_two_devices_that_choose_at_once_all_see_the_last)
+{
+	struct stack *stack = stack_start("");
+	const char *phone = token_for(stack, "1"), *desk = token_for(stack, "1");
+	struct sse *own[] = {sse_open(stack, phone), sse_open(stack, desk)};
+	struct sse *viewer = sse_open(stack, token_for(stack, "2"));
+	int first_won = 0;
+
+	sse_ready(viewer);
+	sse_ready(own[0]);
+	sse_ready(own[1]);
+	for (int i = 0; i < 20; i++) {
+		const char *texts_of[] = {text_of("phone %d", i), text_of("desk %d", i)}, *last;
+		struct sse *one = begin_put(stack, phone, texts_of[0]);
+		struct sse *two = begin_put(stack, desk, texts_of[1]);
+
+		ck_assert_int_eq(sse_status(one), 200);
+		ck_assert_int_eq(sse_status(two), 200);
+		sse_close(one);
+		sse_close(two);
+		last = json_text(seen_by(stack, token_for(stack, "2"), "1"), "text");
+		ck_assert(strcmp(last, texts_of[0]) == 0 || strcmp(last, texts_of[1]) == 0);
+		first_won += strcmp(last, texts_of[0]) == 0;
+		ck_assert_str_eq(json_text(http_ok(stack, STATE, phone, NULL), "text"), last);
+		if (i % 2 == 0)
+			touch_user(stack, "5");
+		else
+			http_ok(stack, LOGOUT "?all=true", token_for(stack, "5"), "");
+		ck_assert_str_eq(last_text(viewer, "status_change"), last);
+		ck_assert_str_eq(last_text(own[0], "self"), last);
+		ck_assert_str_eq(last_text(own[1], "self"), last);
+		redis_int(stack, "DEL presence:rate:status:1");
+	}
+	fprintf(stderr, "the first one's was the last %d times of 20\n", first_won);
 	stack_stop(stack);
 }
 END_TEST
@@ -366,6 +501,83 @@ START_TEST(a_reconnect_makes_nobody_look_active)
 	ck_assert_str_eq(status_of(stack, token_for(stack, "3"), "1"), "away");
 	sse_close(sse);
 	sse_close(viewer);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(three_tabs_and_a_phone_are_away_only_when_both_devices_are_idle)
+{
+	struct stack *stack = stack_start("presence { grace = 1 sweep = 1 }");
+	const char *desk = token_for(stack, "1"), *phone = token_for(stack, "1");
+	struct sse *viewer = sse_open(stack, token_for(stack, "2")), *tabs[3], *other;
+
+	sse_ready(viewer);
+	for (int i = 0; i < 3; i++)
+		sse_ready(tabs[i] = sse_open(stack, desk));
+	expect_change(viewer, 1, "online", "stream_open");
+	sse_ready(other = sse_open(stack, phone));
+	say_idle(stack, desk, true);
+	expect_no_change(viewer);
+	say_idle(stack, phone, true);
+	expect_change(viewer, 1, "away", "idle");
+	/* Tabs come and go; nobody is at any of them. */
+	sse_close(tabs[0]);
+	sse_ready(sse_open(stack, desk));
+	sse_close(other);
+	expect_no_change(viewer);
+	say_idle(stack, desk, false);
+	expect_change(viewer, 1, "online", "active");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_refreshed_token_makes_nobody_look_active)
+{
+	struct stack *stack = stack_start("presence { grace = 2 sweep = 1 }");
+	struct sse *viewer = sse_open(stack, token_for(stack, "2")), *sse;
+	const char *old, *fresh;
+
+	sse_ready(viewer);
+	old = login(stack, "user1@example.com");
+	sse = sse_open(stack, old);
+	sse_ready(sse);
+	expect_change(viewer, 1, "online", "login");
+	say_idle(stack, old, true);
+	fresh = json_text(http_ok(stack, REFRESH, old, ""), "access_token");
+	ck_assert_str_ne(old, fresh);
+	expect_change(viewer, 1, "away", "idle");
+	/* The new stream first, then the end of the old one, as clients do. */
+	sse_ready(sse_open(stack, fresh));
+	sse_close(sse);
+	touch(stack, fresh);
+	expect_no_change(viewer);
+	say_idle(stack, fresh, false);
+	expect_change(viewer, 1, "online", "active");
+	stack_stop(stack);
+}
+END_TEST
+
+/* While another one serves the viewer. */
+START_TEST(a_restart_of_streamd_makes_nobody_look_active)
+{
+	static const int signals[] = {SIGTERM, SIGKILL};
+	struct stack *stack = stack_start("presence { grace = 3 sweep = 1 }\nstream { drain = 1 }");
+	const char *anna = token_for(stack, "1");
+	struct sse *viewer, *sse;
+
+	streamd_start(stack, 1);
+	viewer = sse_open_direct(stack, 1, token_for(stack, "2"));
+	sse_ready(viewer);
+	sse = sse_open(stack, anna);
+	sse_ready(sse);
+	expect_change(viewer, 1, "online", "stream_open");
+	say_idle(stack, anna, true);
+	expect_change(viewer, 1, "away", "idle");
+	streamd_end(stack, 0, signals[_i]);
+	streamd_start(stack, 0);
+	sse_ready(sse_open(stack, anna));
+	expect_no_change(viewer);
+	ck_assert_str_eq(status_of(stack, token_for(stack, "3"), "1"), "away");
 	stack_stop(stack);
 }
 END_TEST
@@ -811,9 +1023,12 @@ int main(void)
 	tcase_add_test(tcase, a_text_alone_leaves_the_state_automatic);
 	tcase_add_test(tcase, a_state_ends_when_it_says_and_that_is_told_once);
 	tcase_add_test(tcase, a_state_ends_also_across_a_restart_of_streamd);
+	tcase_add_test(tcase, a_state_ends_also_across_a_restart_of_everything);
 	tcase_add_loop_test(tcase, texts_pass_through_unchanged, 0, sizeof texts / sizeof texts[0]);
 	tcase_add_loop_test(tcase, a_value_that_is_wrong_is_named, 0,
 			    sizeof refused / sizeof refused[0]);
+	tcase_add_test(tcase, a_text_that_is_not_utf8_is_named);
+	tcase_add_test(tcase, of_two_devices_that_choose_at_once_all_see_the_last);
 	tcase_add_test(tcase, a_state_may_be_changed_five_times_in_half_a_minute);
 
 	tcase = harness_case(suite, "idle", 60);
@@ -821,6 +1036,9 @@ int main(void)
 	tcase_add_test(tcase, changes_of_idleness_past_the_limit_show_when_its_time_is_over);
 	tcase_add_test(tcase, a_new_device_is_not_idle_and_one_that_ends_counts_no_more);
 	tcase_add_test(tcase, a_reconnect_makes_nobody_look_active);
+	tcase_add_test(tcase, three_tabs_and_a_phone_are_away_only_when_both_devices_are_idle);
+	tcase_add_test(tcase, a_refreshed_token_makes_nobody_look_active);
+	tcase_add_loop_test(tcase, a_restart_of_streamd_makes_nobody_look_active, 0, 2);
 	tcase_add_test(tcase, a_stream_may_be_born_idle);
 
 	tcase = harness_case(suite, "invisible", 60);
