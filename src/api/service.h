@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/guesses.h"
 #include "auth/token_keys.h"
 #include "auth/vapid.h"
 #include "base/buf.h"
@@ -28,6 +29,7 @@ struct service {
 	struct partitions *partitions;
 	struct nodes *nodes;
 	struct known_partition *known; /* by number */
+	struct guesses guesses;
 	struct printbuf *body, *answer, *fields, *out; /* reused by every request */
 	int64_t redis_logged_ms; /* when Redis' silence was logged last, monotonic */
 	bool ending; /* the worker ends after the request it serves */

@@ -71,6 +71,19 @@ static void divide(const struct request *request, struct watched *list, size_t c
 	}
 }
 
+/*
+ * The keys of a user; instead of one's who is hidden, or is guessed to be, those of
+ * a user who cannot exist: fetching what there is would take longer.
+ */
+static void put_keys(struct printbuf *out, const char *prefix, const struct watched *watched)
+{
+	struct userid id = *watched->id;
+
+	if (watched->hidden || watched->guessed)
+		id.text[0] = '?';
+	status_put_keys(out, prefix, &id);
+}
+
 /* Replies 1 to parts->count. */
 static void put_mgets(struct request *request, const struct parts *parts,
 		      const struct watched *list)
@@ -81,7 +94,7 @@ static void put_mgets(struct request *request, const struct parts *parts,
 
 		status_put_mget(out, store_prefix(part->store), part->count);
 		for (unsigned user = 0; user < part->count; user++)
-			status_put_keys(out, store_prefix(part->store), list[part->users[user]].id);
+			put_keys(out, store_prefix(part->store), &list[part->users[user]]);
 	}
 }
 
@@ -274,7 +287,7 @@ static struct problem check(struct request *request, const struct parts *parts,
 	return problem;
 }
 
-struct problem snapshot_ask(struct request *request, struct watched *list, size_t count)
+static struct problem ask(struct request *request, struct watched *list, size_t count)
 {
 	struct parts parts;
 	struct problem problem;
@@ -291,6 +304,41 @@ struct problem snapshot_ask(struct request *request, struct watched *list, size_
 	if (problem.kind == PROBLEM_NONE)
 		problem = check(request, &parts, list, count, first_block);
 	parts_free(&parts);
+	return problem;
+}
+
+static void guess(const struct request *request, struct watched *list, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		list[i].guessed =
+			guesses_has(&request->service->guesses, &request->token.user, list[i].id);
+}
+
+/* Notes who is hidden; whether one was guessed to be and is not. */
+static bool learn(const struct request *request, const struct watched *list, size_t count)
+{
+	bool is_wrong = false;
+
+	for (size_t i = 0; i < count; i++) {
+		guesses_note(&request->service->guesses, &request->token.user, list[i].id,
+			     list[i].hidden);
+		is_wrong |= list[i].guessed && !list[i].hidden;
+	}
+	return is_wrong;
+}
+
+struct problem snapshot_ask(struct request *request, struct watched *list, size_t count)
+{
+	struct problem problem;
+
+	guess(request, list, count);
+	problem = ask(request, list, count);
+	if (problem.kind != PROBLEM_NONE || !learn(request, list, count))
+		return problem;
+	guess(request, list, count);
+	problem = ask(request, list, count);
+	if (problem.kind == PROBLEM_NONE)
+		learn(request, list, count);
 	return problem;
 }
 

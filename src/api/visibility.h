@@ -19,9 +19,8 @@ bool visibility_allows(const struct request *request, const struct friends *sort
 /* One whose STATUS is asked for. */
 struct watched {
 	const struct userid *id; /* borrowed */
-	/* From the caller: looks like an unknown user. Asked for like all others all the same, so
-	 * that the time an answer takes tells nothing. */
-	bool hidden;
+	bool hidden; /* from the caller: looks like an unknown user */
+	bool guessed; /* to be hidden */
 	/* Of snapshot.c: the user's partition, in which MGET it is, and where in that. */
 	const struct store *store;
 	unsigned part, place;

@@ -56,13 +56,19 @@ static unsigned mark_at(const struct stream *stream, uint32_t user)
 	return stream->subscription.subscriber.topics.list[user + 1].hidden;
 }
 
-/* Whether the reader has to be told: who was seen is hidden now, or the other way round. */
+/*
+ * Whether the view has to be another one: it, or a change that it holds, shows who is
+ * hidden now; or changes of who is hidden no more were not heard. A view that is not shown
+ * yet hides by itself: one more question to Redis would tell by its time that somebody is hidden.
+ */
 static bool set_mark(struct stream *stream, uint32_t user, unsigned mark)
 {
 	unsigned before = mark_at(stream, user);
 
 	hub_hide(&stream->all->context->hub, &stream->subscription.subscriber, user + 1, mark);
-	return (before != 0) != (mark != 0);
+	if ((before != 0) == (mark != 0))
+		return false;
+	return mark == 0 || stream->view.state == VIEW_CURRENT || view_held(&stream->view) > 0;
 }
 
 static void apply(struct stream *stream, const struct hidden_call *call)

@@ -35,21 +35,24 @@ struct part {
 struct known_status {
 	uint32_t serial; /* of the topic; 0 = none */
 	int64_t asked_ms;
-	struct status status; /* without members */
+	struct status status;
+	char *members; /* that the status borrows, or NULL */
 };
 
 /*
  * Users' texts come as they become known, and stand in `initial` in the order of
  * the subscriber's list: else that would tell whom other streams have asked about.
+ * Whom a block hides is known last, and replaced by an unknown user when `initial`
+ * is shown.
  */
+struct place {
+	uint32_t start, len; /* in the texts; len 0: not a user */
+};
+
 struct view_draft {
-	struct printbuf
-		*texts; /* of the users so far, each `"id":STATUS`; NULL once all are there */
-	struct place {
-		uint32_t start, len;
-	} * places; /* in the texts, by the index in the subscriber's list; len 0: not a user */
+	struct printbuf *texts; /* of the users so far, each "id":STATUS */
+	struct place *places; /* by the index in the subscriber's list */
 	uint32_t count; /* of places */
-	struct printbuf *initial; /* the object, once all are there */
 	struct outbox held; /* changes that came meanwhile */
 	LIST_HEAD(part_list, part) parts; /* under way */
 	unsigned parts_left;
@@ -65,6 +68,8 @@ void snapshots_init(struct snapshots *all, struct context *context)
 
 void snapshots_free(struct snapshots *all)
 {
+	for (size_t i = 0; all->known != NULL && i < STATUSES_KNOWN; i++)
+		free(all->known[i].members);
 	free(all->known);
 	free(all->parts);
 	all->known = NULL;
@@ -85,14 +90,6 @@ void snapshots_forget_cached(struct partition *partition)
 
 /* --- states ---------------------------------------------------------------------------------- */
 
-static void drop_texts(struct view_draft *draft)
-{
-	printbuf_free(draft->texts);
-	free(draft->places);
-	draft->texts = NULL;
-	draft->places = NULL;
-}
-
 static void draft_free(struct view *view)
 {
 	struct view_draft *draft = view->draft;
@@ -102,8 +99,8 @@ static void draft_free(struct view *view)
 		LIST_REMOVE(part, link);
 		part->view = NULL;
 	}
-	drop_texts(draft);
-	printbuf_free(draft->initial);
+	printbuf_free(draft->texts);
+	free(draft->places);
 	outbox_clear(&draft->held);
 	free(draft);
 	view->draft = NULL;
@@ -181,14 +178,48 @@ size_t view_held(const struct view *view)
 	return view->draft != NULL ? view->draft->held.bytes : 0;
 }
 
+static void put_user(struct printbuf *out, const char *id, const struct status *status)
+{
+	struct userid user;
+
+	memcpy(user.text, id, strlen(id) + 1);
+	status_put_name(out, &user);
+	status_put_json(out, &user, status);
+}
+
+/* The object of all users; who is hidden looks like an unknown one. */
+static void put_initial(struct printbuf *out, const struct hub *hub, const struct view *view)
+{
+	static const struct status unknown;
+	const struct view_draft *draft = view->draft;
+
+	buf_puts(out, "{");
+	for (uint32_t index = 0; index < draft->count; index++) {
+		const struct place *place = &draft->places[index];
+
+		if (place->len == 0)
+			continue;
+		buf_puts(out, buf_len(out) > 1 ? "," : "");
+		if (view->subscriber->topics.list[index].hidden == 0)
+			buf_put(out, draft->texts->buf + place->start, place->len);
+		else
+			put_user(out, topic_watched_id(hub_topic_at(hub, view->subscriber, index)),
+				 &unknown);
+	}
+	buf_puts(out, "}");
+}
+
 void view_show(struct snapshots *all, struct view *view, struct outbox *to)
 {
-	struct view_draft *draft = view->draft;
-	struct frame *frame = events_initial(draft->initial);
+	struct printbuf *initial = buf_new();
+	struct frame *frame;
 
+	put_initial(initial, &all->context->hub, view);
+	frame = events_initial(initial);
+	printbuf_free(initial);
 	outbox_push(to, frame);
 	frame_unref(frame);
-	outbox_move(to, &draft->held);
+	outbox_move(to, &view->draft->held);
 	view->told_degraded = false;
 	set_state(all, view, VIEW_CURRENT);
 }
@@ -202,14 +233,21 @@ static struct known_status *place_of(const struct snapshots *all, const struct t
 
 /*
  * An answer to what was asked then. A message since may be about a later change, and one before
- * the asking is in it. Members are not kept: they are the reply's.
+ * the asking is in it.
  */
 static void learn(struct snapshots *all, const struct topic *topic, const struct status *status,
 		  int64_t asked_ms)
 {
-	if (asked_ms > topic->changed_ms && status->members == NULL)
-		*place_of(all, topic) = (struct known_status){
-			.serial = topic->serial, .asked_ms = asked_ms, .status = *status};
+	struct known_status *known = place_of(all, topic);
+
+	if (asked_ms <= topic->changed_ms)
+		return;
+	free(known->members);
+	*known = (struct known_status){
+		.serial = topic->serial, .asked_ms = asked_ms, .status = *status};
+	if (status->members != NULL)
+		known->members = xmemdup(status->members, status->members_len);
+	known->status.members = known->members;
 }
 
 /*
@@ -230,20 +268,14 @@ static const struct status *known_status(const struct snapshots *all, const stru
 
 /* --- answers --------------------------------------------------------------------------------- */
 
-/* The user of the topic at the index; who is hidden looks like an unknown one. */
+/* The user of the topic at the index. */
 static void add_user(struct view *view, uint32_t index, const char *id, const struct status *status)
 {
-	static const struct status unknown;
 	struct printbuf *texts = view->draft->texts;
 	struct place *place = &view->draft->places[index];
-	struct userid user;
 
 	place->start = (uint32_t)buf_len(texts);
-	memcpy(user.text, id, strlen(id) + 1);
-	status_put_name(texts, &user);
-	if (view->subscriber->topics.list[index].hidden != 0)
-		status = &unknown;
-	status_put_json(texts, &user, status);
+	put_user(texts, id, status);
 	place->len = (uint32_t)buf_len(texts) - place->start;
 }
 
@@ -267,25 +299,6 @@ static bool add_part(const struct part *part, const redisReply *reply)
 	return true;
 }
 
-static void finish(struct snapshots *all, struct view *view)
-{
-	struct view_draft *draft = view->draft;
-
-	draft->initial = buf_new();
-	buf_puts(draft->initial, "{");
-	for (uint32_t index = 0; index < draft->count; index++) {
-		const struct place *place = &draft->places[index];
-
-		if (place->len == 0)
-			continue;
-		buf_puts(draft->initial, buf_len(draft->initial) > 1 ? "," : "");
-		buf_put(draft->initial, draft->texts->buf + place->start, place->len);
-	}
-	buf_puts(draft->initial, "}");
-	drop_texts(draft);
-	set_state(all, view, VIEW_READY);
-}
-
 static void on_part(void *arg, const redisReply *reply)
 {
 	struct part *part = arg;
@@ -299,7 +312,7 @@ static void on_part(void *arg, const redisReply *reply)
 		if (!add_part(part, reply))
 			link_lost(part->partition->link, "a snapshot failed");
 		else if (--view->draft->parts_left == 0)
-			finish(all, view);
+			set_state(all, view, VIEW_READY);
 	}
 	free(part);
 	turn_schedule(&all->context->turn);
@@ -407,7 +420,7 @@ static void ask(struct snapshots *all, struct view *view, int64_t now_ms)
 	}
 	ask_rest(all);
 	if (view->draft->parts_left == 0)
-		finish(all, view);
+		set_state(all, view, VIEW_READY);
 }
 
 void snapshots_flush(struct snapshots *all)

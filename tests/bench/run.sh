@@ -1,11 +1,11 @@
 #!/bin/bash
-# The benchmark: `make bench` (under 3 minutes) and `make bench-full` (under 15).
+# The benchmark: `make bench` (under 6 minutes) and `make bench-full` (under 15).
 #
 #   run.sh [--full] [--doc] [SECTION…]
 #
 #   --full     more rounds, more sizes
 #   --doc      put the table and the plots into docs/performance.md
-#   SECTION    of: send friends open idle rest calls typing growth two push; all of them unless given
+#   SECTION    of: send friends open idle rest calls typing timing growth two push; all of them unless given
 #
 #   BENCH_SRCDIR    the source tree; where this script is, unless set
 #   BENCH_BUILDDIR  where the programs were built; the source tree unless set
@@ -37,7 +37,7 @@ for word in "$@"; do
 	case $word in
 	--full) full=yes ;;
 	--doc) doc=yes ;;
-	send | friends | open | idle | rest | calls | typing | growth | two | push) sections+=("$word") ;;
+	send | friends | open | idle | rest | calls | typing | timing | growth | two | push) sections+=("$word") ;;
 	--help)
 		usage
 		exit 0
@@ -48,7 +48,7 @@ for word in "$@"; do
 		;;
 	esac
 done
-[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest calls typing growth two push)
+[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest calls typing timing growth two push)
 
 dir=$(mktemp -d /tmp/presence-bench.XXXXXX)
 chmod 755 "$dir"
@@ -70,7 +70,7 @@ for program in redis-server redis-cli lighttpd sqlite3 openssl setpriv awk; do
 done
 for program in src/presence-api src/presence-streamd tests/bench/streams tests/bench/store \
 	tests/bench/floor_send tests/bench/floor_fanout tests/bench/floor_relay \
-	tests/bench/floor_rest tests/bench/push src/presence-pushd src/presencectl; do
+	tests/bench/floor_rest tests/bench/push tests/bench/timing src/presence-pushd src/presencectl; do
 	[ -x "$builddir/$program" ] || die "$builddir/$program is missing: run make bench"
 done
 if ldd "$builddir/src/presence-streamd" | grep -q libasan; then
@@ -522,6 +522,41 @@ section_typing() {
 		"$(calc "$(median "${p99[@]}") / 1000" %.2f) ms (p50 $(calc "$(median "${p50[@]}") / 1000" %.2f))" \
 		"" "" "reported" ""
 	stop_all
+}
+
+# --- what time tells ----------------------------------------------------------------------------
+
+# world NAME TEXT: whether calls about one half of the users take as long as those about the other.
+timing_world() {
+	local line word least=2 name=none kinds=0
+
+	start_redis
+	start_streamd 1 "$dir/mutual.db"
+	PRESENCE_DIRECTORY_PARAMS=$dir/mutual.db PRESENCE_PUSH_KEY_FILE=$dir/push.pem \
+		PRESENCE_PUSH_SUBJECT=mailto:bench@example.com start_lighttpd
+	while read -r line; do
+		printf '%s\n' "$line" >>"$log"
+		got=()
+		for word in $line; do
+			[[ $word != *=* ]] || got[${word%%=*}]=${word#*=}
+		done
+		kinds=$((kinds + 1))
+		if [ "$(verdict "${got[p]}" '<' "$least")" = ok ]; then
+			least=${got[p]} name=${got[call]}
+		fi
+	done < <("$bindir/timing" "$config" "$http_port" "$1" 10000)
+	[ $kinds -gt 0 ] || die "timing failed"
+	row "time tells $2: $kinds calls, each 10,000 times, rank-sum test" \
+		"smallest p $least ($name)" "" "" "> 0.01" "$(verdict "$least" '>' 0.01)"
+	stop_all
+}
+
+section_timing() {
+	make_mutual "$dir/mutual.db" 12000 25
+	[ -e "$dir/push.pem" ] || (umask 077 && "$builddir/src/presencectl" -c "$config" push key >"$dir/push.pem")
+	timing_world invisible "the invisible from those who are gone"
+	timing_world blocking "who blocks the caller from who was never seen"
+	timing_world blocked "whom the caller blocks from who was never seen"
 }
 
 # --- growth -------------------------------------------------------------------------------------

@@ -188,6 +188,34 @@ START_TEST(neither_sees_the_other_in_any_call_until_both_have_unblocked)
 }
 END_TEST
 
+/* A worker asks for nobody instead of one whom it found hidden before. */
+START_TEST(an_end_of_a_block_is_seen_at_once_by_a_worker_that_knows_of_the_block)
+{
+	struct stack *stack = stack_start_api("api { children = 1 }");
+	const char *token = token_for(stack, "1");
+	struct json_object *users;
+
+	touch_user(stack, "2");
+	touch_user(stack, "3");
+	block(stack, "1", "2");
+	block(stack, "3", "1");
+	for (int i = 0; i < 3; i++) {
+		ck_assert(!asks_online(stack, "1", "2"));
+		ck_assert(!asks_online(stack, "1", "3"));
+	}
+	unblock(stack, "1", "2");
+	ck_assert(asks_online(stack, "1", "2"));
+	unblock(stack, "3", "1");
+	users = http_ok(stack, STATUS_USERS, token, "{\"user_ids\":[2,3,99]}");
+	CHECK_JSON(users, "{'2':" ONLINE(2) ",'3':" ONLINE(3) ",'99':" NEVER_SEEN(99) "}");
+	block(stack, "3", "1");
+	users = http_ok(stack, STATUS_FRIENDS, token, NULL);
+	CHECK_JSON(json_at(users, "2"), ONLINE(2));
+	CHECK_JSON(json_at(users, "3"), NEVER_SEEN(3));
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_block_is_about_two_users_and_no_third)
 {
 	struct stack *stack = stack_start_api("");
@@ -536,6 +564,8 @@ int main(void)
 	tcase_add_test(tcase,
 		       a_block_that_is_half_done_is_503_and_hides_whom_the_list_does_not_show);
 	tcase_add_test(tcase, neither_sees_the_other_in_any_call_until_both_have_unblocked);
+	tcase_add_test(tcase,
+		       an_end_of_a_block_is_seen_at_once_by_a_worker_that_knows_of_the_block);
 	tcase_add_test(tcase, a_block_is_about_two_users_and_no_third);
 	tcase_add_test(tcase, nobody_is_hidden_from_the_own_eyes_by_what_others_wrote);
 	tcase_add_test(tcase, no_page_of_the_online_list_and_no_cursor_names_a_hidden_user);

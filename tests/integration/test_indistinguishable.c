@@ -471,6 +471,15 @@ END_TEST
 
 /* --- what Redis does ------------------------------------------------------------------------ */
 
+/* The id itself, or what is asked instead of one who is hidden (src/api/snapshot.c). */
+static bool begins_with_id(const char *text, const char *id)
+{
+	size_t len = strlen(id);
+
+	return (*text == *id || *text == '?') && strncmp(text + 1, id + 1, len - 1) == 0 &&
+	       !isalnum((unsigned char)text[len]);
+}
+
 /* The text with the id, where it stands by itself, replaced, and the mark of push_want.lua's notes. */
 static void add_without_id(struct printbuf *out, const char *text, const char *id)
 {
@@ -478,8 +487,7 @@ static void add_without_id(struct printbuf *out, const char *text, const char *i
 	bool in_word = false;
 
 	for (; *text != '\0'; text++) {
-		bool is_id = !in_word && strncmp(text, id, len) == 0 &&
-			     !isalnum((unsigned char)text[len]);
+		bool is_id = !in_word && begins_with_id(text, id);
 
 		in_word = isalnum((unsigned char)*text) != 0;
 		buf_put(out, is_id ? "#" : *text == '-' ? "+" : text, 1);

@@ -77,6 +77,18 @@ static void answer(void)
 	stub_answer(&context, resp);
 }
 
+/* The same: the one user is busy, and says so. */
+static void answer_seen(void)
+{
+	static const char status[] = "{\"user_id\":1,\"is_online\":true,\"status\":\"busy\","
+				     "\"version\":7,\"text\":\"Hi\"}";
+	char resp[256];
+
+	snprintf(resp, sizeof resp, "*6\r\n$-1\r\n$-1\r\n$%zu\r\n%s\r\n$-1\r\n$-1\r\n$-1\r\n",
+		 strlen(status), status);
+	stub_answer(&context, resp);
+}
+
 static void show(void)
 {
 	view_show(&all, &view, &shown);
@@ -252,6 +264,31 @@ START_TEST(showing_makes_it_current)
 }
 END_TEST
 
+/* Of a block one hears last; the view need not be asked for again. */
+START_TEST(whom_a_block_hides_when_it_is_shown_looks_like_nobody)
+{
+	static const char hidden[] = "{\"1\":{\"user_id\":1,\"is_online\":false,\"status\":"
+				     "\"offline\",\"last_seen\":null,\"version\":0}}";
+
+	bring_to(VIEW_ASKED);
+	answer_seen();
+	check_state(VIEW_READY);
+	hub_hide(&context.hub, &subscription.subscriber, 0, HUB_BLOCKED_BY);
+	show();
+	ck_assert_msg(strstr(shown_text(0), hidden) != NULL, "%s", shown_text(0));
+	/* And is shown by the same answer when it is not hidden any more. */
+	hub_hide(&context.hub, &subscription.subscriber, 0, 0);
+	view_reset(&all, &view);
+	view_queue(&all, &view);
+	snapshots_flush(&all);
+	check_state(VIEW_READY);
+	show();
+	ck_assert_msg(strstr(shown_text(1), "\"is_online\":true,\"status\":\"busy\"") != NULL &&
+			      strstr(shown_text(1), ",\"text\":\"Hi\"}}") != NULL,
+		      "%s", shown_text(1));
+}
+END_TEST
+
 START_TEST(changes_are_held_until_initial_and_follow_it)
 {
 	struct frame *first = change(), *second = change();
@@ -409,6 +446,7 @@ int main(void)
 	tcase_add_test(tcase, the_order_does_not_tell_what_was_cached);
 	tcase_add_test(tcase, a_message_since_the_question_makes_it_ask_again);
 	tcase_add_test(tcase, showing_makes_it_current);
+	tcase_add_test(tcase, whom_a_block_hides_when_it_is_shown_looks_like_nobody);
 	tcase_add_test(tcase, changes_are_held_until_initial_and_follow_it);
 	tcase_add_loop_test(tcase, no_room_for_a_frame_overruns_it, VIEW_MISSING, VIEW_OVERRUN);
 	tcase_add_loop_test(tcase, no_room_on_an_idle_connection_is_a_new_snapshot, VIEW_MISSING,
