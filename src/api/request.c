@@ -232,18 +232,24 @@ static const char *cors_fields(const struct request *request)
 	return buf_len(fields) > 0 ? fields->buf : "";
 }
 
+static void drop(redisReply ***replies, size_t count)
+{
+	if (*replies != NULL)
+		blocking_free_replies(*replies, count);
+	free(*replies);
+	*replies = NULL;
+}
+
 void request_drop_replies(struct request *request)
 {
-	if (request->replies != NULL)
-		blocking_free_replies(request->replies, request->reply_count);
-	free(request->replies);
-	request->replies = NULL;
+	drop(&request->replies, request->reply_count);
 }
 
 static void request_end(struct request *request)
 {
 	json_object_put(request->body);
-	request_drop_replies(request);
+	drop(&request->replies, request->reply_count);
+	drop(&request->looks, request->look_count);
 }
 
 /* The flags of routes that this configuration does not have. */

@@ -36,6 +36,8 @@ struct request {
 	int status; /* of it: 201, 202, 204 (without JSON); 0 = 200 */
 	redisReply **replies; /* of request_ask(), kept until the request is over */
 	size_t reply_count;
+	redisReply **looks; /* of a second look (snapshot.c), likewise */
+	size_t look_count;
 	char detail[REQUEST_DETAIL_MAX]; /* room for a problem's sentence */
 };
 

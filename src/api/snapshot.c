@@ -239,10 +239,10 @@ static struct problem look_again(struct request *request, const struct place *pl
 		batch = batch_of(places + done, count - done);
 		for (size_t i = 0; i < batch; i++) {
 			const struct place *place = &places[done + i];
-			redisReply **look = store_read_look(request->replies[commands], i);
+			redisReply *look = store_read_look(request->replies[commands], i);
 
 			if (look != NULL)
-				status_take_look(place->reply, place->index, look);
+				status_use_look(place->reply, place->index, look);
 		}
 		commands++;
 	}
@@ -261,7 +261,8 @@ static struct problem look_twice(struct request *request, const struct parts *pa
 	if (found > 0) {
 		request->replies = NULL; /* a further call would free them */
 		problem = look_again(request, places, found);
-		request_drop_replies(request);
+		request->looks = request->replies;
+		request->look_count = request->reply_count;
 		request->replies = replies;
 		request->reply_count = reply_count;
 	}

@@ -13,6 +13,7 @@
 #include "base/times.h"
 #include "directory/schema.h"
 #include "store/keys.h"
+#include "store/reply.h"
 #include "store/resp.h"
 
 #define EMAIL_MAX 254
@@ -52,7 +53,7 @@ static int64_t issue_time(struct ctl *ctl)
 	if (blocking_run(ctl->redis, command, 1, &reply)) {
 		if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
 			now = strtoll(reply->element[0]->str, NULL, 10);
-		freeReplyObject(reply);
+		reply_free(reply);
 	}
 	printbuf_free(command);
 	return now;

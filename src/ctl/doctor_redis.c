@@ -10,6 +10,7 @@
 #include "store/durability.h"
 #include "store/info.h"
 #include "store/keys.h"
+#include "store/reply.h"
 #include "store/resp.h"
 #include "store/scripts.h"
 #include "store/store.h"
@@ -121,7 +122,7 @@ static void check_buffers(struct doctor *doctor)
 	else
 		doctor_say(doctor, FINDING_OK, NULL,
 			   "redis: client-output-buffer-limit leaves room for subscribers");
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 static bool check_scripts(struct doctor *doctor)
@@ -171,7 +172,7 @@ static void check_health(struct doctor *doctor)
 		doctor_say(doctor, FINDING_OK, NULL,
 			   "redis: its ACL has every right that is needed");
 	}
-	freeReplyObject(lacking);
+	reply_free(lacking);
 }
 
 /* How long ago a presence-streamd swept, ms; -1: never. */
@@ -230,7 +231,7 @@ static void check_info(struct doctor *doctor)
 		check_replicas(doctor, reply->str);
 		check_durability(doctor);
 	}
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 void doctor_check_redis(struct doctor *doctor)
@@ -249,7 +250,7 @@ void doctor_check_redis(struct doctor *doctor)
 			"redis: %s", why);
 		return;
 	}
-	freeReplyObject(reply);
+	reply_free(reply);
 	check_info(doctor);
 	check_buffers(doctor);
 	if (check_scripts(doctor))

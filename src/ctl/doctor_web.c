@@ -11,6 +11,7 @@
 #include "ctl/doctor_host.h"
 #include "ctl/doctor_probe.h"
 #include "store/keys.h"
+#include "store/reply.h"
 #include "store/resp.h"
 
 #define EVENT_MS 1000 /* for an event: later, and something holds it back */
@@ -123,7 +124,7 @@ static bool publish_friends_changed(struct doctor *doctor, const char *user)
 	ok = blocking_run(doctor->ctl->redis, command, 1, &reply);
 	printbuf_free(command);
 	if (ok)
-		freeReplyObject(reply);
+		reply_free(reply);
 	return ok;
 }
 

@@ -16,6 +16,7 @@
 #include "ctl/sessions.h"
 #include "directory/directory.h"
 #include "store/keys.h"
+#include "store/reply.h"
 #include "store/resp.h"
 #include "store/status.h"
 
@@ -193,7 +194,7 @@ static bool gather_revoked(struct ctl *ctl, struct facts *facts)
 	for (size_t i = 0; i < count && 2 * i + 2 < reply->elements; i++)
 		facts->revoked[i] = reply->element[2 * i + 1]->type == REDIS_REPLY_STRING ||
 				    reply->element[2 * i + 2]->type == REDIS_REPLY_STRING;
-	freeReplyObject(reply);
+	reply_free(reply);
 	return true;
 }
 

@@ -10,6 +10,7 @@
 #include "ctl/survey.h"
 #include "store/keys.h"
 #include "store/push.h"
+#include "store/reply.h"
 #include "store/resp.h"
 #include "store/store.h"
 
@@ -180,7 +181,7 @@ static bool end_user(struct ctl *ctl, struct forgetting *forgetting)
 	if (!ok)
 		return false;
 	ok = store_read_end(reply) == STORE_DONE;
-	freeReplyObject(reply);
+	reply_free(reply);
 	if (!ok)
 		ctl_fail("Redis gives no answer to the forgetting");
 	return ok;

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "ctl/sessions.h"
 #include "store/keys.h"
+#include "store/reply.h"
 #include "store/resp.h"
 #include "store/status.h"
 #include "store/store.h"
@@ -15,7 +16,7 @@
 #define MGET_KEYS_MAX 1000
 #define SCAN_COUNT 1000
 
-/* Runs one command; the caller frees the reply with freeReplyObject(). NULL: it was said. */
+/* Runs one command; the caller frees the reply with reply_free(). NULL: it was said. */
 static redisReply *run_one(struct ctl *ctl, struct printbuf *command)
 {
 	redisReply *reply = NULL;
@@ -81,7 +82,7 @@ static bool print_statuses(struct ctl *ctl, const struct userid *ids, int count,
 	}
 	ctl_print(buf);
 	printbuf_free(buf);
-	freeReplyObject(reply);
+	reply_free(reply);
 	if (!ok)
 		ctl_fail("Redis gives no answer to MGET");
 	return ok;
@@ -124,7 +125,7 @@ static redisReply *scan_online(struct ctl *ctl, const char *cursor)
 			      reply->element[0]->type != REDIS_REPLY_STRING ||
 			      reply->element[1]->type != REDIS_REPLY_ARRAY)) {
 		ctl_fail("Redis gives no answer to SSCAN");
-		freeReplyObject(reply);
+		reply_free(reply);
 		reply = NULL;
 	}
 	return reply;
@@ -167,7 +168,7 @@ enum ctl_exit ctl_online(struct ctl *ctl, char **args, int count)
 		snprintf(cursor, sizeof cursor, "%s", reply->element[0]->str);
 		put_members(out, reply->element[1], ctl->json, &is_first);
 		ctl_print(out);
-		freeReplyObject(reply);
+		reply_free(reply);
 	} while (strcmp(cursor, "0") != 0);
 	if (ok) {
 		buf_puts(out, ctl->json ? "]\n" : "");
@@ -190,7 +191,7 @@ enum ctl_exit ctl_count(struct ctl *ctl, char **args, int count)
 	if (reply == NULL)
 		return CTL_FAILED;
 	printf(ctl->json ? "{\"count\":%lld}\n" : "%lld\n", reply->integer);
-	freeReplyObject(reply);
+	reply_free(reply);
 	return CTL_DONE;
 }
 
@@ -255,7 +256,7 @@ enum ctl_exit ctl_kick(struct ctl *ctl, char **args, int count)
 	if (reply == NULL)
 		return CTL_FAILED;
 	ok = store_read_end(reply) == STORE_DONE;
-	freeReplyObject(reply);
+	reply_free(reply);
 	return ok ? CTL_DONE : ctl_fail("Redis gives no answer to the kick");
 }
 
@@ -279,7 +280,7 @@ enum ctl_exit ctl_sweep(struct ctl *ctl, char **args, int count)
 			ctl_fail("Redis gives no answer to the sweep");
 			ok = false;
 		}
-		freeReplyObject(reply);
+		reply_free(reply);
 	}
 	return ok ? CTL_DONE : CTL_FAILED;
 }

@@ -7,6 +7,7 @@
 
 #include "base/alloc.h"
 #include "store/push.h"
+#include "store/reply.h"
 #include "store/resp.h"
 
 #define CURSOR_SIZE 24
@@ -38,7 +39,7 @@ static redisReply *scan(struct ctl *ctl, struct printbuf *command, char cursor[C
 		snprintf(cursor, CURSOR_SIZE, "%s", reply->element[0]->str);
 		return reply;
 	}
-	freeReplyObject(reply);
+	reply_free(reply);
 	ctl_fail("Redis gives no answer to SCAN");
 	return NULL;
 }
@@ -131,7 +132,7 @@ bool survey_keys(struct ctl *ctl, const struct userid *user, survey_keys_visit *
 		ok = visit_keys(&survey, keys, choose_keys(&survey, reply->element[1], keys));
 		seen += reply->element[1]->elements;
 		free(keys);
-		freeReplyObject(reply);
+		reply_free(reply);
 		tell("keys", seen, strcmp(cursor, "0") == 0);
 	} while (ok && strcmp(cursor, "0") != 0);
 	return ok;
@@ -209,7 +210,7 @@ static bool survey_queue(struct note_survey *survey)
 		if (!ok)
 			break;
 		ok = survey_entries(survey, reply, after);
-		freeReplyObject(reply);
+		reply_free(reply);
 	}
 	return ok;
 }
@@ -237,7 +238,7 @@ static bool survey_later(struct note_survey *survey)
 				ok = add_note(survey, (struct survey_note){.member = member});
 		}
 		ok = ok && flush_notes(survey);
-		freeReplyObject(reply);
+		reply_free(reply);
 	} while (ok && strcmp(cursor, "0") != 0);
 	return ok;
 }

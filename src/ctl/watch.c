@@ -12,6 +12,7 @@
 #include "base/times.h"
 #include "base/utf8.h"
 #include "store/keys.h"
+#include "store/reply.h"
 #include "store/resp.h"
 
 #define GREEN "\033[32m"
@@ -128,7 +129,7 @@ enum ctl_exit ctl_watch(struct ctl *ctl, char **args, int count)
 		return CTL_FAILED;
 	while ((reply = blocking_wait(ctl->redis)) != NULL) {
 		print_message(ctl, reply, colour);
-		freeReplyObject(reply);
+		reply_free(reply);
 	}
 	return ctl_fail("Redis is lost: %s", blocking_error(ctl->redis));
 }

@@ -8,6 +8,7 @@
 #include "base/times.h"
 #include "base/utf8.h"
 #include "store/keys.h"
+#include "store/reply.h"
 #include "store/resp.h"
 
 #define LOG_EVERY_MS 10000 /* between two lines of one kind */
@@ -190,7 +191,7 @@ static bool read_set(struct friends_reader *reader, struct blocking *redis, cons
 			columns[0] = member->str;
 		on_friend_row(reader, columns);
 	}
-	freeReplyObject(reply);
+	reply_free(reply);
 	return true;
 }
 

@@ -31,6 +31,7 @@
 #include "store/blocking.h"
 #include "store/connection.h"
 #include "store/push.h"
+#include "store/reply.h"
 
 #define TASKS_MAX 128 /* taken at a time: no more than that is sent again after a kill */
 #define DUE_MAX 1000 /* made due in one tick */
@@ -278,7 +279,7 @@ static void on_read(struct pushd *pushd)
 	else if (entries != NULL)
 		add_entries(pushd, entries);
 	pushd->owns_read = pushd->owns_read || reply->type != REDIS_REPLY_ERROR;
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 /* --- the tick -------------------------------------------------------------------------------- */

@@ -11,6 +11,7 @@
 #include "store/connection.h"
 #include "store/info.h"
 #include "store/layout_key.h"
+#include "store/reply.h"
 #include "store/resp.h"
 #include "store/scripts.h"
 #include "store/sentinel.h"
@@ -257,14 +258,26 @@ static bool load_scripts(struct blocking *link)
 
 /* --- asking ---------------------------------------------------------------------------------- */
 
-bool blocking_begin(struct blocking *link, const struct printbuf *pipeline)
+/* Over a new connection. */
+static bool begin_anew(struct blocking *link, const struct printbuf *pipeline)
 {
-	if (link->connection != NULL && !connection_is_quiet(link->connection))
-		drop(link); /* Redis has closed it: nothing is in flight */
-	if (link->connection == NULL && !connect_now(link))
+	drop(link);
+	if (!connect_now(link))
 		return false;
 	link->sent_ms = times_mono_ms();
 	return send_all(link, pipeline);
+}
+
+bool blocking_begin(struct blocking *link, const struct printbuf *pipeline)
+{
+	if (link->connection == NULL || connection_was_left(link->connection))
+		return begin_anew(link, pipeline);
+	link->sent_ms = times_mono_ms();
+	connection_put(link->connection, pipeline->buf, buf_len(pipeline));
+	if (connection_flush(link->connection))
+		return true;
+	return connection_had_no_peer(link->connection) ? begin_anew(link, pipeline)
+							: fail_lost(link);
 }
 
 bool blocking_end(struct blocking *link, const struct printbuf *pipeline, size_t count,
@@ -321,7 +334,7 @@ bool blocking_is_other_layout(const struct blocking *link)
 void blocking_free_replies(redisReply **replies, size_t count)
 {
 	for (size_t i = 0; i < count; i++) {
-		freeReplyObject(replies[i]);
+		reply_free(replies[i]);
 		replies[i] = NULL;
 	}
 }

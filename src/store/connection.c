@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "base/times.h"
 #include "base/tls.h"
+#include "store/reply.h"
 
 #define READ_MAX 16384
 /* A peer that is gone is noticed after IDLE + COUNT × INTERVAL seconds. */
@@ -29,6 +30,8 @@ struct connection {
 	int fd; /* -1: none */
 	bool is_connected; /* the socket; TLS may still be under way */
 	bool is_blocking;
+	bool is_unix;
+	bool had_no_peer;
 	bool has_read; /* something came from Redis, not from TLS alone */
 	struct tls *tls; /* NULL: none */
 	struct printbuf *plain; /* to be encrypted at the next flush; only with TLS */
@@ -89,6 +92,7 @@ static void start_unix(struct connection *connection, const char *path)
 {
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
 
+	connection->is_unix = true;
 	memcpy(name.sun_path, path,
 	       strlen(path) + 1); /* redis_url_parse() has looked at its length */
 	if (start(connection, (const struct sockaddr *)&name, sizeof name))
@@ -143,7 +147,7 @@ struct connection *connection_open(const struct config *config, const struct red
 
 	connection->fd = -1;
 	connection->out = buf_new();
-	connection->reader = redisReaderCreate();
+	connection->reader = reply_reader_new();
 	if (connection->reader == NULL)
 		lose(connection, "out of memory");
 	else if (address->path != NULL)
@@ -217,8 +221,11 @@ static bool send_out(struct connection *connection)
 		ssize_t sent = send(connection->fd, connection->out->buf + connection->sent,
 				    buf_len(connection->out) - connection->sent, MSG_NOSIGNAL);
 
-		if (sent < 0 && !may_try_again(connection))
+		if (sent < 0 && !may_try_again(connection)) {
+			connection->had_no_peer =
+				connection->sent == 0 && (errno == EPIPE || errno == ECONNRESET);
 			return lose_by_errno(connection);
+		}
 		if (sent < 0 && errno != EINTR)
 			return true;
 		connection->sent += sent > 0 ? (size_t)sent : 0;
@@ -378,9 +385,14 @@ bool connection_take(struct connection *connection, redisReply **reply)
 	       lose(connection, connection->reader->errstr);
 }
 
-bool connection_is_quiet(const struct connection *connection)
+bool connection_was_left(const struct connection *connection)
 {
 	struct pollfd idle = {.fd = connection->fd, .events = POLLIN};
 
-	return poll(&idle, 1, 0) == 0;
+	return !connection->is_unix && poll(&idle, 1, 0) != 0;
+}
+
+bool connection_had_no_peer(const struct connection *connection)
+{
+	return connection->had_no_peer;
 }

@@ -49,10 +49,15 @@ bool connection_has_output(const struct connection *connection);
 
 /* Reads once, 16 KB at most. */
 bool connection_read(struct connection *connection);
-/* The next reply of those that were read, the caller's; NULL: none is whole. */
+/* The next reply of those that were read, the caller's (reply.h); NULL: none is whole. */
 bool connection_take(struct connection *connection, redisReply **reply);
-/* Nothing is there to be read: on a connection on which nothing was asked, what is there is its end. */
-bool connection_is_quiet(const struct connection *connection);
+/*
+ * Whether the peer has left a connection on which nothing is asked: its end is there to be read. On a Unix
+ * socket that costs a question too many: there the next flush fails, and connection_had_no_peer().
+ */
+bool connection_was_left(const struct connection *connection);
+/* After a flush that has failed: the peer had left before a byte was sent. */
+bool connection_had_no_peer(const struct connection *connection);
 
 int connection_fd(const struct connection *connection); /* -1 when there is none */
 const char *connection_error(const struct connection *connection);

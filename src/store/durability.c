@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "store/info.h"
+#include "store/reply.h"
 #include "store/resp.h"
 
 /* The caller frees the reply; NULL: there is none. */
@@ -30,7 +31,7 @@ static bool saves(struct blocking *redis)
 	if (reply != NULL && reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
 	    reply->element[1]->type == REDIS_REPLY_STRING)
 		does = reply->element[1]->len > 0;
-	freeReplyObject(reply);
+	reply_free(reply);
 	return does;
 }
 
@@ -48,7 +49,7 @@ void durability_ask(struct blocking *redis, struct durability *durability)
 			strcmp(durability->policy, "noeviction") != 0 && strcmp(limit, "0") != 0;
 		durability->forgets = strcmp(appends, "0") == 0 && !saves(redis);
 	}
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 void durability_warn(const struct durability *durability)

@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/times.h"
 #include "store/connection.h"
+#include "store/reply.h"
 #include "store/resp.h"
 
 #define HOST_MAX 255 /* RFC 1035 section 2.3.4 */
@@ -184,7 +185,7 @@ static enum sentinel_state read_replies(struct sentinel *sentinel)
 		/* Before it comes the one to AUTH. */
 		is_answer = --sentinel->replies_left == 0 || reply->type == REDIS_REPLY_ERROR;
 		state = is_answer ? on_answer(sentinel, reply) : SENTINEL_ASKING;
-		freeReplyObject(reply);
+		reply_free(reply);
 	} while (!is_answer);
 	return state;
 }

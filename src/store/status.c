@@ -50,12 +50,9 @@ const char *status_epoch(const redisReply *reply)
 	return value != NULL && value->type == REDIS_REPLY_STRING ? value->str : NULL;
 }
 
-void status_take_look(redisReply *reply, size_t index, redisReply **look)
+void status_use_look(redisReply *reply, size_t index, redisReply *look)
 {
-	redisReply **place = &reply->element[HEAD_KEYS + index * STATUS_KEYS], *gone = *place;
-
-	*place = *look;
-	*look = gone;
+	reply->element[HEAD_KEYS + index * STATUS_KEYS] = look;
 }
 
 void status_put_keys(struct printbuf *out, const char *prefix, const struct userid *id)

@@ -51,8 +51,11 @@ bool status_is_recovering(const redisReply *reply);
 bool status_is_whole(const redisReply *reply, const char *epoch);
 /* The epoch of such a reply, borrowed; NULL when Redis has none. Another than before: wiped. */
 const char *status_epoch(const redisReply *reply);
-/* Exchanges what the reply has of the user at `index`, whose key is gone, for what store_read_look() found. */
-void status_take_look(redisReply *reply, size_t index, redisReply **look);
+/*
+ * Puts what store_read_look() found where the reply has the user at `index`, whose
+ * key is gone: the look must be kept as long as the reply.
+ */
+void status_use_look(redisReply *reply, size_t index, redisReply *look);
 
 /* Appends a user's name in an object that maps ids to STATUS, and its colon. */
 void status_put_name(struct printbuf *out, const struct userid *id);

@@ -696,12 +696,12 @@ void store_put_look(struct printbuf *out, const struct store *store,
 		resp_text(out, users[i]->text);
 }
 
-redisReply **store_read_look(const redisReply *reply, size_t index)
+redisReply *store_read_look(const redisReply *reply, size_t index)
 {
 	if (reply->type != REDIS_REPLY_ARRAY || index >= reply->elements ||
 	    reply->element[index]->type != REDIS_REPLY_STRING)
 		return NULL;
-	return &reply->element[index];
+	return reply->element[index];
 }
 
 void store_put_close(struct printbuf *out, const struct store *store,

@@ -217,12 +217,12 @@ bool store_read_pause(redisReply *const *replies, const struct store *store);
 /* Whether it found that a presence-streamd has swept: not after a wipe, until the next sweep. */
 bool store_read_swept(const redisReply *reply);
 /*
- * That second look, at up to STORE_BATCH_MAX users; read for each: where in the reply the text is that
- * user:online:{id} would be, NULL: the user is offline.
+ * That second look, at up to STORE_BATCH_MAX users; read for each: the part of the reply that has the text
+ * that user:online:{id} would be, NULL: the user is offline.
  */
 void store_put_look(struct printbuf *out, const struct store *store,
 		    const struct userid *const *users, size_t count);
-redisReply **store_read_look(const redisReply *reply, size_t index);
+redisReply *store_read_look(const redisReply *reply, size_t index);
 
 /*
  * A stream that closed `ago_ms` ago: its session, and with the token's last

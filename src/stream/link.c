@@ -13,6 +13,7 @@
 #include "store/info.h"
 #include "store/keys.h"
 #include "store/layout.h"
+#include "store/reply.h"
 #include "store/resp.h"
 #include "store/scripts.h"
 #include "store/sentinel.h"
@@ -702,7 +703,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 			on_answer(link, reply);
 		else
 			on_push(link, reply);
-		freeReplyObject(reply);
+		reply_free(reply);
 	}
 }
 

@@ -16,6 +16,7 @@
 #include "bench.h"
 #include "store/blocking.h"
 #include "store/resp.h"
+#include "store/reply.h"
 #include "store/store.h"
 #include "base/fcgi.h"
 #include "stream/events.h"
@@ -266,7 +267,7 @@ static void touch_some(struct blocking *redis, const struct store *store, unsign
 	store_put_touch(out, store, STORE_WORKER, items, count);
 	if (!blocking_run(redis, out, 1, &reply))
 		bench_die("touch: %s", blocking_error(redis));
-	freeReplyObject(reply);
+	reply_free(reply);
 	printbuf_free(out);
 }
 

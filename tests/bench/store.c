@@ -23,6 +23,7 @@
 #include "store/blocking.h"
 #include "store/keys.h"
 #include "store/resp.h"
+#include "store/reply.h"
 #include "store/store.h"
 
 #define FILL_BATCH 1000 /* users a script call */
@@ -90,7 +91,7 @@ static void run_script(struct stand *stand, const char *text, long first, long l
 		resp_text(stand->out, store_prefix(stand->store));
 		resp_number(stand->out, first);
 		resp_number(stand->out, last < first + FILL_BATCH ? last : first + FILL_BATCH - 1);
-		freeReplyObject(ask(stand));
+		reply_free(ask(stand));
 	}
 }
 
@@ -109,7 +110,7 @@ static void settle(struct stand *stand)
 			command(stand, 3, (const char *const[]){"DEBUG", "HTSTATS", "0"});
 
 		is_moving = strstr(reply->str, "rehashing") != NULL;
-		freeReplyObject(reply);
+		reply_free(reply);
 		if (is_moving)
 			nanosleep(&nap, NULL);
 	} while (is_moving && bench_now_ns() < limit);
@@ -119,7 +120,7 @@ static void settle(struct stand *stand)
 
 static void reset_times(struct stand *stand)
 {
-	freeReplyObject(command(stand, 2, (const char *const[]){"CONFIG", "RESETSTAT"}));
+	reply_free(command(stand, 2, (const char *const[]){"CONFIG", "RESETSTAT"}));
 }
 
 /* Microseconds that Redis spent in a command since reset_times(). */
@@ -134,7 +135,7 @@ static double time_in(struct stand *stand, const char *name)
 	at = strstr(reply->str, wanted);
 	if (at != NULL && (at = strstr(at, "usec=")) != NULL)
 		usec = strtod(at + 5, NULL);
-	freeReplyObject(reply);
+	reply_free(reply);
 	return usec;
 }
 
@@ -150,7 +151,7 @@ static void sweep(struct stand *stand)
 	reply = ask(stand);
 	if (!store_read_sweep(reply, &more, &epoch))
 		bench_die("sweep: unexpected answer");
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 static void sweep_once(struct stand *stand, long turn)
@@ -171,7 +172,7 @@ static void touch_once(struct stand *stand, long turn)
 	snprintf(id.text, sizeof id.text, "%ld", user);
 	snprintf(tok, sizeof tok, "0123456789abcdef%ld", user);
 	store_put_touch(stand->out, stand->store, STORE_WORKER, &item, 1);
-	freeReplyObject(ask(stand));
+	reply_free(ask(stand));
 }
 
 static void count_once(struct stand *stand, long turn)
@@ -185,7 +186,7 @@ static void count_once(struct stand *stand, long turn)
 	reply = ask(stand);
 	if (reply->type != REDIS_REPLY_INTEGER || reply->integer != stand->users)
 		bench_die("%ld users should be online", stand->users);
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 /* Microseconds of one `name` of those that `once` asks for. */

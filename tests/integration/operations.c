@@ -67,7 +67,7 @@ static enum store_verdict touch_item(const char *id, const char *tok, const char
 	store_put_touch(out, store, false, &item, 1);
 	reply = call_run(out);
 	verdict = store_read_touch(reply, 0, NULL);
-	freeReplyObject(reply);
+	reply_free(reply);
 	return verdict;
 }
 
@@ -95,7 +95,7 @@ bool call_touch_as_worker(const char *id, const char *tok)
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
 	unsettled = store_read_unsettled(reply);
-	freeReplyObject(reply);
+	reply_free(reply);
 	return unsettled;
 }
 
@@ -109,7 +109,7 @@ void call_close_ago(const char *id, const char *tok, const char *stream, int64_t
 	store_put_close(out, store, &item, 1);
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_close(reply, 0), STORE_DONE);
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 void call_close(const char *id, const char *tok, const char *stream)
@@ -122,14 +122,14 @@ const char *call_look(const char *id)
 	struct printbuf *out = buf_new();
 	struct userid who = call_user(id);
 	const struct userid *users[] = {&who};
-	redisReply *reply, **look;
+	redisReply *reply, *look;
 	char *text;
 
 	store_put_look(out, store, users, 1);
 	reply = call_run(out);
 	look = store_read_look(reply, 0);
-	text = look != NULL ? xstrdup((*look)->str) : NULL;
-	freeReplyObject(reply);
+	text = look != NULL ? xstrdup(look->str) : NULL;
+	reply_free(reply);
 	return text;
 }
 
@@ -152,7 +152,7 @@ enum store_verdict call_end(const char *id, const char *tok, bool all, const cha
 	store_put_end(out, store, &item);
 	reply = call_run(out);
 	verdict = store_read_end(reply);
-	freeReplyObject(reply);
+	reply_free(reply);
 	return verdict;
 }
 
@@ -166,7 +166,7 @@ bool call_sweep(bool streamd)
 	store_put_sweep(out, store, streamd, "word");
 	reply = call_run(out);
 	ck_assert(store_read_sweep(reply, &more, &epoch));
-	freeReplyObject(reply);
+	reply_free(reply);
 	return more;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/config.h"
 #include "store/blocking.h"
+#include "store/reply.h"
 #include "store/store.h"
 
 /* Of the test that runs, made by call_start(). */
@@ -21,7 +22,7 @@ extern struct blocking *redis;
 void call_start(const char *conf);
 void call_stop(void);
 
-/* Runs the one command of the buffer, which it frees. */
+/* Runs the one command of the buffer, which it frees; the reply is the caller's (reply.h). */
 redisReply *call_run(struct printbuf *pipeline);
 struct userid call_user(const char *text);
 

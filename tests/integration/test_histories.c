@@ -323,7 +323,7 @@ static void step_touch(struct person *person)
 	reply = call_run(out);
 	ck_assert_msg(store_read_touch(reply, 0, NULL) == expected, "%s: verdict %d instead of %d",
 		      step_text, store_read_touch(reply, 0, NULL), expected);
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 static void lower(struct model_session *session, int64_t ending)
@@ -413,7 +413,7 @@ static void step_end(struct person *person)
 	reply = call_run(out);
 	ck_assert_msg(store_read_end(reply) == (kick || !was_revoked ? STORE_DONE : STORE_REVOKED),
 		      "%s: verdict %d", step_text, store_read_end(reply));
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 /* Everybody logs in again under the old names, or a history would soon stand still. */

@@ -142,7 +142,7 @@ static void choose(const char *id, const char *state)
 	struct store_choose item = {&who, "a", 1000, state, 60};
 
 	store_put_choose(out, store, &item);
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 }
 
 static void touch_idle(const char *id, const char *tok)
@@ -157,7 +157,7 @@ static void touch_idle(const char *id, const char *tok)
 				   .idle = STORE_IDLE};
 
 	store_put_touch(out, store, STORE_WORKER, &item, 1);
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 }
 
 static void block(const char *one, const char *other)
@@ -168,7 +168,7 @@ static void block(const char *one, const char *other)
 		struct printbuf *out = buf_new();
 
 		store_put_block(out, store, &blocker, &blocked, true, step);
-		freeReplyObject(call_run(out));
+		reply_free(call_run(out));
 	}
 }
 
@@ -180,7 +180,7 @@ static void type_to(const char *id, const char *friend)
 		struct printbuf *out = buf_new();
 
 		store_put_typing(out, store, &(struct store_typing){&to, &from, starts, "c", true});
-		freeReplyObject(call_run(out));
+		reply_free(call_run(out));
 	}
 }
 
@@ -202,7 +202,7 @@ static void be_at(const char *id, const char *friend)
 		out = buf_new();
 	}
 	store_put_near(out, store, &who, &other, true);
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 	out = buf_new();
 	store_put_leave(out, store, &who, "a", 1000);
 	ck_assert_int_eq(store_read_leave(call_run(out), &place), STORE_DONE);
@@ -214,13 +214,13 @@ static void throttle_and_health(void)
 	struct printbuf *out = buf_new();
 
 	store_put_throttle(out, store, "account:x", "addr:x");
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 	out = buf_new();
 	store_put_unthrottle(out, store, "account:x", "addr:x");
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 	out = buf_new();
 	store_put_epoch(out, store, "word", "another");
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 }
 
 START_TEST(in_a_cluster_a_script_looks_at_every_key_before_it_writes_the_first)
@@ -258,13 +258,13 @@ START_TEST(in_a_cluster_scripts_of_push_do_so_too)
 	call_touch("1", "a", NULL, "login");
 	monitor = monitor_open(stack);
 	push_put_tick(out, store, "me", 1000, 10, 10);
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 	out = buf_new();
 	push_put_enqueue(out, store, &job, true);
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 	out = buf_new();
 	push_put_later(out, store, "1-1", 1, &job);
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 	check_scripts(monitor, 3);
 }
 END_TEST

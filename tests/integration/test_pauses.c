@@ -309,7 +309,7 @@ static const char *ask_epoch(const char *word, const char *known)
 	epoch = store_read_epoch(reply);
 	ck_assert_ptr_nonnull(epoch);
 	epoch = strdup(epoch);
-	freeReplyObject(reply);
+	reply_free(reply);
 	return epoch;
 }
 

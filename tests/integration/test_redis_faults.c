@@ -1,5 +1,6 @@
 /* Redis away, silent or unwilling, and a directory that is broken. */
 #include "calls.h"
+#include "process.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -109,6 +110,30 @@ START_TEST(a_killed_redis_is_told_and_survived)
 	sse = open_degraded(stack);
 	redis_start(stack, NULL);
 	check_recovers(stack, sse);
+	stack_stop(stack);
+}
+END_TEST
+
+/* Redis' own `timeout`, a proxy, an operator: over a Unix socket (0) and over TCP (1). */
+START_TEST(connections_that_redis_has_closed_fail_no_request)
+{
+	struct stack *stack;
+	char conf[128] = "", args[32] = "";
+
+	if (_i == 1) {
+		int port = free_port();
+
+		snprintf(conf, sizeof conf, "redis { url = \"redis://127.0.0.1:%d/0\" }\n", port);
+		snprintf(args, sizeof args, "--port %d", port);
+	}
+	strcat(conf, "api { children = 1 }\n");
+	stack = stack_new(conf);
+	redis_start(stack, args);
+	lighttpd_start(stack);
+	for (int i = 0; i < 10; i++) {
+		http_ok(stack, COUNT, token_for(stack, "1"), NULL);
+		ck_assert_int_ge(redis_int(stack, "CLIENT KILL TYPE normal SKIPME yes"), 1);
+	}
 	stack_stop(stack);
 }
 END_TEST
@@ -237,6 +262,7 @@ int main(void)
 
 	tcase_add_test(tcase, everything_starts_without_redis_and_recovers_with_it);
 	tcase_add_test(tcase, a_killed_redis_is_told_and_survived);
+	tcase_add_loop_test(tcase, connections_that_redis_has_closed_fail_no_request, 0, 2);
 	tcase_add_test(tcase, a_silent_redis_is_told_in_time_and_survived);
 	tcase_add_test(tcase, a_read_only_replica_is_told_and_survived);
 	tcase_add_test(tcase, a_full_redis_is_told_and_survived);

@@ -107,7 +107,7 @@ static char *lacking(void)
 	ck_assert_int_eq(reply->type, REDIS_REPLY_ARRAY);
 	for (size_t i = 0; i < reply->elements; i++)
 		buf_putf(text, "%s\n", reply->element[i]->str);
-	freeReplyObject(reply);
+	reply_free(reply);
 	return buf_take(text, NULL);
 }
 
@@ -298,7 +298,7 @@ START_TEST(health_leaves_nothing)
 
 	call_touch("1", "a", "w", "stream_open");
 	before = redis_dump(stack);
-	freeReplyObject(call_run(health_of(false)));
+	reply_free(call_run(health_of(false)));
 	ck_assert_str_eq(redis_dump(stack), before);
 	ck_assert(!redis_has(stack, "presence:health"));
 }

@@ -198,7 +198,7 @@ START_TEST(a_kick_refuses_tokens_of_this_very_second_that_are_in_use)
 			reply = call_run(out);
 			ck_assert_int_eq(store_read_touch(reply, 0, NULL),
 					 round == 0 ? STORE_DONE : STORE_REVOKED);
-			freeReplyObject(reply);
+			reply_free(reply);
 			if (round == 0)
 				call_end("1", NULL, true, "kicked");
 		}
@@ -391,7 +391,7 @@ START_TEST(a_key_of_the_wrong_type_spoils_one_user_alone)
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_FAILED);
 	ck_assert_int_eq(store_read_touch(reply, 1, NULL), STORE_DONE);
-	freeReplyObject(reply);
+	reply_free(reply);
 	redis_int(stack, "ZADD presence:deadlines 1 bad");
 	call_lapse("good", "t:b");
 	call_sweep(true);
@@ -434,7 +434,7 @@ START_TEST(a_touch_that_fails_at_a_wrong_type_does_nothing)
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_touch(reply, 0, NULL), wrong_types[_i].verdict);
 	ck_assert_int_eq(store_read_touch(reply, 1, NULL), STORE_DONE);
-	freeReplyObject(reply);
+	reply_free(reply);
 	ck_assert_int_eq(call_is_online("bad"), wrong_types[_i].verdict == STORE_DONE);
 	call_end("good", NULL, true, "kicked");
 	redis_int(stack, "DEL user:last_seen:good presence:version:good presence:not_before:good "
@@ -468,13 +468,13 @@ START_TEST(a_limit_that_is_no_number_is_none)
 		store_put_touch(out, store, STORE_STREAMD, &item, 1);
 		reply = call_run(out);
 		ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
-		freeReplyObject(reply);
+		reply_free(reply);
 		ck_assert_str_eq(redis_text(stack, "GET presence:rate:idle:1"), "1");
 		out = buf_new();
 		store_put_may_block(out, store, &who, "a", 1, &other, true);
 		reply = call_run(out);
 		ck_assert_int_eq(store_read_may_block(reply, &wait), STORE_DONE);
-		freeReplyObject(reply);
+		reply_free(reply);
 		ck_assert_int_gt(redis_int(stack, "PTTL presence:rate:blocks:1"), 20000);
 		out = buf_new();
 	}
@@ -495,12 +495,12 @@ START_TEST(a_login_is_throttled_whatever_somebody_else_wrote_there)
 	reply = call_run(out);
 	ck_assert(store_read_throttle(reply, &wait, &now));
 	ck_assert_int_eq(wait, 0);
-	freeReplyObject(reply);
+	reply_free(reply);
 	ck_assert_str_eq(redis_text(stack, "GET presence:throttle:account:x"), "1");
 	ck_assert_int_gt(redis_int(stack, "TTL presence:throttle:addr:y"), 290);
 	out = buf_new();
 	store_put_unthrottle(out, store, "account:x", "addr:y");
-	freeReplyObject(call_run(out));
+	reply_free(call_run(out));
 	ck_assert(!redis_has(stack, "presence:throttle:account:x"));
 	ck_assert_str_eq(redis_text(stack, "GET presence:throttle:addr:y"), "0");
 }
@@ -667,7 +667,7 @@ START_TEST(a_close_tells_what_could_not_be_done)
 	ck_assert_int_eq(store_read_close(reply, 0), STORE_FAILED);
 	ck_assert_int_eq(store_read_close(reply, 1), STORE_DONE);
 	ck_assert_int_eq(store_read_close(reply, 2), STORE_FAILED);
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 END_TEST
 
@@ -721,17 +721,17 @@ START_TEST(nothing_is_done_for_a_token_that_was_revoked_since_its_touch)
 	store_put_settings(out, store, &who, "a", 1000, "{\"typing\":false}");
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_noted(reply), STORE_REVOKED);
-	freeReplyObject(reply);
+	reply_free(reply);
 	out = buf_new();
 	store_put_websocket(out, store, &who, "a", 1000, "w");
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_noted(reply), STORE_REVOKED);
-	freeReplyObject(reply);
+	reply_free(reply);
 	out = buf_new();
 	store_put_may_block(out, store, &who, "a", 1000, &other, true);
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_may_block(reply, &wait), STORE_REVOKED);
-	freeReplyObject(reply);
+	reply_free(reply);
 	ck_assert(!redis_has(stack, "user:settings:1"));
 	ck_assert(!redis_has(stack, "user:websocket:1"));
 	ck_assert(!redis_has(stack, "presence:rate:blocks:1"));
@@ -752,7 +752,7 @@ START_TEST(a_throttled_login_is_told_the_time_of_redis)
 	ck_assert_int_eq(wait, 0);
 	ck_assert_int_ge(now, before);
 	ck_assert_int_le(now, before + 60);
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 END_TEST
 
@@ -870,7 +870,7 @@ static enum store_verdict touch_issued(const char *id, const char *tok, int64_t 
 	store_put_touch(out, store, STORE_WORKER, &item, 1);
 	reply = call_run(out);
 	verdict = store_read_touch(reply, 0, NULL);
-	freeReplyObject(reply);
+	reply_free(reply);
 	return verdict;
 }
 
@@ -915,7 +915,7 @@ START_TEST(a_token_that_only_watches_renews_no_session_of_its_name)
 	store_put_touch(out, store, true, &item, 1);
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
-	freeReplyObject(reply);
+	reply_free(reply);
 	ck_assert_str_eq(redis_dump(stack), before);
 }
 END_TEST
@@ -1108,7 +1108,7 @@ START_TEST(a_stream_that_waits_for_a_wiped_redis_does_not_learn_that_nothing_was
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
 	ck_assert_msg(!store_read_self(reply, 0, &self), "told: %s", reply->element[1]->str);
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 END_TEST
 
