@@ -17,4 +17,7 @@
 struct problem settled_check(struct request *request, const struct store *store,
 			     const redisReply *reply);
 
+/* That 503, for one who knows by other means. */
+struct problem settled_refuse(void);
+
 #endif

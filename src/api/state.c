@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "api/settled.h"
 #include "base/json.h"
 #include "base/times.h"
 #include "base/utf8.h"
@@ -237,7 +238,7 @@ struct problem state_get(struct request *request)
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	if (!store_read_self(request->replies[0], 0, &self))
-		return request_bad_reply(request);
+		return settled_refuse();
 	put_own(request, &self);
 	request->answer->bpos--; /* the object's end */
 	buf_puts(request->answer, ",\"chosen\":");

@@ -1089,6 +1089,59 @@ START_TEST(a_kick_is_told_by_a_wiped_redis_too)
 }
 END_TEST
 
+START_TEST(who_waited_for_a_wiped_redis_has_a_time_of_last_activity)
+{
+	wipe();
+	call_touch("1", "a", NULL, "activity");
+	ck_assert(!call_is_online("1"));
+	ck_assert_msg(!redis_has(stack, "user:last_seen:1"), "perhaps the user hides");
+	redis_int(stack, "DEL presence:recovering");
+	redis_int(stack, "ZADD presence:deadlines 1 1");
+	call_sweep(true);
+	ck_assert(call_is_online("1"));
+	ck_assert(redis_has(stack, "user:last_seen:1"));
+	ck_assert_ptr_null(
+		strstr(redis_text(stack, "GET user:online:1"), "\"last_activity\":null"));
+}
+END_TEST
+
+/* A touch of one presence-streamd that knows the chosen state. */
+static void touch_knowing(const char *id, const char *stream, const char *chosen)
+{
+	struct userid who = call_user(id);
+	struct store_touch item = {.user = &who,
+				   .tok = "a",
+				   .iat = 1000,
+				   .stream = stream,
+				   .reason = "activity",
+				   .chosen = chosen};
+	struct printbuf *out = buf_new();
+	redisReply *reply;
+
+	store_put_touch(out, store, STORE_STREAMD, &item, 1);
+	reply = call_run(out);
+	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+	freeReplyObject(reply);
+}
+
+/* A worker that has just started brought the user online: it had seen no epoch before. */
+START_TEST(who_is_shown_after_a_wipe_is_hidden_by_a_stream_that_knows_better)
+{
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	call_touch_as_worker("1", "b");
+	ck_assert(call_is_online("1"));
+	call_sweep(true);
+	freeReplyObject(redis_cmd(stack, "SET presence:recovering 1 PX 3000"));
+	touch_knowing("1", "s1", "{\"status\":\"invisible\"}");
+	ck_assert(!redis_has(stack, "user:online:1"));
+	ck_assert_int_eq(redis_int(stack, "SISMEMBER online_users 1"), 0);
+	ck_assert(redis_has(stack, "user:chosen:1"));
+	redis_int(stack, "DEL user:chosen:1 presence:recovering");
+	touch_knowing("1", "s1", "{\"status\":\"invisible\"}");
+	ck_assert_msg(!redis_has(stack, "user:chosen:1"), "Redis knows better");
+}
+END_TEST
+
 START_TEST(a_stream_that_waits_for_a_wiped_redis_does_not_learn_that_nothing_was_chosen)
 {
 	struct userid who = call_user("1");
@@ -1184,6 +1237,8 @@ int main(void)
 			    3);
 	tcase_add_loop_test(tcase, a_kick_is_told_by_a_wiped_redis_too, 0, 3);
 	tcase_add_test(tcase, a_logout_while_a_wiped_redis_is_filled_again_shows_no_other_device);
+	tcase_add_test(tcase, who_waited_for_a_wiped_redis_has_a_time_of_last_activity);
+	tcase_add_test(tcase, who_is_shown_after_a_wipe_is_hidden_by_a_stream_that_knows_better);
 	tcase_add_test(
 		tcase,
 		a_stream_that_waits_for_a_wiped_redis_does_not_learn_that_nothing_was_chosen);

@@ -827,6 +827,35 @@ START_TEST(who_is_idle_while_a_wiped_redis_recovers_is_away_afterwards)
 }
 END_TEST
 
+/* Nobody knows yet what the user chose, and so nobody what to tell. */
+START_TEST(self_comes_before_initial_while_a_wiped_redis_recovers_too)
+{
+	struct stack *stack = stack_start("");
+	struct sse *sse;
+
+	freeReplyObject(redis_cmd(stack, "SET presence:recovering 1 PX 3000"));
+	sse = sse_open(stack, token_for(stack, "1"));
+	ck_assert_str_eq(sse_next(sse, 5000)->name, "connected");
+	ck_assert_str_eq(sse_next(sse, 8000)->name, "self");
+	ck_assert_str_eq(sse_next(sse, 8000)->name, "initial");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(what_one_chose_is_not_told_while_a_wiped_redis_recovers)
+{
+	struct stack *stack = stack_start("");
+	struct response *response;
+
+	freeReplyObject(redis_cmd(stack, "SET presence:recovering 1 PX 3000"));
+	response = call(stack, "GET", STATE, token_for(stack, "1"), NULL);
+	check_problem(response, 503, "redis_unavailable");
+	check_has(json_text(response->json, "detail"), "is being filled again");
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(every_device_shows_the_same)
 {
 	struct stack *stack = stack_start("");
@@ -1050,6 +1079,8 @@ int main(void)
 	tcase_add_test(tcase, a_wipe_that_nobody_has_noticed_outs_nobody);
 	tcase_add_test(tcase, a_redis_that_comes_back_empty_outs_nobody_whose_streamd_is_late);
 	tcase_add_test(tcase, who_is_idle_while_a_wiped_redis_recovers_is_away_afterwards);
+	tcase_add_test(tcase, self_comes_before_initial_while_a_wiped_redis_recovers_too);
+	tcase_add_test(tcase, what_one_chose_is_not_told_while_a_wiped_redis_recovers);
 	tcase_add_test(tcase, every_device_shows_the_same);
 	tcase_add_test(tcase, what_somebody_else_wrote_is_not_told_when_it_is_too_long);
 	tcase_add_test(tcase, who_only_watches_gets_no_self);

@@ -458,9 +458,16 @@ local function announce_online(id, state, reason)
   publish(id, status, reason)
 end
 
+local function write_seen(id)
+  redis.call('SET', seen_key(id), timestamp(), 'EX', last_seen_ttl)
+end
+
 local function go_online(id, state, reason)
   if not ONLINE_REASONS[reason] then
     reason = state.has_stream and 'stream_open' or 'activity'
+  end
+  if not get(seen_key(id)) then
+    write_seen(id) -- of one who waited for a Redis that was wiped
   end
   queue_waiting(id)
   announce_online(id, state, reason)

@@ -76,10 +76,6 @@ local function is_let_in(id, tok, iat)
   return not is_refused(ask_known(id, tok), iat)
 end
 
-local function write_seen(id)
-  redis.call('SET', seen_key(id), timestamp(), 'EX', last_seen_ttl)
-end
-
 local function rate_key(kind, id)
   return prefix .. 'presence:rate:' .. kind .. ':' .. id
 end

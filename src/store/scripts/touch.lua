@@ -118,6 +118,48 @@ end
 -- that nobody can know yet what was chosen.
 local found_state, found_told, is_waiting
 
+-- The token is let in, and `session` (or only the token's own) is made or renewed. `deadline`: that it has.
+local function register(id, tok, session, with_token, reason, idle, chosen, known, deadline)
+  local is_alive = deadline and gone_at(session or 't:' .. tok, tonumber(deadline)) > now
+  local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
+  local own = read_chosen(known[5])
+  local hides = own and own.status == 'invisible'
+  local is_better_known = #chosen > 1 and not own -- by the caller
+  local recovers = (not is_online or is_better_known) and is_recovering(has_seen_epoch)
+  if is_online and is_alive and idle == '' and not hides and not recovers then
+    require_renewal(id)
+    require_right('ZREM', session_key(id), 's')
+  else
+    require_rights(id)
+  end
+  local was_spared = not is_online and not hides and derive(id).is_spared
+  local mark = ask_mark(id, tok, idle, is_alive)
+  local ttl = online_ttl
+  is_waiting = recovers and chosen == '' and not own
+  if is_waiting then
+    -- The sweep brings the user online when it is known what was chosen, if the session lasts.
+    ttl = math.max(ttl, recovering_for + 2 * sweep_every)
+  elseif recovers then
+    hides = restore_chosen(id, chosen)
+  end
+  local latest = raise_both(id, tok, session, with_token, ttl)
+  write_mark(id, tok, mark)
+  if is_waiting then
+    redis.call('ZADD', deadlines, integer(now + recovers), id)
+    return
+  end
+  if is_online and not hides then
+    renew(id, latest)
+  elseif not hides then
+    write_seen(id)
+  end
+  if hides and not (known[4] or mark.shows or recovers) then
+    redis.call('ZADD', deadlines, 'GT', integer(latest), id)
+  elseif mark.shows or hides or recovers or not is_online then
+    found_state = transition(id, reason, was_spared)
+  end
+end
+
 local function touch(id, tok, iat, stream, with_token, reason, idle, chosen)
   local known = ask_known(id, tok)
   found_state, found_told, is_waiting = nil, not known[5] and known[4], false
@@ -132,43 +174,7 @@ local function touch(id, tok, iat, stream, with_token, reason, idle, chosen)
   if session and not deadline and is_one_too_many(id) then
     return TOO_MANY
   end
-  local is_alive = deadline and gone_at(session or 't:' .. tok, tonumber(deadline)) > now
-  local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
-  local own = read_chosen(known[5])
-  local hides = own and own.status == 'invisible'
-  if is_online and is_alive and idle == '' and not hides then
-    require_renewal(id)
-    require_right('ZREM', session_key(id), 's')
-  else
-    require_rights(id)
-  end
-  local was_spared = not is_online and not hides and derive(id).is_spared
-  local mark = ask_mark(id, tok, idle, is_alive)
-  local ttl = online_ttl
-  local recovers = not is_online and is_recovering(has_seen_epoch)
-  is_waiting = recovers and chosen == '' and not own
-  if is_waiting then
-    -- The sweep brings the user online when it is known what was chosen, if the session lasts.
-    ttl = math.max(ttl, recovering_for + 2 * sweep_every)
-  elseif recovers then
-    hides = restore_chosen(id, chosen)
-  end
-  local latest = raise_both(id, tok, session, with_token, ttl)
-  write_mark(id, tok, mark)
-  if is_waiting then
-    redis.call('ZADD', deadlines, integer(now + recovers), id)
-    return DONE
-  end
-  if is_online and not hides then
-    renew(id, latest)
-  elseif not hides then
-    write_seen(id)
-  end
-  if hides and not (known[4] or mark.shows or recovers) then
-    redis.call('ZADD', deadlines, 'GT', integer(latest), id)
-  elseif mark.shows or hides or not is_online then
-    found_state = transition(id, reason, was_spared)
-  end
+  register(id, tok, session, with_token, reason, idle, chosen, known, deadline)
   return DONE
 end
 
