@@ -35,7 +35,7 @@ static void set_states(struct recovery *recovery, const uint64_t *partitions,
 	for (unsigned i = 0; i < context->partition_count; i++) {
 		if (!partset_has(partitions, i))
 			continue;
-		snapshots_forget_cached(&context->partitions[i]);
+		statuses_forget(&context->partitions[i]);
 		partition_set_state(&context->partitions[i], state);
 		partition_wake(&context->partitions[i]);
 	}

@@ -446,7 +446,6 @@ static void ask_redis(struct server *server)
 	/* What a partition that is settled was waited for with. */
 	life_run(streams);
 	snapshots_flush(&streams->snapshots);
-	flush_links(server);
 }
 
 /* The end of a turn of the loop, in this order. */
@@ -460,8 +459,10 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	turn_begin(&server->context.turn);
 	life_run(streams);
 	ask_redis(server);
-	/* What needed no question: `initial` leaves together with `connected`. */
+	/* Whose statuses are asked for asks for blocks, in the same write. What needed no question:
+	 * `initial` leaves together with `connected`. */
 	life_run(streams);
+	flush_links(server);
 	conns_flush(&streams->conns);
 	accept_if_there_is_room(server);
 	stop_if_done(server);

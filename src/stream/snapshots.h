@@ -29,6 +29,7 @@
 #include "stream/context.h"
 #include "stream/outbox.h"
 #include "stream/state.h"
+#include "stream/statuses.h"
 
 enum view_state {
 	VIEW_NONE, /* the stream is not open */
@@ -41,15 +42,10 @@ enum view_state {
 };
 extern const struct state_names view_states;
 
-struct known_status;
-struct part;
-
 struct snapshots {
 	struct context *context;
 	TAILQ_HEAD(view_list, view) queue; /* those of VIEW_QUEUED */
-	unsigned asked; /* MGETs without an answer */
-	struct part **parts; /* by partition, while a view's questions are made; else NULL */
-	struct known_status *known; /* answers that serve further streams */
+	struct statuses statuses;
 	uint64_t overruns;
 };
 
@@ -89,8 +85,5 @@ void view_show(struct snapshots *all, struct view *view, struct outbox *to);
 
 /* Asks Redis for what is queued. */
 void snapshots_flush(struct snapshots *all);
-
-/* A gap: what Redis said of a partition's users is not known any more. */
-void snapshots_forget_cached(struct partition *partition);
 
 #endif

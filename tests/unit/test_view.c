@@ -55,6 +55,7 @@ static void teardown(void)
 	subscription_close(&subscriptions, &subscription);
 	turn_unmark(&context.turn, &owner);
 	outbox_clear(&shown);
+	stub_lose(&context);
 	snapshots_free(&all);
 	subscriptions_free(&subscriptions);
 	stub_free(&context);
@@ -186,7 +187,7 @@ END_TEST
 START_TEST(after_a_gap_nothing_is_cached)
 {
 	bring_to(VIEW_CURRENT);
-	snapshots_forget_cached(&context.partitions[0]);
+	statuses_forget(&context.partitions[0]);
 	view_reset(&all, &view);
 	view_queue(&all, &view);
 	snapshots_flush(&all);
@@ -206,35 +207,6 @@ START_TEST(what_is_cached_of_one_user_is_not_told_of_another)
 	snapshots_flush(&all);
 	check_state(VIEW_ASKED);
 	ck_assert_uint_eq(stub_waiting(&context), 1);
-}
-END_TEST
-
-/* Else the order would tell whom others have asked about just now. */
-START_TEST(the_order_does_not_tell_what_was_cached)
-{
-	static const char start[] = "event: initial\ndata: {\"2\":", next[] = ",\"1\":";
-	struct subscription other;
-	struct view its_view;
-	struct due its_owner = {.number = 1};
-	uint64_t its_set = 0;
-
-	bring_to(VIEW_CURRENT);
-	subscription_init(&other, &its_owner, &its_set);
-	view_init(&its_view, &its_owner, &other.subscriber);
-	subscription_join(&subscriptions, &other, CHANNEL_STATUS, "2");
-	subscription_join(&subscriptions, &other, CHANNEL_STATUS, "1");
-	view_open(&all, &its_view);
-	view_queue(&all, &its_view);
-	snapshots_flush(&all);
-	ck_assert_uint_eq(stub_oldest_argc(&context), 1 + 2 + STATUS_KEYS); /* 1 is known */
-	answer();
-	view_show(&all, &its_view, &shown);
-	ck_assert_msg(strncmp(shown_text(1), start, strlen(start)) == 0 &&
-			      strstr(shown_text(1), next) != NULL,
-		      "%s", shown_text(1));
-	view_close(&all, &its_view);
-	subscription_close(&subscriptions, &other);
-	turn_unmark(&context.turn, &its_owner);
 }
 END_TEST
 
@@ -351,7 +323,7 @@ START_TEST(the_answer_to_a_withdrawn_question_reaches_nobody)
 	view_reset(&all, &view);
 	answer();
 	check_state(VIEW_MISSING);
-	ck_assert_uint_eq(all.asked, 0);
+	ck_assert_uint_eq(all.statuses.asked, 0);
 	view_queue(&all, &view);
 	snapshots_flush(&all);
 	check_state(VIEW_ASKED);
@@ -430,6 +402,119 @@ START_TEST(each_partition_is_asked_about_its_own_users)
 }
 END_TEST
 
+/* --- another stream's view ------------------------------------------------------------------- */
+
+static struct subscription other;
+static struct view its_view;
+static struct due its_owner;
+static uint64_t its_set;
+
+/* It watches these users and has asked for what it does not get otherwise. */
+static void other_asks(const char *first, const char *second)
+{
+	memset(&its_owner, 0, sizeof its_owner);
+	its_owner.number = 1;
+	its_set = 0;
+	subscription_init(&other, &its_owner, &its_set);
+	view_init(&its_view, &its_owner, &other.subscriber);
+	subscription_join(&subscriptions, &other, CHANNEL_STATUS, first);
+	if (second != NULL)
+		subscription_join(&subscriptions, &other, CHANNEL_STATUS, second);
+	view_open(&all, &its_view);
+	view_queue(&all, &its_view);
+	snapshots_flush(&all);
+}
+
+static void other_leaves(void)
+{
+	view_close(&all, &its_view);
+	subscription_close(&subscriptions, &other);
+	turn_unmark(&context.turn, &its_owner);
+}
+
+/* Else the order would tell whom others have asked about just now. */
+START_TEST(the_order_does_not_tell_what_was_cached)
+{
+	static const char start[] = "event: initial\ndata: {\"2\":", next[] = ",\"1\":";
+
+	bring_to(VIEW_CURRENT);
+	other_asks("2", "1");
+	ck_assert_uint_eq(stub_oldest_argc(&context), 1 + 2 + STATUS_KEYS); /* 1 is known */
+	answer();
+	view_show(&all, &its_view, &shown);
+	ck_assert_msg(strncmp(shown_text(1), start, strlen(start)) == 0 &&
+			      strstr(shown_text(1), next) != NULL,
+		      "%s", shown_text(1));
+	other_leaves();
+}
+END_TEST
+
+START_TEST(a_user_whom_two_want_is_asked_about_once)
+{
+	bring_to(VIEW_QUEUED);
+	other_asks("2", "1"); /* in one turn */
+	ck_assert_uint_eq(stub_waiting(&context), 1);
+	ck_assert_uint_eq(stub_oldest_argc(&context), 1 + 2 + 2 * STATUS_KEYS);
+	answer();
+	check_state(VIEW_READY);
+	ck_assert_int_eq(its_view.state, VIEW_READY);
+	other_leaves();
+}
+END_TEST
+
+START_TEST(an_answer_under_way_serves_who_comes_later)
+{
+	bring_to(VIEW_ASKED);
+	other_asks("1", NULL);
+	ck_assert_uint_eq(stub_waiting(&context), 1);
+	ck_assert_int_eq(its_view.state, VIEW_ASKED);
+	answer();
+	check_state(VIEW_READY);
+	ck_assert_int_eq(its_view.state, VIEW_READY);
+	other_leaves();
+}
+END_TEST
+
+START_TEST(an_answer_under_way_is_too_old_after_a_message)
+{
+	bring_to(VIEW_ASKED);
+	hub_topic_at(&context.hub, &subscription.subscriber, 0)->changed_ms = times_mono_ms();
+	other_asks("1", NULL);
+	ck_assert_uint_eq(stub_waiting(&context), 2);
+	answer();
+	check_state(VIEW_READY); /* it has held the message */
+	ck_assert_int_eq(its_view.state, VIEW_ASKED);
+	answer();
+	ck_assert_int_eq(its_view.state, VIEW_READY);
+	other_leaves();
+}
+END_TEST
+
+START_TEST(who_withdraws_a_question_leaves_it_to_the_others)
+{
+	bring_to(VIEW_ASKED);
+	other_asks("1", NULL);
+	view_close(&all, &view);
+	answer();
+	ck_assert_int_eq(its_view.state, VIEW_READY);
+	other_leaves();
+}
+END_TEST
+
+START_TEST(an_answer_that_is_lost_serves_nobody)
+{
+	bring_to(VIEW_ASKED);
+	stub_lose(&context);
+	stub_recover(&context);
+	other_asks("1", NULL);
+	ck_assert_uint_eq(stub_waiting(&context), 1);
+	answer();
+	ck_assert_int_eq(its_view.state, VIEW_READY);
+	check_state(VIEW_ASKED);
+	other_leaves();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("view");
@@ -444,6 +529,11 @@ int main(void)
 	tcase_add_test(tcase, after_a_gap_nothing_is_cached);
 	tcase_add_test(tcase, what_is_cached_of_one_user_is_not_told_of_another);
 	tcase_add_test(tcase, the_order_does_not_tell_what_was_cached);
+	tcase_add_test(tcase, a_user_whom_two_want_is_asked_about_once);
+	tcase_add_test(tcase, an_answer_under_way_serves_who_comes_later);
+	tcase_add_test(tcase, an_answer_under_way_is_too_old_after_a_message);
+	tcase_add_test(tcase, who_withdraws_a_question_leaves_it_to_the_others);
+	tcase_add_test(tcase, an_answer_that_is_lost_serves_nobody);
 	tcase_add_test(tcase, a_message_since_the_question_makes_it_ask_again);
 	tcase_add_test(tcase, showing_makes_it_current);
 	tcase_add_test(tcase, whom_a_block_hides_when_it_is_shown_looks_like_nobody);
