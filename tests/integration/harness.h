@@ -35,6 +35,7 @@ struct stack {
 	int port; /* of the web server on 127.0.0.1 */
 	const char *base; /* what the web server hands to presence-api: "/api/" */
 	pid_t redis, lighttpd, streamd[STREAMD_MAX]; /* 0: does not run */
+	pid_t postgres; /* postgres.h */
 	pid_t more_redis[REDIS_MAX - 1]; /* servers 1, 2 of several */
 	int streamd_nofile; /* descriptor limit for the next streamd; 0 = as it is */
 	bool expects_abort; /* a worker may end by an error inside a library */

@@ -5,26 +5,17 @@
 #include "calls.h"
 
 #include <errno.h>
-#include <glob.h>
-#include <pwd.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
-#include "process.h"
+#include "postgres.h"
 
-#define DATABASE_USER "postgres" /* PostgreSQL refuses to run as root */
-#define ARGS_MAX 24
 #define TIMEOUT_MS 1000
-
-/* --- the database ------------------------------------------------------------------------- */
-
-static pid_t database; /* one test is one process */
 
 static const char *text_of(const char *format, ...) __attribute__((format(printf, 1, 2)));
 static const char *text_of(const char *format, ...)
@@ -38,111 +29,19 @@ static const char *text_of(const char *format, ...)
 	return text;
 }
 
-/* A program of the newest PostgreSQL here. */
-static const char *pg(const char *name)
-{
-	glob_t found;
-	const char *path;
-
-	ck_assert_msg(glob(text_of("/usr/lib/postgresql/*/bin/%s", name), 0, NULL, &found) == 0,
-		      "there is no %s; is PostgreSQL installed (./bootstrap --tests)?", name);
-	path = strdup(found.gl_pathv[found.gl_pathc - 1]);
-	globfree(&found);
-	return path;
-}
-
-/* Prepares argv for a server's program; as another user when we are root. */
-static void server_argv(const char *argv[ARGS_MAX], const char *const program_argv[])
-{
-	static const char *const as_user[] = {"setpriv", "--reuid=" DATABASE_USER,
-					      "--regid=" DATABASE_USER, "--clear-groups", NULL};
-	int count = 0;
-
-	for (int i = 0; geteuid() == 0 && as_user[i] != NULL; i++)
-		argv[count++] = as_user[i];
-	for (int i = 0; program_argv[i] != NULL; i++)
-		argv[count++] = program_argv[i];
-	argv[count] = NULL;
-}
-
-static const char *data_dir(struct stack *stack)
-{
-	return stack_path(stack, "pg");
-}
-
-/* One statement or more; its rows, one a line. */
-static char *sql(struct stack *stack, const char *statements)
-{
-	const char *argv[] = {pg("psql"), "-h", data_dir(stack),   "-U",    "presence", "-d",
-			      "postgres", "-v", "ON_ERROR_STOP=1", "-qAtX", "-c",	statements,
-			      NULL};
-	char *out;
-	int status = run(stack, &out, NULL, argv);
-
-	ck_assert_msg(status == 0, "psql: exit status %d: %s\n%s", status, statements,
-		      stack_file(stack, "run.log"));
-	return out;
-}
-
-static bool database_answers(struct stack *stack)
-{
-	const char *argv[] = {pg("pg_isready"), "-q", "-h", data_dir(stack), "-U", "presence", "-d",
-			      "postgres",	NULL};
-
-	return run(stack, NULL, NULL, argv) == 0;
-}
-
-static void database_start(struct stack *stack)
-{
-	const char *server[] = {
-		pg("postgres"),	     "-F", "-D", data_dir(stack), "-k", data_dir(stack), "-c",
-		"listen_addresses=", NULL};
-	const char *argv[ARGS_MAX];
-
-	server_argv(argv, server);
-	database = process_start(stack, "postgres", argv, NULL, 0);
-	WAIT_UNTIL(database_answers(stack) || !process_lives(database), 20000);
-	ck_assert_msg(process_lives(database), "PostgreSQL did not start");
-}
-
-static void database_stop(void)
-{
-	ck_assert_int_eq(process_end(&database, SIGINT, "PostgreSQL", 20000), 0);
-}
-
-static void make_database(struct stack *stack)
-{
-	const char *server[] = {pg("initdb"), "-D",	     data_dir(stack), "-U",
-				"presence",   "-A",	     "trust",	      "-E",
-				"UTF8",	      "--no-locale", "--no-sync",     NULL};
-	const char *argv[ARGS_MAX];
-	struct passwd *user = getpwnam(DATABASE_USER);
-
-	ck_assert_int_eq(mkdir(data_dir(stack), 0700), 0);
-	if (geteuid() == 0) {
-		ck_assert_msg(user != NULL, "there is no user %s", DATABASE_USER);
-		ck_assert_int_eq(chmod(stack->dir, 0711), 0);
-		ck_assert_int_eq(chown(data_dir(stack), user->pw_uid, user->pw_gid), 0);
-	}
-	server_argv(argv, server);
-	ck_assert_msg(run(stack, NULL, NULL, argv) == 0, "initdb: %s",
-		      stack_file(stack, "run.log"));
-	database_start(stack);
-}
-
 /* A stack whose directory is the database, which `statements` prepares; nothing else runs yet. */
 static struct stack *with_database(const char *conf, const char *statements)
 {
 	struct stack *stack = stack_new("");
 	struct printbuf *text = buf_new();
 
-	make_database(stack);
+	postgres_make(stack);
 	if (statements != NULL)
-		sql(stack, statements);
+		postgres_sql(stack, statements);
 	buf_putf(text,
 		 "directory { driver = pgsql params = \"host=%s user=presence dbname=postgres\""
 		 " timeout_ms = %d }\n%s",
-		 data_dir(stack), TIMEOUT_MS, conf);
+		 postgres_dir(stack), TIMEOUT_MS, conf);
 	stack_write_conf(stack, text->buf);
 	printbuf_free(text);
 	return stack;
@@ -157,8 +56,8 @@ static void start_rest(struct stack *stack)
 
 static void stop(struct stack *stack)
 {
-	if (database != 0)
-		database_stop();
+	if (stack->postgres != 0)
+		postgres_stop(stack);
 	stack_stop(stack);
 }
 
@@ -195,7 +94,7 @@ START_TEST(our_own_tables_work_in_postgresql)
 	CHECK_JSON(json_tokener_parse(CTL(stack, "user", "list", "--json")),
 		   "[{'user_id':1,'email':'anna@example.com','name':'Anna'},"
 		   "{'user_id':2,'email':'bob@example.com','name':'Bob \xc3\x96'}]");
-	ck_assert_str_eq(sql(stack, "SELECT count(*) FROM friends"), "2\n");
+	ck_assert_str_eq(postgres_sql(stack, "SELECT count(*) FROM friends"), "2\n");
 	start_rest(stack);
 	token = login(stack, "anna@example.com");
 	CHECK_JSON(http_ok(stack, FRIENDS_LIST, token, NULL),
@@ -233,8 +132,8 @@ START_TEST(a_sites_tables_with_integer_ids_are_used_by_configuration_alone)
 		"INSERT INTO contacts VALUES (9007199254740991, 2), (3, 9007199254740991);");
 	const char *token;
 
-	sql(stack,
-	    text_of("UPDATE members SET secret = '%s' WHERE member_no > 2", password_hash(stack)));
+	postgres_sql(stack, text_of("UPDATE members SET secret = '%s' WHERE member_no > 2",
+				    password_hash(stack)));
 	start_rest(stack);
 	token = login(stack, "max@example.COM");
 	CHECK_JSON(http_ok(stack, FRIENDS_LIST, token, NULL),
@@ -275,7 +174,7 @@ START_TEST(a_sites_tables_with_text_ids_are_used_by_configuration_alone)
 		" ('anna.b', NULL), ('anna.b', 'bob-c'), ('bob-c', 'anna.b');");
 	const char *token;
 
-	sql(stack, text_of("UPDATE people SET secret = '%s'", password_hash(stack)));
+	postgres_sql(stack, text_of("UPDATE people SET secret = '%s'", password_hash(stack)));
 	start_rest(stack);
 	token = login(stack, "anna@example.com");
 	CHECK_JSON(http_ok(stack, FRIENDS_LIST, token, NULL),
@@ -321,7 +220,7 @@ START_TEST(a_query_that_hangs_is_given_up_in_time_and_delays_nobody)
 	start_rest(stack);
 	watcher = sse_open(stack, token_for(stack, "1"));
 	sse_ready(watcher);
-	sql(stack, "INSERT INTO slow VALUES ('5')");
+	postgres_sql(stack, "INSERT INTO slow VALUES ('5')");
 	check_unavailable(stack, "5");
 	start = now_ms();
 	for (int i = 0; i < 6; i++)
@@ -339,27 +238,18 @@ START_TEST(a_query_that_hangs_is_given_up_in_time_and_delays_nobody)
 	ck_assert_msg(now_ms() - start < TIMEOUT_MS + patience(2000), "503 after %d ms",
 		      (int)(now_ms() - start));
 	/* The server itself ended what nobody waits for. */
-	WAIT_UNTIL(strcmp(sql(stack, "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
-				     "AND query LIKE '%friends_of%' AND pid <> pg_backend_pid()"),
-			  "0\n") == 0,
-		   10000);
-	sql(stack, "DELETE FROM slow");
+	WAIT_UNTIL(
+		strcmp(postgres_sql(stack,
+				    "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' "
+				    "AND query LIKE '%friends_of%' AND pid <> pg_backend_pid()"),
+		       "0\n") == 0,
+		10000);
+	postgres_sql(stack, "DELETE FROM slow");
 	sse_ready(sse_open(stack, token_for(stack, "5")));
 	http_ok(stack, FRIENDS_LIST, token_for(stack, "5"), NULL);
 	stop(stack);
 }
 END_TEST
-
-/* Every process of the server, from the postmaster on. */
-static void signal_database(int number)
-{
-	pid_t list[64];
-	int count = children_of(database, list, 64);
-
-	kill(database, number);
-	for (int i = 0; i < count; i++)
-		kill(list[i], number);
-}
 
 START_TEST(a_server_that_stands_still_is_told_in_time)
 {
@@ -372,14 +262,14 @@ START_TEST(a_server_that_stands_still_is_told_in_time)
 	watcher = sse_open(stack, token_for(stack, "1"));
 	sse_ready(watcher);
 	http_ok(stack, FRIENDS_LIST, token_for(stack, "2"), NULL);
-	signal_database(SIGSTOP);
+	postgres_signal(stack, SIGSTOP);
 	for (int i = 0; i < 4; i++)
 		check_unavailable(stack, "2");
 	late = sse_open(stack, token_for(stack, "2"));
 	ck_assert_int_eq(sse_status(late), 503);
 	http_ok(stack, COUNT, token_for(stack, "3"), NULL);
 	sse_wait_change(watcher, "3", true, 5000);
-	signal_database(SIGCONT);
+	postgres_signal(stack, SIGCONT);
 	WAIT_UNTIL(HTTP(stack, .path = FRIENDS_LIST, .token = token_for(stack, "2"))->status == 200,
 		   10000);
 	WAIT_UNTIL(sse_status(sse_open(stack, token_for(stack, "2"))) == 200, 10000);
@@ -395,13 +285,13 @@ START_TEST(a_database_that_was_restarted_is_found_again)
 	start_rest(stack);
 	watcher = sse_open(stack, token_for(stack, "1"));
 	sse_ready(watcher);
-	database_stop();
+	postgres_stop(stack);
 	check_unavailable(stack, "2");
 	ck_assert_int_eq(sse_status(sse_open(stack, token_for(stack, "2"))), 503);
 	redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}");
 	http_ok(stack, COUNT, token_for(stack, "3"), NULL);
 	sse_wait_change(watcher, "3", true, 5000);
-	database_start(stack);
+	postgres_start(stack);
 	/* At once, without a first failure. */
 	for (int i = 0; i < 4; i++)
 		http_ok(stack, FRIENDS_LIST, token_for(stack, "2"), NULL);
@@ -420,8 +310,9 @@ START_TEST(connections_that_the_server_closed_cost_no_request)
 			http_ok(stack, FRIENDS_LIST, token_for(stack, "2"), NULL);
 			sse_close(sse_open(stack, token_for(stack, "3")));
 		}
-		sql(stack, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-			   "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
+		postgres_sql(stack,
+			     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+			     "WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()");
 	}
 	http_ok(stack, FRIENDS_LIST, token_for(stack, "2"), NULL);
 	sse_ready(sse_open(stack, token_for(stack, "2")));
@@ -433,14 +324,14 @@ START_TEST(the_database_may_come_last)
 {
 	struct stack *stack = with_database(SLEEPY_QUERY, SLEEPY);
 
-	database_stop();
+	postgres_stop(stack);
 	start_rest(stack);
 	check_unavailable(stack, "2");
 	check_problem(HTTP(stack, .path = LOGIN,
 			   .body = "{\"email\":\"x@example.com\",\"password\":\"password\"}"),
 		      503, "directory_unavailable");
 	http_ok(stack, COUNT, token_for(stack, "2"), NULL);
-	database_start(stack);
+	postgres_start(stack);
 	http_ok(stack, FRIENDS_LIST, token_for(stack, "2"), NULL);
 	sse_ready(sse_open(stack, token_for(stack, "2")));
 	stop(stack);

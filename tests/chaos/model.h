@@ -1,0 +1,79 @@
+/* What is true: what follows from what the clients know. */
+#ifndef PRESENCE_TESTS_CHAOS_MODEL_H
+#define PRESENCE_TESTS_CHAOS_MODEL_H
+
+#include "chaos/people.h"
+
+#define FOREVER (INT64_MAX / 4)
+
+/* The site's configuration, ms. A token lives far longer than any quiet time: what is to be taken
+ * back early and is not shows. */
+#define ONLINE_TTL 60000
+#define STREAM_TTL 5000
+#define GRACE 1000
+#define HEARTBEAT 1000
+#define SWEEP 1000
+#define HOLD (HEARTBEAT + SWEEP) /* after a pause streams' users are spared that long */
+#define LIFETIME 40000 /* of a stream, +- 20 % */
+#define STREAMS_MAX 5 /* of one user; fewer than tabs */
+#define SESSIONS_MAX 24 /* of one user */
+
+#define RECOVERY 4000 /* from the end of a fault until all works again (stretched) */
+#define NOTICE 1000 /* until the end of a connection is noticed (stretched) */
+
+/* --- model.c --------------------------------------------------------------------------------- */
+
+void model_activity_taken(struct device *device, int64_t sent);
+void model_activity_in_doubt(struct device *device); /* sent, or without a clear answer */
+void model_answered(const struct call *call); /* a call that counts as activity */
+void model_stream_ready(struct tab *tab);
+void model_stream_closed(struct tab *tab, bool was_ready); /* by us */
+void model_stream_lost(struct tab *tab, bool was_ready); /* by the other side */
+void model_stream_asleep(struct tab *tab);
+void model_logout_sent(struct device *device);
+void model_logged_out(struct device *device); /* is known to be */
+/* The user has so many sessions that tokens' are pushed out. */
+void model_crowded(struct user *user);
+void model_data_lost(struct chaos *chaos);
+/* Whether the session of a stream that ended without a word may still stand in Redis. */
+bool model_may_have_zombie(const struct device *device);
+void model_streamd_died(struct chaos *chaos); /* it may not have told of what closed just now */
+/* When all has been told that could not be told at `at`. */
+int64_t model_told_by(const struct chaos *chaos, int64_t at);
+/* From then on nothing of the device, announcement not included. */
+int64_t model_device_gone_at(const struct chaos *chaos, const struct device *device);
+/* A new look at what is certain, after whatever changed it. */
+void model_refresh(struct user *user);
+/* Online for sure at every moment from `from` to `to`. */
+bool model_held(const struct user *user, int64_t from, int64_t to);
+/* From then on offline for sure, announcement included, if nothing more happens. */
+int64_t model_gone_at(const struct chaos *chaos, const struct user *user);
+/* True once, with *online: what is certain at this moment; false: either may be. */
+bool model_decides(const struct chaos *chaos, const struct user *user, int64_t now, bool *online);
+
+/* --- states.c -------------------------------------------------------------------------------- */
+
+struct kept;
+struct snapshot;
+struct change;
+
+/* Chooses it, "" = automatic; one call of a user at a time. */
+void states_choose(struct chaos *chaos, struct device *device, const char *word);
+void states_say_idle(struct chaos *chaos, struct device *device, bool idle);
+void states_data_lost(struct user *user);
+/* A stream that knew it has ended, or cannot be heard. */
+void states_stream_lost(struct user *user);
+void states_initial(struct chaos *chaos, struct user *user);
+/* Certainly invisible. */
+bool states_hide(const struct user *user);
+/* What was uncertain is as Redis has it when all is quiet. */
+void states_learn(struct chaos *chaos, const struct snapshot *snapshot);
+/* The properties' functions. */
+void states_published(struct chaos *chaos, struct user *user, const struct change *change);
+void states_answered(struct chaos *chaos, const struct call *call);
+void states_shown(struct chaos *chaos, struct tab *tab, const char *event);
+void states_kept(struct chaos *chaos, struct user *user, const struct kept *kept);
+void states_are_true(struct chaos *chaos, const struct snapshot *snapshot);
+void states_selves_agree(struct chaos *chaos, const struct snapshot *snapshot);
+
+#endif
