@@ -349,7 +349,7 @@ static void run_befriend(struct chaos *chaos, struct device *device, const struc
 {
 	unsigned a = device->user->id, b = 1 + (a + step->arg) % chaos->user_count;
 
-	if (a != b && !chaos->stand.directory_locked)
+	if (a != b && !chaos->stand.directory_away)
 		friends_set(chaos, a, b, !friends_are(chaos, a, b));
 }
 

@@ -59,6 +59,7 @@ struct chaos {
 	bool *untold; /* [users + 1]: friends_changed not published yet */
 	int epoll;
 	struct call *calls;
+	struct ghost *ghosts; /* connections that vanished */
 	struct tap *tap;
 	char *observer; /* a token of a user that is nobody's friend */
 

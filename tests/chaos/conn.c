@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <linux/filter.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -90,6 +91,49 @@ void conn_pause(struct conn *conn, bool paused)
 		return;
 	conn->paused = paused;
 	watch(conn, EPOLL_CTL_MOD);
+}
+
+struct ghost {
+	int fd;
+	bool comes_back;
+	struct ghost *next;
+};
+
+/* A socket that takes no packet in answers none. */
+void conn_vanish(struct conn *conn, bool comes_back)
+{
+	struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+	struct sock_fprog program = {1, &drop};
+	struct ghost *ghost;
+
+	if (conn->fd < 0)
+		return;
+	ghost = xcalloc(1, sizeof *ghost);
+	ck_assert_int_eq(
+		setsockopt(conn->fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program), 0);
+	epoll_ctl(conn->chaos->epoll, EPOLL_CTL_DEL, conn->fd, NULL);
+	*ghost = (struct ghost){conn->fd, comes_back, conn->chaos->ghosts};
+	conn->chaos->ghosts = ghost;
+	conn->fd = -1;
+	clear(conn);
+}
+
+void conns_come_back(struct chaos *chaos, bool all)
+{
+	struct ghost **at = &chaos->ghosts;
+
+	while (*at != NULL) {
+		struct ghost *ghost = *at;
+
+		if (!ghost->comes_back && !all) {
+			at = &ghost->next;
+			continue;
+		}
+		setsockopt(ghost->fd, SOL_SOCKET, SO_DETACH_FILTER, &(int){0}, sizeof(int));
+		close(ghost->fd);
+		*at = ghost->next;
+		free(ghost);
+	}
 }
 
 static void end(struct conn *conn)
@@ -237,12 +281,13 @@ static struct call *send_call(struct chaos *chaos, struct device *device, const 
 {
 	struct call *call = call_new(chaos, token, done);
 	unsigned index = (unsigned)(device - device->user->devices);
-	int port;
+	int host;
 
 	call->device = device;
 	call->serial = device->serial;
-	stand_port_of(chaos, device->user->id + index, &port);
-	conn_start(&call->conn, port, request_of(method, token, path, body));
+	stand_host_of(chaos, device->user->id + index, &host);
+	conn_start(&call->conn, chaos->stand.hosts[host].port,
+		   request_of(method, token, path, body));
 	return call;
 }
 
@@ -291,11 +336,12 @@ int call_wait(struct chaos *chaos, const char *token, const char *path, const ch
 {
 	struct waiting waiting = {0};
 	struct call *call = call_new(chaos, token, on_waited);
-	int port;
+	int host;
 
 	call->arg = &waiting;
-	stand_port_of(chaos, 0, &port);
-	conn_start(&call->conn, port, request_of(method_for(body), token, path, body));
+	stand_host_of(chaos, 0, &host);
+	conn_start(&call->conn, chaos->stand.hosts[host].port,
+		   request_of(method_for(body), token, path, body));
 	while (!waiting.done && !chaos->over) {
 		conn_turn(chaos, now_ms() + 10);
 		calls_give_up_late(chaos);

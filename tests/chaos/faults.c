@@ -62,8 +62,10 @@ static bool term_streamd(struct chaos *chaos, const struct step *step)
 
 static void replace_streamd(struct chaos *chaos, const struct step *step)
 {
-	int index = streamd_of(chaos, step), status = streamd_end(stack_of(chaos), index, 0);
+	int index = streamd_of(chaos, step), status;
 
+	kill(stack_of(chaos)->streamd[index], SIGCONT); /* it may have been stopped */
+	status = streamd_end(stack_of(chaos), index, 0);
 	model_streamd_died(chaos);
 	ck_assert_msg(status == 0, "presence-streamd ended with %d after SIGTERM", status);
 	stand_streamd_start(chaos, index);
@@ -117,6 +119,7 @@ static bool term_web(struct chaos *chaos, const struct step *step)
 
 	if (host->lighttpd == 0)
 		return false;
+	kill(host->lighttpd, SIGCONT); /* it may have been stopped */
 	process_end(&host->lighttpd, SIGTERM, "lighttpd", 15000);
 	return true;
 }
@@ -355,22 +358,31 @@ static bool hang_up(struct chaos *chaos, const struct step *step)
 	return true;
 }
 
+/* --- the directory --------------------------------------------------------------------------- */
+
 static bool lock_directory(struct chaos *chaos, const struct step *step)
 {
 	(void)step;
-	if (chaos->stand.directory_locked)
-		return false;
-	stand_sql(chaos, "BEGIN EXCLUSIVE");
-	chaos->stand.directory_locked = true;
-	return true;
+	return directory_lock(chaos);
 }
 
 static void unlock_directory(struct chaos *chaos, const struct step *step)
 {
 	(void)step;
-	stand_sql(chaos, "COMMIT");
-	chaos->stand.directory_locked = false;
+	directory_unlock(chaos);
 }
+
+static bool hang_directory(struct chaos *chaos, const struct step *step)
+{
+	return directory_hang(chaos, (enum directory_hang)step->arg);
+}
+
+static void continue_directory(struct chaos *chaos, const struct step *step)
+{
+	directory_go_on(chaos, (enum directory_hang)step->arg);
+}
+
+/* --- the hosts' clock ------------------------------------------------------------------------ */
 
 /* Within the leeway: nobody may notice. */
 static bool jump_clock(struct chaos *chaos, const struct step *step)
@@ -387,6 +399,125 @@ static void end_jump_clock(struct chaos *chaos, const struct step *step)
 {
 	(void)step;
 	stand_set_clock(chaos, 0);
+}
+
+/* --- processes that stand still: what a machine does that has too much to do ------------------ */
+
+static bool stop_process(pid_t pid)
+{
+	return pid != 0 && kill(pid, SIGSTOP) == 0;
+}
+
+static bool stop_streamd(struct chaos *chaos, const struct step *step)
+{
+	return stop_process(stack_of(chaos)->streamd[streamd_of(chaos, step)]);
+}
+
+static bool stop_web(struct chaos *chaos, const struct step *step)
+{
+	return stop_process(chaos->stand.hosts[host_of(chaos, step)].lighttpd);
+}
+
+static bool stop_worker(struct chaos *chaos, const struct step *step)
+{
+	pid_t parent = stand_api_parent(chaos, host_of(chaos, step)), workers[16];
+	int count = parent != 0 ? children_of(parent, workers, 16) : 0;
+
+	if (count == 0 || chaos->stand.stopped_worker != 0)
+		return false;
+	chaos->stand.stopped_worker = workers[step->arg % (unsigned)count];
+	return stop_process(chaos->stand.stopped_worker);
+}
+
+static void continue_streamd(struct chaos *chaos, const struct step *step)
+{
+	pid_t pid = stack_of(chaos)->streamd[streamd_of(chaos, step)];
+
+	if (pid != 0)
+		kill(pid, SIGCONT);
+}
+
+static void continue_web(struct chaos *chaos, const struct step *step)
+{
+	pid_t pid = chaos->stand.hosts[host_of(chaos, step)].lighttpd;
+
+	if (pid != 0)
+		kill(pid, SIGCONT);
+}
+
+static void continue_worker(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	kill(chaos->stand.stopped_worker, SIGCONT); /* it may have been killed */
+	chaos->stand.stopped_worker = 0;
+}
+
+/* --- the network ----------------------------------------------------------------------------- */
+
+static enum route route_of(const struct step *step)
+{
+	return (enum route)(step->arg % 2);
+}
+
+static bool cut_redis(struct chaos *chaos, const struct step *step)
+{
+	enum route route = route_of(step);
+
+	if ((int)route >= chaos->stand.host_count)
+		return false;
+	network_cut(chaos, route, step->arg < 2 ? CUT_LATE : CUT_DEAD);
+	if (chaos->stand.host_count > 1) {
+		chaos->stand.host_cut[route] = true;
+		model_host_cut(chaos, (int)route);
+	}
+	return true;
+}
+
+static void mend_redis(struct chaos *chaos, const struct step *step)
+{
+	network_cut(chaos, route_of(step), CUT_NONE);
+	chaos->stand.host_cut[route_of(step)] = false;
+}
+
+#define GROUPS 4 /* of users, who lose the network together */
+
+static bool is_in_group(const struct user *user, const struct step *step)
+{
+	return user->id % GROUPS == step->arg % GROUPS;
+}
+
+static bool clients_come_back(const struct step *step)
+{
+	return step->arg < GROUPS; /* with the addresses that they had */
+}
+
+static bool cut_clients(struct chaos *chaos, const struct step *step)
+{
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		struct user *user = &chaos->users[i];
+
+		if (!is_in_group(user, step))
+			continue;
+		user->cuts++;
+		for (int j = 0; j < DEVICES * TABS; j++)
+			tab_vanish(&user->devices[j / TABS].tabs[j % TABS],
+				   clients_come_back(step));
+	}
+	return true;
+}
+
+static void mend_clients(struct chaos *chaos, const struct step *step)
+{
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		struct user *user = &chaos->users[i];
+
+		if (!is_in_group(user, step))
+			continue;
+		user->cuts--;
+		for (int j = 0; j < DEVICES && clients_come_back(step); j++)
+			model_device_back(&user->devices[j]);
+	}
+	conns_come_back(chaos, false);
 }
 
 /* --- the table ------------------------------------------------------------------------------- */
@@ -413,6 +544,12 @@ const struct fault faults[] = {
 	{"flood", 4, 100, 0, 0, NEEDS_REDIS, flood, NULL},
 	{"hang-up", 4, 2, 0, 0, 0, hang_up, NULL},
 	{"lock-directory", 5, 1, 300, 5000, 0, lock_directory, unlock_directory},
+	{"hang-directory", 5, HANGS, 300, 5000, 0, hang_directory, continue_directory},
+	{"stop-streamd", 5, 2, 100, 2500, 0, stop_streamd, continue_streamd},
+	{"stop-web", 4, 2, 100, 2500, 0, stop_web, continue_web},
+	{"stop-worker", 4, 6, 100, 2500, 0, stop_worker, continue_worker},
+	{"cut-redis", 6, 4, 300, 8000, 0, cut_redis, mend_redis},
+	{"cut-clients", 5, 2 * GROUPS, 300, 4000, 0, cut_clients, mend_clients},
 	{"jump-clock", 5, 4, 1000, 4000, 0, jump_clock, end_jump_clock},
 };
 const size_t fault_count = sizeof faults / sizeof faults[0];

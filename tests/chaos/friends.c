@@ -14,12 +14,12 @@ bool friends_are(const struct chaos *chaos, unsigned a, unsigned b)
 void friends_set(struct chaos *chaos, unsigned a, unsigned b, bool are)
 {
 	if (are)
-		stand_sql(chaos, "INSERT INTO friends VALUES (%u, %u), (%u, %u)", a, b, b, a);
+		directory_sql(chaos, "INSERT INTO friends VALUES (%u, %u), (%u, %u)", a, b, b, a);
 	else
-		stand_sql(chaos,
-			  "DELETE FROM friends WHERE (user_id = %u AND friend_id = %u) "
-			  "OR (user_id = %u AND friend_id = %u)",
-			  a, b, b, a);
+		directory_sql(chaos,
+			      "DELETE FROM friends WHERE (user_id = %u AND friend_id = %u) "
+			      "OR (user_id = %u AND friend_id = %u)",
+			      a, b, b, a);
 	*friend_at(chaos, a, b) = *friend_at(chaos, b, a) = are;
 	chaos->untold[a] = chaos->untold[b] = true;
 	friends_announce(chaos);

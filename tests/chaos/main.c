@@ -5,6 +5,7 @@
  *   CHAOS_SECONDS=N    no new episode begins after so long (default 60)
  *   CHAOS_USERS=N      how many (default 150)
  *   CHAOS_LAYOUT=N     0 … 3, see enum layout (default: by the seed)
+ *   CHAOS_DIRECTORY=N  0 SQLite, 1 PostgreSQL (default: by the seed)
  *   CHAOS_FAULTS=A,B   only these go wrong
  *   CHAOS_REPLAY=FILE  runs this history instead
  *   CHAOS_SHRINK=N     seconds for finding a shorter history of a failure (default 240; 0: none)
@@ -169,7 +170,7 @@ int main(void)
 	if (the_result == MAP_FAILED)
 		return EXIT_FAILURE;
 	plan_init(&plan, choose_seed(), (unsigned)number("CHAOS_USERS", 150),
-		  number("CHAOS_LAYOUT", -1));
+		  number("CHAOS_LAYOUT", -1), number("CHAOS_DIRECTORY", -1));
 	if (getenv("CHAOS_FAULTS") != NULL && *getenv("CHAOS_FAULTS") != '\0')
 		plan.faults = getenv("CHAOS_FAULTS");
 	if (replay != NULL && *replay != '\0' && !read_replay(&plan, replay))
@@ -178,8 +179,8 @@ int main(void)
 		fprintf(stderr, "CHAOS_USERS is 2 to %d\n", USERS_LIMIT);
 		return 2;
 	}
-	fprintf(stderr, "CHAOS_SEED=%llu, layout %d\n", (unsigned long long)plan.seed,
-		(int)plan.layout);
+	fprintf(stderr, "CHAOS_SEED=%llu, layout %d, directory %d\n", (unsigned long long)plan.seed,
+		(int)plan.layout, (int)plan.directory);
 	run_in_process(&plan, number("CHAOS_SECONDS", 60), &result);
 	report(&plan, &result);
 	if (result.failed) {

@@ -26,7 +26,9 @@ static bool has_stream(const struct device *device, const struct tab *but, bool 
 	for (int i = 0; i < TABS; i++) {
 		const struct tab *tab = &device->tabs[i];
 
-		if (tab != but && ((tab->state == TAB_READY && !(ready_only && tab->asleep)) ||
+		bool may_be_gone = tab->asleep || tab->cut_at != 0;
+
+		if (tab != but && ((tab->state == TAB_READY && !(ready_only && may_be_gone)) ||
 				   (!ready_only && tab->state == TAB_OPENING)))
 			return true;
 	}
@@ -42,9 +44,9 @@ int64_t model_told_by(const struct chaos *chaos, int64_t at)
 bool model_may_have_zombie(const struct device *device)
 {
 	const struct chaos *chaos = device->tabs[0].conn.chaos;
+	int64_t lost_at = later(device->lost_at, device->ghost_until);
 
-	return device->lost_at > 0 &&
-	       model_told_by(chaos, device->lost_at) + STREAM_TTL + HOLD > now_ms();
+	return lost_at > 0 && model_told_by(chaos, lost_at) + STREAM_TTL + HOLD > now_ms();
 }
 
 /* --- what happens ---------------------------------------------------------------------------- */
@@ -57,21 +59,31 @@ void model_activity_in_doubt(struct device *device)
 }
 
 /* Its stream may have been closed, or be at any time, and the token's session with it. */
-static bool is_any_asleep(const struct device *device)
+static bool may_be_closed(const struct device *device)
 {
 	for (int i = 0; i < TABS; i++) {
 		if (device->tabs[i].state == TAB_READY && device->tabs[i].asleep)
 			return true;
 	}
-	return false;
+	return device->ghost_until > now_ms() || device->user->cuts > 0;
 }
 
-/* A close that came after the request was sent may have been taken after it, and so a wipe. */
+/* Whether the end of a stream at `at` was noticed before what was sent then came. */
+static bool is_noticed(const struct chaos *chaos, int64_t at, int64_t sent)
+{
+	int64_t by = at + patience(NOTICE);
+
+	return at == 0 ||
+	       (by < sent && (by < chaos->trouble_since || !chaos_in_trouble(chaos, sent)));
+}
+
+/* A close that is noticed after the request was taken ends the token all the same, and so does a wipe. */
 static void raise_token(struct device *device, int64_t sent)
 {
 	const struct chaos *chaos = device->tabs[0].conn.chaos;
 
-	if (device->may_lower < sent && chaos->data_lost_at < sent && !is_any_asleep(device))
+	if (is_noticed(chaos, device->may_lower, sent) && chaos->data_lost_at < sent &&
+	    !may_be_closed(device))
 		device->token_lo = later(device->token_lo, sent + ONLINE_TTL);
 	device->token_acked = now_ms();
 	device->token_doubt = false;
@@ -155,6 +167,52 @@ void model_stream_asleep(struct tab *tab)
 	model_refresh(device->user);
 }
 
+/* Until the end of its lifetime the server may hold it for open. */
+void model_stream_vanished(struct tab *tab, bool was_ready, bool comes_back)
+{
+	struct device *device = tab->device;
+
+	if (!was_ready)
+		model_activity_in_doubt(device);
+	if (!comes_back)
+		device->ghost_until = now_ms() + LIFETIME * 6 / 5 + patience(RECOVERY);
+	model_stream_asleep(tab);
+}
+
+void model_device_back(struct device *device)
+{
+	device->lost_at = device->may_lower = now_ms();
+}
+
+/* Its streams' sessions are not renewed, and others look. */
+void model_host_cut(struct chaos *chaos, int host)
+{
+	int64_t now = now_ms();
+
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		struct user *user = &chaos->users[i];
+
+		for (int j = 0; j < DEVICES * TABS; j++) {
+			struct device *device = &user->devices[j / TABS];
+			struct tab *tab = &device->tabs[j % TABS];
+
+			if (tab->state != TAB_READY || tab->host != host || tab->cut_at != 0)
+				continue;
+			tab->cut_at = now;
+			device->lost_at = now;
+			states_stream_lost(user);
+		}
+		model_refresh(user);
+	}
+}
+
+void model_host_back(struct tab *tab)
+{
+	tab->cut_at = 0;
+	tab->device->lost_at = now_ms();
+	model_refresh(tab->device->user);
+}
+
 void model_logout_sent(struct device *device)
 {
 	device->token_lo = device->closed_lo = 0;
@@ -182,7 +240,7 @@ void model_logged_out(struct device *device)
 	leave_tabs(device);
 	device->token_lo = device->closed_lo = 0;
 	device->token_acked = device->lowered = device->may_lower = 0;
-	device->closed_at = device->lost_at = 0;
+	device->closed_at = device->lost_at = device->ghost_until = 0;
 	device->token_doubt = false;
 	device->idle = IDLE_NO;
 	device->idle_doubt = 0;
@@ -263,11 +321,20 @@ void model_streamd_died(struct chaos *chaos)
 
 static int64_t device_held_until(const struct device *device)
 {
+	int64_t until = later(device->token_lo, device->closed_lo);
+
 	if (device->logging_out)
 		return 0;
 	if (has_stream(device, NULL, true))
 		return FOREVER;
-	return later(device->token_lo, device->closed_lo);
+	for (int i = 0; i < TABS; i++) {
+		const struct tab *tab = &device->tabs[i];
+
+		/* Until its session lapses, which is not renewed. */
+		if (tab->state == TAB_READY && !tab->asleep)
+			until = later(until, tab->cut_at + STREAM_TTL - HEARTBEAT - NOTICE);
+	}
+	return until;
 }
 
 void model_refresh(struct user *user)
@@ -313,8 +380,10 @@ int64_t model_device_gone_at(const struct chaos *chaos, const struct device *dev
 		       ONLINE_TTL;
 	if (device->closed_at > 0)
 		gone = later(gone, model_told_by(chaos, device->closed_at) + GRACE);
-	if (device->lost_at > 0)
-		gone = later(gone, model_told_by(chaos, device->lost_at) + STREAM_TTL + HOLD);
+	if (device->lost_at > 0 || device->ghost_until > 0)
+		gone = later(gone,
+			     model_told_by(chaos, later(device->lost_at, device->ghost_until)) +
+				     STREAM_TTL + HOLD);
 	return gone;
 }
 

@@ -30,6 +30,11 @@ void model_stream_ready(struct tab *tab);
 void model_stream_closed(struct tab *tab, bool was_ready); /* by us */
 void model_stream_lost(struct tab *tab, bool was_ready); /* by the other side */
 void model_stream_asleep(struct tab *tab);
+/* comes_back: the server hears of its end when the network is back, not only by the stream's lifetime. */
+void model_stream_vanished(struct tab *tab, bool was_ready, bool comes_back);
+void model_device_back(struct device *device); /* what vanished and comes back ends now */
+void model_host_cut(struct chaos *chaos, int host); /* from Redis; others are not */
+void model_host_back(struct tab *tab);
 void model_logout_sent(struct device *device);
 void model_logged_out(struct device *device); /* is known to be */
 /* The user has so many sessions that tokens' are pushed out. */

@@ -33,6 +33,10 @@ void conn_start(struct conn *conn, int port, struct printbuf *request);
 void conn_close(struct conn *conn); /* FIN; nothing is called */
 void conn_abort(struct conn *conn); /* RST */
 void conn_pause(struct conn *conn, bool paused);
+/* The client's network is gone: nothing is called, and the other side hears nothing. */
+void conn_vanish(struct conn *conn, bool comes_back);
+/* Connections that vanished hear again, and end: those that come back, or all. */
+void conns_come_back(struct chaos *chaos, bool all);
 /* One turn of the loop: what has come is handled; waits at most until then. */
 void conn_turn(struct chaos *chaos, int64_t until);
 
@@ -96,6 +100,8 @@ struct tab {
 	unsigned failures;
 	int64_t opened, ready; /* when it asked, when its first `initial` came */
 	int64_t away_at; /* since when it should have a stream and has none */
+	int host; /* of its stream */
+	int64_t cut_at; /* since then its host may not have reached Redis; 0: it does */
 	bool asleep; /* reads nothing, or has only just begun again: the stream may be gone */
 	int64_t awake_at; /* when it began to read again; 0: it does not */
 	int64_t initial_at; /* the last one */
@@ -133,6 +139,7 @@ struct device {
 	bool saying_idle; /* a call is under way */
 	int64_t idle_doubt; /* when one had no clear answer; 0: none */
 	int64_t lost_at; /* the last stream that may have ended without a word */
+	int64_t ghost_until; /* one whose client vanished may stay open until then */
 };
 
 struct user {
@@ -140,6 +147,7 @@ struct user {
 	char text[12];
 	struct device devices[DEVICES];
 	int64_t held_since, held_until; /* model_refresh() */
+	unsigned cuts; /* faults that keep its clients from the network */
 	int64_t orphan_at; /* a login without an answer: a session that nobody knows */
 
 	/* states.c */
@@ -170,6 +178,7 @@ void tab_open(struct tab *tab, unsigned way);
 void tab_close(struct tab *tab, bool abort);
 void tab_sleep(struct tab *tab); /* reads nothing from now on */
 void tab_wake(struct tab *tab);
+void tab_vanish(struct tab *tab, bool comes_back); /* its network is gone */
 void tabs_come_back(struct chaos *chaos); /* those whose time has come */
 
 /* --- friends --------------------------------------------------------------------------------- */

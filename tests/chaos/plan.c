@@ -14,6 +14,7 @@
 #define FAULTS_MAX 3 /* in one episode */
 
 static const char *const layout_names[LAYOUTS] = {"one", "two", "shared", "hosts"};
+static const char *const directory_names[DIRECTORIES] = {"sqlite", "postgres"};
 
 /* splitmix64 */
 uint64_t prng_next(struct prng *prng)
@@ -30,14 +31,17 @@ unsigned prng_below(struct prng *prng, unsigned limit)
 	return limit > 0 ? (unsigned)(prng_next(prng) >> 16) % limit : 0;
 }
 
-void plan_init(struct plan *plan, uint64_t seed, unsigned users, int layout)
+void plan_init(struct plan *plan, uint64_t seed, unsigned users, int layout, int directory)
 {
 	struct prng prng = {seed ^ 0x6c61796f7574};
+	int seeded_layout = (int)prng_below(&prng, LAYOUTS);
+	int seeded_directory = (int)prng_below(&prng, DIRECTORIES);
 
 	memset(plan, 0, sizeof *plan);
 	plan->seed = seed;
 	plan->users = users;
-	plan->layout = layout >= 0 ? (enum layout)layout : (enum layout)prng_below(&prng, LAYOUTS);
+	plan->layout = (enum layout)(layout >= 0 ? layout : seeded_layout);
+	plan->directory = (enum directory_kind)(directory >= 0 ? directory : seeded_directory);
 }
 
 void plan_add_step(struct plan *plan, const struct step *step)
@@ -182,10 +186,20 @@ void plan_put(struct printbuf *out, const struct plan *plan)
 {
 	buf_putf(out, "# EPISODE MS ACTION USER.DEVICE.TAB VARIANT\n"
 		      "# EPISODE MS fault NAME VARIANT LASTS\n");
-	buf_putf(out, "seed %llu\nusers %u\nlayout %s\n", (unsigned long long)plan->seed,
-		 plan->users, layout_names[plan->layout]);
+	buf_putf(out, "seed %llu\nusers %u\nlayout %s\ndirectory %s\n",
+		 (unsigned long long)plan->seed, plan->users, layout_names[plan->layout],
+		 directory_names[plan->directory]);
 	for (size_t i = 0; i < plan->count; i++)
 		plan_put_step(out, &plan->steps[i]);
+}
+
+static int find_name(const char *const *names, int count, const char *name)
+{
+	int i = 0;
+
+	while (i < count && strcmp(names[i], name) != 0)
+		i++;
+	return i;
 }
 
 static bool parse_head(struct plan *plan, const char *line)
@@ -197,18 +211,14 @@ static bool parse_head(struct plan *plan, const char *line)
 		plan->seed = seed;
 	else if (sscanf(line, "users %u", &plan->users) == 1)
 		return plan->users >= 2 && plan->users <= USERS_LIMIT;
-	else if (sscanf(line, "layout %15s", name) == 1) {
-		for (int i = 0; i < LAYOUTS; i++) {
-			if (strcmp(name, layout_names[i]) == 0) {
-				plan->layout = (enum layout)i;
-				return true;
-			}
-		}
+	else if (sscanf(line, "layout %15s", name) == 1)
+		plan->layout = (enum layout)find_name(layout_names, LAYOUTS, name);
+	else if (sscanf(line, "directory %15s", name) == 1)
+		plan->directory =
+			(enum directory_kind)find_name(directory_names, DIRECTORIES, name);
+	else
 		return false;
-	} else {
-		return false;
-	}
-	return true;
+	return plan->layout < LAYOUTS && plan->directory < DIRECTORIES;
 }
 
 static bool parse_step(struct plan *plan, const char *line)
@@ -237,7 +247,7 @@ bool plan_parse(struct plan *plan, const char *text, char *err, size_t err_size)
 	int number = 0;
 	bool ok = true;
 
-	plan_init(plan, 0, 2, LAYOUT_ONE);
+	plan_init(plan, 0, 2, LAYOUT_ONE, DIRECTORY_SQLITE);
 	for (char *line; ok && (line = strsep(&rest, "\n")) != NULL;) {
 		number++;
 		if (*line == '\0' || *line == '#')

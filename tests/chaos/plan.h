@@ -27,6 +27,8 @@ enum layout {
 	LAYOUTS,
 };
 
+enum directory_kind { DIRECTORY_SQLITE, DIRECTORY_POSTGRES, DIRECTORIES };
+
 /* Something that happens: an action or a fault. */
 struct step {
 	unsigned episode;
@@ -43,12 +45,14 @@ struct plan {
 	uint64_t seed;
 	unsigned users;
 	enum layout layout;
+	enum directory_kind directory;
 	const char *faults; /* names of those that may be made up; NULL: all */
 	struct step *steps; /* by episode and time */
 	size_t count, capacity;
 };
 
-void plan_init(struct plan *plan, uint64_t seed, unsigned users, int layout /* -1: by seed */);
+/* layout, directory: -1 is by the seed. */
+void plan_init(struct plan *plan, uint64_t seed, unsigned users, int layout, int directory);
 /* Appends an episode; the same plan, seed and number give the same steps. */
 void plan_add_episode(struct plan *plan, unsigned episode);
 void plan_add_step(struct plan *plan, const struct step *step);

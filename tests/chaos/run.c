@@ -155,6 +155,8 @@ static void take_step(struct chaos *chaos, const struct step *step)
 		begin_fault(chaos, step);
 		return;
 	}
+	if (chaos->users[step->user].cuts > 0)
+		return; /* without a network nobody does anything */
 	chaos_note(&chaos->users[step->user], "%s device %u tab %u", step->action->name,
 		   step->device, step->tab);
 	step->action->run(chaos, &chaos->users[step->user].devices[step->device], step);
@@ -351,5 +353,6 @@ void chaos_run(const struct plan *plan, int seconds, struct result *result)
 		run_for(chaos, seconds);
 	if (chaos->over)
 		chaos_show_notes(chaos, chaos->blamed);
+	conns_come_back(chaos, true);
 	stand_stop(chaos);
 }

@@ -12,30 +12,34 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <apr_dbd.h>
-#include <crypt.h>
-
 #include "base/alloc.h"
+#include "integration/postgres.h"
 #include "integration/process.h"
 
 #define KEEPS_DATA "--appendonly yes --appendfsync no"
 #define REDIS_TIMEOUT 2500 /* ms: longer than a busy machine may make anyone wait */
-#define NEAR_FRIENDS 4 /* on either side, at first */
 
-#define TEXT(number) TEXT_OF(number)
-#define TEXT_OF(number) #number
+static void write_conf(struct chaos *chaos)
+{
+	struct printbuf *conf = buf_new();
 
-static const char conf[] =
-	"presence { online_ttl = 60 heartbeat = 1 stream_ttl = 5 grace = 1 sweep = 1 max_sessions "
-	"= " TEXT(SESSIONS_MAX) " }\n"
-				"stream { drain = 1 max_streams_per_user = " TEXT(
-					STREAMS_MAX) " queue_limit = 16384 max_lifetime = 40 }\n"
-						     "auth { leeway = 30 }\n"
-						     "directory { timeout_ms = 1000 }\n"
-						     "api { children = 3 }\n"
-						     "log { level = info }\n";
+	buf_putf(conf,
+		 "presence { online_ttl = %d heartbeat = %d stream_ttl = %d grace = %d sweep = %d "
+		 "max_sessions = %d }\n"
+		 "stream { drain = 1 max_streams_per_user = %d queue_limit = 16384 "
+		 "max_lifetime = %d }\n",
+		 ONLINE_TTL / 1000, HEARTBEAT / 1000, STREAM_TTL / 1000, GRACE / 1000, SWEEP / 1000,
+		 SESSIONS_MAX, STREAMS_MAX, LIFETIME / 1000);
+	buf_puts(conf, "auth { leeway = 30 }\n"
+		       "api { children = 3 }\n"
+		       "log { level = info }\n");
+	buf_putf(conf, "redis { timeout_ms = %d }\n", REDIS_TIMEOUT);
+	directory_put_conf(chaos, conf);
+	stack_write_conf(chaos->stand.stack, conf->buf);
+	printbuf_free(conf);
+}
 
-/* --- the host's clock ------------------------------------------------------------------------ */
+/* --- hosts: their clock and their way to Redis ------------------------------------------------------------------------ */
 
 static const char *faketime_library(void)
 {
@@ -64,96 +68,42 @@ void stand_set_clock(struct chaos *chaos, int seconds)
 	       stack_path(chaos->stand.stack, "clock"));
 }
 
-/* For the programs that are started until false is given; Redis' clock is another host's. */
-static void use_clock(struct chaos *chaos, bool on)
+static const char *way_to_redis(struct chaos *chaos, int host)
 {
+	return stack_path(chaos->stand.stack, host == 0 ? "way0.sock" : "way1.sock");
+}
+
+/* For the programs that are started until leave_host(). Redis' clock is another host's. */
+static void enter_host(struct chaos *chaos, int host)
+{
+	char url[128];
+
+	snprintf(url, sizeof url, "unix://%s", way_to_redis(chaos, host));
+	setenv("PRESENCE_REDIS_URL", url, 1);
 	if (!chaos->stand.has_clock)
 		return;
-	if (on) {
-		setenv("LD_PRELOAD", faketime_library(), 1);
-		setenv("FAKETIME_TIMESTAMP_FILE", stack_path(chaos->stand.stack, "clock"), 1);
-		setenv("FAKETIME_CACHE_DURATION", "1", 1);
-		setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1);
-		setenv("FAKETIME_FORCE_MONOTONIC_FIX", "0", 1); /* it spoils timed waits */
-	} else {
-		unsetenv("LD_PRELOAD");
-	}
+	setenv("LD_PRELOAD", faketime_library(), 1);
+	setenv("FAKETIME_TIMESTAMP_FILE", stack_path(chaos->stand.stack, "clock"), 1);
+	setenv("FAKETIME_CACHE_DURATION", "1", 1);
+	setenv("FAKETIME_DONT_FAKE_MONOTONIC", "1", 1);
+	setenv("FAKETIME_FORCE_MONOTONIC_FIX", "0", 1); /* it spoils timed waits */
 }
 
-/* --- the directory --------------------------------------------------------------------------- */
-
-struct database {
-	apr_pool_t *pool;
-	const apr_dbd_driver_t *driver;
-	apr_dbd_t *handle;
-};
-
-static struct database *database_open(const char *path)
+static void leave_host(void)
 {
-	struct database *database = xcalloc(1, sizeof *database);
-	apr_dbd_results_t *results = NULL;
-	apr_pool_t *pool;
-
-	ck_assert_int_eq(apr_initialize(), APR_SUCCESS);
-	ck_assert_int_eq(apr_pool_create(&pool, NULL), APR_SUCCESS);
-	database->pool = pool;
-	ck_assert_int_eq(apr_dbd_init(pool), APR_SUCCESS);
-	ck_assert_int_eq(apr_dbd_get_driver(pool, "sqlite3", &database->driver), APR_SUCCESS);
-	ck_assert_int_eq(apr_dbd_open(database->driver, pool, path, &database->handle),
-			 APR_SUCCESS);
-	/* A disk that is slow would lock out the readers; apr_dbd_query() wants no row. */
-	ck_assert_int_eq(apr_dbd_select(database->driver, pool, database->handle, &results,
-					"PRAGMA synchronous = OFF", 1),
-			 0);
-	return database;
+	unsetenv("PRESENCE_REDIS_URL");
+	unsetenv("LD_PRELOAD");
 }
 
-void stand_sql(struct chaos *chaos, const char *format, ...)
+static void open_ways(struct chaos *chaos)
 {
-	struct database *database = chaos->stand.directory;
-	va_list args;
-	char text[400];
-	int changed, status, tries = 0;
+	struct stack *stack = chaos->stand.stack;
+	const char *redis = stack_path(stack, "redis.sock");
+	const char *here[ROUTES] = {way_to_redis(chaos, 0), way_to_redis(chaos, 1),
+				    stack_path(stack, ".s.PGSQL.5432")};
+	const char *targets[ROUTES] = {redis, redis, stack_path(stack, "pg/.s.PGSQL.5432")};
 
-	va_start(args, format);
-	vsnprintf(text, sizeof text, format, args);
-	va_end(args);
-	/* A reader may have it locked for a moment. */
-	do
-		status = apr_dbd_query(database->driver, database->handle, &changed, text);
-	while (status != 0 && tries++ < 1000 && (nap(), true));
-	ck_assert_msg(status == 0, "%s: %s", text,
-		      apr_dbd_error(database->driver, database->handle, status));
-}
-
-/* Passwords that are cheap to verify, or nothing else would be done here. */
-static void fill_directory(struct chaos *chaos)
-{
-	const char *hash = crypt(PASSWORD, "$6$rounds=1000$chaos$");
-
-	ck_assert_msg(hash != NULL && *hash == '$', "crypt(3) has no sha512crypt");
-	chaos->stand.directory = database_open(stack_path(chaos->stand.stack, "users.db"));
-	stand_sql(chaos, "BEGIN IMMEDIATE");
-	stand_sql(chaos, "DELETE FROM friends");
-	stand_sql(chaos, "DELETE FROM users");
-	for (unsigned i = 1; i <= chaos->user_count + 1; i++)
-		stand_sql(chaos,
-			  "INSERT INTO users (id, email, name, password_hash) "
-			  "VALUES (%u, 'chaos%u@example.com', 'User %u', '%s')",
-			  i, i, i, hash);
-	for (unsigned i = 1; i <= chaos->user_count; i++) {
-		for (unsigned j = 1; j <= NEAR_FRIENDS; j++) {
-			unsigned other = 1 + (i + j - 1) % chaos->user_count;
-
-			if (other == i || friends_are(chaos, i, other))
-				continue;
-			chaos->friends[i * (chaos->user_count + 1) + other] = true;
-			chaos->friends[other * (chaos->user_count + 1) + i] = true;
-			stand_sql(chaos, "INSERT INTO friends VALUES (%u, %u), (%u, %u)", i, other,
-				  other, i);
-		}
-	}
-	stand_sql(chaos, "COMMIT");
+	network_start(chaos, here, targets);
 }
 
 /* --- Redis ----------------------------------------------------------------------------------- */
@@ -266,12 +216,12 @@ static void start_shared(struct chaos *chaos, int index)
 
 void stand_streamd_start(struct chaos *chaos, int index)
 {
-	use_clock(chaos, true);
+	enter_host(chaos, chaos->stand.layout == LAYOUT_HOSTS ? index : 0);
 	if (chaos->stand.layout == LAYOUT_SHARED)
 		start_shared(chaos, index);
 	else
 		streamd_start(chaos->stand.stack, index);
-	use_clock(chaos, false);
+	leave_host();
 }
 
 /* --- web servers ----------------------------------------------------------------------------- */
@@ -289,9 +239,9 @@ void stand_web_start(struct chaos *chaos, int index)
 	struct host *host = &chaos->stand.hosts[index];
 	const char *argv[] = {"lighttpd", "-D", "-f", config_of(chaos, index), NULL};
 
-	use_clock(chaos, true);
+	enter_host(chaos, index);
 	host->lighttpd = process_start(chaos->stand.stack, host->log, argv, NULL, 0);
-	use_clock(chaos, false);
+	leave_host();
 	WAIT_UNTIL(port_answers(host->port) || !process_lives(host->lighttpd), 10000);
 	ck_assert_msg(process_lives(host->lighttpd), "lighttpd did not start");
 }
@@ -320,16 +270,13 @@ void stand_web_kill(struct chaos *chaos, int index, bool with_workers)
 		kill(workers[i], SIGKILL);
 }
 
-bool stand_port_of(const struct chaos *chaos, unsigned index, int *port)
+bool stand_host_of(const struct chaos *chaos, unsigned number, int *host)
 {
 	const struct stand *stand = &chaos->stand;
 
 	for (int i = 0; i < stand->host_count; i++) {
-		const struct host *host =
-			&stand->hosts[(index + (unsigned)i) % (unsigned)stand->host_count];
-
-		*port = host->port;
-		if (host->lighttpd != 0)
+		*host = (int)((number + (unsigned)i) % (unsigned)stand->host_count);
+		if (stand->hosts[*host].lighttpd != 0)
 			return true;
 	}
 	return false;
@@ -389,22 +336,23 @@ void stand_start(struct chaos *chaos)
 
 	stand->layout = chaos->plan->layout;
 	stand->shared_fd = -1;
-	stand->stack = stack_new(conf);
-	setenv("PRESENCE_REDIS_TIMEOUT_MS", TEXT(REDIS_TIMEOUT), 1);
+	stand->stack = stack_new("");
+	write_conf(chaos);
 	stand->has_clock = faketime_library() != NULL;
 	stand_set_clock(chaos, 0);
-	fill_directory(chaos);
+	directory_start(chaos);
+	open_ways(chaos);
 	stand_redis_start(chaos, true);
 	if (stand->layout == LAYOUT_SHARED)
 		stand->shared_fd = listen_shared(chaos);
 	stand->streamds = stand->layout == LAYOUT_ONE ? 1 : 2;
 	for (int i = 0; i < stand->streamds; i++)
 		stand_streamd_start(chaos, i);
-	use_clock(chaos, true);
+	enter_host(chaos, 0);
 	lighttpd_start(stand->stack);
 	if (stand->layout == LAYOUT_TWO)
 		add_backend(chaos);
-	use_clock(chaos, false);
+	leave_host();
 	stand->hosts[0] = (struct host){
 		.port = stand->stack->port, .lighttpd = stand->stack->lighttpd, .log = "lighttpd"};
 	stand->stack->lighttpd = 0;
@@ -413,13 +361,33 @@ void stand_start(struct chaos *chaos)
 		add_host(chaos);
 }
 
+static void go_on(pid_t pid)
+{
+	if (pid != 0)
+		kill(pid, SIGCONT);
+}
+
+void stand_continue(struct chaos *chaos)
+{
+	struct stand *stand = &chaos->stand;
+
+	go_on(stand->stack->redis);
+	for (int i = 0; i < stand->streamds; i++)
+		go_on(stand->stack->streamd[i]);
+	for (int i = 0; i < stand->host_count; i++)
+		go_on(stand->hosts[i].lighttpd);
+	if (stand->stack->postgres != 0)
+		postgres_signal(stand->stack, SIGCONT);
+	for (enum route route = 0; route < ROUTES; route++)
+		network_cut(chaos, route, CUT_NONE);
+}
+
 void stand_stop(struct chaos *chaos)
 {
 	struct stack *stack = chaos->stand.stack;
 
 	tap_close(chaos);
-	if (stack->redis != 0)
-		kill(stack->redis, SIGCONT);
+	stand_continue(chaos);
 	for (int i = 0; i < chaos->stand.streamds; i++) {
 		int status = stack->streamd[i] != 0 ? streamd_end(stack, i, SIGTERM) : 0;
 
@@ -431,6 +399,8 @@ void stand_stop(struct chaos *chaos)
 	}
 	if (stack->redis != 0)
 		redis_kill(stack);
+	directory_stop(chaos);
+	network_stop(chaos);
 	/* Workers whose web server was killed. */
 	guardian_kill(stack);
 	if (chaos->stand.shared_fd >= 0)

@@ -21,9 +21,13 @@ struct stand {
 	struct host hosts[2];
 	int host_count;
 	bool redis_stopped;
-	bool directory_locked;
+	bool directory_away; /* locked, or it hangs */
+	bool host_cut[2]; /* from Redis, while the other is not */
+	pid_t stopped_worker; /* 0: none */
 	bool has_clock; /* the host's clock can be set */
 	void *directory; /* a connection to the database */
+	pid_t network; /* network.c */
+	int network_fd;
 };
 
 void stand_start(struct chaos *chaos);
@@ -42,8 +46,39 @@ void stand_web_kill(struct chaos *chaos, int host, bool with_workers);
 /* presence-api's parent of that host, 0: none. */
 pid_t stand_api_parent(struct chaos *chaos, int host);
 void stand_set_clock(struct chaos *chaos, int seconds); /* ahead of the real one */
-void stand_sql(struct chaos *chaos, const char *format, ...) __attribute__((format(printf, 2, 3)));
-bool stand_port_of(const struct chaos *chaos, unsigned index, int *port);
+/* Lets programs that are stopped go on, so that they hear of a signal. */
+void stand_continue(struct chaos *chaos);
+/* Which host serves those of that number now; false: none, and it is any. */
+bool stand_host_of(const struct chaos *chaos, unsigned number, int *host);
+
+/* --- directory.c ----------------------------------------------------------------------------- */
+
+void directory_put_conf(struct chaos *chaos, struct printbuf *conf);
+void directory_start(struct chaos *chaos); /* with accounts and friends */
+void directory_stop(struct chaos *chaos);
+void directory_sql(struct chaos *chaos, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
+/* False: it is away already, or cannot be so. */
+bool directory_lock(struct chaos *chaos);
+void directory_unlock(struct chaos *chaos);
+enum directory_hang { HANG_STOPPED, HANG_LATE, HANG_DEAD, HANGS };
+bool directory_hang(struct chaos *chaos, enum directory_hang how);
+void directory_go_on(struct chaos *chaos, enum directory_hang how);
+
+/* --- network.c ------------------------------------------------------------------------------- */
+
+/* From a host to Redis; to the directory. */
+enum route { ROUTE_HOST0, ROUTE_HOST1, ROUTE_DIRECTORY, ROUTES };
+enum cut {
+	CUT_NONE,
+	CUT_LATE, /* what is sent comes when it is over */
+	CUT_DEAD, /* it does not, and connections of before end then */
+};
+/* Relays: who connects to the sockets `here` is connected with the targets. */
+void network_start(struct chaos *chaos, const char *const here[ROUTES],
+		   const char *const targets[ROUTES]);
+void network_cut(struct chaos *chaos, enum route route, enum cut cut);
+void network_stop(struct chaos *chaos);
 
 /* --- tap.c: presence:broadcast --------------------------------------------------------------- */
 

@@ -153,7 +153,7 @@ static int streams_know(const struct user *user)
 
 		if (tab->state != TAB_READY)
 			continue;
-		if (tab->asleep || strcmp(tab->self, user->chosen) != 0)
+		if (tab->asleep || tab->cut_at != 0 || strcmp(tab->self, user->chosen) != 0)
 			return -1;
 		known = 1;
 	}

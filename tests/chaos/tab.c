@@ -112,6 +112,8 @@ static void on_initial(struct tab *tab, struct json_object *data)
 	tab->view[0].known = false;
 	tab->initial_at = now_ms();
 	tab->degraded_at = 0;
+	if (tab->cut_at != 0 && !chaos->stand.host_cut[tab->host])
+		model_host_back(tab);
 	chaos->result->again += tab->state == TAB_READY;
 	if (tab->state == TAB_OPENING) {
 		tab->state = TAB_READY;
@@ -222,9 +224,9 @@ static void open_stream(struct tab *tab, const char *ticket)
 	struct chaos *chaos = chaos_of(tab);
 	struct device *device = tab->device;
 	struct printbuf *request = buf_new();
-	int port;
 
-	stand_port_of(chaos, device->user->id + (unsigned)(device - device->user->devices), &port);
+	stand_host_of(chaos, device->user->id + (unsigned)(device - device->user->devices),
+		      &tab->host);
 	buf_puts(request, "GET " STREAM);
 	if (ticket != NULL)
 		buf_putf(request, "?ticket=%s", ticket);
@@ -239,10 +241,10 @@ static void open_stream(struct tab *tab, const char *ticket)
 	tab->ready = 0;
 	tab->asleep = false;
 	tab->awake_at = 0;
-	tab->degraded_at = 0;
+	tab->degraded_at = tab->cut_at = 0;
 	tab->bye[0] = tab->event[0] = '\0';
 	snprintf(tab->self, sizeof tab->self, "?");
-	conn_start(&tab->conn, port, request);
+	conn_start(&tab->conn, chaos->stand.hosts[tab->host].port, request);
 }
 
 static void on_ticket(struct call *call)
@@ -254,7 +256,8 @@ static void on_ticket(struct call *call)
 	if (tab->state != TAB_TICKET || call->serial != tab->device->serial)
 		return;
 	answer = json_tokener_parse(call->body);
-	if (call->status == 200 && json_object_object_get_ex(answer, "ticket", &ticket))
+	if (call->status == 200 && tab->device->user->cuts == 0 &&
+	    json_object_object_get_ex(answer, "ticket", &ticket))
 		open_stream(tab, json_object_get_string(ticket));
 	else
 		wait_a_little(tab);
@@ -265,6 +268,10 @@ static void connect_tab(struct tab *tab)
 {
 	struct call *call;
 
+	if (tab->device->user->cuts > 0) {
+		wait_a_little(tab);
+		return;
+	}
 	if (tab->device->token == NULL || tab->device->logging_out) {
 		tab->state = TAB_CLOSED;
 		return;
@@ -318,8 +325,35 @@ void tab_wake(struct tab *tab)
 	tab->awake_at = now_ms();
 }
 
+/* The server has it for open until it notices, at the end of its lifetime at the latest. */
+void tab_vanish(struct tab *tab, bool comes_back)
+{
+	bool was_ready = is_seen_open(tab);
+
+	if (!is_established(tab) && tab->state != TAB_ENDING)
+		return;
+	conn_vanish(&tab->conn, comes_back);
+	model_stream_vanished(tab, was_ready, comes_back);
+	if (tab->state == TAB_ENDING)
+		tab->state = TAB_CLOSED;
+	else
+		wait_a_little(tab);
+	model_refresh(tab->device->user);
+}
+
+/* A host that was cut off for a moment may not have noticed: nothing is shown anew. */
+static bool is_over_cut(const struct tab *tab, int64_t now)
+{
+	const struct chaos *chaos = chaos_of(tab);
+
+	return tab->cut_at != 0 && !chaos->stand.host_cut[tab->host] && tab->degraded_at == 0 &&
+	       now > model_told_by(chaos, tab->cut_at);
+}
+
 static void come_back(struct tab *tab, int64_t now)
 {
+	if (is_over_cut(tab, now))
+		model_host_back(tab);
 	if (tab->state == TAB_WAITING && tab->retry_at <= now) {
 		connect_tab(tab);
 	} else if (tab->state == TAB_OPENING && tab->opened < now - patience(OPEN_LIMIT)) {
