@@ -65,7 +65,7 @@ struct problem push_subscribe(struct request *request)
 	subscription.created = times_wall_ms() / 1000;
 	snprintf(subscription.tok, sizeof subscription.tok, "%s", request->token.name);
 	push_put_subscribe(request_touch(request, "activity"), request->store, &request->token.user,
-			   request->token.name, &subscription);
+			   request->token.name, request->token.issued, &subscription);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
@@ -196,7 +196,7 @@ static struct problem want(struct request *request, const char *name)
 	bool is_noted;
 
 	push_put_want(request_touch(request, "activity"), request->store, &request->token.user,
-		      request->token.name, &request->id, name);
+		      request->token.name, request->token.issued, &request->id, name);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;

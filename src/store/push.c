@@ -27,12 +27,14 @@ enum script {
 };
 
 static const char subscribe_source[] =
+#include "store/scripts/push_let_in.lua.inc"
 #include "store/scripts/push_subscribe.lua.inc"
 	;
 static const char enqueue_source[] =
 #include "store/scripts/push_enqueue.lua.inc"
 	;
 static const char want_source[] =
+#include "store/scripts/push_let_in.lua.inc"
 #include "store/scripts/push_want.lua.inc"
 	;
 static const char wait_source[] =
@@ -117,14 +119,15 @@ static void put_command(struct printbuf *out, const struct store *store, const c
 /* --- for presence-api ------------------------------------------------------------------------ */
 
 void push_put_subscribe(struct printbuf *out, const struct store *store, const struct userid *user,
-			const char *tok, const struct push_subscription *subscription)
+			const char *tok, int64_t iat, const struct push_subscription *subscription)
 {
 	struct printbuf *json = buf_new();
 
 	push_subscription_put(json, subscription);
-	put_script(out, store, SCRIPT_SUBSCRIBE, 5);
+	put_script(out, store, SCRIPT_SUBSCRIBE, 6);
 	resp_text(out, user->text);
 	resp_text(out, tok);
+	resp_number(out, iat);
 	resp_number(out, PUSH_SUBSCRIPTIONS_MAX);
 	resp_text(out, subscription->id);
 	resp_arg(out, json->buf, buf_len(json));
@@ -176,11 +179,12 @@ void push_put_unsubscribe(struct printbuf *out, const struct store *store,
 }
 
 void push_put_want(struct printbuf *out, const struct store *store, const struct userid *user,
-		   const char *tok, const struct userid *friend, const char *name)
+		   const char *tok, int64_t iat, const struct userid *friend, const char *name)
 {
-	put_script(out, store, SCRIPT_WANT, 6);
+	put_script(out, store, SCRIPT_WANT, 7);
 	resp_text(out, user->text);
 	resp_text(out, tok);
+	resp_number(out, iat);
 	resp_number(out, PUSH_WANTED_MAX);
 	resp_number(out, PUSH_WANTED_TTL);
 	resp_text(out, friend->text);

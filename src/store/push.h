@@ -32,9 +32,9 @@ unsigned push_put_load(struct printbuf *out);
 
 /* --- for presence-api ------------------------------------------------------------------------ */
 
-/* After the token's touch, which must have let it in. False: it has not. */
+/* `iat`: the token's `issued`. False: the token is revoked. */
 void push_put_subscribe(struct printbuf *out, const struct store *store, const struct userid *user,
-			const char *tok, const struct push_subscription *subscription);
+			const char *tok, int64_t iat, const struct push_subscription *subscription);
 bool push_read_subscribe(const redisReply *reply);
 
 /*
@@ -57,12 +57,12 @@ void push_put_unsubscribe(struct printbuf *out, const struct store *store,
 
 /*
  * `user` wants to be told when `friend` comes online: the first of two commands,
- * after the token's touch, which must have let it in. Where a block hides the
+ * after the token's touch. Where a block hides the
  * friend, or `name` is "" because they are not friends, it leads to nothing. The
  * reply is 1 when something was noted.
  */
 void push_put_want(struct printbuf *out, const struct store *store, const struct userid *user,
-		   const char *tok, const struct userid *friend, const char *name);
+		   const char *tok, int64_t iat, const struct userid *friend, const char *name);
 /* The second. `noted`: the first has replied 1; else all is asked and nothing done. */
 void push_put_wait(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend, bool noted);

@@ -107,6 +107,19 @@ START_TEST(a_subscription_is_made_listed_and_removed)
 }
 END_TEST
 
+/* The token's own session is the first to be pushed out, which does not make it less of a token. */
+START_TEST(a_browser_subscribes_however_many_streams_are_open)
+{
+	struct stack *stack = start("presence { max_sessions = 2 }");
+	const char *token = token_for(stack, "1");
+
+	redis_int(stack, "ZADD user:sessions:1 9000000000000 s:other:a 9000000000000 s:other:b");
+	subscribe(stack, token, "{\"endpoint\":\"" FCM "x\"," PUSH_TEST_KEYS "}");
+	ck_assert_uint_eq(count_subscriptions(stack, token), 1);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(the_same_endpoint_is_one_subscription)
 {
 	struct stack *stack = start("");
@@ -549,6 +562,7 @@ int main(void)
 	tcase_add_test(tcase, the_public_key_needs_no_token);
 	tcase_add_test(tcase, without_a_key_there_are_no_such_calls);
 	tcase_add_test(tcase, a_subscription_is_made_listed_and_removed);
+	tcase_add_test(tcase, a_browser_subscribes_however_many_streams_are_open);
 	tcase_add_test(tcase, the_same_endpoint_is_one_subscription);
 	tcase_add_test(tcase, one_removes_ones_own_alone);
 	tcase_add_test(tcase, one_browser_belongs_to_who_used_it_last);
