@@ -306,6 +306,9 @@ export class Nearby extends Fleeting {
   #client;
   #onNearby;
   #onState;
+  #onChange;
+  /** @type {any} that it goes on is not told: it is asked for in time */
+  #timer;
 
   /** @param {PresenceClient} client */
   constructor(client) {
@@ -316,15 +319,24 @@ export class Nearby extends Fleeting {
       else this.delete(String(id));
     };
     this.#onState = () => this.#ask();
+    this.#onChange = ({ detail: { full, changes } }) => {
+      for (const { id, status } of changes) if (!status.is_online) this.delete(id);
+      if (full) this.#ask();
+    };
+    this.#timer = setInterval(this.#onState, NEARBY_SECONDS * 500);
+    this.#timer.unref?.(); // in Node it keeps nothing running
     client.addEventListener("nearby", this.#onNearby);
     client.addEventListener("state", this.#onState);
+    client.addEventListener("change", this.#onChange);
     this.#ask();
   }
 
   close() {
     super.close();
+    clearInterval(this.#timer);
     this.#client.removeEventListener("nearby", this.#onNearby);
     this.#client.removeEventListener("state", this.#onState);
+    this.#client.removeEventListener("change", this.#onChange);
   }
 
   /** Who is near already; events tell the rest. */

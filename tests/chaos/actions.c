@@ -69,6 +69,19 @@ static void run_ask(struct chaos *chaos, struct device *device, const struct ste
 	call->target = target;
 }
 
+/* To a friend, or to whoever has the number. */
+static void run_type(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	unsigned from = device->user->id, to = from;
+
+	for (unsigned i = step->arg; i < chaos->user_count; i++) {
+		to = 1 + (from + i) % chaos->user_count;
+		if (step->arg == 0 || friends_are(chaos, from, to))
+			break;
+	}
+	typing_say(chaos, device, to);
+}
+
 /* --- logging in and out ---------------------------------------------------------------------- */
 
 static void on_login(struct call *call)
@@ -370,6 +383,7 @@ const struct action actions[] = {
 	{"befriend", 3, 12, run_befriend}, /* whom, or no longer */
 	{"choose", 5, 4, run_choose}, /* busy, away, dnd; automatic again */
 	{"hide", 5, 1, run_hide},	    {"show", 6, 1, run_show},
+	{"type", 24, 12, run_type}, /* to whom */
 	{"idle", 6, 1, run_idle},	    {"active", 4, 1, run_active},
 };
 const size_t action_count = sizeof actions / sizeof actions[0];

@@ -11,6 +11,7 @@
  *   properties.c  what must hold: a table; checks.c calls it
  *   model.c       until when a user is online for sure, from when offline for sure
  *   states.c      what a user chose, which devices are idle, and what friends see of it
+ *   typing.c      who types to whom
  *   conn.c        HTTP connections on one epoll; tab.c the streams; tap.c what is published
  *   friends.c     who is whose friend
  *   stand.c       the programs: layouts, killing, starting again
@@ -38,7 +39,7 @@ struct result {
 	unsigned episode; /* of the failure */
 	unsigned episodes; /* that went well */
 	unsigned long steps, comparisons, published, events, calls, streams, again, undecided,
-		decided, words;
+		decided, words, typed;
 };
 
 struct active {
@@ -56,6 +57,8 @@ struct chaos {
 	unsigned user_count;
 	struct user *users; /* [users + 1], from 1 */
 	bool *friends; /* [users + 1][users + 1] */
+	struct said *said; /* what users typed, by number */
+	unsigned said_count, said_capacity;
 	bool *untold; /* [users + 1]: friends_changed not published yet */
 	int epoll;
 	struct call *calls;

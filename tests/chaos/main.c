@@ -133,9 +133,10 @@ static void report(const struct plan *plan, const struct result *result)
 	fprintf(stderr,
 		"  %lu streams opened, %lu further initials, %lu events, %lu calls, %lu changes\n"
 		"  %lu comparisons; whether a user is online: %lu times certain, %lu times not, in "
-		"which state: %lu times certain\n",
+		"which state: %lu times certain; %lu times somebody was told of typing\n",
 		result->streams, result->again, result->events, result->calls, result->published,
-		result->comparisons, result->decided, result->undecided, result->words);
+		result->comparisons, result->decided, result->undecided, result->words,
+		result->typed);
 	if (!result->failed)
 		return;
 	fprintf(stderr, "%s: %s\n", result->property, result->text);

@@ -102,7 +102,7 @@ void model_answered(const struct call *call)
 
 	if (call->serial != device->serial || device->logging_out)
 		return;
-	if (call->status == 200)
+	if (call->status == 200 || call->status == 204)
 		model_activity_taken(device, call->sent);
 	else if (call->status != 401)
 		model_activity_in_doubt(device);

@@ -81,4 +81,11 @@ void states_kept(struct chaos *chaos, struct user *user, const struct kept *kept
 void states_are_true(struct chaos *chaos, const struct snapshot *snapshot);
 void states_selves_agree(struct chaos *chaos, const struct snapshot *snapshot);
 
+/* --- typing.c -------------------------------------------------------------------------------- */
+
+struct said;
+void typing_say(struct chaos *chaos, struct device *device, unsigned to);
+/* The property's function. */
+void typing_shown(struct chaos *chaos, struct tab *tab, const char *event);
+
 #endif

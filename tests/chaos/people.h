@@ -108,6 +108,7 @@ struct tab {
 	unsigned degrades; /* in this episode */
 	int64_t degraded_at; /* 0: it is not */
 	char event[24]; /* whose data comes next */
+	struct json_object *data; /* that, while the properties look at it */
 	char self[WORD]; /* the chosen state that it shows its own user; "?": none yet */
 	char bye[24]; /* reason, "" = none */
 	struct seen *view; /* [users + 1] */

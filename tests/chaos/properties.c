@@ -95,7 +95,7 @@ static void calls_are_answered(struct chaos *chaos, const struct call *call)
 	/* What was chosen too often is not taken. */
 	bool may_be_refused = call->is_dead || call->device == NULL || !is_current(call);
 
-	if (call->status == 200 || call->device == NULL ||
+	if (call->status == 200 || call->status == 204 || call->device == NULL ||
 	    (call->status == 401 && may_be_refused) ||
 	    (call->status == 429 && call->choice != NULL))
 		return;
@@ -508,6 +508,9 @@ const struct property properties[] = {
 	 "Nobody is shown who is invisible: not published, answered, on a screen, in a key",
 	 .published = states_published, .answered = states_answered, .shown = states_shown,
 	 .kept = states_kept},
+	{"hidden-type-to-nobody",
+	 "Nobody is seen to type who is invisible, nor by anybody to whom nobody typed",
+	 .shown = typing_shown},
 	{"states-are-true", "Friends see the state that was chosen, away of who is idle",
 	 .settled = states_are_true},
 	{"selves-agree", "Every tab shows its own user the state that was chosen",

@@ -191,7 +191,9 @@ static void on_event(struct tab *tab, struct json_object *data)
 		chaos_note(tab->device->user, "tab %d.%d shows %s",
 			   (int)(tab->device - tab->device->user->devices),
 			   (int)(tab - tab->device->tabs), tab->event);
+	tab->data = data;
 	properties_shown(chaos_of(tab), tab, tab->event);
+	tab->data = NULL;
 }
 
 static void on_line(void *owner, const char *line, size_t len)
