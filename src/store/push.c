@@ -8,102 +8,16 @@
 #include "store/blocks.h"
 #include "store/keys.h"
 #include "store/resp.h"
-#include "store/script.h"
 
 #define GROUP "push" /* of consumers: every presence-pushd is one */
 #define FIELD "job" /* of an entry */
 #define TAG_KEPT 3600 /* seconds that a tag outlives its notification */
 
-enum script {
-	SCRIPT_SUBSCRIBE,
-	SCRIPT_ENQUEUE,
-	SCRIPT_WANT,
-	SCRIPT_WAIT,
-	SCRIPT_TICK,
-	SCRIPT_COUNT_ONE,
-	SCRIPT_LATER,
-	SCRIPT_DONE,
-	SCRIPTS,
-};
-
-static const char subscribe_source[] =
-#include "store/scripts/push_let_in.lua.inc"
-#include "store/scripts/push_subscribe.lua.inc"
-	;
-static const char enqueue_source[] =
-#include "store/scripts/push_enqueue.lua.inc"
-	;
-static const char want_source[] =
-#include "store/scripts/push_let_in.lua.inc"
-#include "store/scripts/push_want.lua.inc"
-	;
-static const char wait_source[] =
-#include "store/scripts/push_wait.lua.inc"
-	;
-static const char tick_source[] =
-#include "store/scripts/push_tick.lua.inc"
-	;
-static const char count_source[] =
-#include "store/scripts/push_count.lua.inc"
-	;
-static const char later_source[] =
-#include "store/scripts/push_later.lua.inc"
-	;
-static const char done_source[] =
-#include "store/scripts/push_done.lua.inc"
-	;
-
-static const char *const sources[SCRIPTS] = {
-	[SCRIPT_SUBSCRIBE] = subscribe_source, [SCRIPT_ENQUEUE] = enqueue_source,
-	[SCRIPT_WANT] = want_source,	       [SCRIPT_WAIT] = wait_source,
-	[SCRIPT_TICK] = tick_source,	       [SCRIPT_COUNT_ONE] = count_source,
-	[SCRIPT_LATER] = later_source,	       [SCRIPT_DONE] = done_source,
-};
-
-/* --- scripts --------------------------------------------------------------------------------- */
-
-/* With that first line Redis refuses before it runs what it would refuse in the middle. */
-static char *script_text(enum script script, size_t *len)
-{
-	struct printbuf *text = buf_new();
-
-	buf_puts(text, "#!lua\n");
-	buf_puts(text, sources[script]);
-	return buf_take(text, len);
-}
-
-unsigned push_put_load(struct printbuf *out)
-{
-	for (enum script script = 0; script < SCRIPTS; script++) {
-		size_t len;
-		char *text = script_text(script, &len);
-
-		script_put_load(out, text, len);
-		free(text);
-	}
-	return SCRIPTS;
-}
-
-/* Worked out once; a program has one thread that asks. */
-static const char *script_sha(enum script script)
-{
-	static char names[SCRIPTS][SCRIPT_NAME_LEN + 1];
-	size_t len;
-	char *text;
-
-	if (names[script][0] == '\0') {
-		text = script_text(script, &len);
-		script_name(text, len, names[script]);
-		free(text);
-	}
-	return names[script];
-}
-
 /* A call with the prefix and `argc` more arguments, which the caller appends. */
 static void put_script(struct printbuf *out, const struct store *store, enum script script,
 		       unsigned argc)
 {
-	store_put_evalsha(out, store, script_sha(script), 1 + argc);
+	store_put_evalsha(out, store, script, 1 + argc);
 	resp_text(out, store_prefix(store));
 }
 
@@ -124,7 +38,7 @@ void push_put_subscribe(struct printbuf *out, const struct store *store, const s
 	struct printbuf *json = buf_new();
 
 	push_subscription_put(json, subscription);
-	put_script(out, store, SCRIPT_SUBSCRIBE, 6);
+	put_script(out, store, SCRIPT_PUSH_SUBSCRIBE, 6);
 	resp_text(out, user->text);
 	resp_text(out, tok);
 	resp_number(out, iat);
@@ -181,7 +95,7 @@ void push_put_unsubscribe(struct printbuf *out, const struct store *store,
 void push_put_want(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const char *tok, int64_t iat, const struct userid *friend, const char *name)
 {
-	put_script(out, store, SCRIPT_WANT, 7);
+	put_script(out, store, SCRIPT_PUSH_WANT, 7);
 	resp_text(out, user->text);
 	resp_text(out, tok);
 	resp_number(out, iat);
@@ -194,7 +108,7 @@ void push_put_want(struct printbuf *out, const struct store *store, const struct
 void push_put_wait(struct printbuf *out, const struct store *store, const struct userid *user,
 		   const struct userid *friend, bool noted)
 {
-	put_script(out, store, SCRIPT_WAIT, 5);
+	put_script(out, store, SCRIPT_PUSH_WAIT, 5);
 	resp_text(out, friend->text);
 	resp_number(out, PUSH_WANTED_MAX);
 	resp_number(out, PUSH_WANTED_TTL);
@@ -215,7 +129,7 @@ void push_put_enqueue(struct printbuf *out, const struct store *store, const str
 	struct printbuf *json = buf_new();
 
 	push_job_put(json, job);
-	put_script(out, store, SCRIPT_ENQUEUE, 7);
+	put_script(out, store, SCRIPT_PUSH_ENQUEUE, 7);
 	resp_text(out, job->user.text);
 	resp_number(out, PUSH_QUEUE_MAX);
 	resp_text(out, always ? "0" : "1");
@@ -293,7 +207,7 @@ bool push_read_entry(const redisReply *entries, size_t index, struct push_entry 
 void push_put_tick(struct printbuf *out, const struct store *store, const char *consumer,
 		   int64_t lease_ms, unsigned due, unsigned claim)
 {
-	put_script(out, store, SCRIPT_TICK, 4);
+	put_script(out, store, SCRIPT_PUSH_TICK, 4);
 	resp_text(out, consumer);
 	resp_number(out, lease_ms);
 	resp_number(out, due);
@@ -412,7 +326,7 @@ bool push_read_look(redisReply *const *replies, const struct push_job *job, stru
 
 void push_put_count(struct printbuf *out, const struct store *store, const struct userid *user)
 {
-	put_script(out, store, SCRIPT_COUNT_ONE, 3);
+	put_script(out, store, SCRIPT_PUSH_COUNT, 3);
 	resp_text(out, user->text);
 	resp_number(out, PUSH_RATE_MAX);
 	resp_number(out, PUSH_RATE_WINDOW_MS);
@@ -426,7 +340,7 @@ void push_put_later(struct printbuf *out, const struct store *store, const char 
 	struct printbuf *json = buf_new();
 
 	push_job_put(json, job);
-	put_script(out, store, SCRIPT_LATER, 3);
+	put_script(out, store, SCRIPT_PUSH_LATER, 3);
 	resp_text(out, entry_id);
 	resp_number(out, wait_ms);
 	resp_arg(out, json->buf, buf_len(json));
@@ -435,7 +349,7 @@ void push_put_later(struct printbuf *out, const struct store *store, const char 
 
 void push_put_done(struct printbuf *out, const struct store *store, const char *entry_id)
 {
-	put_script(out, store, SCRIPT_DONE, 1);
+	put_script(out, store, SCRIPT_PUSH_DONE, 1);
 	resp_text(out, entry_id);
 }
 

@@ -27,9 +27,6 @@
 #define PUSH_ENTRY_ID_MAX 40 /* characters of an entry's id in a stream */
 #define PUSH_ONLINE_TTL 600 /* seconds: news that somebody is online are soon none */
 
-/* Appends SCRIPT LOAD for each script of push; returns how many commands that are (scripts.h). */
-unsigned push_put_load(struct printbuf *out);
-
 /* --- for presence-api ------------------------------------------------------------------------ */
 
 /* `iat`: the token's `issued`. False: the token is revoked. */

@@ -11,148 +11,12 @@
 #include "store/keys.h"
 #include "store/place.h"
 #include "store/resp.h"
-#include "store/script.h"
 #include "store/traces.h"
-
-enum script {
-	SCRIPT_TOUCH,
-	SCRIPT_CHOOSE,
-	SCRIPT_SETTINGS,
-	SCRIPT_TYPING,
-	SCRIPT_PLACE,
-	SCRIPT_LEAVE,
-	SCRIPT_NEAR,
-	SCRIPT_CLOSE,
-	SCRIPT_END,
-	SCRIPT_SWEEP,
-	SCRIPT_EPOCH,
-	SCRIPT_LOOK,
-	SCRIPT_HEALTH,
-	SCRIPT_WEBSOCKET,
-	SCRIPT_THROTTLE,
-	SCRIPT_UNTHROTTLE,
-	SCRIPT_MAY_BLOCK,
-	SCRIPT_BLOCK,
-	SCRIPT_DROP,
-	SCRIPT_COUNT,
-};
 
 #define HEAD_ARGS 5 /* the arguments that head.lua and common.lua read */
 #define DAY 86400
 #define VERSION_TTL_MIN (8 * DAY) /* more than the week after which a version starts higher */
 #define RECOVERING_MIN 3000 /* ms */
-
-static const char time_source[] =
-#include "store/scripts/time.lua.inc"
-	;
-static const char head_source[] =
-#include "store/scripts/head.lua.inc"
-	;
-static const char common_source[] =
-#include "store/scripts/common.lua.inc"
-	;
-static const char touch_quick_source[] =
-#include "store/scripts/touch_quick.lua.inc"
-	;
-static const char counters_source[] =
-#include "store/scripts/counters.lua.inc"
-	;
-static const char sessions_source[] =
-#include "store/scripts/counters.lua.inc"
-#include "store/scripts/sessions.lua.inc"
-	;
-static const char touch_source[] =
-#include "store/scripts/touch.lua.inc"
-	;
-static const char choose_source[] =
-#include "store/scripts/choose.lua.inc"
-	;
-static const char settings_source[] =
-#include "store/scripts/settings.lua.inc"
-	;
-static const char friends_source[] =
-#include "store/scripts/friends.lua.inc"
-	;
-static const char place_source[] =
-#include "store/scripts/place.lua.inc"
-	;
-static const char leave_source[] =
-#include "store/scripts/leave.lua.inc"
-	;
-static const char near_source[] =
-#include "store/scripts/near.lua.inc"
-	;
-static const char typing_source[] =
-#include "store/scripts/typing.lua.inc"
-	;
-static const char close_source[] =
-#include "store/scripts/close.lua.inc"
-	;
-static const char end_source[] =
-#include "store/scripts/end.lua.inc"
-	;
-static const char sweep_source[] =
-#include "store/scripts/sweep.lua.inc"
-	;
-static const char epoch_source[] =
-#include "store/scripts/epoch.lua.inc"
-	;
-static const char look_source[] =
-#include "store/scripts/look.lua.inc"
-	;
-static const char health_source[] =
-#include "store/scripts/health.lua.inc"
-	;
-static const char websocket_source[] =
-#include "store/scripts/websocket.lua.inc"
-	;
-static const char throttle_source[] =
-#include "store/scripts/throttle.lua.inc"
-	;
-static const char drop_source[] =
-#include "store/scripts/drop.lua.inc"
-	;
-static const char unthrottle_source[] =
-#include "store/scripts/unthrottle.lua.inc"
-	;
-static const char may_block_source[] =
-#include "store/scripts/may_block.lua.inc"
-	;
-static const char block_source[] =
-#include "store/scripts/block.lua.inc"
-	;
-
-/*
- * Each stands after time.lua, `quick` (or nothing), head.lua, common.lua and
- * `shared` (or nothing). With a first line such as these Redis itself refuses, before it runs
- * the script, what it would refuse when that writes: so it does so also when
- * there is nothing to write.
- */
-#define WRITES "#!lua\n"
-#define READS "#!lua flags=no-writes\n"
-static const struct {
-	const char *first_line, *quick, *shared, *own;
-} sources[SCRIPT_COUNT] = {
-	[SCRIPT_TOUCH] = {WRITES, touch_quick_source, sessions_source, touch_source},
-	[SCRIPT_CHOOSE] = {WRITES, "", sessions_source, choose_source},
-	[SCRIPT_SETTINGS] = {WRITES, "", sessions_source, settings_source},
-	[SCRIPT_TYPING] = {WRITES, "", friends_source, typing_source},
-	[SCRIPT_PLACE] = {WRITES, "", sessions_source, place_source},
-	[SCRIPT_LEAVE] = {WRITES, "", sessions_source, leave_source},
-	[SCRIPT_NEAR] = {WRITES, "", friends_source, near_source},
-	[SCRIPT_CLOSE] = {WRITES, "", "", close_source},
-	[SCRIPT_END] = {WRITES, "", "", end_source},
-	[SCRIPT_SWEEP] = {WRITES, "", "", sweep_source},
-	[SCRIPT_EPOCH] = {WRITES, "", "", epoch_source},
-	[SCRIPT_LOOK] = {READS, "", "", look_source},
-	[SCRIPT_HEALTH] = {WRITES, "", "", health_source},
-	[SCRIPT_WEBSOCKET] = {WRITES, "", sessions_source, websocket_source},
-	[SCRIPT_THROTTLE] = {WRITES, "", counters_source, throttle_source},
-	[SCRIPT_UNTHROTTLE] = {WRITES, "", counters_source, unthrottle_source},
-	[SCRIPT_MAY_BLOCK] = {WRITES, "", sessions_source, may_block_source},
-	[SCRIPT_BLOCK] = {WRITES, "", "", block_source},
-	[SCRIPT_DROP] = {WRITES, "", "", drop_source},
-};
 
 struct store {
 	unsigned partition;
@@ -166,35 +30,6 @@ struct store {
 };
 
 static const char *const last_seen_names[] = {"exact", "coarse", "nobody"};
-
-static char *script_text(enum script script, size_t *len)
-{
-	struct printbuf *text = buf_new();
-
-	buf_puts(text, sources[script].first_line);
-	buf_puts(text, time_source);
-	buf_puts(text, sources[script].quick);
-	buf_puts(text, head_source);
-	buf_puts(text, common_source);
-	buf_puts(text, sources[script].shared);
-	buf_puts(text, sources[script].own);
-	return buf_take(text, len);
-}
-
-/* Worked out once; a program has one thread that asks. */
-static const char *script_sha(enum script script)
-{
-	static char names[SCRIPT_COUNT][SCRIPT_NAME_LEN + 1];
-	size_t len;
-	char *text;
-
-	if (names[script][0] == '\0') {
-		text = script_text(script, &len);
-		script_name(text, len, names[script]);
-		free(text);
-	}
-	return names[script];
-}
 
 /*
  * The age of presence:swept, in ms, from which on everything is taken to have
@@ -299,18 +134,6 @@ bool store_is_sharded(const struct store *store)
 	return store->is_sharded;
 }
 
-unsigned store_put_load(struct printbuf *out)
-{
-	for (enum script script = 0; script < SCRIPT_COUNT; script++) {
-		size_t len;
-		char *text = script_text(script, &len);
-
-		script_put_load(out, text, len);
-		free(text);
-	}
-	return SCRIPT_COUNT;
-}
-
 bool store_is_noscript(const redisReply *reply)
 {
 	return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0;
@@ -365,12 +188,12 @@ bool store_is_no_primary(const redisReply *reply)
 	return has_code(reply, codes);
 }
 
-void store_put_evalsha(struct printbuf *out, const struct store *store, const char *name,
+void store_put_evalsha(struct printbuf *out, const struct store *store, enum script script,
 		       unsigned argc)
 {
 	resp_begin(out, 3 + store->is_sharded + argc);
 	resp_arg(out, "EVALSHA", 7);
-	resp_arg(out, name, SCRIPT_NAME_LEN);
+	resp_arg(out, scripts_name(script), SCRIPT_NAME_LEN);
 	resp_arg(out, store->is_sharded ? "1" : "0", 1);
 	if (store->is_sharded)
 		resp_key(out, store->prefix, KEY_EPOCH, "");
@@ -380,7 +203,7 @@ void store_put_evalsha(struct printbuf *out, const struct store *store, const ch
 static void put_script(struct printbuf *out, const struct store *store, enum script script,
 		       size_t argc)
 {
-	store_put_evalsha(out, store, script_sha(script), (unsigned)(HEAD_ARGS + argc));
+	store_put_evalsha(out, store, script, (unsigned)(HEAD_ARGS + argc));
 	buf_put(out, store->head, store->head_len);
 }
 

@@ -18,6 +18,7 @@
 #include "base/buf.h"
 #include "base/config.h"
 #include "base/userid.h"
+#include "store/scripts.h"
 
 #define STORE_BATCH_MAX 100 /* sessions in one touch or close: bounds how long a script runs */
 #define STORE_SWEEP_MAX 200 /* users in one sweep */
@@ -39,15 +40,11 @@ const char *store_prefix(const struct store *store);
 /* In a Redis Cluster: channels are sharded (SSUBSCRIBE). */
 bool store_is_sharded(const struct store *store);
 
-/* Appends SCRIPT LOAD for every script of store.c; returns how many commands that are (scripts.h). */
-unsigned store_put_load(struct printbuf *out);
-
 /*
- * Appends a call of the script of that name (script_name()) with `argc`
- * arguments, which the caller appends. In a cluster it declares a key of the
+ * Appends a call of a script with `argc` arguments, which the caller appends. In a cluster it declares a key of the
  * partition, so that a node that does not have it answers MOVED.
  */
-void store_put_evalsha(struct printbuf *out, const struct store *store, const char *name,
+void store_put_evalsha(struct printbuf *out, const struct store *store, enum script script,
 		       unsigned argc);
 
 /* Whether a reply says that Redis does not know a script (any more). */
