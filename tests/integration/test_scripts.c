@@ -1121,7 +1121,7 @@ static void touch_knowing(const char *id, const char *stream, const char *chosen
 	store_put_touch(out, store, STORE_STREAMD, &item, 1);
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
-	freeReplyObject(reply);
+	reply_free(reply);
 }
 
 /* A worker that has just started brought the user online: it had seen no epoch before. */
