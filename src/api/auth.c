@@ -198,11 +198,12 @@ struct problem auth_refresh(struct request *request)
 	int64_t redis_ms;
 	char *text;
 
-	request_touch(request, "activity");
-	problem = request_ask_touched(request, 0);
+	store_put_time(request_touch(request, "activity"));
+	problem = request_ask_touched(request, 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	store_read_touch(request->replies[0], 0, &redis_ms);
+	if (!store_read_time(request->replies[1], &redis_ms))
+		return request_bad_reply(request);
 	text = issue(request, redis_ms / 1000);
 	if (text == NULL)
 		return request_refuse(PROBLEM_INTERNAL, "The token could not be signed.");
