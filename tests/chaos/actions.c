@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 
 #define LOGOUT_RETRY 400
+#define NEIGHBOURS 8
 
 /* --- calls that renew the token's session ---------------------------------------------------- */
 
@@ -196,6 +197,23 @@ static void run_logout(struct chaos *chaos, struct device *device, const struct 
 	send_logout(chaos, device);
 }
 
+void actions_leave(struct chaos *chaos, struct device *device)
+{
+	bool has_stream = device->tabs[0].state == TAB_READY || device->tabs[1].state == TAB_READY;
+
+	for (int i = 0; i < DEVICES; i++) {
+		struct device *each = &device->user->devices[i];
+
+		/* A token without a stream would keep its user online for long. */
+		if (each != device || !has_stream)
+			run_logout(chaos, each, NULL);
+	}
+	for (int i = 0; i < TABS; i++) {
+		if (device->tabs[i].state != TAB_CLOSED && !device->logging_out)
+			tab_close(&device->tabs[i], false);
+	}
+}
+
 static void run_logout_all(struct chaos *chaos, struct device *device, const struct step *step)
 {
 	struct user *user = device->user;
@@ -366,25 +384,92 @@ static void run_befriend(struct chaos *chaos, struct device *device, const struc
 		friends_set(chaos, a, b, !friends_are(chaos, a, b));
 }
 
+/* --- blocks, settings, wishes ---------------------------------------------------------------- */
+
+/* A friend, most often: those who had the next numbers at first. */
+static unsigned neighbour(const struct chaos *chaos, const struct user *user, unsigned arg)
+{
+	unsigned step = arg < 4 ? arg + 1 : chaos->user_count - (arg - 3);
+
+	return 1 + (user->id - 1 + step) % chaos->user_count;
+}
+
+static void run_block(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	blocks_change(chaos, device, neighbour(chaos, device->user, step->arg), true);
+}
+
+/* One of those that are blocked. */
+static void run_unblock(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	for (unsigned i = 0; i < NEIGHBOURS; i++)
+		blocks_change(chaos, device,
+			      neighbour(chaos, device->user, (step->arg + i) % NEIGHBOURS), false);
+}
+
+static void run_set(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	settings_set(chaos, device, (enum rule)step->arg);
+}
+
+static void run_subscribe(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	(void)step;
+	wishes_subscribe(chaos, device);
+}
+
+/* One who is not there, if there is one. */
+static void run_wait_for(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	unsigned other = neighbour(chaos, device->user, step->arg);
+
+	for (unsigned i = 0; i < NEIGHBOURS; i++) {
+		unsigned next = neighbour(chaos, device->user, (step->arg + i) % NEIGHBOURS);
+
+		if (!chaos->users[next].told_online &&
+		    !blocks_may_hide(chaos, device->user->id, next)) {
+			other = next;
+			break;
+		}
+	}
+	wishes_change(chaos, device, other, true);
+}
+
+static void run_wait_no_more(struct chaos *chaos, struct device *device, const struct step *step)
+{
+	wishes_change(chaos, device, neighbour(chaos, device->user, step->arg), false);
+}
+
 /* --- the table ------------------------------------------------------------------------------- */
 
 const struct action actions[] = {
 	{"open", 34, 3, run_open}, /* by header, query or ticket */
 	{"close", 16, 2, run_close}, /* FIN or RST */
 	{"quit", 4, 2, run_quit}, /* the browser: all tabs of the device */
-	{"reload", 8, 3, run_reload},	    {"crowd", 1, 3, run_crowd}, /* a tab too many */
+	{"reload", 8, 3, run_reload},
+	{"crowd", 1, 3, run_crowd}, /* a tab too many */
 	{"stall", 3, 1, run_stall}, /* reads nothing, until it comes again */
 	{"login", 6, 2, run_login}, /* by password; with a token that the site made */
-	{"logout", 6, 1, run_logout},	    {"logout-all", 2, 1, run_logout_all},
+	{"logout", 6, 1, run_logout},
+	{"logout-all", 2, 1, run_logout_all},
 	{"kick", 1, 1, run_kick}, /* by the operator */
 	{"revive", 3, 1, run_revive}, /* with a token that was logged out */
 	{"visit", 1, 1, run_visit}, /* with as many tokens as a user has sessions */
-	{"heartbeat", 8, 1, run_heartbeat}, {"ask", 10, 12, run_ask}, /* for whom */
+	{"heartbeat", 8, 1, run_heartbeat},
+	{"ask", 10, 12, run_ask}, /* for whom */
 	{"befriend", 3, 12, run_befriend}, /* whom, or no longer */
 	{"choose", 5, 4, run_choose}, /* busy, away, dnd; automatic again */
-	{"hide", 5, 1, run_hide},	    {"show", 6, 1, run_show},
+	{"hide", 5, 1, run_hide},
+	{"show", 6, 1, run_show},
 	{"type", 24, 12, run_type}, /* to whom */
-	{"idle", 6, 1, run_idle},	    {"active", 4, 1, run_active},
+	{"block", 8, NEIGHBOURS, run_block},
+	{"unblock", 9, NEIGHBOURS, run_unblock},
+	{"set", 3, RULES, run_set}, /* when it was there, as others learn it */
+	{"subscribe", 4, 1, run_subscribe},
+	{"wait-for", 10, NEIGHBOURS, run_wait_for}, /* a friend, and goes */
+	{"wait-no-more", 1, NEIGHBOURS, run_wait_no_more},
+	{"idle", 6, 1, run_idle},
+	{"active", 4, 1, run_active},
 };
 const size_t action_count = sizeof actions / sizeof actions[0];
 

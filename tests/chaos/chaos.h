@@ -10,11 +10,13 @@
  *   faults.c      what goes wrong: a table
  *   properties.c  what must hold: a table; checks.c calls it
  *   model.c       until when a user is online for sure, from when offline for sure
+ *   blocks.c, settings.c, wishes.c   who blocks whom, tells what, waits for whom
  *   states.c      what a user chose, which devices are idle, and what friends see of it
  *   typing.c      who types to whom
  *   conn.c        HTTP connections on one epoll; tab.c the streams; tap.c what is published
  *   friends.c     who is whose friend
  *   stand.c       the programs: layouts, killing, starting again
+ *   directory.c   the database; network.c the ways to it and to Redis; service.c the push service
  *   shrink.c      a shorter plan that fails in the same way
  *
  * Times are milliseconds of the monotonic clock unless they say otherwise.
@@ -38,6 +40,8 @@ struct result {
 	unsigned user; /* whom the failure is about, 0: nobody in particular */
 	unsigned episode; /* of the failure */
 	unsigned episodes; /* that went well */
+	unsigned long hidden, reunions; /* looks at who is blocked, and not any more */
+	unsigned long notified, must_notify; /* that came, that had to */
 	unsigned long steps, comparisons, published, events, calls, streams, again, undecided,
 		decided, words, typed;
 };
@@ -59,6 +63,9 @@ struct chaos {
 	bool *friends; /* [users + 1][users + 1] */
 	struct said *said; /* what users typed, by number */
 	unsigned said_count, said_capacity;
+	struct block *blocks; /* [users + 1][users + 1], blocks.c */
+	struct reunion *reunions;
+	struct wish *wishes; /* [users + 1][users + 1], wishes.c */
 	bool *untold; /* [users + 1]: friends_changed not published yet */
 	int epoll;
 	struct call *calls;

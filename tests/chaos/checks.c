@@ -72,6 +72,30 @@ void properties_shown(struct chaos *chaos, struct tab *tab, const char *event)
 	chaos->checking = before;
 }
 
+void properties_notified(struct chaos *chaos, const struct notification *notification)
+{
+	const struct property *before = chaos->checking;
+
+	for (size_t i = 0; i < property_count && !chaos->over; i++) {
+		chaos->checking = &properties[i];
+		if (properties[i].notified != NULL)
+			properties[i].notified(chaos, notification);
+	}
+	chaos->checking = before;
+}
+
+void properties_passed(struct chaos *chaos)
+{
+	const struct property *before = chaos->checking;
+
+	for (size_t i = 0; i < property_count && !chaos->over; i++) {
+		chaos->checking = &properties[i];
+		if (properties[i].passed != NULL)
+			properties[i].passed(chaos);
+	}
+	chaos->checking = before;
+}
+
 /* --- what Redis holds ------------------------------------------------------------------------ */
 
 static uint64_t version_in(const char *text)
@@ -118,7 +142,9 @@ static const char script[] =
 	"    s('presence:version:' .. i), redis.call('PTTL', 'user:online:' .. i), "
 	"    redis.call('ZSCORE', 'presence:deadlines', i) or '0', "
 	"    redis.call('ZRANGE', 'user:sessions:' .. i, 0, -1, 'WITHSCORES'), "
-	"    s('user:chosen:' .. i)} "
+	"    s('user:chosen:' .. i), s('user:settings:' .. i), "
+	"    redis.call('SMEMBERS', 'user:blocked:' .. i), "
+	"    redis.call('SMEMBERS', 'user:blocked_by:' .. i)} "
 	"end "
 	"local t = redis.call('TIME') "
 	"return {t[1], t[2], redis.call('SCARD', 'online_users'), out}";
@@ -137,6 +163,44 @@ static void read_user(struct kept *kept, const redisReply *row, double redis_now
 	read_sessions(kept, row->element[5], redis_now);
 	read_word(online, kept->word);
 	read_word(row->element[6]->str, kept->chosen);
+	kept->rule = settings_parse(row->element[7]->str);
+}
+
+enum { BLOCKS = 1, BLOCKED_BY = 2 };
+
+static unsigned char *pair_of(const struct chaos *chaos, const struct snapshot *snapshot,
+			      unsigned id, unsigned other)
+{
+	return &snapshot->blocks[id * (chaos->user_count + 1) + other];
+}
+
+bool snapshot_blocks(const struct chaos *chaos, const struct snapshot *snapshot, unsigned id,
+		     unsigned other)
+{
+	return (*pair_of(chaos, snapshot, id, other) & BLOCKS) != 0;
+}
+
+bool snapshot_blocked_by(const struct chaos *chaos, const struct snapshot *snapshot, unsigned id,
+			 unsigned other)
+{
+	return (*pair_of(chaos, snapshot, id, other) & BLOCKED_BY) != 0;
+}
+
+static void read_blocks(const struct chaos *chaos, struct snapshot *snapshot, unsigned id,
+			const redisReply *ids, unsigned char side)
+{
+	for (size_t i = 0; i < ids->elements; i++) {
+		unsigned long other = strtoul(ids->element[i]->str, NULL, 10);
+
+		if (other >= 1 && other <= chaos->user_count)
+			*pair_of(chaos, snapshot, id, (unsigned)other) |= side;
+	}
+}
+
+static void snapshot_free(struct snapshot *snapshot)
+{
+	free(snapshot->users);
+	free(snapshot->blocks);
 }
 
 static bool take_snapshot(struct chaos *chaos, struct snapshot *snapshot)
@@ -150,12 +214,17 @@ static bool take_snapshot(struct chaos *chaos, struct snapshot *snapshot)
 		return false;
 	}
 	snapshot->users = xcalloc(chaos->user_count + 1, sizeof *snapshot->users);
+	snapshot->blocks = xcalloc(chaos->user_count + 1, chaos->user_count + 1);
 	snapshot->redis_now = strtod(reply->element[0]->str, NULL) * 1000 +
 			      strtod(reply->element[1]->str, NULL) / 1000;
 	snapshot->count = reply->element[2]->integer;
-	for (unsigned i = 1; i <= chaos->user_count; i++)
-		read_user(&snapshot->users[i], reply->element[3]->element[i - 1],
-			  snapshot->redis_now);
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		const redisReply *row = reply->element[3]->element[i - 1];
+
+		read_user(&snapshot->users[i], row, snapshot->redis_now);
+		read_blocks(chaos, snapshot, i, row->element[8], BLOCKS);
+		read_blocks(chaos, snapshot, i, row->element[9], BLOCKED_BY);
+	}
 	freeReplyObject(reply);
 	return true;
 }
@@ -181,7 +250,7 @@ void properties_peek(struct chaos *chaos)
 	chaos->peek_at = now_ms() + PEEK;
 	if (take_snapshot(chaos, &snapshot))
 		look_at_all(chaos, &snapshot);
-	free(snapshot.users);
+	snapshot_free(&snapshot);
 }
 
 bool properties_settled(struct chaos *chaos)
@@ -196,6 +265,8 @@ bool properties_settled(struct chaos *chaos)
 		return false;
 	look_at_all(chaos, &snapshot);
 	states_learn(chaos, &snapshot);
+	settings_learn(chaos, &snapshot);
+	blocks_learn(chaos, &snapshot);
 	for (int i = 0; i < 3; i++)
 		conn_turn(chaos, now_ms() + 5);
 	for (size_t i = 0; i < property_count && !chaos->over; i++) {
@@ -205,7 +276,7 @@ bool properties_settled(struct chaos *chaos)
 			properties[i].settled(chaos, &snapshot);
 		chaos->looks[i] = chaos->complaint[i][0] != '\0' ? chaos->looks[i] + 1 : 0;
 	}
-	free(snapshot.users);
+	snapshot_free(&snapshot);
 	return chaos->complaints == 0;
 }
 

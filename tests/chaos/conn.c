@@ -20,9 +20,11 @@
 
 /* --- connections ----------------------------------------------------------------------------- */
 
+static void on_ready(struct source *source, uint32_t events);
+
 static void watch(struct conn *conn, int operation)
 {
-	struct epoll_event event = {.data.ptr = conn};
+	struct epoll_event event = {.data.ptr = &conn->source};
 
 	if (!conn->paused)
 		event.events |= EPOLLIN;
@@ -58,6 +60,7 @@ void conn_start(struct conn *conn, int port, struct printbuf *request)
 				   .sin_port = htons((uint16_t)port)};
 
 	clear(conn);
+	conn->source.ready = on_ready;
 	conn->reader = (struct reader){.in_head = true};
 	conn->request = request;
 	conn->started = now_ms();
@@ -173,8 +176,10 @@ static void receive(struct conn *conn)
 	reader_feed(&conn->reader, data, (size_t)got, conn->on_line, conn->owner);
 }
 
-static void handle(struct conn *conn, uint32_t events)
+static void on_ready(struct source *source, uint32_t events)
 {
+	struct conn *conn = (struct conn *)source;
+
 	if (conn->fd >= 0 && conn->request != NULL && (events & EPOLLOUT))
 		send_request(conn);
 	if (conn->fd >= 0 && !conn->paused && (events & (EPOLLIN | EPOLLHUP | EPOLLERR)))
@@ -196,7 +201,7 @@ void conn_turn(struct chaos *chaos, int64_t until)
 	wait = wait < 0 ? 0 : wait > 10 ? 10 : wait;
 	count = epoll_wait(chaos->epoll, events, EVENTS, (int)wait);
 	for (int i = 0; i < count && !chaos->over; i++)
-		handle(events[i].data.ptr, events[i].events);
+		((struct source *)events[i].data.ptr)->ready(events[i].data.ptr, events[i].events);
 	calls_free_done(chaos);
 }
 

@@ -71,6 +71,23 @@ static void replace_streamd(struct chaos *chaos, const struct step *step)
 	stand_streamd_start(chaos, index);
 }
 
+/* --- pushd ----------------------------------------------------------------------------------- */
+
+static bool kill_pushd(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	if (chaos->stand.pushd == 0)
+		return false;
+	process_end(&chaos->stand.pushd, SIGKILL, "presence-pushd", 5000);
+	return true;
+}
+
+static void restart_pushd(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	stand_pushd_start(chaos);
+}
+
 /* --- the API's workers and the web server ---------------------------------------------------- */
 
 static int host_of(const struct chaos *chaos, const struct step *step)
@@ -525,6 +542,7 @@ static void mend_clients(struct chaos *chaos, const struct step *step)
 const struct fault faults[] = {
 	{"kill-streamd", 8, 2, 100, 3000, CRASHES, kill_streamd, restart_streamd},
 	{"term-streamd", 5, 2, 1500, 3000, 0, term_streamd, replace_streamd},
+	{"kill-pushd", 4, 1, 0, 3000, 0, kill_pushd, restart_pushd},
 	{"kill-worker", 5, 6, 0, 0, CRASHES, kill_worker, NULL},
 	{"kill-parent", 4, 4, 0, 0, CRASHES, kill_parent, NULL},
 	{"kill-web", 5, 2, 100, 2000, CRASHES, kill_web, restart_web},

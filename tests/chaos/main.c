@@ -137,6 +137,10 @@ static void report(const struct plan *plan, const struct result *result)
 		result->streams, result->again, result->events, result->calls, result->published,
 		result->comparisons, result->decided, result->undecided, result->words,
 		result->typed);
+	fprintf(stderr,
+		"  %lu looks at who is blocked, %lu at who is not any more; %lu notifications, %lu "
+		"that had to come\n",
+		result->hidden, result->reunions, result->notified, result->must_notify);
 	if (!result->failed)
 		return;
 	fprintf(stderr, "%s: %s\n", result->property, result->text);

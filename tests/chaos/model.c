@@ -51,6 +51,13 @@ bool model_may_have_zombie(const struct device *device)
 
 /* --- what happens ---------------------------------------------------------------------------- */
 
+/* A stream that knew what its user chose has ended, or cannot be heard. */
+static void user_stream_lost(struct user *user)
+{
+	states_stream_lost(user);
+	blocks_stream_lost(user->devices[0].tabs[0].conn.chaos, user);
+}
+
 void model_activity_in_doubt(struct device *device)
 {
 	device->token_acked = now_ms();
@@ -102,7 +109,7 @@ void model_answered(const struct call *call)
 
 	if (call->serial != device->serial || device->logging_out)
 		return;
-	if (call->status == 200 || call->status == 204)
+	if (call->status >= 200 && call->status < 300)
 		model_activity_taken(device, call->sent);
 	else if (call->status != 401)
 		model_activity_in_doubt(device);
@@ -139,7 +146,7 @@ void model_stream_closed(struct tab *tab, bool was_ready)
 		model_activity_in_doubt(device); /* it may have been taken before it was closed */
 	device->closed_at = now;
 	lower_token(tab, now, was_ready);
-	states_stream_lost(device->user);
+	user_stream_lost(device->user);
 }
 
 void model_stream_lost(struct tab *tab, bool was_ready)
@@ -152,7 +159,7 @@ void model_stream_lost(struct tab *tab, bool was_ready)
 		model_activity_in_doubt(device);
 	device->lost_at = now_ms();
 	lower_token(tab, was_ready ? tab->conn.last_read : now_ms(), false);
-	states_stream_lost(device->user);
+	user_stream_lost(device->user);
 }
 
 /* The other side may close it at any time, and nobody here sees it. */
@@ -163,7 +170,7 @@ void model_stream_asleep(struct tab *tab)
 	device->closed_lo = later(device->closed_lo, now_ms() + GRACE);
 	device->lost_at = now_ms();
 	lower_token(tab, now_ms(), false);
-	states_stream_lost(device->user);
+	user_stream_lost(device->user);
 	model_refresh(device->user);
 }
 
@@ -200,7 +207,7 @@ void model_host_cut(struct chaos *chaos, int host)
 				continue;
 			tab->cut_at = now;
 			device->lost_at = now;
-			states_stream_lost(user);
+			user_stream_lost(user);
 		}
 		model_refresh(user);
 	}
@@ -237,6 +244,8 @@ void model_logged_out(struct device *device)
 	/* One that Redis has never seen and that was issued in this very second is not refused. */
 	bool was_used = device->token_acked > 0;
 
+	device->logged_out_at = now_ms();
+	device->subscribed_at = 0;
 	leave_tabs(device);
 	device->token_lo = device->closed_lo = 0;
 	device->token_acked = device->lowered = device->may_lower = 0;
@@ -282,6 +291,8 @@ static void close_ending_tabs(struct device *device)
 void model_data_lost(struct chaos *chaos)
 {
 	chaos->data_lost_at = now_ms();
+	blocks_data_lost(chaos); /* while the streams are as they were */
+	wishes_data_lost(chaos);
 	for (unsigned i = 1; i <= chaos->user_count; i++) {
 		struct user *user = &chaos->users[i];
 
@@ -296,6 +307,7 @@ void model_data_lost(struct chaos *chaos)
 			close_ending_tabs(device);
 		}
 		states_data_lost(user);
+		settings_data_lost(user);
 		user->told = false;
 		model_refresh(user);
 	}

@@ -21,6 +21,10 @@
 #define RECOVERY 4000 /* from the end of a fault until all works again (stretched) */
 #define NOTICE 1000 /* until the end of a connection is noticed (stretched) */
 
+struct kept;
+struct snapshot;
+struct change;
+
 /* --- model.c --------------------------------------------------------------------------------- */
 
 void model_activity_taken(struct device *device, int64_t sent);
@@ -56,11 +60,47 @@ int64_t model_gone_at(const struct chaos *chaos, const struct user *user);
 /* True once, with *online: what is certain at this moment; false: either may be. */
 bool model_decides(const struct chaos *chaos, const struct user *user, int64_t now, bool *online);
 
-/* --- states.c -------------------------------------------------------------------------------- */
+/* --- blocks.c -------------------------------------------------------------------------------- */
 
-struct kept;
-struct snapshot;
-struct change;
+void blocks_init(struct chaos *chaos);
+void blocks_change(struct chaos *chaos, struct device *device, unsigned other, bool adds);
+bool blocks_may_hide(const struct chaos *chaos, unsigned a, unsigned b);
+/* The two are hidden from one another for sure, since then at the latest. */
+bool blocks_hide(const struct chaos *chaos, unsigned a, unsigned b, int64_t since);
+void blocks_data_lost(struct chaos *chaos);
+void blocks_stream_lost(struct chaos *chaos, const struct user *user);
+void blocks_learn(struct chaos *chaos, const struct snapshot *snapshot);
+/* The properties' functions. */
+void blocks_answered(struct chaos *chaos, const struct call *call);
+void blocks_shown(struct chaos *chaos, struct tab *tab, const char *event);
+void blocks_passed(struct chaos *chaos);
+void blocks_settled(struct chaos *chaos, const struct snapshot *snapshot);
+
+/* --- settings.c ------------------------------------------------------------------------------ */
+
+void settings_set(struct chaos *chaos, struct device *device, enum rule rule);
+enum rule settings_parse(const char *text);
+void settings_data_lost(struct user *user);
+void settings_learn(struct chaos *chaos, const struct snapshot *snapshot);
+void settings_published(struct chaos *chaos, struct user *user, const struct change *change);
+void settings_answered(struct chaos *chaos, const struct call *call);
+
+/* --- wishes.c -------------------------------------------------------------------------------- */
+
+struct notification;
+
+void wishes_init(struct chaos *chaos);
+/* When-online: wants to be told of the other, or no longer. */
+void wishes_change(struct chaos *chaos, struct device *device, unsigned other, bool wants);
+void wishes_subscribe(struct chaos *chaos, struct device *device);
+/* What concerns these two may or may not be told. */
+void wishes_doubt(struct chaos *chaos, unsigned a, unsigned b);
+void wishes_data_lost(struct chaos *chaos);
+void wishes_published(struct chaos *chaos, struct user *friend, const struct change *change);
+void wishes_notified(struct chaos *chaos, const struct notification *notification);
+void wishes_settled(struct chaos *chaos, const struct snapshot *snapshot);
+
+/* --- states.c -------------------------------------------------------------------------------- */
 
 /* Chooses it, "" = automatic; one call of a user at a time. */
 void states_choose(struct chaos *chaos, struct device *device, const char *word);

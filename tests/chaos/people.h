@@ -15,8 +15,14 @@
 
 /* --- conn.c ---------------------------------------------------------------------------------- */
 
+/* What the loop waits for: the first member of whatever has a socket. */
+struct source {
+	void (*ready)(struct source *source, uint32_t events);
+};
+
 /* One HTTP exchange: a request, an answer that ends with the connection. */
 struct conn {
+	struct source source;
 	struct chaos *chaos;
 	int fd; /* -1: none */
 	struct reader reader;
@@ -52,6 +58,8 @@ struct call {
 	int idle; /* what it says of the device: 1, 0 or, nothing, -1 */
 	bool is_activity; /* renews the token's session when it is answered 200 */
 	unsigned target; /* whom it asks about, or 0 */
+	unsigned other; /* whom it is about otherwise, or what it sets */
+	bool may_be_too_often; /* 429 is an answer */
 	void *arg; /* for done() */
 	int status; /* 0: no answer */
 	const char *body; /* in done() */
@@ -112,6 +120,8 @@ struct tab {
 	char self[WORD]; /* the chosen state that it shows its own user; "?": none yet */
 	char bye[24]; /* reason, "" = none */
 	struct seen *view; /* [users + 1] */
+	unsigned change_of; /* the user that the last event was about, a status_change; or 0 */
+	struct seen change; /* and what it said */
 };
 
 enum idleness { IDLE_NO, IDLE_YES, IDLE_MAYBE };
@@ -141,7 +151,15 @@ struct device {
 	int64_t idle_doubt; /* when one had no clear answer; 0: none */
 	int64_t lost_at; /* the last stream that may have ended without a word */
 	int64_t ghost_until; /* one whose client vanished may stay open until then */
+
+	/* wishes.c */
+	int64_t subscribed_at; /* by its token; 0: perhaps not */
+	int64_t pushed_at; /* by the last notification */
+	int64_t logged_out_at;
 };
+
+/* When the user was there, as others learn it. */
+enum rule { RULE_EXACT, RULE_COARSE, RULE_NOBODY, RULES };
 
 struct user {
 	unsigned id;
@@ -149,6 +167,7 @@ struct user {
 	struct device devices[DEVICES];
 	int64_t held_since, held_until; /* model_refresh() */
 	unsigned cuts; /* faults that keep its clients from the network */
+	int64_t rests_until; /* it does nothing before */
 	int64_t orphan_at; /* a login without an answer: a session that nobody knows */
 
 	/* states.c */
@@ -162,6 +181,12 @@ struct user {
 	int64_t idle_said[IDLE_SAID]; /* when, the last ones; a ring */
 	unsigned idle_count;
 	int64_t idle_late; /* until then a change may not have been taken */
+
+	enum rule rule; /* settings.c */
+	int64_t rule_at; /* since when that is certain */
+	int64_t rule_doubt; /* since when it is not; 0: it is */
+	bool ruling; /* a call is under way */
+	unsigned pushes; /* notifications that may have been counted */
 
 	char *notes[NOTES]; /* a ring */
 	unsigned note_count;

@@ -8,10 +8,12 @@
 
 #include "base/alloc.h"
 
-#define EPISODE_MS 3500 /* without faults */
+#define EPISODE_MS 4000 /* without faults */
 #define SETTLING_MS 800 /* actions go on for that long after a fault */
 #define USERS_PER_ACTION 40 /* of so many users one does something each 100 ms */
 #define FAULTS_MAX 3 /* in one episode */
+#define CALM_MS 1200 /* before the first of them */
+#define BUSY 6 /* every sixth user does half of all */
 
 static const char *const layout_names[LAYOUTS] = {"one", "two", "shared", "hosts"};
 static const char *const directory_names[DIRECTORIES] = {"sqlite", "postgres"};
@@ -128,7 +130,7 @@ static int add_faults(struct plan *plan, struct prng *prng, unsigned episode)
 
 		if (fault == NULL)
 			break;
-		step.at = 300 + (int)prng_below(prng, 2200);
+		step.at = CALM_MS + (int)prng_below(prng, 2200);
 		step.arg = prng_below(prng, fault->variants);
 		step.lasts =
 			fault->min + (int)prng_below(prng, (unsigned)(fault->max - fault->min + 1));
@@ -143,7 +145,8 @@ static void add_action(struct plan *plan, struct prng *prng, unsigned episode, i
 {
 	struct step step = {.episode = episode, .at = at, .action = pick_action(prng)};
 
-	step.user = 1 + prng_below(prng, plan->users);
+	step.user = 1 + prng_below(prng,
+				   prng_below(prng, 2) == 0 ? plan->users : plan->users / BUSY + 1);
 	/* The first device and tab are used most. */
 	step.device = prng_below(prng, 2) * prng_below(prng, DEVICES);
 	step.tab = prng_below(prng, 2) * prng_below(prng, TABS);

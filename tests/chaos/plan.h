@@ -74,6 +74,8 @@ extern const struct action actions[];
 extern const size_t action_count;
 const struct action *action_find(const char *name);
 void actions_repeat(struct chaos *chaos); /* logouts that were not answered */
+/* The user of the device closes its tabs and logs the others out: it is gone soon. */
+void actions_leave(struct chaos *chaos, struct device *device);
 
 #define CRASHES 2u /* what was under way gets the web server's 500, or no answer */
 #define GAP 1u /* streams miss something: each gets a fresh `initial` */

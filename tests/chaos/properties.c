@@ -95,9 +95,9 @@ static void calls_are_answered(struct chaos *chaos, const struct call *call)
 	/* What was chosen too often is not taken. */
 	bool may_be_refused = call->is_dead || call->device == NULL || !is_current(call);
 
-	if (call->status == 200 || call->status == 204 || call->device == NULL ||
+	if ((call->status >= 200 && call->status < 300) || call->device == NULL ||
 	    (call->status == 401 && may_be_refused) ||
-	    (call->status == 429 && call->choice != NULL))
+	    (call->status == 429 && call->may_be_too_often))
 		return;
 	if (call->status == 401)
 		violated(chaos, call->device->user->id, "a valid token of user %u is refused: %s",
@@ -134,7 +134,8 @@ static void no_false_answer(struct chaos *chaos, const struct call *call)
 	int64_t now = now_ms();
 	bool online = false;
 
-	if (!answer_of(call, &online) || now < chaos->stalled_until)
+	if (!answer_of(call, &online) || now < chaos->stalled_until ||
+	    blocks_may_hide(chaos, call->device->user->id, call->target))
 		return;
 	/* After a wipe nobody new is shown until what was chosen is known again. */
 	if (!online &&
@@ -356,7 +357,11 @@ static void compare_view(struct chaos *chaos, const struct tab *tab,
 					     : "no: a friend is missing");
 			continue;
 		}
-		if (!seen->known)
+		if (blocks_hide(chaos, user_of(tab), i, FOREVER) && seen->known &&
+		    (seen->version != 0 || seen->online))
+			violated(chaos, i, "tab %s shows user %u %s, and one blocks the other",
+				 name, i, seen->word);
+		if (!seen->known || blocks_may_hide(chaos, user_of(tab), i))
 			continue;
 		chaos->result->comparisons++;
 		if (seen->online != kept->online || seen->version != kept->version ||
@@ -515,6 +520,20 @@ const struct property properties[] = {
 	 .settled = states_are_true},
 	{"selves-agree", "Every tab shows its own user the state that was chosen",
 	 .settled = states_selves_agree},
+	{"blocked-are-not-shown",
+	 "Neither of two sees the other once the call has returned that blocks",
+	 .answered = blocks_answered, .shown = blocks_shown},
+	{"seen-again-soon", "Both see each other again within a second after the end of a block",
+	 .passed = blocks_passed},
+	{"blocks-agree", "user:blocked and user:blocked_by say who blocks whom",
+	 .settled = blocks_settled},
+	{"settings-are-obeyed", "Others learn when a user was there as the user lets them",
+	 .published = settings_published, .answered = settings_answered},
+	{"notified-of-the-truth",
+	 "A notification comes only to who asked and is gone, of one who is there for all to see",
+	 .published = wishes_published, .notified = wishes_notified},
+	{"notified-at-least-once", "Who waits for a friend is told when the friend comes back",
+	 .settled = wishes_settled},
 	{"lists-equal-redis", "REST lists who is online", .settled = lists_equal_redis},
 };
 const size_t property_count = sizeof properties / sizeof properties[0];

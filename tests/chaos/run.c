@@ -146,6 +146,7 @@ static void turn(struct chaos *chaos, int64_t until)
 	calls_give_up_late(chaos);
 	friends_announce(chaos);
 	properties_peek(chaos);
+	properties_passed(chaos);
 }
 
 static void take_step(struct chaos *chaos, const struct step *step)
@@ -155,8 +156,9 @@ static void take_step(struct chaos *chaos, const struct step *step)
 		begin_fault(chaos, step);
 		return;
 	}
-	if (chaos->users[step->user].cuts > 0)
-		return; /* without a network nobody does anything */
+	/* Without a network nobody does anything, nor does one who waits. */
+	if (chaos->users[step->user].cuts > 0 || chaos->users[step->user].rests_until > now_ms())
+		return;
 	chaos_note(&chaos->users[step->user], "%s device %u tab %u", step->action->name,
 		   step->device, step->tab);
 	step->action->run(chaos, &chaos->users[step->user].devices[step->device], step);
@@ -278,10 +280,14 @@ static void make_users(struct chaos *chaos)
 	chaos->users = xcalloc(count + 1, sizeof *chaos->users);
 	chaos->friends = xcalloc((count + 1) * (count + 1), sizeof *chaos->friends);
 	chaos->untold = xcalloc(count + 1, sizeof *chaos->untold);
+	blocks_init(chaos);
+	wishes_init(chaos);
 	for (unsigned i = 1; i <= count; i++) {
 		struct user *user = &chaos->users[i];
 
 		user->id = i;
+		user->told =
+			true; /* of an empty Redis nobody has to be told that all are offline */
 		snprintf(user->text, sizeof user->text, "%u", i);
 		for (int j = 0; j < DEVICES; j++) {
 			user->devices[j].user = user;

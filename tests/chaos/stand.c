@@ -35,6 +35,7 @@ static void write_conf(struct chaos *chaos)
 		       "log { level = info }\n");
 	buf_putf(conf, "redis { timeout_ms = %d }\n", REDIS_TIMEOUT);
 	directory_put_conf(chaos, conf);
+	service_put_conf(chaos, conf);
 	stack_write_conf(chaos->stand.stack, conf->buf);
 	printbuf_free(conf);
 }
@@ -224,6 +225,19 @@ void stand_streamd_start(struct chaos *chaos, int index)
 	leave_host();
 }
 
+/* --- pushd ----------------------------------------------------------------------------------- */
+
+void stand_pushd_start(struct chaos *chaos)
+{
+	struct stack *stack = chaos->stand.stack;
+	const char *argv[] = {program("presence-pushd"), "-c", stack_path(stack, "presence.conf"),
+			      NULL};
+
+	enter_host(chaos, 0);
+	chaos->stand.pushd = process_start(stack, "pushd", argv, NULL, 0);
+	leave_host();
+}
+
 /* --- web servers ----------------------------------------------------------------------------- */
 
 static const char *config_of(struct chaos *chaos, int host)
@@ -337,6 +351,7 @@ void stand_start(struct chaos *chaos)
 	stand->layout = chaos->plan->layout;
 	stand->shared_fd = -1;
 	stand->stack = stack_new("");
+	service_start(chaos);
 	write_conf(chaos);
 	stand->has_clock = faketime_library() != NULL;
 	stand_set_clock(chaos, 0);
@@ -359,6 +374,7 @@ void stand_start(struct chaos *chaos)
 	stand->host_count = 1;
 	if (stand->layout == LAYOUT_HOSTS)
 		add_host(chaos);
+	stand_pushd_start(chaos);
 }
 
 static void go_on(pid_t pid)
@@ -397,6 +413,9 @@ void stand_stop(struct chaos *chaos)
 		if (chaos->stand.hosts[i].lighttpd != 0)
 			process_end(&chaos->stand.hosts[i].lighttpd, SIGTERM, "lighttpd", 15000);
 	}
+	if (chaos->stand.pushd != 0)
+		ck_assert_int_eq(process_end(&chaos->stand.pushd, SIGTERM, "presence-pushd", 15000),
+				 0);
 	if (stack->redis != 0)
 		redis_kill(stack);
 	directory_stop(chaos);

@@ -28,6 +28,8 @@ struct stand {
 	void *directory; /* a connection to the database */
 	pid_t network; /* network.c */
 	int network_fd;
+	struct service *service; /* service.c */
+	pid_t pushd; /* 0: does not run */
 };
 
 void stand_start(struct chaos *chaos);
@@ -40,6 +42,7 @@ bool stand_redis_answers(const struct chaos *chaos);
 void stand_redis_kill(struct chaos *chaos);
 void stand_redis_start(struct chaos *chaos, bool with_data);
 void stand_streamd_start(struct chaos *chaos, int index);
+void stand_pushd_start(struct chaos *chaos);
 void stand_web_start(struct chaos *chaos, int host);
 /* Kills the web server; with_workers: presence-api's processes too. */
 void stand_web_kill(struct chaos *chaos, int host, bool with_workers);
@@ -79,6 +82,12 @@ void network_start(struct chaos *chaos, const char *const here[ROUTES],
 		   const char *const targets[ROUTES]);
 void network_cut(struct chaos *chaos, enum route route, enum cut cut);
 void network_stop(struct chaos *chaos);
+
+/* --- service.c ------------------------------------------------------------------------------- */
+
+void service_start(struct chaos *chaos);
+void service_put_conf(struct chaos *chaos, struct printbuf *conf);
+int service_port(const struct chaos *chaos);
 
 /* --- tap.c: presence:broadcast --------------------------------------------------------------- */
 

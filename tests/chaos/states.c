@@ -97,6 +97,7 @@ void states_choose(struct chaos *chaos, struct device *device, const char *word)
 	call = *word != '\0' ? call_start_method(chaos, device, "PUT", CALL, body, on_chosen)
 			     : call_start_method(chaos, device, "DELETE", CALL, NULL, on_chosen);
 	call->choice = word;
+	call->may_be_too_often = true;
 	call->is_activity = !hides;
 }
 

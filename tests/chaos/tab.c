@@ -131,9 +131,12 @@ static void on_change(struct tab *tab, struct json_object *data)
 	unsigned user = user_of(chaos_of(tab), data);
 	struct seen seen = read_status(data), *held = &tab->view[user];
 
-	if (user == 0 || !held->known || seen.version < held->version)
+	if (user == 0 || !held->known)
 		return;
-	*held = seen;
+	tab->change_of = user;
+	tab->change = seen;
+	if (seen.version >= held->version)
+		*held = seen;
 }
 
 /* Of a chosen state the end is told, or that it hides. */
@@ -174,6 +177,7 @@ static void on_degraded(struct tab *tab)
 
 static void on_event(struct tab *tab, struct json_object *data)
 {
+	tab->change_of = 0;
 	if (strcmp(tab->event, "initial") == 0)
 		on_initial(tab, data);
 	else if (strcmp(tab->event, "status_change") == 0)

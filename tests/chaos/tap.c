@@ -75,6 +75,7 @@ static void on_message(struct chaos *chaos, const char *text, int64_t now)
 		change.online = json_object_get_boolean(online);
 		change.version = (uint64_t)json_object_get_int64(version);
 		change.reason = json_object_get_string(reason);
+		change.status = message;
 		snprintf(change.look, sizeof change.look, "%s %s", text_of(message, "status"),
 			 text_of(message, "status_expires"));
 		chaos->result->published++;

@@ -14,6 +14,8 @@
 struct said {
 	unsigned from, to;
 	bool hides; /* invisible for sure */
+	bool blocks; /* one of the two hides them from one another for sure */
+	int64_t at;
 	int64_t chosen_at; /* since when it is what it was */
 };
 
@@ -40,7 +42,9 @@ void typing_say(struct chaos *chaos, struct device *device, unsigned to)
 	if (device->token == NULL || device->logging_out)
 		return;
 	snprintf(body, sizeof body, "{\"to\":%u,\"typing\":true,\"conversation\":\"%u\"}", to,
-		 note(chaos, &(struct said){user->id, to, states_hide(user), user->chosen_at}));
+		 note(chaos, &(struct said){user->id, to, states_hide(user),
+					    blocks_hide(chaos, user->id, to, now_ms() - 1),
+					    now_ms(), user->chosen_at}));
 	call_start(chaos, device, "/presence/typing", body, on_said);
 }
 
@@ -72,5 +76,9 @@ void typing_shown(struct chaos *chaos, struct tab *tab, const char *name)
 		violated(chaos, said->from,
 			 "user %u is told that user %u types, who has been invisible for %lld ms",
 			 viewer, said->from, (long long)(now_ms() - user->chosen_at));
+	if (said->blocks && blocks_hide(chaos, said->from, viewer, said->at))
+		violated(chaos, said->from,
+			 "user %u is told that user %u types, and one blocks the other", viewer,
+			 said->from);
 	chaos->result->typed++;
 }

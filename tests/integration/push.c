@@ -54,7 +54,7 @@ int push_main(Suite *suite)
 	return SKIPPED;
 }
 
-static void make_certificate(struct stack *stack)
+void push_make_certificate(struct stack *stack)
 {
 	const char *argv[] = {"openssl",
 			      "req",
@@ -96,7 +96,7 @@ static void service_start(struct push_stand *stand)
 	const char *env[] = {"NODE_PATH", SRCDIR "/tests/npm/node_modules", NULL};
 	struct json_object *ports;
 
-	make_certificate(stack);
+	push_make_certificate(stack);
 	stand->service = process_start(stack, "service", argv, env, 0);
 	WAIT_UNTIL(*stack_file(stack, "ports.json") != '\0' || !process_lives(stand->service),
 		   20000);

@@ -27,6 +27,9 @@ struct push_stand {
 	const char *sender; /* a token with the scope push */
 };
 
+/* A certificate for localhost: tls.key and tls.pem in the stack's directory. */
+void push_make_certificate(struct stack *stack);
+
 /* harness_main(), or 77 (skipped) where npm has not installed what the service is made of. */
 int push_main(Suite *suite);
 
