@@ -59,6 +59,33 @@ enum arrival arrival_of(const uint8_t *bytes, size_t len)
 	return expected == FCGI_STDIN ? ARRIVAL_BODY : ARRIVAL_PART;
 }
 
+/* --- a request that is there ----------------------------------------------------------------- */
+
+/* Reads the PARAMS records, of which the last is empty; *at is after them then. */
+static char **read_params(const uint8_t **at)
+{
+	struct record first = read_header(*at), next = first;
+	const uint8_t *content = *at + FCGI_HEADER_LEN;
+	struct printbuf *joined;
+	char **env;
+
+	if (first.content > 0)
+		next = read_header(*at + first.size);
+	if (next.content == 0) { /* mostly: one record has them all */
+		*at += first.size + (first.content > 0 ? next.size : 0);
+		return fcgi_read_params(content, first.content);
+	}
+	joined = buf_new();
+	for (next = first; next.content > 0; next = read_header(*at)) {
+		buf_put(joined, *at + FCGI_HEADER_LEN, next.content);
+		*at += next.size;
+	}
+	*at += next.size;
+	env = fcgi_read_params((const uint8_t *)joined->buf, buf_len(joined));
+	printbuf_free(joined);
+	return env;
+}
+
 /* Appends the content of the STDIN records; true when they end the request and the bytes. */
 static bool read_body(const uint8_t *bytes, size_t len, struct printbuf *body)
 {
@@ -80,21 +107,21 @@ static bool read_body(const uint8_t *bytes, size_t len, struct printbuf *body)
 
 bool arrival_read(const uint8_t *bytes, size_t len, struct arrived *arrived, struct printbuf *body)
 {
-	struct printbuf *reply = buf_new(); /* stays empty: these are no management records */
-	struct fcgi_conn conn;
-	size_t used;
-	bool is_read;
+	enum arrival arrival = arrival_of(bytes, len);
+	const FCGI_BeginRequestBody *begin;
+	const uint8_t *at = bytes;
+	struct record record;
 
-	fcgi_conn_init(&conn);
-	is_read = fcgi_conn_feed(&conn, 1, bytes, len, &used, reply) == FCGI_EVENT_REQUEST;
-	if (is_read) {
-		used += conn.padding;
-		arrived->id = conn.request_id;
-		arrived->keep_conn = conn.keep_conn;
-		arrived->env = fcgi_conn_take_params(&conn);
-		arrived->is_cut = used > len || !read_body(bytes + used, len - used, body);
-	}
-	fcgi_conn_clear(&conn);
-	printbuf_free(reply);
-	return is_read;
+	if (arrival != ARRIVAL_BODY && arrival != ARRIVAL_WHOLE)
+		return false;
+	record = read_header(at);
+	begin = (const FCGI_BeginRequestBody *)(at + FCGI_HEADER_LEN);
+	at += record.size;
+	arrived->id = (uint16_t)record.id;
+	arrived->keep_conn = (begin->flags & FCGI_KEEP_CONN) != 0;
+	arrived->env = read_params(&at);
+	if (arrived->env == NULL)
+		return false;
+	arrived->is_cut = !read_body(at, len - (size_t)(at - bytes), body);
+	return true;
 }

@@ -34,8 +34,8 @@ struct arrived {
 };
 
 /*
- * Takes a request apart that is BODY or WHOLE, and appends the body's bytes to
- * `body`. False, and nothing to free: its parameters break a rule of fcgi.h.
+ * Takes a request apart and appends the body's bytes to `body`. False, and nothing
+ * to free: it is neither BODY nor WHOLE, or its parameters break a rule of fcgi.h.
  */
 bool arrival_read(const uint8_t *bytes, size_t len, struct arrived *arrived, struct printbuf *body);
 

@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,16 +23,33 @@ struct printbuf *buf_new(void)
 	return buf;
 }
 
+/* Also for the NUL after them. */
+static bool has_capacity(const struct printbuf *buf, size_t len)
+{
+	return (size_t)(buf->size - buf->bpos) > len;
+}
+
 void buf_put(struct printbuf *buf, const void *data, size_t len)
 {
-	if (len > INT_MAX / 2)
+	if (len == 0)
+		return;
+	/* Mostly there is capacity, and nothing to be asked of the library. */
+	if (has_capacity(buf, len)) {
+		memcpy(buf->buf + buf->bpos, data, len);
+		buf->bpos += (int)len;
+		buf->buf[buf->bpos] = '\0';
+	} else if (len > INT_MAX / 2 || printbuf_memappend(buf, data, (int)len) < 0) {
 		out_of_memory();
-	if (len > 0 && printbuf_memappend(buf, data, (int)len) < 0)
-		out_of_memory();
+	}
 }
 
 char *buf_extend(struct printbuf *buf, size_t len)
 {
+	if (has_capacity(buf, len)) {
+		buf->bpos += (int)len;
+		buf->buf[buf->bpos] = '\0';
+		return buf->buf + buf->bpos - len;
+	}
 	/* One more, which stays behind the end: printbuf_memset() writes no NUL of its own. */
 	if (len > INT_MAX / 2 || printbuf_memset(buf, -1, 0, (int)len + 1) < 0)
 		out_of_memory();

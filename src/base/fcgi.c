@@ -74,14 +74,14 @@ static bool measure(const uint8_t *at, const uint8_t *end, size_t *count, size_t
 	return true;
 }
 
-/* The parameters as one block, see fcgi_conn_take_params(); NULL when one is malformed. */
-static char **decode_params(const uint8_t *at, const uint8_t *end)
+char **fcgi_read_params(const uint8_t *params, size_t len)
 {
+	const uint8_t *at = params, *end = params + len;
 	size_t count, size;
 	struct pair pair;
 	char **env, **entry, *text;
 
-	if (!measure(at, end, &count, &size))
+	if (len > FCGI_PARAMS_LIMIT || !measure(at, end, &count, &size))
 		return NULL;
 	entry = env = xmalloc((count + 1) * sizeof *env + size);
 	text = (char *)(env + count + 1);
@@ -258,14 +258,12 @@ static enum fcgi_event on_abort(struct fcgi_conn *conn, const struct answer *ans
 
 static enum fcgi_event on_params(struct fcgi_conn *conn, const struct answer *answer)
 {
-	const uint8_t *params = (const uint8_t *)conn->params->buf;
-
 	(void)answer;
 	if (conn->params_done)
 		return FCGI_EVENT_BROKEN;
 	if (record_length(conn) > 0)
 		return FCGI_EVENT_MORE;
-	conn->env = decode_params(params, params + buf_len(conn->params));
+	conn->env = fcgi_read_params((const uint8_t *)conn->params->buf, buf_len(conn->params));
 	conn->params_done = true;
 	free_buffer(&conn->params);
 	return conn->env != NULL ? FCGI_EVENT_REQUEST : FCGI_EVENT_BROKEN;

@@ -81,6 +81,9 @@ enum fcgi_event fcgi_conn_feed(struct fcgi_conn *conn, unsigned max_conns, const
  */
 char **fcgi_conn_take_params(struct fcgi_conn *conn);
 
+/* The same of `len` bytes of FCGI_PARAMS content that are all there; NULL: they are BROKEN. */
+char **fcgi_read_params(const uint8_t *params, size_t len);
+
 /*
  * The running request is over (its END_REQUEST is written). With keep_conn the
  * next BEGIN may come, what is left of the old one is skipped; without it the
