@@ -1,5 +1,6 @@
 #include "auth/jws.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include <openssl/crypto.h>
 #include <openssl/ecdsa.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/pem.h>
 
 #include "base/alloc.h"
@@ -41,6 +43,7 @@ void jws_key_clear(struct jws_key *key)
 	free(key->secret);
 	free(key->kid);
 	EVP_PKEY_free(key->pkey);
+	EVP_MAC_CTX_free(key->mac);
 	memset(key, 0, sizeof *key);
 }
 
@@ -109,15 +112,33 @@ const char *jws_key_check(const struct jws_algorithm *algorithm, const struct jw
 
 /* --- HMAC (RFC 7518 section 3.2) ---------------------------------------------------------------*/
 
-static bool verify_mac(const struct jws_algorithm *algorithm, const struct jws_key *key,
-		       const char *input, size_t len, const unsigned char *signature,
-		       size_t signature_len)
+/* Once for a key: to look the algorithm up takes OpenSSL longer than to compute with it. */
+bool jws_key_make_ready(const struct jws_algorithm *algorithm, struct jws_key *key)
+{
+	char digest[16];
+	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0),
+			       OSSL_PARAM_construct_end()};
+	EVP_MAC *hmac;
+
+	if (algorithm->kind != JWS_HMAC)
+		return true;
+	snprintf(digest, sizeof digest, "%s", algorithm->digest);
+	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+	key->mac = hmac != NULL ? EVP_MAC_CTX_new(hmac) : NULL;
+	EVP_MAC_free(hmac);
+	return key->mac != NULL &&
+	       EVP_MAC_init(key->mac, key->secret, key->secret_len, params) == 1;
+}
+
+static bool verify_mac(const struct jws_key *key, const char *input, size_t len,
+		       const unsigned char *signature, size_t signature_len)
 {
 	unsigned char mac[EVP_MAX_MD_SIZE];
 	size_t mac_len;
 
-	return EVP_Q_mac(NULL, "HMAC", NULL, algorithm->digest, NULL, key->secret, key->secret_len,
-			 (const unsigned char *)input, len, mac, sizeof mac, &mac_len) != NULL &&
+	return EVP_MAC_init(key->mac, NULL, 0, NULL) == 1 &&
+	       EVP_MAC_update(key->mac, (const unsigned char *)input, len) == 1 &&
+	       EVP_MAC_final(key->mac, mac, &mac_len, sizeof mac) == 1 &&
 	       mac_len == signature_len && CRYPTO_memcmp(mac, signature, mac_len) == 0;
 }
 
@@ -156,7 +177,7 @@ bool jws_verify(const struct jws_algorithm *algorithm, const struct jws_key *key
 	bool ok;
 
 	if (algorithm->kind == JWS_HMAC)
-		return verify_mac(algorithm, key, input, len, signature, signature_len);
+		return verify_mac(key, input, len, signature, signature_len);
 	if (algorithm->kind == JWS_EC) {
 		signature_len = to_der(algorithm, signature, signature_len, der);
 		signature = der;

@@ -42,6 +42,7 @@ struct jws_key {
 	unsigned char *secret; /* JWS_HMAC; or the PEM text of a private key */
 	size_t secret_len;
 	EVP_PKEY *pkey; /* JWS_RSA, JWS_EC: public, or private to sign with */
+	EVP_MAC_CTX *mac; /* JWS_HMAC, once it is ready: made for the secret */
 };
 
 /* Frees what the key holds, not the struct; a secret is overwritten first. */
@@ -59,7 +60,10 @@ void jws_key_set_secret(struct jws_key *key, const void *secret, size_t len);
 /* NULL when the key is of the algorithm's kind, curve and size, else a static sentence. */
 const char *jws_key_check(const struct jws_algorithm *algorithm, const struct jws_key *key);
 
-/* Whether these bytes are the key's signature of the len bytes of `input`. */
+/* Makes a key that has been checked ready to verify with; false: OpenSSL lacks the algorithm. */
+bool jws_key_make_ready(const struct jws_algorithm *algorithm, struct jws_key *key);
+
+/* Whether these bytes are the signature of the len bytes of `input` by a key that is ready. */
 bool jws_verify(const struct jws_algorithm *algorithm, const struct jws_key *key, const char *input,
 		size_t len, const unsigned char *signature, size_t signature_len);
 

@@ -186,6 +186,11 @@ bool key_ring_load(struct key_ring *ring, const struct config *config, char *err
 	ring->algorithm = jws_algorithm((enum auth_algorithm)config->auth.algorithm);
 	if (!load_files(ring, config->auth.key_file, err, errsize))
 		return false;
+	for (size_t i = 0; i < ring->count; i++) {
+		if (!jws_key_make_ready(ring->algorithm, &ring->keys[i]))
+			return fail(err, errsize, config->auth.key_file,
+				    "OpenSSL lacks the algorithm");
+	}
 	if (ring->algorithm->kind == JWS_HMAC) {
 		ring->signer = &ring->keys[0];
 		return true;
