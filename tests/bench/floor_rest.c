@@ -2,9 +2,10 @@
  * The floor of a REST call: a libfcgi worker that sends the same Redis commands
  * as GET /online-status/user/{id} (touch, and MGET of one user), in one round
  * trip, and answers a constant. It looks at nothing in the request: no token,
- * no JSON, no routing. The commands are made beforehand.
+ * no JSON, no routing. The commands are made beforehand. With `hello` it does not
+ * ask Redis either: what libfcgi and the system take for themselves.
  *
- *     floor_rest CONFIG unix:/path WORKERS
+ *     floor_rest CONFIG unix:/path WORKERS [hello]
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -52,7 +53,7 @@ static struct printbuf *make_pipeline(const struct store *store, unsigned number
 	return out;
 }
 
-static _Noreturn void serve(const struct config *config, int listener)
+static _Noreturn void serve(const struct config *config, int listener, bool asks)
 {
 	struct store *store = store_new(config, 0, config->redis.prefix);
 	struct blocking *redis = blocking_new(config, 0);
@@ -67,9 +68,10 @@ static _Noreturn void serve(const struct config *config, int listener)
 	while (FCGX_Accept_r(&request) == 0) {
 		redisReply *replies[COMMANDS];
 
-		if (!blocking_run(redis, pipelines[next++ % USERS], COMMANDS, replies))
+		if (asks && !blocking_run(redis, pipelines[next++ % USERS], COMMANDS, replies))
 			bench_die("redis: %s", blocking_error(redis));
-		blocking_free_replies(replies, COMMANDS);
+		if (asks)
+			blocking_free_replies(replies, COMMANDS);
 		FCGX_PutStr(answer, sizeof answer - 1, request.out);
 		FCGX_Finish_r(&request);
 	}
@@ -80,10 +82,11 @@ int main(int argc, char **argv)
 {
 	char err[512];
 	struct config *config;
+	bool asks = argc == 4;
 	int listener;
 
-	if (argc != 4)
-		bench_die("usage: floor_rest CONFIG unix:/path WORKERS");
+	if (!asks && (argc != 5 || strcmp(argv[4], "hello") != 0))
+		bench_die("usage: floor_rest CONFIG unix:/path WORKERS [hello]");
 	config = config_load(argv[1], err, sizeof err);
 	if (config == NULL)
 		bench_die("%s", err);
@@ -92,7 +95,7 @@ int main(int argc, char **argv)
 	for (long i = 0; i < bench_number(argv[3], 64); i++) {
 		if (fork() == 0) {
 			prctl(PR_SET_PDEATHSIG, SIGTERM);
-			serve(config, listener);
+			serve(config, listener, asks);
 		}
 	}
 	wait(NULL); /* none ends by itself */

@@ -1,4 +1,4 @@
--- For wrk: wrk … -s rest.lua http://127.0.0.1:PORT -- single|batch|floor TOKENS
+-- For wrk: wrk … -s rest.lua http://127.0.0.1:PORT -- single|batch|floor|hello TOKENS
 -- Each request is the next user's; the requests are made beforehand.
 
 local requests, next_request = {}, 0
@@ -21,6 +21,9 @@ local make = {
   end,
   floor = function(id, headers)
     return wrk.format('GET', '/floor/online-status/user/' .. id + 1, headers)
+  end,
+  hello = function(id, headers)
+    return wrk.format('GET', '/hello/online-status/user/' .. id + 1, headers)
   end,
 }
 

@@ -394,8 +394,7 @@ section_rest() {
 	make_directory "$dir/ring50.db" 9000 50
 	start_redis
 	start_streamd 1 "$dir/ring50.db"
-	start floor "$bindir/floor_rest" "$config" "unix:$dir/floor-rest.sock" 4
-	wait_for floor [ -S "$dir/floor-rest.sock" ]
+	start_floor
 	start_lighttpd
 	load ours -m http -t "$http_port"
 	ask ours touch 400
@@ -434,31 +433,30 @@ redis_us() {
 		$1 ~ /^cmdstat_(evalsha|mget|smismember)$/ { us += $5 } END { printf "%.0f", us }'
 }
 
-# presence-api's own clock: us of the parent, its workers, and those that ended and were waited for.
-api_us() {
-	local parent pid
+# A parent's own clock: us of it, its workers, and those that ended and were waited for.
+family_us() {
+	local pid
 
-	parent=$(pgrep -P "${pid_of[lighttpd]}" -x presence-api | head -n 1)
-	for pid in "$parent" $(children_of "$parent"); do
+	for pid in "$1" $(children_of "$1"); do
 		sed 's/.*) //' "/proc/$pid/stat"
 	done | awk -v own="$(getconf CLK_TCK)" '
 		{ ticks += $12 + $13 } NR == 1 { ticks += $14 + $15 } END { printf "%.0f", ticks * 1e6 / own }'
 }
 
-# cost KIND SECONDS TOKENS: what a request costs, in cost_redis and cost_api (us).
+# cost KIND SECONDS TOKENS PARENT: what a request costs, in cost_redis and cost_cpu (us).
 cost() {
-	local redis_before api_before
+	local redis_before cpu_before
 
-	redis_before=$(redis_us) api_before=$(api_us)
+	redis_before=$(redis_us) cpu_before=$(family_us "$4")
 	cp "$3" "$dir/tokens"
 	rest "$1" "$2" 1 # one at a time, so that no server waits for a core in the midst of a call
 	cost_redis=$(calc "($(redis_us) - $redis_before) / ${got[requests]}")
-	cost_api=$(calc "($(api_us) - $api_before) / ${got[requests]}")
+	cost_cpu=$(calc "($(family_us "$4") - $cpu_before) / ${got[requests]}")
 }
 
 section_calls() {
-	local i rate reads cost_redis cost_api many=12000
-	local again=() first=() batch=() api=() x
+	local i rate reads cost_redis cost_cpu many=12000 parent
+	local again=() first=() batch=() api=() floor=() hello=() x y z
 
 	if ! command -v wrk >/dev/null; then
 		skip "what a call costs" "wrk is not installed"
@@ -467,21 +465,27 @@ section_calls() {
 	make_directory "$dir/ring50.db" 9000 50
 	start_redis
 	start_streamd 1 "$dir/ring50.db"
+	start_floor
 	start_lighttpd
+	parent=$(pgrep -P "${pid_of[lighttpd]}" -x presence-api | head -n 1)
 	load ours -m http -t "$http_port"
 	ask ours touch $many
 	ask ours tokens 200 "$dir/tokens.few"
 	# So many that each comes less than once a second, whatever the rate.
 	ask ours tokens $many "$dir/tokens.many"
-	cost single 1 "$dir/tokens.few"
-	cost single 5 "$dir/tokens.many" # each has its session then
+	cost single 1 "$dir/tokens.few" "$parent"
+	cost single 5 "$dir/tokens.many" "$parent" # each has its session then
 	for ((i = 0; i < 3 * rounds; i++)); do
-		cost single 1 "$dir/tokens.few"
+		cost single 1 "$dir/tokens.few" "$parent"
 		again+=("$cost_redis")
-		api+=("$cost_api")
-		cost single 1 "$dir/tokens.many"
+		api+=("$cost_cpu")
+		cost floor 1 "$dir/tokens.few" "${pid_of[floor]}"
+		floor+=("$cost_cpu")
+		cost hello 1 "$dir/tokens.few" "${pid_of[hello]}"
+		hello+=("$cost_cpu")
+		cost single 1 "$dir/tokens.many" "$parent"
 		first+=("$cost_redis")
-		cost batch 1 "$dir/tokens.few"
+		cost batch 1 "$dir/tokens.few" "$parent"
 		batch+=("$cost_redis")
 	done
 	# Redis' clock runs on while something else has the core: the least is nearest to its own time.
@@ -493,9 +497,10 @@ section_calls() {
 		"$(verdict "$x" '<=' 30)"
 	x=$(least "${batch[@]}")
 	row "the same, a batch of 100" "$(calc "$x" %.1f) µs" "" "" "≤ 60 µs" "$(verdict "$x" '<=' 60)"
-	x=$(least "${api[@]}")
-	row "CPU in presence-api for a single status call" "$(calc "$x" %.1f) µs" "" "" "≤ 25 µs" \
-		"$(verdict "$x" '<=' 25)"
+	x=$(least "${api[@]}") y=$(least "${floor[@]}") z=$(least "${hello[@]}")
+	row "CPU in presence-api for a single status call, parent and workers" "$(calc "$x" %.1f) µs" \
+		"libfcgi and the same Redis commands: $(calc "$y" %.1f) µs, libfcgi alone: $(calc "$z" %.1f)" \
+		"$(calc "$x / $y" %.2f)" "≤ 25 µs" "$(verdict "$x" '<=' 25)"
 	stop_all
 }
 

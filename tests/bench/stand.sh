@@ -176,9 +176,20 @@ start_lighttpd() {
 		fastcgi.server += ( "/floor/" => ( "floor" => (
 		    "socket" => "$dir/floor-rest.sock", "check-local" => "disable", "disable-time" => 0,
 		) ) )
+		fastcgi.server += ( "/hello/" => ( "hello" => (
+		    "socket" => "$dir/floor-hello.sock", "check-local" => "disable", "disable-time" => 0,
+		) ) )
 	END
 	start lighttpd lighttpd -D -f "$dir/lighttpd.conf"
 	wait_for lighttpd port_answers "$http_port"
+}
+
+# Workers made for the same calls alone, which this lighttpd serves under /floor/ and /hello/.
+start_floor() {
+	start floor "$bindir/floor_rest" "$config" "unix:$dir/floor-rest.sock" 4
+	wait_for floor [ -S "$dir/floor-rest.sock" ]
+	start hello "$bindir/floor_rest" "$config" "unix:$dir/floor-hello.sock" 4 hello
+	wait_for hello [ -S "$dir/floor-hello.sock" ]
 }
 
 nchan_module() {
