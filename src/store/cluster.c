@@ -49,11 +49,14 @@ static bool parse_place(const char *text, struct cluster_place *place)
 
 /* --- errors ---------------------------------------------------------------------------------- */
 
-static bool has_code(const char *text, const char *code)
+/* What follows an error's code, "" at least; NULL: it is another one. */
+static const char *after_code(const char *text, const char *code)
 {
 	size_t len = strlen(code);
 
-	return strncmp(text, code, len) == 0 && (text[len] == ' ' || text[len] == '\0');
+	if (strncmp(text, code, len) != 0 || (text[len] != ' ' && text[len] != '\0'))
+		return NULL;
+	return text + len + (text[len] == ' ');
 }
 
 /* What follows "MOVED ": a slot and a place. */
@@ -75,16 +78,21 @@ static bool parse_redirect(const char *text, struct cluster_redirect *redirect)
 
 enum cluster_error cluster_read_error(const redisReply *reply, struct cluster_redirect *redirect)
 {
+	const char *rest;
+
 	if (reply->type != REDIS_REPLY_ERROR)
 		return CLUSTER_NO_ERROR;
-	if (has_code(reply->str, "MOVED"))
-		return parse_redirect(reply->str + 6, redirect) ? CLUSTER_MOVED : CLUSTER_DOWN;
-	if (has_code(reply->str, "ASK"))
-		return parse_redirect(reply->str + 4, redirect) ? CLUSTER_ASK : CLUSTER_DOWN;
+	rest = after_code(reply->str, "MOVED");
+	if (rest != NULL)
+		return parse_redirect(rest, redirect) ? CLUSTER_MOVED : CLUSTER_DOWN;
+	rest = after_code(reply->str, "ASK");
+	if (rest != NULL)
+		return parse_redirect(rest, redirect) ? CLUSTER_ASK : CLUSTER_DOWN;
 	/* A script hears nothing else of a key that is on its way. */
-	if (has_code(reply->str, "TRYAGAIN") || strstr(reply->str, "non local key") != NULL)
+	if (after_code(reply->str, "TRYAGAIN") != NULL ||
+	    strstr(reply->str, "non local key") != NULL)
 		return CLUSTER_TRYAGAIN;
-	return has_code(reply->str, "CLUSTERDOWN") ? CLUSTER_DOWN : CLUSTER_NO_ERROR;
+	return after_code(reply->str, "CLUSTERDOWN") != NULL ? CLUSTER_DOWN : CLUSTER_NO_ERROR;
 }
 
 /* --- the map --------------------------------------------------------------------------------- */
