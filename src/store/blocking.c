@@ -226,8 +226,10 @@ static bool greet(struct blocking *link)
 
 static bool connect_now(struct blocking *link)
 {
-	if (link->sentinel != NULL && !sentinel_search(link->sentinel))
-		return fail(link, sentinel_error(link->sentinel));
+	struct search *search = link->sentinel != NULL ? sentinel_search(link->sentinel) : NULL;
+
+	if (search != NULL && !search_run(search))
+		return fail(link, search_error(search));
 	link->connection = connection_open(link->config, address_of(link));
 	return connection_wait(link->connection, link->config->redis.timeout_ms) ? greet(link)
 										 : fail_lost(link);

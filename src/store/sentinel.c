@@ -1,7 +1,5 @@
 #include "store/sentinel.h"
 
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,81 +7,27 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/random.h"
-#include "base/times.h"
-#include "store/connection.h"
-#include "store/reply.h"
 #include "store/resp.h"
 
 #define HOST_MAX 255 /* RFC 1035 section 2.3.4 */
 
 struct sentinel {
-	const struct config *config;
 	const struct redis_url *url;
-	size_t next; /* who is asked next, and how many of them are left to this search */
-	size_t left;
-	const struct redis_address *asked; /* whom `connection` leads to */
-	struct connection *connection; /* NULL: no search */
-	bool has_asked;
-	unsigned replies_left;
-	int64_t until_ms; /* how long this one is waited for, monotonic */
+	struct search *search;
+	size_t first; /* who is asked first the next time */
 	struct redis_address primary; /* the host is ours, all else the URL's */
-	char error[256];
 };
 
-struct sentinel *sentinel_new(const struct config *config, const struct redis_url *url)
+static unsigned put_question(void *arg, struct printbuf *out)
 {
-	struct sentinel *sentinel = xcalloc(1, sizeof *sentinel);
+	const struct sentinel *sentinel = arg;
 
-	sentinel->config = config;
-	sentinel->url = url;
-	sentinel->next = random_below((unsigned)url->count);
-	sentinel->primary = url->primary;
-	return sentinel;
+	resp_begin(out, 3);
+	resp_text(out, "SENTINEL");
+	resp_text(out, "get-master-addr-by-name");
+	resp_text(out, sentinel->url->name);
+	return 1;
 }
-
-void sentinel_stop(struct sentinel *sentinel)
-{
-	connection_close(sentinel->connection);
-	sentinel->connection = NULL;
-}
-
-void sentinel_free(struct sentinel *sentinel)
-{
-	if (sentinel == NULL)
-		return;
-	sentinel_stop(sentinel);
-	free(sentinel->primary.host);
-	free(sentinel);
-}
-
-const struct redis_address *sentinel_primary(const struct sentinel *sentinel)
-{
-	return &sentinel->primary;
-}
-
-const char *sentinel_error(const struct sentinel *sentinel)
-{
-	return sentinel->error;
-}
-
-int sentinel_fd(const struct sentinel *sentinel)
-{
-	return connection_fd(sentinel->connection);
-}
-
-bool sentinel_wants_write(const struct sentinel *sentinel)
-{
-	return connection_wants_write(sentinel->connection);
-}
-
-int sentinel_left_ms(const struct sentinel *sentinel)
-{
-	int64_t left = sentinel->until_ms - times_mono_ms();
-
-	return left > 0 ? (int)left : 0;
-}
-
-/* --- the answer ------------------------------------------------------------------------------ */
 
 static bool is_text(const redisReply *reply)
 {
@@ -101,126 +45,57 @@ bool sentinel_read(const redisReply *reply, char **host, int *port)
 	return true;
 }
 
-/* --- one after the other --------------------------------------------------------------------- */
-
-static void say(struct sentinel *sentinel, const char *why)
+static bool read_answer(void *arg, const struct redis_address *asked, const redisReply *reply)
 {
-	struct printbuf *text = buf_new();
-
-	buf_puts(text, "Sentinel ");
-	redis_url_put_node(text, sentinel->asked);
-	buf_putf(text, ": %s", why);
-	snprintf(sentinel->error, sizeof sentinel->error, "%s", text->buf);
-	printbuf_free(text);
-}
-
-/* Leaves this one, if there is one, for the reason, and connects to the next that lets itself be. */
-static enum sentinel_state next_one(struct sentinel *sentinel, const char *why)
-{
-	if (sentinel->connection != NULL)
-		say(sentinel, why);
-	sentinel_stop(sentinel);
-	while (sentinel->left > 0) {
-		sentinel->left--;
-		sentinel->asked = &sentinel->url->nodes[sentinel->next];
-		sentinel->next = (sentinel->next + 1) % sentinel->url->count;
-		sentinel->has_asked = false;
-		/* All of them, and then the primary, have redis.timeout_ms. */
-		sentinel->until_ms = times_mono_ms() + sentinel->config->redis.timeout_ms /
-							       (int)(sentinel->url->count + 1);
-		sentinel->connection = connection_open(sentinel->config, sentinel->asked);
-		if (connection_fd(sentinel->connection) >= 0)
-			return SENTINEL_ASKING;
-		say(sentinel, connection_error(sentinel->connection));
-		sentinel_stop(sentinel);
-	}
-	return SENTINEL_FAILED;
-}
-
-static enum sentinel_state ask(struct sentinel *sentinel)
-{
-	struct printbuf *out = buf_new();
-
-	sentinel->replies_left = resp_greeting(out, sentinel->asked) + 1;
-	resp_begin(out, 3);
-	resp_text(out, "SENTINEL");
-	resp_text(out, "get-master-addr-by-name");
-	resp_text(out, sentinel->url->name);
-	connection_put(sentinel->connection, out->buf, buf_len(out));
-	printbuf_free(out);
-	sentinel->has_asked = true;
-	return connection_flush(sentinel->connection)
-		       ? SENTINEL_ASKING
-		       : next_one(sentinel, connection_error(sentinel->connection));
-}
-
-static enum sentinel_state on_answer(struct sentinel *sentinel, const redisReply *reply)
-{
+	struct sentinel *sentinel = arg;
 	char *host;
 
-	if (reply->type == REDIS_REPLY_ERROR)
-		return next_one(sentinel, reply->str);
+	(void)asked;
 	if (!sentinel_read(reply, &host, &sentinel->primary.port))
-		return next_one(sentinel, "it knows no primary of this name");
+		return false;
 	free(sentinel->primary.host);
 	sentinel->primary.host = host;
-	sentinel_stop(sentinel);
-	return SENTINEL_FOUND;
+	return true;
 }
 
-static enum sentinel_state read_replies(struct sentinel *sentinel)
+struct sentinel *sentinel_new(const struct config *config, const struct redis_url *url)
 {
-	struct connection *connection = sentinel->connection;
-	enum sentinel_state state;
-	redisReply *reply;
-	bool is_answer;
+	static const struct search_question question = {
+		.who = "Sentinel",
+		.put = put_question,
+		.read = read_answer,
+		.useless = "it knows no primary of this name",
+	};
+	struct sentinel *sentinel = xcalloc(1, sizeof *sentinel);
 
-	if (!connection_flush(connection) || !connection_read(connection))
-		return next_one(sentinel, connection_error(connection));
-	do {
-		if (!connection_take(connection, &reply))
-			return next_one(sentinel, connection_error(connection));
-		if (reply == NULL)
-			return SENTINEL_ASKING;
-		/* Before it comes the one to AUTH. */
-		is_answer = --sentinel->replies_left == 0 || reply->type == REDIS_REPLY_ERROR;
-		state = is_answer ? on_answer(sentinel, reply) : SENTINEL_ASKING;
-		reply_free(reply);
-	} while (!is_answer);
-	return state;
+	sentinel->url = url;
+	sentinel->search = search_new(config, &question, sentinel);
+	sentinel->first = random_below((unsigned)url->count);
+	sentinel->primary = url->primary;
+	return sentinel;
 }
 
-enum sentinel_state sentinel_begin(struct sentinel *sentinel)
+void sentinel_free(struct sentinel *sentinel)
 {
-	sentinel_stop(sentinel);
-	sentinel->left = sentinel->url->count;
-	return next_one(sentinel, NULL);
+	if (sentinel == NULL)
+		return;
+	search_free(sentinel->search);
+	free(sentinel->primary.host);
+	free(sentinel);
 }
 
-enum sentinel_state sentinel_proceed(struct sentinel *sentinel)
+struct search *sentinel_search(struct sentinel *sentinel)
 {
-	if (sentinel_left_ms(sentinel) == 0)
-		return next_one(sentinel, "no answer in time");
-	switch (connection_proceed(sentinel->connection)) {
-	case CONNECTION_STARTING:
-		return SENTINEL_ASKING;
-	case CONNECTION_READY:
-		return sentinel->has_asked ? read_replies(sentinel) : ask(sentinel);
-	default:
-		return next_one(sentinel, connection_error(sentinel->connection));
-	}
+	const struct redis_url *url = sentinel->url;
+
+	search_stop(sentinel->search);
+	for (size_t i = 0; i < url->count; i++)
+		search_add(sentinel->search, &url->nodes[(sentinel->first + i) % url->count]);
+	sentinel->first = (sentinel->first + 1) % url->count;
+	return sentinel->search;
 }
 
-bool sentinel_search(struct sentinel *sentinel)
+const struct redis_address *sentinel_primary(const struct sentinel *sentinel)
 {
-	enum sentinel_state state = sentinel_begin(sentinel);
-
-	while (state == SENTINEL_ASKING) {
-		struct pollfd ready = {sentinel_fd(sentinel),
-				       sentinel_wants_write(sentinel) ? POLLOUT : POLLIN, 0};
-
-		poll(&ready, 1, sentinel_left_ms(sentinel));
-		state = sentinel_proceed(sentinel);
-	}
-	return state == SENTINEL_FOUND;
+	return &sentinel->primary;
 }

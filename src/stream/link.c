@@ -45,7 +45,8 @@ struct link {
 	const struct config *config;
 	struct redis_url url;
 	struct sentinel *sentinel; /* NULL: the URL names the server itself */
-	struct event *search; /* for the socket of the search by `sentinel`; NULL: none */
+	struct search *search; /* of that; NULL: none is under way */
+	struct event *step; /* of it */
 	unsigned server; /* of the URL's */
 	char *name; /* for the log: "redis", and where it is if there are several */
 	char **prefixes; /* of the partitions that are there */
@@ -152,9 +153,10 @@ static void wire_close(struct wire *wire)
 
 static void end_search(struct link *link)
 {
-	forget_event(&link->search);
-	if (link->sentinel != NULL)
-		sentinel_stop(link->sentinel);
+	forget_event(&link->step);
+	if (link->search != NULL)
+		search_stop(link->search);
+	link->search = NULL;
 }
 
 static struct pending pop_pending(struct link *link)
@@ -522,21 +524,21 @@ static void open_wires(struct link *link)
 }
 
 /* Waits for the next step of the search, or ends it. */
-static void follow_search(struct link *link, enum sentinel_state state)
+static void follow_search(struct link *link, enum search_state state)
 {
-	forget_event(&link->search);
+	forget_event(&link->step);
 	switch (state) {
-	case SENTINEL_FAILED:
-		link_lost(link, sentinel_error(link->sentinel));
+	case SEARCH_FAILED:
+		link_lost(link, search_error(link->search));
 		break;
-	case SENTINEL_FOUND:
+	case SEARCH_FOUND:
 		open_wires(link);
 		break;
-	case SENTINEL_ASKING:
-		link->search = event_new(link->base, sentinel_fd(link->sentinel),
-					 sentinel_wants_write(link->sentinel) ? EV_WRITE : EV_READ,
-					 on_search, link);
-		timer_set(link->search, sentinel_left_ms(link->sentinel));
+	case SEARCH_ASKING:
+		link->step = event_new(link->base, search_fd(link->search),
+				       search_wants_write(link->search) ? EV_WRITE : EV_READ,
+				       on_search, link);
+		timer_set(link->step, search_left_ms(link->search));
 		break;
 	}
 }
@@ -548,7 +550,7 @@ static void on_search(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (!link->failing)
-		follow_search(link, sentinel_proceed(link->sentinel));
+		follow_search(link, search_proceed(link->search));
 }
 
 void link_start(struct link *link)
@@ -557,10 +559,12 @@ void link_start(struct link *link)
 	/* Until it is up, the whole way there is what the watchdog waits for. */
 	link->watchdog_ms = link->ping_sent_ms = times_mono_ms();
 	timer_set(link->watchdog, link->config->redis.timeout_ms / 2);
-	if (link->sentinel != NULL)
-		follow_search(link, sentinel_begin(link->sentinel));
-	else
+	if (link->sentinel == NULL) {
 		open_wires(link);
+		return;
+	}
+	link->search = sentinel_search(link->sentinel);
+	follow_search(link, search_begin(link->search));
 }
 
 static void on_retry(evutil_socket_t fd, short what, void *arg)
