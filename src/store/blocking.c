@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/redis_url.h"
 #include "base/times.h"
+#include "store/cluster.h"
 #include "store/connection.h"
 #include "store/info.h"
 #include "store/layout_key.h"
@@ -22,6 +23,7 @@ struct blocking {
 	struct redis_url url;
 	unsigned server; /* of the URL's */
 	struct sentinel *sentinel; /* NULL: the URL names the server itself */
+	const struct redis_address *member; /* of a cluster; NULL: it is no such connection */
 	struct connection *connection; /* NULL: not connected */
 	int64_t sent_ms; /* when blocking_begin() sent, monotonic */
 	bool is_other_layout; /* the server said so when it was connected last */
@@ -38,6 +40,15 @@ struct blocking *blocking_new(const struct config *config, unsigned server)
 	link->server = server;
 	if (link->url.kind == REDIS_SENTINEL)
 		link->sentinel = sentinel_new(config, &link->url);
+	return link;
+}
+
+struct blocking *blocking_new_member(const struct config *config,
+				     const struct redis_address *address)
+{
+	struct blocking *link = blocking_new(config, 0);
+
+	link->member = address;
 	return link;
 }
 
@@ -59,6 +70,8 @@ void blocking_free(struct blocking *link)
 
 static const struct redis_address *address_of(const struct blocking *link)
 {
+	if (link->member != NULL)
+		return link->member;
 	return link->sentinel != NULL ? sentinel_primary(link->sentinel)
 				      : &link->url.nodes[link->server];
 }
@@ -129,11 +142,20 @@ static bool exchange(struct blocking *link, const struct printbuf *pipeline, siz
 	return send_all(link, pipeline) && read_all(link, count, replies);
 }
 
+/* Whether it is an error that the caller does not follow. */
+static bool is_failure(const struct blocking *link, const redisReply *reply)
+{
+	struct cluster_redirect redirect;
+
+	return reply->type == REDIS_REPLY_ERROR &&
+	       (link->member == NULL || cluster_read_error(reply, &redirect) == CLUSTER_NO_ERROR);
+}
+
 /* False, and all freed, when one of the replies is an error. */
 static bool check_replies(struct blocking *link, size_t count, redisReply **replies)
 {
 	for (size_t i = 0; i < count; i++) {
-		if (replies[i]->type == REDIS_REPLY_ERROR) {
+		if (is_failure(link, replies[i])) {
 			fail(link, replies[i]->str);
 			blocking_free_replies(replies, count);
 			return false;

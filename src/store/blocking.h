@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "base/redis_url.h"
 
 struct blocking;
 
@@ -18,6 +19,12 @@ struct blocking;
  * lost. The configuration must outlive it. Free with blocking_free().
  */
 struct blocking *blocking_new(const struct config *config, unsigned server);
+/*
+ * The same to a node of a cluster, which redis.url may not name. An error that
+ * sends elsewhere (cluster.h) is a reply like others: the caller follows it.
+ */
+struct blocking *blocking_new_member(const struct config *config,
+				     const struct redis_address *address);
 void blocking_free(struct blocking *link);
 
 /*

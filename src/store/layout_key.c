@@ -42,24 +42,40 @@ void layout_put_look(struct printbuf *out, const struct config *config)
 	resp_key(out, config->redis.prefix, KEY_DEADLINES, "");
 }
 
+static bool read_text(const redisReply *text, const char *expected, char why[LAYOUT_WHY_MAX],
+		      bool *is_noted)
+{
+	if (text->type != REDIS_REPLY_STRING)
+		return true;
+	if (strcmp(text->str, expected) != 0) {
+		snprintf(why, LAYOUT_WHY_MAX,
+			 "its users are divided as " KEY_LAYOUT
+			 " says, %.20s, not as redis.url and redis.partitions do, %s",
+			 text->str, expected);
+		return false;
+	}
+	*is_noted = true;
+	return true;
+}
+
 static bool read_texts(const redisReply *texts, const char *expected, char why[LAYOUT_WHY_MAX],
 		       bool *is_noted)
 {
 	for (size_t i = 0; texts->type == REDIS_REPLY_ARRAY && i < texts->elements; i++) {
-		const redisReply *text = texts->element[i];
-
-		if (text->type != REDIS_REPLY_STRING)
-			continue;
-		if (strcmp(text->str, expected) != 0) {
-			snprintf(why, LAYOUT_WHY_MAX,
-				 "its users are divided as " KEY_LAYOUT
-				 " says, %.20s, not as redis.url and redis.partitions do, %s",
-				 text->str, expected);
+		if (!read_text(texts->element[i], expected, why, is_noted))
 			return false;
-		}
-		*is_noted = true;
 	}
 	return true;
+}
+
+/* Whether users of redis.partitions = 1 are there. */
+static bool read_single(const redisReply *reply, char why[LAYOUT_WHY_MAX])
+{
+	if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1)
+		return true;
+	snprintf(why, LAYOUT_WHY_MAX,
+		 "it holds users of redis.partitions = 1: presencectl move takes them over");
+	return false;
 }
 
 bool layout_read_look(const redisReply *reply, unsigned index, const struct config *config,
@@ -70,11 +86,45 @@ bool layout_read_look(const redisReply *reply, unsigned index, const struct conf
 	put_text(expected, config, servers);
 	if (index == 0)
 		return read_texts(reply, expected, why, is_noted);
-	if (reply->type != REDIS_REPLY_INTEGER || reply->integer != 1)
-		return true;
-	snprintf(why, LAYOUT_WHY_MAX,
-		 "it holds users of redis.partitions = 1: presencectl move takes them over");
-	return false;
+	return read_single(reply, why);
+}
+
+/* Of partition 0 of so many; the caller frees it. */
+static char *key_of(unsigned count, const struct config *config, const char *name)
+{
+	char *prefix = first_prefix(count, config);
+	struct printbuf *key = buf_new();
+
+	buf_putf(key, "%s%s", prefix, name);
+	free(prefix);
+	return buf_take(key, NULL);
+}
+
+char *layout_look_key(const struct config *config, unsigned index)
+{
+	return index < POWERS ? key_of(2U << index, config, KEY_LAYOUT)
+			      : key_of(1, config, KEY_DEADLINES);
+}
+
+void layout_put_look_key(struct printbuf *out, unsigned index, const char *key)
+{
+	resp_begin(out, 2);
+	resp_text(out, index < POWERS ? "GET" : "EXISTS");
+	resp_text(out, key);
+}
+
+bool layout_read_look_key(const redisReply *reply, unsigned index, const struct config *config,
+			  char why[LAYOUT_WHY_MAX], bool *is_noted)
+{
+	char expected[TEXT_SIZE];
+
+	put_text(expected, config, 1);
+	return index < POWERS ? read_text(reply, expected, why, is_noted) : read_single(reply, why);
+}
+
+char *layout_key(const struct config *config)
+{
+	return key_of((unsigned)config->redis.partitions, config, KEY_LAYOUT);
 }
 
 void layout_put_note(struct printbuf *out, const struct config *config, size_t servers)

@@ -28,6 +28,18 @@ void layout_put_look(struct printbuf *out, const struct config *config);
 bool layout_read_look(const redisReply *reply, unsigned index, const struct config *config,
 		      size_t servers, char why[LAYOUT_WHY_MAX], bool *is_noted);
 
+/*
+ * The same of a cluster, where the keys are at several nodes: a key each, for the
+ * caller to free, and the command on it.
+ */
+#define LAYOUT_LOOK_KEYS 11
+char *layout_look_key(const struct config *config, unsigned index);
+void layout_put_look_key(struct printbuf *out, unsigned index, const char *key);
+bool layout_read_look_key(const redisReply *reply, unsigned index, const struct config *config,
+			  char why[LAYOUT_WHY_MAX], bool *is_noted);
+
+/* Where this process notes its layout; the caller frees it. */
+char *layout_key(const struct config *config);
 /* Appends the command that notes the layout, for the server of partition 0. */
 void layout_put_note(struct printbuf *out, const struct config *config, size_t servers);
 

@@ -3,13 +3,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/alloc.h"
 #include "base/redis_url.h"
 #include "base/times.h"
+#include "store/cluster.h"
+#include "store/layout_key.h"
+#include "store/members.h"
+#include "store/reply.h"
 #include "store/resp.h"
 
 #define AWAY_TIMEOUTS 3 /* for so many times timeout_ms a silent server is not asked again */
+#define FOLLOW_MAX 16 /* redirections of one command */
+#define LOOK_AGAIN_MS 1000
+#define TRYAGAIN_MS 20 /* after which a command is sent again */
 
 struct node {
 	struct blocking *link;
@@ -28,11 +36,17 @@ struct run {
 
 struct nodes {
 	const struct config *config;
+	struct redis_url url;
+	struct members *
+		members; /* of the cluster, whose numbers are those of the nodes; NULL: it is none */
+	bool wants_map; /* what is known of it is old */
+	bool knows_layout, is_other_layout;
+	int64_t looked_ms; /* for the layout, monotonic */
 	struct run *runs;
 	size_t run_count, run_capacity;
 	char error[256];
 	unsigned count;
-	struct node list[];
+	struct node *list;
 };
 
 unsigned nodes_count_servers(const struct config *config)
@@ -48,16 +62,43 @@ unsigned nodes_count_servers(const struct config *config)
 	return count;
 }
 
+static void add_nodes(struct nodes *nodes, size_t count)
+{
+	nodes->list = xrealloc(nodes->list, count * sizeof *nodes->list);
+	while (nodes->count < count) {
+		struct node *node = &nodes->list[nodes->count];
+
+		memset(node, 0, sizeof *node);
+		node->link = nodes->members != NULL
+				     ? blocking_new_member(nodes->config,
+							   members_at(nodes->members, nodes->count))
+				     : blocking_new(nodes->config, nodes->count);
+		node->pipeline = buf_new();
+		nodes->count++;
+	}
+}
+
+/* Those that were heard of since. */
+static void add_members(struct nodes *nodes)
+{
+	size_t count = members_count(nodes->members);
+
+	if (count > nodes->count)
+		add_nodes(nodes, count);
+}
+
 struct nodes *nodes_new(const struct config *config)
 {
-	unsigned count = nodes_count_servers(config);
-	struct nodes *nodes = xcalloc(1, sizeof *nodes + count * sizeof nodes->list[0]);
+	struct nodes *nodes = xcalloc(1, sizeof *nodes);
 
 	nodes->config = config;
-	nodes->count = count;
-	for (unsigned i = 0; i < count; i++) {
-		nodes->list[i].link = blocking_new(config, i);
-		nodes->list[i].pipeline = buf_new();
+	redis_url_parse(config->redis.url, &nodes->url);
+	if (nodes->url.kind == REDIS_CLUSTER) {
+		nodes->members = members_new(config, &nodes->url);
+		nodes->wants_map = true;
+		add_members(nodes);
+	} else {
+		add_nodes(nodes, nodes_count_servers(config));
 	}
 	return nodes;
 }
@@ -70,6 +111,9 @@ void nodes_free(struct nodes *nodes)
 		blocking_free(nodes->list[i].link);
 		printbuf_free(nodes->list[i].pipeline);
 	}
+	members_free(nodes->members);
+	redis_url_free(&nodes->url);
+	free(nodes->list);
 	free(nodes->runs);
 	free(nodes);
 }
@@ -84,8 +128,20 @@ struct blocking *nodes_at(struct nodes *nodes, unsigned number)
 	return nodes->list[number].link;
 }
 
+/* Whoever is thought to have the slot; any other node tells who has it. */
+static unsigned node_of_slot(const struct nodes *nodes, unsigned slot)
+{
+	int owner = members_owner(nodes->members, slot);
+
+	return owner >= 0 ? (unsigned)owner : 0;
+}
+
 static unsigned node_of(const struct nodes *nodes, const struct store *store)
 {
+	const char *prefix = store_prefix(store);
+
+	if (nodes->members != NULL)
+		return node_of_slot(nodes, cluster_slot(prefix, strlen(prefix)));
 	return store_partition(store) % nodes->count;
 }
 
@@ -106,7 +162,7 @@ const char *nodes_error(const struct nodes *nodes)
 
 /* --- a pipeline ------------------------------------------------------------------------------ */
 
-void nodes_begin(struct nodes *nodes)
+static void begin_pipeline(struct nodes *nodes)
 {
 	for (unsigned i = 0; i < nodes->count; i++) {
 		buf_reset(nodes->list[i].pipeline);
@@ -122,9 +178,8 @@ static void end_run(struct nodes *nodes)
 	run->end = buf_len(nodes->list[run->node].pipeline);
 }
 
-struct printbuf *nodes_to(struct nodes *nodes, const struct store *store)
+static struct printbuf *to_node(struct nodes *nodes, unsigned node)
 {
-	unsigned node = node_of(nodes, store);
 	struct printbuf *pipeline = nodes->list[node].pipeline;
 
 	if (nodes->run_count > 0) {
@@ -138,6 +193,11 @@ struct printbuf *nodes_to(struct nodes *nodes, const struct store *store)
 	}
 	nodes->runs[nodes->run_count++] = (struct run){.node = node, .start = buf_len(pipeline)};
 	return pipeline;
+}
+
+struct printbuf *nodes_to(struct nodes *nodes, const struct store *store)
+{
+	return to_node(nodes, node_of(nodes, store));
 }
 
 /* --- one server ------------------------------------------------------------------------------ */
@@ -167,6 +227,7 @@ static void note_failure(struct nodes *nodes, struct node *node)
 
 	if (nodes->count > 1 && now - node->asked_ms >= timeout)
 		node->away_until_ms = now + AWAY_TIMEOUTS * timeout;
+	nodes->wants_map = true; /* another one may have its slots by now */
 	fail(nodes, node, blocking_error(node->link));
 }
 
@@ -246,7 +307,6 @@ static bool run_several(struct nodes *nodes, size_t count, redisReply **replies)
 	redisReply **by_node = xcalloc(count, sizeof *by_node);
 	bool ok;
 
-	end_run(nodes);
 	count_commands(nodes);
 	ok = ask_all(nodes, by_node);
 	if (ok)
@@ -257,15 +317,219 @@ static bool run_several(struct nodes *nodes, size_t count, redisReply **replies)
 	return ok;
 }
 
-bool nodes_run(struct nodes *nodes, size_t count, redisReply **replies)
+static bool run_pipeline(struct nodes *nodes, size_t count, redisReply **replies)
 {
 	struct node *only;
 
+	end_run(nodes);
 	if (nodes->run_count > 1)
 		return run_several(nodes, count, replies);
 	only = &nodes->list[nodes->runs[0].node];
-	only->count = count;
+	nodes->runs[0].count = only->count = count;
 	return begin(nodes, only) && end(nodes, only, replies);
+}
+
+/* --- a cluster ------------------------------------------------------------------------------- */
+
+/* Sends one command to a node, which does not have its slot or not yet (`asks`); NULL: no reply. */
+static redisReply *send_one(struct nodes *nodes, unsigned number, bool asks, const char *command,
+			    size_t len)
+{
+	struct node *node = &nodes->list[number];
+	struct printbuf *out = buf_new();
+	redisReply *replies[2];
+	size_t count = asks ? 2 : 1;
+
+	if (asks) {
+		resp_begin(out, 1);
+		resp_text(out, "ASKING");
+	}
+	buf_put(out, command, len);
+	node->asked_ms = times_mono_ms();
+	if (!blocking_run(node->link, out, count, replies)) {
+		note_failure(nodes, node);
+		replies[count - 1] = NULL;
+	} else if (asks) {
+		reply_free(replies[0]);
+	}
+	printbuf_free(out);
+	return replies[count - 1];
+}
+
+/* Where the command goes next, after a reply that sends elsewhere; false: it goes nowhere. */
+static bool next_node(struct nodes *nodes, const redisReply *reply, unsigned *number, bool *asks)
+{
+	struct cluster_redirect redirect;
+	int other = -1;
+
+	switch (cluster_read_error(reply, &redirect)) {
+	case CLUSTER_MOVED:
+		other = members_moved(nodes->members, *number, &redirect);
+		nodes->wants_map = true;
+		*asks = false;
+		break;
+	case CLUSTER_ASK:
+		other = members_find(nodes->members, *number, &redirect.place);
+		*asks = true;
+		break;
+	case CLUSTER_TRYAGAIN:
+		nanosleep(&(struct timespec){.tv_nsec = TRYAGAIN_MS * 1000000L}, NULL);
+		return true;
+	default:
+		nodes->wants_map = true;
+		return false;
+	}
+	add_members(nodes);
+	if (other >= 0)
+		*number = (unsigned)other;
+	return other >= 0;
+}
+
+/* Follows a reply to where the command is done. False: nowhere; then there is no reply. */
+static bool follow(struct nodes *nodes, unsigned number, const char *command, size_t len,
+		   redisReply **reply, int64_t until_ms)
+{
+	struct cluster_redirect redirect;
+	bool asks = false;
+
+	for (int i = 0; *reply != NULL && cluster_read_error(*reply, &redirect) != CLUSTER_NO_ERROR;
+	     i++) {
+		if (i == FOLLOW_MAX || times_mono_ms() >= until_ms ||
+		    !next_node(nodes, *reply, &number, &asks)) {
+			fail(nodes, &nodes->list[number], (*reply)->str);
+			reply_free(*reply);
+			*reply = NULL;
+			return false;
+		}
+		reply_free(*reply);
+		*reply = send_one(nodes, number, asks, command, len);
+	}
+	return *reply != NULL;
+}
+
+/* Follows all replies that send elsewhere; false: one of them leads nowhere, and all are freed. */
+static bool follow_all(struct nodes *nodes, size_t count, redisReply **replies)
+{
+	int64_t until_ms = times_mono_ms() + nodes->config->redis.timeout_ms;
+	bool ok = true;
+	size_t done = 0;
+
+	for (size_t i = 0; ok && i < nodes->run_count; i++) {
+		const struct run *run = &nodes->runs[i];
+		const char *command = nodes->list[run->node].pipeline->buf + run->start;
+
+		for (size_t left = run->count; ok && left > 0; left--) {
+			size_t len = resp_length(command);
+
+			ok = follow(nodes, run->node, command, len, &replies[done++], until_ms);
+			command += len;
+		}
+	}
+	if (!ok)
+		blocking_free_replies(replies, count);
+	return ok;
+}
+
+static unsigned node_of_key(const struct nodes *nodes, const char *key)
+{
+	return node_of_slot(nodes, cluster_slot(key, strlen(key)));
+}
+
+static void ask_for_map(struct nodes *nodes)
+{
+	struct search *search = members_search(nodes->members);
+
+	if (search == NULL)
+		return; /* a moment ago */
+	nodes->wants_map = !search_run(search);
+	if (nodes->wants_map)
+		snprintf(nodes->error, sizeof nodes->error, "%s", search_error(search));
+	add_members(nodes);
+}
+
+static bool run_in_cluster(struct nodes *nodes, size_t count, redisReply **replies)
+{
+	return run_pipeline(nodes, count, replies) && follow_all(nodes, count, replies);
+}
+
+static void note_layout(struct nodes *nodes)
+{
+	redisReply *reply;
+	char *key = layout_key(nodes->config);
+
+	begin_pipeline(nodes);
+	layout_put_note(to_node(nodes, node_of_key(nodes, key)), nodes->config, 1);
+	if (run_in_cluster(nodes, 1, &reply))
+		reply_free(reply);
+	free(key);
+}
+
+/* Whether the cluster holds users as this process would; a node that is away is looked at later. */
+static void look_at_layout(struct nodes *nodes)
+{
+	redisReply *replies[LAYOUT_LOOK_KEYS];
+	char why[LAYOUT_WHY_MAX];
+	bool is_noted = false;
+
+	nodes->looked_ms = times_mono_ms();
+	begin_pipeline(nodes);
+	for (unsigned i = 0; i < LAYOUT_LOOK_KEYS; i++) {
+		char *key = layout_look_key(nodes->config, i);
+
+		layout_put_look_key(to_node(nodes, node_of_key(nodes, key)), i, key);
+		free(key);
+	}
+	nodes->knows_layout = run_in_cluster(nodes, LAYOUT_LOOK_KEYS, replies);
+	if (!nodes->knows_layout)
+		return;
+	nodes->is_other_layout = false;
+	for (unsigned i = 0; i < LAYOUT_LOOK_KEYS && !nodes->is_other_layout; i++)
+		nodes->is_other_layout =
+			!layout_read_look_key(replies[i], i, nodes->config, why, &is_noted);
+	blocking_free_replies(replies, LAYOUT_LOOK_KEYS);
+	if (nodes->is_other_layout)
+		snprintf(nodes->error, sizeof nodes->error, "%s", why);
+	else if (!is_noted)
+		note_layout(nodes);
+}
+
+/* What is to be known before a command is addressed. */
+static void get_ready(struct nodes *nodes)
+{
+	if (nodes->wants_map)
+		ask_for_map(nodes);
+	if (!nodes->knows_layout &&
+	    (nodes->looked_ms == 0 || times_mono_ms() - nodes->looked_ms >= LOOK_AGAIN_MS))
+		look_at_layout(nodes);
+	if (nodes->is_other_layout)
+		nodes->knows_layout = false; /* it may be put right */
+}
+
+/* --- what the programs call ------------------------------------------------------------------ */
+
+void nodes_begin(struct nodes *nodes)
+{
+	if (nodes->members != NULL)
+		get_ready(nodes);
+	begin_pipeline(nodes);
+}
+
+bool nodes_run(struct nodes *nodes, size_t count, redisReply **replies)
+{
+	if (nodes->members == NULL)
+		return run_pipeline(nodes, count, replies);
+	return !nodes->is_other_layout && run_in_cluster(nodes, count, replies);
+}
+
+static bool sends_elsewhere(redisReply **replies, size_t count)
+{
+	struct cluster_redirect redirect;
+
+	for (size_t i = 0; i < count; i++) {
+		if (cluster_read_error(replies[i], &redirect) != CLUSTER_NO_ERROR)
+			return true;
+	}
+	return false;
 }
 
 unsigned nodes_try(struct nodes *nodes, size_t count_each)
@@ -273,17 +537,23 @@ unsigned nodes_try(struct nodes *nodes, size_t count_each)
 	redisReply **replies = xcalloc(count_each, sizeof *replies);
 	unsigned done = 0;
 
-	for (unsigned i = 0; i < nodes->count; i++) {
-		nodes->list[i].count = count_each;
-		begin(nodes, &nodes->list[i]);
+	for (unsigned i = 0; i < nodes->count && !nodes->is_other_layout; i++) {
+		struct node *node = &nodes->list[i];
+
+		node->count = buf_len(node->pipeline) > 0 ? count_each : 0;
+		if (node->count > 0)
+			begin(nodes, node);
 	}
 	for (unsigned i = 0; i < nodes->count; i++) {
 		struct node *node = &nodes->list[i];
 
 		if (!node->is_under_way || !end(nodes, node, replies))
 			continue;
+		if (!sends_elsewhere(replies, count_each))
+			done++;
+		else
+			nodes->wants_map = true;
 		blocking_free_replies(replies, count_each);
-		done++;
 	}
 	free(replies);
 	return done;
@@ -296,6 +566,12 @@ bool nodes_check(struct nodes *nodes, char *err, size_t errsize)
 
 	if (nodes->config->redis.partitions == 1)
 		return true;
+	if (nodes->members != NULL) {
+		nodes_begin(nodes);
+		if (nodes->is_other_layout)
+			snprintf(err, errsize, "Redis: %s", nodes->error);
+		return !nodes->is_other_layout;
+	}
 	nothing = buf_new();
 	blocking_run(first, nothing, 0, NULL);
 	printbuf_free(nothing);

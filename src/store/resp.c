@@ -82,19 +82,24 @@ static size_t read_size(const char **at)
 	return size;
 }
 
-size_t resp_count(const char *bytes, size_t len)
+size_t resp_length(const char *bytes)
 {
 	const char *at = bytes;
+
+	for (size_t left = read_size(&at); left > 0; left--) {
+		size_t size = read_size(&at);
+
+		at += size + 2;
+	}
+	return (size_t)(at - bytes);
+}
+
+size_t resp_count(const char *bytes, size_t len)
+{
 	size_t count = 0;
 
-	while (at < bytes + len) {
-		for (size_t left = read_size(&at); left > 0; left--) {
-			size_t size = read_size(&at);
-
-			at += size + 2;
-		}
+	for (size_t at = 0; at < len; at += resp_length(bytes + at))
 		count++;
-	}
 	return count;
 }
 

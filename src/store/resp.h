@@ -20,7 +20,8 @@ void resp_number(struct printbuf *out, int64_t number);
 /* One argument: prefix, then a name of keys.h, then what follows it ("" for nothing). */
 void resp_key(struct printbuf *out, const char *prefix, const char *key, const char *rest);
 
-/* How many commands the bytes hold, which the functions above wrote. */
+/* How long the first command of the bytes is, which the functions above wrote; how many there are. */
+size_t resp_length(const char *bytes);
 size_t resp_count(const char *bytes, size_t len);
 
 /* What a new connection says first: AUTH and SELECT, as the URL asks. Returns how many commands. */

@@ -176,7 +176,8 @@ bool store_is_outage(const redisReply *reply)
 {
 	static const char *const codes[] = {"LOADING", "READONLY",   "OOM",	   "NOSCRIPT",
 					    "MISCONF", "NOAUTH",     "NOPERM",	   "MASTERDOWN",
-					    "BUSY",    "NOREPLICAS", "UNKILLABLE", NULL};
+					    "BUSY",    "NOREPLICAS", "UNKILLABLE", "CLUSTERDOWN",
+					    NULL};
 
 	return has_code(reply, codes);
 }

@@ -319,3 +319,214 @@ struct fleet_server *sentinels_wait_primary(struct sentinel_stand *stand, int ot
 		   30000);
 	return primary;
 }
+
+/* --- a cluster ------------------------------------------------------------------------------- */
+
+static void start_node(struct cluster_stand *stand, const char *args)
+{
+	struct fleet_server *server = &stand->servers[stand->count];
+	char name[24], *own;
+
+	snprintf(name, sizeof name, "node%d", stand->count);
+	stand->bus[stand->count] = free_port(); /* not 10000 more, which may be taken */
+	ck_assert(asprintf(&own,
+			   "--cluster-enabled yes --cluster-config-file %s.nodes --cluster-port %d "
+			   "--cluster-node-timeout %d --cluster-replica-validity-factor 0 %s",
+			   name, stand->bus[stand->count], patience(CLUSTER_TIMEOUT),
+			   args != NULL ? args : "") > 0);
+	fleet_start(stand->stack, server, name, own);
+	stand->count++;
+	free(own);
+}
+
+static void expect_ok(struct fleet_server *server, redisReply *reply)
+{
+	ck_assert_msg(reply->type == REDIS_REPLY_STATUS, "%s: %s", server->name, reply->str);
+	freeReplyObject(reply);
+}
+
+/* The value of a line of CLUSTER INFO. */
+static const char *cluster_info(struct fleet_server *server, const char *name)
+{
+	static char value[INFO_VALUE_SIZE];
+	char *text = fleet_text(server, "CLUSTER INFO");
+
+	info_find(text, name, value);
+	free(text);
+	return value;
+}
+
+static bool knows_nodes(struct cluster_stand *stand, int who)
+{
+	return atoi(cluster_info(&stand->servers[who], "cluster_known_nodes")) == stand->count;
+}
+
+static void meet(struct cluster_stand *stand, int who)
+{
+	expect_ok(&stand->servers[0], fleet_cmd(&stand->servers[0], "CLUSTER MEET 127.0.0.1 %d %d",
+						stand->servers[who].port, stand->bus[who]));
+}
+
+static void make_replica(struct cluster_stand *stand, int who, int primary)
+{
+	struct fleet_server *server = &stand->servers[who];
+	char *id = fleet_text(&stand->servers[primary], "CLUSTER MYID");
+
+	expect_ok(server, fleet_cmd(server, "CLUSTER REPLICATE %s", id));
+	WAIT_UNTIL(strcmp(fleet_info(server, "master_link_status"), "up") == 0, 10000);
+	free(id);
+}
+
+struct cluster_stand *cluster_start(struct stack *stack, const char *args)
+{
+	struct cluster_stand *stand = xcalloc(1, sizeof *stand);
+
+	stand->stack = stack;
+	for (int i = 0; i < 2 * CLUSTER_PRIMARIES; i++) {
+		start_node(stand, args);
+		expect_ok(&stand->servers[i],
+			  fleet_cmd(&stand->servers[i], "CLUSTER SET-CONFIG-EPOCH %d", i + 1));
+	}
+	for (int i = 0; i < CLUSTER_PRIMARIES; i++)
+		expect_ok(&stand->servers[i],
+			  fleet_cmd(&stand->servers[i], "CLUSTER ADDSLOTSRANGE %d %d",
+				    16384 * i / CLUSTER_PRIMARIES,
+				    16384 * (i + 1) / CLUSTER_PRIMARIES - 1));
+	for (int i = 1; i < stand->count; i++)
+		meet(stand, i);
+	for (int i = 0; i < stand->count; i++)
+		WAIT_UNTIL(knows_nodes(stand, i), 20000);
+	for (int i = 0; i < CLUSTER_PRIMARIES; i++)
+		make_replica(stand, CLUSTER_PRIMARIES + i, i);
+	cluster_wait_owner(stand, 0, -1);
+	snprintf(stand->url, sizeof stand->url, "cluster://127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d",
+		 stand->servers[0].port, stand->servers[1].port, stand->servers[5].port);
+	return stand;
+}
+
+void cluster_stop(struct cluster_stand *stand)
+{
+	for (int i = 0; i < stand->count; i++) {
+		if (stand->servers[i].pid != 0)
+			fleet_kill(&stand->servers[i]);
+	}
+	free(stand);
+}
+
+int cluster_add(struct cluster_stand *stand, const char *args)
+{
+	int number = stand->count;
+
+	start_node(stand, args);
+	meet(stand, number);
+	for (int i = 0; i < stand->count; i++)
+		WAIT_UNTIL(stand->servers[i].pid == 0 || knows_nodes(stand, i), 20000);
+	return number;
+}
+
+int cluster_owner(struct cluster_stand *stand, int who, int slot)
+{
+	redisReply *reply = fleet_cmd(&stand->servers[who], "CLUSTER SLOTS");
+	int owner = -1;
+
+	for (size_t i = 0; i < reply->elements; i++) {
+		const redisReply *range = reply->element[i];
+
+		if (slot < range->element[0]->integer || slot > range->element[1]->integer)
+			continue;
+		for (int j = 0; j < stand->count; j++) {
+			if (stand->servers[j].port == range->element[2]->element[1]->integer)
+				owner = j;
+		}
+	}
+	freeReplyObject(reply);
+	return owner;
+}
+
+/* -1: they do not agree, or one of them is not well. */
+static int owner_for_all(struct cluster_stand *stand, int slot)
+{
+	int owner = -1;
+
+	for (int i = 0; i < stand->count; i++) {
+		int seen;
+
+		if (stand->servers[i].pid == 0)
+			continue;
+		seen = cluster_owner(stand, i, slot);
+		if (seen < 0 || (owner >= 0 && seen != owner) ||
+		    strcmp(cluster_info(&stand->servers[i], "cluster_state"), "ok") != 0)
+			return -1;
+		owner = seen;
+	}
+	return owner;
+}
+
+int cluster_wait_owner(struct cluster_stand *stand, int slot, int other)
+{
+	int owner = -1;
+
+	WAIT_UNTIL((owner = owner_for_all(stand, slot)) >= 0 && owner != other, 30000);
+	return owner;
+}
+
+void cluster_fail_over(struct cluster_stand *stand, int replica)
+{
+	struct fleet_server *server = &stand->servers[replica];
+	int64_t next = 0;
+
+	/* Redis gives it up after five seconds when its messages cross; then it is asked again. */
+	do {
+		if (now_ms() >= next) {
+			expect_ok(server, fleet_cmd(server, "CLUSTER FAILOVER"));
+			next = now_ms() + 6000;
+		}
+		nap();
+	} while (strcmp(fleet_info(server, "role"), "master") != 0);
+}
+
+void cluster_begin_move(struct cluster_stand *stand, int slot, int from, int to)
+{
+	char *from_id = fleet_text(&stand->servers[from], "CLUSTER MYID"),
+	     *to_id = fleet_text(&stand->servers[to], "CLUSTER MYID");
+
+	expect_ok(&stand->servers[to],
+		  fleet_cmd(&stand->servers[to], "CLUSTER SETSLOT %d IMPORTING %s", slot, from_id));
+	expect_ok(&stand->servers[from],
+		  fleet_cmd(&stand->servers[from], "CLUSTER SETSLOT %d MIGRATING %s", slot, to_id));
+	free(from_id);
+	free(to_id);
+}
+
+int cluster_move_keys(struct cluster_stand *stand, int slot, int from, int to, int count)
+{
+	redisReply *keys = fleet_cmd(&stand->servers[from], "CLUSTER GETKEYSINSLOT %d %d", slot,
+				     count < 0 ? 100000 : count);
+	int moved = (int)keys->elements;
+
+	for (int i = 0; i < moved; i++)
+		expect_ok(&stand->servers[from],
+			  fleet_cmd(&stand->servers[from], "MIGRATE 127.0.0.1 %d %b 0 5000",
+				    stand->servers[to].port, keys->element[i]->str,
+				    keys->element[i]->len));
+	freeReplyObject(keys);
+	return moved;
+}
+
+void cluster_end_move(struct cluster_stand *stand, int slot, int to)
+{
+	char *to_id = fleet_text(&stand->servers[to], "CLUSTER MYID");
+
+	/* First the new one, then those who do not know it yet. */
+	expect_ok(&stand->servers[to],
+		  fleet_cmd(&stand->servers[to], "CLUSTER SETSLOT %d NODE %s", slot, to_id));
+	for (int i = 0; i < stand->count; i++) {
+		redisReply *reply;
+
+		if (i == to || stand->servers[i].pid == 0)
+			continue;
+		reply = fleet_cmd(&stand->servers[i], "CLUSTER SETSLOT %d NODE %s", slot, to_id);
+		freeReplyObject(reply); /* a replica does not take it */
+	}
+	free(to_id);
+}

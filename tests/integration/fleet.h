@@ -50,4 +50,35 @@ void sentinels_stop(struct sentinel_stand *stand);
 /* Whom all Sentinels name, as soon as they agree on one that is not `other` (-1: any). */
 struct fleet_server *sentinels_wait_primary(struct sentinel_stand *stand, int other_port);
 
+#define CLUSTER_PRIMARIES 3
+#define CLUSTER_NODES 8 /* the stand has six; more may join */
+#define CLUSTER_TIMEOUT 2000 /* cluster-node-timeout, ms, stretched */
+
+/* A Redis Cluster: three primaries, servers[0..2], a third of the slots each, and a replica of each. */
+struct cluster_stand {
+	struct stack *stack;
+	struct fleet_server servers[CLUSTER_NODES];
+	int bus[CLUSTER_NODES]; /* ports between them */
+	int count;
+	char url[256]; /* cluster://…, with three of the nodes */
+};
+
+/* `args` for each server, or NULL. Waits until all agree. */
+struct cluster_stand *cluster_start(struct stack *stack, const char *args);
+void cluster_stop(struct cluster_stand *stand);
+/* One more, a primary without slots; its number. */
+int cluster_add(struct cluster_stand *stand, const char *args);
+/* Which server has the slot, as server `who` sees it; -1: none. */
+int cluster_owner(struct cluster_stand *stand, int who, int slot);
+/* Every node that runs says that all is well, and names the same owner of the slot, which is not `other`. */
+int cluster_wait_owner(struct cluster_stand *stand, int slot, int other);
+
+/* Lets a replica take over from its primary, by agreement. */
+void cluster_fail_over(struct cluster_stand *stand, int replica);
+
+/* Moves a slot in steps: begins, moves its keys (all: -1), ends. `from` and `to` are primaries. */
+void cluster_begin_move(struct cluster_stand *stand, int slot, int from, int to);
+int cluster_move_keys(struct cluster_stand *stand, int slot, int from, int to, int count);
+void cluster_end_move(struct cluster_stand *stand, int slot, int to);
+
 #endif

@@ -1,0 +1,345 @@
+/* Commands over a real Redis Cluster: each reaches the node that has its partition, while slots move and nodes go. */
+#include "harness.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/config.h"
+#include "fleet.h"
+#include "store/cluster.h"
+#include "store/keys.h"
+#include "store/nodes.h"
+#include "store/partitions.h"
+#include "store/reply.h"
+#include "store/resp.h"
+
+#define PARTITIONS 16
+#define ASKED 64 /* asked for in one go: some in every partition */
+
+static struct stack *stack;
+static struct cluster_stand *cluster;
+static struct config *config;
+static struct partitions *partitions;
+static struct nodes *nodes;
+
+static struct config *load_config(const char *url, int count)
+{
+	char err[512];
+	struct config *loaded = config_load(stack_path(stack, "presence.conf"), err, sizeof err);
+
+	ck_assert_msg(loaded != NULL, "%s", err);
+	free(loaded->redis.url);
+	loaded->redis.url = xstrdup(url);
+	loaded->redis.partitions = count;
+	return loaded;
+}
+
+/* Another process begins, with these nodes to ask. */
+static void open_nodes(const char *url)
+{
+	config = load_config(url, PARTITIONS);
+	partitions = partitions_new(config);
+	nodes = nodes_new(config);
+}
+
+static void close_nodes(void)
+{
+	nodes_free(nodes);
+	partitions_free(partitions);
+	config_free(config);
+}
+
+static void setup(void)
+{
+	stack = stack_new("");
+	cluster = cluster_start(stack, NULL);
+	open_nodes(cluster->url);
+}
+
+static void teardown(void)
+{
+	close_nodes();
+	cluster_stop(cluster);
+	stack_stop(stack);
+}
+
+static const struct store *store_of(int id)
+{
+	struct userid user = {.text = ""};
+
+	snprintf(user.text, sizeof user.text, "%d", id);
+	return partitions_of(partitions, &user);
+}
+
+static int slot_of(const struct store *store)
+{
+	return (int)cluster_slot(store_prefix(store), strlen(store_prefix(store)));
+}
+
+static void put_set(int id, const char *value)
+{
+	const struct store *store = store_of(id);
+	struct printbuf *out = nodes_to(nodes, store);
+	char text[16];
+
+	snprintf(text, sizeof text, "%d", id);
+	resp_begin(out, 3);
+	resp_text(out, "SET");
+	resp_key(out, store_prefix(store), KEY_CHOSEN, text);
+	resp_text(out, value);
+}
+
+static void put_get(int id)
+{
+	const struct store *store = store_of(id);
+	struct printbuf *out = nodes_to(nodes, store);
+	char text[16];
+
+	snprintf(text, sizeof text, "%d", id);
+	resp_begin(out, 2);
+	resp_text(out, "GET");
+	resp_key(out, store_prefix(store), KEY_CHOSEN, text);
+}
+
+/* Sets and reads the value of users 1 to ASKED, all in one go. */
+static bool try_all(const char *value)
+{
+	redisReply *replies[2 * ASKED];
+	bool ok;
+
+	nodes_begin(nodes);
+	for (int id = 1; id <= ASKED; id++) {
+		char own[32];
+
+		snprintf(own, sizeof own, "%s-%d", value, id);
+		put_set(id, own);
+	}
+	for (int id = 1; id <= ASKED; id++)
+		put_get(id);
+	ok = nodes_run(nodes, 2 * (size_t)ASKED, replies);
+	for (int id = 1; ok && id <= ASKED; id++) {
+		const redisReply *reply = replies[ASKED + id - 1];
+		char own[32];
+
+		snprintf(own, sizeof own, "%s-%d", value, id);
+		ck_assert_int_eq(reply->type, REDIS_REPLY_STRING);
+		ck_assert_str_eq(reply->str, own);
+	}
+	if (ok)
+		blocking_free_replies(replies, 2 * (size_t)ASKED);
+	return ok;
+}
+
+static void expect_all(const char *value)
+{
+	ck_assert_msg(try_all(value), "%s", nodes_error(nodes));
+}
+
+START_TEST(each_command_reaches_its_node)
+{
+	expect_all("a");
+	expect_all("b");
+	/* Nobody was sent elsewhere. */
+	for (int i = 0; i < 6; i++) {
+		redisReply *reply = fleet_cmd(&cluster->servers[i], "INFO errorstats");
+
+		ck_assert_msg(strstr(reply->str, "MOVED") == NULL, "%s", reply->str);
+		freeReplyObject(reply);
+	}
+}
+END_TEST
+
+START_TEST(one_node_that_lives_is_enough_to_find_the_others)
+{
+	char *url;
+
+	close_nodes();
+	ck_assert(asprintf(&url, "cluster://127.0.0.1:1,127.0.0.1:2,127.0.0.1:%d",
+			   cluster->servers[4].port) > 0); /* a replica */
+	open_nodes(url);
+	expect_all("a");
+	free(url);
+}
+END_TEST
+
+START_TEST(a_slot_that_moved_is_found)
+{
+	const struct store *store = store_of(1);
+	int slot = slot_of(store), from, to;
+
+	expect_all("a");
+	from = cluster_owner(cluster, 0, slot);
+	to = (from + 1) % CLUSTER_PRIMARIES;
+	for (int round = 0; round < 3; round++) {
+		int other = from;
+
+		cluster_begin_move(cluster, slot, from, to);
+		cluster_move_keys(cluster, slot, from, to, -1);
+		cluster_end_move(cluster, slot, to);
+		expect_all(round % 2 == 0 ? "b" : "c");
+		from = to;
+		to = other;
+	}
+	ck_assert_int_gt(fleet_int(&cluster->servers[from], "CLUSTER COUNTKEYSINSLOT %d", slot), 0);
+}
+END_TEST
+
+START_TEST(while_a_slot_moves_each_key_is_where_it_is)
+{
+	const struct store *store = store_of(1);
+	int slot = slot_of(store), from, to, left;
+
+	expect_all("a");
+	from = cluster_owner(cluster, 0, slot);
+	to = (from + 1) % CLUSTER_PRIMARIES;
+	cluster_begin_move(cluster, slot, from, to);
+	expect_all("b");
+	ck_assert_int_eq(cluster_move_keys(cluster, slot, from, to, 2), 2);
+	expect_all("c");
+	do {
+		left = cluster_move_keys(cluster, slot, from, to, 1);
+		expect_all("d");
+	} while (left > 0);
+	cluster_end_move(cluster, slot, to);
+	expect_all("e");
+}
+END_TEST
+
+static void put_touch(const char *id)
+{
+	struct userid user;
+	struct store_touch item = {.user = &user,
+				   .tok = "t",
+				   .iat = 1000,
+				   .stream = "s",
+				   .token = true,
+				   .reason = "stream_open"};
+	const struct store *store;
+
+	ck_assert(userid_parse(id, strlen(id), &user));
+	store = partitions_of(partitions, &user);
+	nodes_begin(nodes);
+	store_put_touch(nodes_to(nodes, store), store, false, &item, 1);
+}
+
+/* Scripts touch several keys: in the middle of it they do all or nothing. */
+START_TEST(while_a_slot_moves_a_script_does_all_or_nothing)
+{
+	const struct store *store = store_of(1);
+	int slot = slot_of(store), from, to, keys;
+	redisReply *reply;
+
+	put_touch("1");
+	ck_assert_msg(nodes_run(nodes, 1, &reply), "%s", nodes_error(nodes));
+	reply_free(reply);
+	from = cluster_owner(cluster, 0, slot);
+	to = (from + 1) % CLUSTER_PRIMARIES;
+	keys = (int)fleet_int(&cluster->servers[from], "CLUSTER COUNTKEYSINSLOT %d", slot);
+	cluster_begin_move(cluster, slot, from, to);
+	cluster_move_keys(cluster, slot, from, to, keys / 2);
+	put_touch("1");
+	ck_assert(!nodes_run(nodes, 1, &reply));
+	ck_assert_int_eq(
+		fleet_int(&cluster->servers[from], "CLUSTER COUNTKEYSINSLOT %d", slot) +
+			fleet_int(&cluster->servers[to], "CLUSTER COUNTKEYSINSLOT %d", slot),
+		keys);
+	cluster_move_keys(cluster, slot, from, to, -1);
+	cluster_end_move(cluster, slot, to);
+	put_touch("1");
+	ck_assert_msg(nodes_run(nodes, 1, &reply), "%s", nodes_error(nodes));
+	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+	reply_free(reply);
+}
+END_TEST
+
+START_TEST(a_replica_that_takes_over_is_found)
+{
+	int slot = slot_of(store_of(1)), owner;
+
+	expect_all("a");
+	/* By agreement. */
+	owner = cluster_owner(cluster, 0, slot);
+	cluster_fail_over(cluster, owner + CLUSTER_PRIMARIES);
+	ck_assert_int_eq(cluster_wait_owner(cluster, slot, owner), owner + CLUSTER_PRIMARIES);
+	expect_all("b");
+	/* By death: until then, there is nobody. */
+	WAIT_UNTIL(strcmp(fleet_info(&cluster->servers[owner], "master_link_status"), "up") == 0,
+		   10000);
+	fleet_kill(&cluster->servers[owner + CLUSTER_PRIMARIES]);
+	ck_assert(!try_all("c"));
+	ck_assert_int_eq(cluster_wait_owner(cluster, slot, owner + CLUSTER_PRIMARIES), owner);
+	WAIT_UNTIL(try_all("d"), 2000);
+	expect_all("e");
+}
+END_TEST
+
+START_TEST(a_node_that_stands_still_costs_no_more_than_the_limit)
+{
+	int slot = slot_of(store_of(1)), owner;
+	int64_t start;
+
+	expect_all("a");
+	owner = cluster_owner(cluster, 0, slot);
+	signal_and_wait_stopped(cluster->servers[owner].pid);
+	start = now_ms();
+	ck_assert(!try_all("b"));
+	ck_assert_msg(now_ms() - start < 1000 + patience(1000), "after %d ms",
+		      (int)(now_ms() - start));
+	start = now_ms();
+	ck_assert(!try_all("b"));
+	ck_assert_msg(now_ms() - start < patience(500), "the second one after %d ms",
+		      (int)(now_ms() - start));
+	WAIT_UNTIL(try_all("c"), 20000);
+	kill(cluster->servers[owner].pid, SIGCONT);
+	expect_all("d");
+}
+END_TEST
+
+START_TEST(another_layout_is_refused)
+{
+	struct config *other;
+	struct nodes *wrong;
+	char err[256] = "";
+
+	expect_all("a");
+	for (int count = 2; count <= 1024; count *= 2) {
+		other = load_config(cluster->url, count);
+		wrong = nodes_new(other);
+		ck_assert_msg(nodes_check(wrong, err, sizeof err) == (count == PARTITIONS),
+			      "%d partitions: %s", count, err);
+		if (count != PARTITIONS)
+			ck_assert_ptr_nonnull(strstr(err, "not as redis.url and redis.partitions"));
+		nodes_free(wrong);
+		config_free(other);
+	}
+	other = load_config(cluster->url, PARTITIONS);
+	wrong = nodes_new(other);
+	for (int i = 0; i < CLUSTER_PRIMARIES; i++)
+		freeReplyObject(fleet_cmd(&cluster->servers[i], "ZADD presence:deadlines 1 1"));
+	ck_assert(!nodes_check(wrong, err, sizeof err));
+	ck_assert_ptr_nonnull(strstr(err, "redis.partitions = 1"));
+	nodes_free(wrong);
+	config_free(other);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("cluster_nodes");
+	TCase *tcase = harness_case(suite, "nodes", 60);
+
+	tcase_add_checked_fixture(tcase, setup, teardown);
+	tcase_add_test(tcase, each_command_reaches_its_node);
+	tcase_add_test(tcase, one_node_that_lives_is_enough_to_find_the_others);
+	tcase_add_test(tcase, a_slot_that_moved_is_found);
+	tcase_add_test(tcase, while_a_slot_moves_each_key_is_where_it_is);
+	tcase_add_test(tcase, while_a_slot_moves_a_script_does_all_or_nothing);
+	tcase_add_test(tcase, a_replica_that_takes_over_is_found);
+	tcase_add_test(tcase, a_node_that_stands_still_costs_no_more_than_the_limit);
+	tcase_add_test(tcase, another_layout_is_refused);
+	return harness_main(suite);
+}
