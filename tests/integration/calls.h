@@ -14,6 +14,13 @@
 #define HEARTBEAT "/api/online-status/heartbeat"
 #define COUNT "/api/online-status/count"
 #define ONLINE_LIST "/api/online-status/online"
+#define STATE "/api/presence/status"
+#define SETTINGS "/api/presence/settings"
+#define BLOCK_LIST "/api/presence/blocks"
+#define BLOCKS BLOCK_LIST "/" /* + id */
+#define TYPING "/api/presence/typing"
+#define LOCATION "/api/presence/location"
+#define NEARBY "/api/presence/nearby"
 #define TICKET "/api/presence/ticket"
 #define STREAM "/api/presence/stream"
 #define HEALTH "/api/health"

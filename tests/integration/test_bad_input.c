@@ -6,9 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TYPING "/api/presence/typing"
-#define LOCATION "/api/presence/location"
-
 #define COUNT_OF(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Sends a request that must be refused and must change nothing in Redis. */
@@ -392,12 +389,80 @@ END_TEST
 /* --- what the calls of section "Calls" name ---------------------------------------------------- */
 
 #define WORD_65 ID_64 "x"
+#define TEN_LETTERS "abcdefghij"
+#define LETTERS_100                                                                         \
+	TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS TEN_LETTERS \
+		TEN_LETTERS TEN_LETTERS TEN_LETTERS
+#define TEN_EMOJI                                                                          \
+	"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80" \
+	"\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80\xf0\x9f\x98\x80"
+#define EMOJI_100                                                                                 \
+	TEN_EMOJI TEN_EMOJI TEN_EMOJI TEN_EMOJI TEN_EMOJI TEN_EMOJI TEN_EMOJI TEN_EMOJI TEN_EMOJI \
+		TEN_EMOJI
 
 static const struct {
 	const char *method, *path, *body;
 	int status;
 	const char *code, *field; /* NULL: none is named */
 } bad_bodies[] = {
+	{"PUT", STATE, "", 400, "bad_json", NULL},
+	{"PUT", STATE, "null", 400, "bad_json", NULL},
+	{"PUT", STATE, "{}", 422, "bad_value", "status"},
+	{"PUT", STATE, "{\"status\":null}", 422, "bad_value", "status"},
+	{"PUT", STATE, "{\"status\":\"asleep\"}", 422, "bad_value", "status"},
+	{"PUT", STATE, "{\"status\":\"offline\"}", 422, "bad_value", "status"},
+	{"PUT", STATE, "{\"status\":\"Busy\"}", 422, "bad_value", "status"},
+	{"PUT", STATE, "{\"status\":1}", 422, "bad_value", "status"},
+	{"PUT", STATE, "{\"status\":[\"busy\"]}", 422, "bad_value", "status"},
+#define SAYS(text) "{\"status\":\"busy\",\"text\":" text "}"
+	{"PUT", STATE, SAYS("7"), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("{}"), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"" EMOJI_100 "x\""), 422, "bad_value", "text"}, /* 401 bytes */
+	{"PUT", STATE, SAYS("\"" LETTERS_100 "x\""), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"a\\nb\""), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"a\\u007fb\""), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"a\\u0085b\""), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"a\\u2028b\""), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"a\\u2029b\""), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"a\xe2\x80\xa8z\""), 422, "bad_value", "text"}, /* U+2028 */
+	{"PUT", STATE, SAYS("\"a\\u202ab\""), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"a\\u202eb\""), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"a\\u2066b\""), 422, "bad_value", "text"},
+	{"PUT", STATE, SAYS("\"a\\u2069b\""), 422, "bad_value", "text"},
+	/* No JSON at all: not UTF-8, a surrogate, half a pair, a control. */
+	{"PUT", STATE, SAYS("\"\xff\""), 400, "bad_json", "text"},
+	{"PUT", STATE, SAYS("\"\xed\xa0\x80\""), 400, "bad_json", "text"},
+	{"PUT", STATE, SAYS("\"\\ud83d\""), 400, "bad_json", "text"},
+	{"PUT", STATE, SAYS("\"a\x01\""), 400, "bad_json", "text"},
+	{"PUT", STATE, "{\"status\":\"busy\",\"emoji\":7}", 422, "bad_value", "emoji"},
+	{"PUT", STATE, "{\"status\":\"busy\",\"emoji\":\"" WORD_65 "\"}", 422, "bad_value",
+	 "emoji"},
+	{"PUT", STATE, "{\"status\":\"busy\",\"emoji\":\"\\t\"}", 422, "bad_value", "emoji"},
+	{"PUT", STATE, "{\"status\":\"busy\",\"emoji\":\"\\u202e\"}", 422, "bad_value", "emoji"},
+	{"PUT", STATE, "{\"status\":\"busy\",\"emoji\":\"\xc0\"}", 400, "bad_json", "emoji"},
+#define HOLDS(seconds) "{\"status\":\"busy\",\"expires_in\":" seconds "}"
+	{"PUT", STATE, HOLDS("0"), 422, "bad_value", "expires_in"},
+	{"PUT", STATE, HOLDS("-1"), 422, "bad_value", "expires_in"},
+	{"PUT", STATE, HOLDS("7776001"), 422, "bad_value", "expires_in"},
+	{"PUT", STATE, HOLDS("99999999999999999999"), 422, "bad_value", "expires_in"},
+	{"PUT", STATE, HOLDS("1.5"), 422, "bad_value", "expires_in"},
+	{"PUT", STATE, HOLDS("\"60\""), 422, "bad_value", "expires_in"},
+	{"PUT", STATE, HOLDS("true"), 422, "bad_value", "expires_in"},
+	{"PUT", SETTINGS, "[]", 400, "bad_json", NULL},
+	{"PUT", SETTINGS, "{\"last_seen\":\"never\"}", 422, "bad_value", "last_seen"},
+	{"PUT", SETTINGS, "{\"last_seen\":2}", 422, "bad_value", "last_seen"},
+	{"PUT", SETTINGS, "{\"typing\":1}", 422, "bad_value", "typing"},
+	{"PUT", SETTINGS, "{\"typing\":\"true\"}", 422, "bad_value", "typing"},
+	{"PUT", SETTINGS, "{\"nearby\":true}", 422, "bad_value", "nearby"},
+	{"PUT", SETTINGS, "{\"nearby\":\"everyone\"}", 422, "bad_value", "nearby"},
+	{"PUT", SETTINGS, "{\"last_seen\":\"coarse\",\"nearby\":\"\"}", 422, "bad_value", "nearby"},
+	{"POST", HEARTBEAT, "{\"idle\":1}", 422, "bad_value", "idle"},
+	{"POST", HEARTBEAT, "{\"idle\":\"true\"}", 422, "bad_value", "idle"},
+	{"POST", TICKET, "{\"idle\":0}", 422, "bad_value", "idle"},
+	{"POST", TICKET, "{\"users\":[],\"friends\":\"no\"}", 422, "bad_value", "friends"},
+	{"PUT", BLOCKS "1", NULL, 422, "bad_value", NULL}, /* oneself */
+	{"PUT", BLOCKS "a%2Fb", NULL, 400, "bad_id", NULL},
+	{"DELETE", BLOCKS "0", NULL, 400, "bad_id", NULL},
 	{"POST", TYPING, "", 400, "bad_json", NULL},
 	{"POST", TYPING, "[]", 400, "bad_json", NULL},
 	{"POST", TYPING, "{}", 422, "bad_value", "to"},
@@ -452,8 +517,8 @@ START_TEST(what_is_wrong_in_a_body_is_named_and_changes_nothing)
 					  .token = token,
 					  .body = bad_bodies[i].body};
 
-		check_refused(stack, request.body, &request, bad_bodies[i].status,
-			      bad_bodies[i].code);
+		check_refused(stack, request.body != NULL ? request.body : request.path, &request,
+			      bad_bodies[i].status, bad_bodies[i].code);
 		if (bad_bodies[i].field != NULL)
 			check_has(json_text(http_send(stack, &request)->json, "detail"),
 				  text_of("\"%s\"", bad_bodies[i].field));

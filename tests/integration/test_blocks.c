@@ -8,14 +8,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BLOCKS "/api/presence/blocks"
-
 static void change(struct stack *stack, const char *method, const char *by, const char *id)
 {
 	char path[256];
 	struct response *response;
 
-	snprintf(path, sizeof path, BLOCKS "/%s", id);
+	snprintf(path, sizeof path, BLOCKS "%s", id);
 	response = HTTP(stack, .method = method, .path = path, .token = token_for(stack, by));
 	ck_assert_msg(response->status == 204, "%s %s by %s: %d %s", method, path, by,
 		      response->status, response->body);
@@ -53,19 +51,20 @@ START_TEST(blocks_are_listed_in_order_and_may_be_said_twice)
 	struct stack *stack = stack_start_api("");
 	const char *token = token_for(stack, "1");
 
-	CHECK_JSON(http_ok(stack, BLOCKS, token, NULL), "{'user_ids':[]}");
+	CHECK_JSON(http_ok(stack, BLOCK_LIST, token, NULL), "{'user_ids':[]}");
 	block(stack, "1", "5");
 	block(stack, "1", "bob%40example.com");
 	block(stack, "1", "2");
 	block(stack, "1", "2");
 	block(stack, "1", "4711"); /* nobody */
-	CHECK_JSON(http_ok(stack, BLOCKS, token, NULL),
+	CHECK_JSON(http_ok(stack, BLOCK_LIST, token, NULL),
 		   "{'user_ids':[2,4711,5,'bob@example.com']}");
 	unblock(stack, "1", "5");
 	unblock(stack, "1", "5");
 	unblock(stack, "1", "12"); /* never blocked */
-	CHECK_JSON(http_ok(stack, BLOCKS, token, NULL), "{'user_ids':[2,4711,'bob@example.com']}");
-	CHECK_JSON(http_ok(stack, BLOCKS, token_for(stack, "2"), NULL), "{'user_ids':[]}");
+	CHECK_JSON(http_ok(stack, BLOCK_LIST, token, NULL),
+		   "{'user_ids':[2,4711,'bob@example.com']}");
+	CHECK_JSON(http_ok(stack, BLOCK_LIST, token_for(stack, "2"), NULL), "{'user_ids':[]}");
 	stack_stop(stack);
 }
 END_TEST
@@ -78,21 +77,21 @@ START_TEST(what_cannot_be_blocked_is_refused)
 		token_make("{'alg':'HS256'}", "{'sub':'1','exp':4000000000,'presence':'watch'}",
 			   KEY_HMAC, stack->secret);
 
-	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "/1", .token = token), 422,
+	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "1", .token = token), 422,
 		      "bad_value");
-	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "/no%20id", .token = token), 400,
+	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "no%20id", .token = token), 400,
 		      "bad_id");
-	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "/2"), 401, "token_missing");
+	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "2"), 401, "token_missing");
 	check_problem(
-		HTTP(stack, .method = "POST", .path = BLOCKS "/2", .token = token, .body = "{}"),
+		HTTP(stack, .method = "POST", .path = BLOCKS "2", .token = token, .body = "{}"),
 		405, "method_not_allowed");
-	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "/2", .token = watcher), 403,
+	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "2", .token = watcher), 403,
 		      "watch_only");
-	check_problem(HTTP(stack, .method = "DELETE", .path = BLOCKS "/2", .token = watcher), 403,
+	check_problem(HTTP(stack, .method = "DELETE", .path = BLOCKS "2", .token = watcher), 403,
 		      "watch_only");
-	http_ok(stack, BLOCKS, watcher, NULL);
+	http_ok(stack, BLOCK_LIST, watcher, NULL);
 	http_ok(stack, LOGOUT, token, "");
-	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "/2", .token = token), 401,
+	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "2", .token = token), 401,
 		      "token_revoked");
 	ck_assert(!redis_has(stack, "user:blocked:1"));
 	ck_assert(!redis_has(stack, "user:blocked_by:2"));
@@ -108,7 +107,7 @@ START_TEST(no_more_than_1000_users_can_be_blocked)
 	for (int id = 1001; id <= 1999; id++)
 		redis_int(stack, "SADD user:blocked:1 %d", id);
 	block(stack, "1", "2"); /* the thousandth */
-	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "/3", .token = token), 422,
+	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "3", .token = token), 422,
 		      "too_many_blocks");
 	ck_assert(!redis_has(stack, "user:blocked_by:3"));
 	block(stack, "1", "2"); /* again */
@@ -130,7 +129,7 @@ START_TEST(blocks_may_be_changed_twenty_times_in_half_a_minute)
 		unblock(stack, "1", "2");
 	}
 	for (int i = 0; i < 2; i++) {
-		response = HTTP(stack, .method = i == 0 ? "PUT" : "DELETE", .path = BLOCKS "/2",
+		response = HTTP(stack, .method = i == 0 ? "PUT" : "DELETE", .path = BLOCKS "2",
 				.token = token);
 		check_problem(response, 429, "too_often");
 		ck_assert_int_ge(atoi(header_of(response->head, "Retry-After")), 1);
@@ -153,7 +152,7 @@ START_TEST(a_block_that_is_half_done_is_503_and_hides_whom_the_list_does_not_sho
 	touch_user(stack, "1");
 	touch_user(stack, "2");
 	redis_cmd(stack, "SET user:blocked_by:2 x"); /* the side that hides fails */
-	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "/2", .token = token), 503,
+	check_problem(HTTP(stack, .method = "PUT", .path = BLOCKS "2", .token = token), 503,
 		      "redis_unavailable");
 	redis_cmd(stack, "DEL user:blocked_by:2");
 	block(stack, "1", "2"); /* may be said again */
@@ -162,7 +161,7 @@ START_TEST(a_block_that_is_half_done_is_503_and_hides_whom_the_list_does_not_sho
 	redis_cmd(stack, "DEL user:blocked:1");
 	redis_cmd(stack, "SET user:blocked:1 x");
 	ck_assert_int_eq(
-		HTTP(stack, .method = "DELETE", .path = BLOCKS "/2", .token = token)->status, 503);
+		HTTP(stack, .method = "DELETE", .path = BLOCKS "2", .token = token)->status, 503);
 	stack_stop(stack);
 }
 END_TEST

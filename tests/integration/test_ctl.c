@@ -402,11 +402,11 @@ START_TEST(state_settings_and_explain_tell_what_a_user_chose)
 		  "1 sees 2 away, because every token is idle and 2 sessions");
 	check_has(CTL(stack, "settings", "2"),
 		  "last_seen coarse (the site's is coarse), typing on, nearby off\n");
-	HTTP(stack, .method = "PUT", .path = "/api/presence/settings", .token = token,
+	HTTP(stack, .method = "PUT", .path = SETTINGS, .token = token,
 	     .body = "{\"last_seen\":\"nobody\",\"typing\":false,\"nearby\":\"friends\"}");
 	CHECK_JSON(parse_json(CTL(stack, "--json", "settings", "2")),
 		   "{'user_id':2,'last_seen':'nobody','typing':false,'nearby':'friends'}");
-	HTTP(stack, .method = "PUT", .path = "/api/presence/status", .token = token,
+	HTTP(stack, .method = "PUT", .path = STATE, .token = token,
 	     .body = "{\"status\":\"busy\",\"text\":\"thinking\",\"emoji\":\"x\"}");
 	CHECK_JSON(parse_json(CTL(stack, "--json", "state", "2")),
 		   "{'user_id':2,'chosen':{'status':'busy','text':'thinking','emoji':'x',"
@@ -417,7 +417,7 @@ START_TEST(state_settings_and_explain_tell_what_a_user_chose)
 	check_has(out, "settings      last_seen nobody (the site's is coarse), typing off, nearby "
 		       "friends");
 	check_has(out, "1 sees 2 busy, because that is chosen and 2 sessions");
-	HTTP(stack, .method = "PUT", .path = "/api/presence/status", .token = token,
+	HTTP(stack, .method = "PUT", .path = STATE, .token = token,
 	     .body = "{\"status\":\"invisible\"}");
 	out = CTL(stack, "explain", "1", "2");
 	check_has(out, "chosen        invisible: looks offline to all others");

@@ -11,10 +11,6 @@
 #define ID "7320508075"
 #define EMAIL "user4@example.com"
 
-#define STATE "/api/presence/status"
-#define SETTINGS "/api/presence/settings"
-#define BLOCKS "/api/presence/blocks/"
-
 static struct stack *start(void)
 {
 	struct stack *stack = push_stack_new(FAST);
@@ -111,7 +107,7 @@ START_TEST(of_a_user_who_is_forgotten_nothing_is_left_in_redis)
 	sse_ready(watcher);
 	set_everything(stack, token, friend);
 	call(stack, "PUT", SETTINGS, token, "{\"nearby\":\"friends\"}");
-	call(stack, "PUT", "/api/presence/location", token, "{\"lat\":1,\"lon\":2}");
+	call(stack, "PUT", LOCATION, token, "{\"lat\":1,\"lon\":2}");
 	redis_cmd(stack, "SET presence:typing:" ID "/2 1"); /* for good, so that it waits */
 	redis_cmd(stack, "SET presence:rate:typing:2/" ID " 1");
 	redis_cmd(stack, "SET presence:typing:2/3" ID " 1"); /* another user */

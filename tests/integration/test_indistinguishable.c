@@ -23,13 +23,6 @@
 #define STRANGER "70"
 #define SENTINEL "5" /* whose change is the last that is waited for */
 
-#define STATE "/api/presence/status"
-#define BLOCKS "/api/presence/blocks/"
-#define TYPING "/api/presence/typing"
-#define SETTINGS "/api/presence/settings"
-#define LOCATION "/api/presence/location"
-#define NEARBY "/api/presence/nearby"
-
 static const char *const visibilities[] = {"", "presence { visibility = friends }\n"};
 
 /* --- what the viewer gets ----------------------------------------------------------------- */

@@ -13,11 +13,6 @@
 
 #include "store/cell.h"
 
-#define LOCATION "/api/presence/location"
-#define NEARBY "/api/presence/nearby"
-#define SETTINGS "/api/presence/settings"
-#define STATE "/api/presence/status"
-#define BLOCKS "/api/presence/blocks/"
 #define SEOUL 37.5665, 126.978
 #define BUSAN 35.1796, 129.0756
 

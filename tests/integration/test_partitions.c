@@ -497,7 +497,7 @@ static void put_block(struct stack *divided, const char *method, const char *by,
 {
 	char *path;
 
-	ck_assert(asprintf(&path, "/api/presence/blocks/%s", whom) > 0);
+	ck_assert(asprintf(&path, BLOCKS "%s", whom) > 0);
 	ck_assert_int_eq(
 		HTTP(divided, .method = method, .path = path, .token = token_for(divided, by))
 			->status,
@@ -657,7 +657,7 @@ START_TEST(a_ticket_opens_a_stream_that_shows_ones_own_state)
 		struct sse *sse = sse_open_ticket(divided, ticket_for(divided, token));
 
 		sse_ready(sse);
-		HTTP(divided, .method = "PUT", .path = "/api/presence/status", .token = token,
+		HTTP(divided, .method = "PUT", .path = STATE, .token = token,
 		     .body = "{\"status\":\"busy\"}");
 		ck_assert_str_eq(json_text(sse_wait(sse, "self", 5000)->json, "status"), "busy");
 		sse_close(sse);

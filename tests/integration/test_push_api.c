@@ -321,7 +321,7 @@ START_TEST(nobody_learns_from_waiting_who_blocks)
 	const char *token = token_for(stack, "1");
 	static const struct {
 		const char *by, *path;
-	} blocks[] = {{"1", "/api/presence/blocks/2"}, {"3", "/api/presence/blocks/1"}};
+	} blocks[] = {{"1", BLOCKS "2"}, {"3", BLOCKS "1"}};
 
 	for (size_t i = 0; i < 2; i++) {
 		const char *friend = i == 0 ? "2" : "3";

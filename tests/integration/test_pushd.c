@@ -146,10 +146,10 @@ END_TEST
 
 static void choose(struct push_stand *stand, const char *token, const char *state)
 {
-	ck_assert_int_eq(HTTP(stand->stack, .method = "PUT", .path = "/api/presence/status",
-			      .token = token, .body = state)
-				 ->status,
-			 200);
+	ck_assert_int_eq(
+		HTTP(stand->stack, .method = "PUT", .path = STATE, .token = token, .body = state)
+			->status,
+		200);
 }
 
 /* A user who is offline, has a subscription and wants not to be disturbed. */
@@ -173,7 +173,7 @@ START_TEST(do_not_disturb_holds_it_unless_it_is_urgent)
 	push_wait_for(stand, "sent", 1);
 	ck_assert_int_eq(redis_int(stand->stack, "ZCARD push:later"), 1);
 	/* Ended by its user: it is looked at again, here at once. */
-	HTTP(stand->stack, .method = "DELETE", .path = "/api/presence/status",
+	HTTP(stand->stack, .method = "DELETE", .path = STATE,
 	     .token = token_for(stand->stack, "1"));
 	push_take_offline(stand, "1");
 	redis_cmd(stand->stack, "EVAL %s 0",
@@ -337,8 +337,8 @@ END_TEST
 static void change_block(struct push_stand *stand, const char *method, const char *by,
 			 const char *id)
 {
-	ck_assert_int_eq(HTTP(stand->stack, .path = text_of("/api/presence/blocks/%s", id),
-			      .method = method, .token = token_for(stand->stack, by))
+	ck_assert_int_eq(HTTP(stand->stack, .path = text_of(BLOCKS "%s", id), .method = method,
+			      .token = token_for(stand->stack, by))
 				 ->status,
 			 204);
 }

@@ -82,6 +82,48 @@ static struct printbuf *end_of(const char *id)
 	return out;
 }
 
+/* What users say of themselves, each of which is done wholly or not at all. */
+static struct printbuf *choice_of(const char *id)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user(id);
+	struct store_choose choose = {.user = &who,
+				      .tok = "a",
+				      .iat = 1000,
+				      .state = "{\"status\":\"busy\"",
+				      .holds = 60};
+
+	store_put_choose(out, store, &choose);
+	return out;
+}
+
+static struct printbuf *settings_of(const char *id, const char *settings)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user(id);
+
+	store_put_settings(out, store, &who, "a", 1000, settings);
+	return out;
+}
+
+static struct printbuf *leave_to_block_of(const char *id)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user(id), other = call_user("2");
+
+	store_put_may_block(out, store, &who, "a", 1000, &other, true);
+	return out;
+}
+
+static struct printbuf *block_of(const char *id)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user(id), other = call_user("2");
+
+	store_put_block(out, store, &who, &other, true, 1);
+	return out;
+}
+
 static struct printbuf *sweep_of(void)
 {
 	struct printbuf *out = buf_new();
@@ -206,6 +248,36 @@ START_TEST(without_a_right_nobody_is_half_ended)
 }
 END_TEST
 
+/* Each with the script that needs it, and finds it missing before it writes. */
+static const struct {
+	const char *right;
+	bool choice, settings, leave, block;
+} needed_to_say[] = {
+	{"resetchannels", true, false, false, true}, {"-publish", true, false, false, true},
+	{"-set", true, true, true, false},	     {"-del", true, true, false, false},
+	{"-sadd", true, false, false, true},	     {"-zadd", true, false, false, false},
+	{"-pexpireat", true, false, false, false},
+};
+
+START_TEST(without_a_right_nothing_is_half_said)
+{
+	char *before;
+
+	call_touch("1", "a", "w", "stream_open");
+	before = redis_dump(stack);
+	change_user(needed_to_say[_i].right);
+	if (needed_to_say[_i].choice)
+		check_refused(choice_of("1"), "NOPERM");
+	if (needed_to_say[_i].settings)
+		check_refused(settings_of("1", "{\"typing\":false}"), "NOPERM");
+	if (needed_to_say[_i].leave)
+		check_refused(leave_to_block_of("1"), "NOPERM");
+	if (needed_to_say[_i].block)
+		check_refused(block_of("1"), "NOPERM");
+	ck_assert_str_eq(redis_dump(stack), before);
+}
+END_TEST
+
 static bool is_outage(struct printbuf *command)
 {
 	redisReply *reply = NULL;
@@ -236,6 +308,10 @@ START_TEST(a_redis_that_is_full_changes_nothing_and_is_an_outage)
 	ck_assert(is_outage(touch_of("2")));
 	ck_assert(is_outage(close_of("1")));
 	ck_assert(is_outage(end_of("1")));
+	ck_assert(is_outage(choice_of("1")));
+	ck_assert(is_outage(settings_of("1", "{}")));
+	ck_assert(is_outage(leave_to_block_of("1")));
+	ck_assert(is_outage(block_of("1")));
 	ck_assert(is_outage(health_of(false)));
 	freeReplyObject(redis_cmd(stack, "CONFIG SET maxmemory 0"));
 	ck_assert_str_eq(redis_dump(stack), before);
@@ -254,6 +330,10 @@ START_TEST(a_replica_changes_nothing_and_is_an_outage)
 	ck_assert(is_outage(touch_of("2")));
 	ck_assert(is_outage(close_of("1")));
 	ck_assert(is_outage(end_of("1")));
+	ck_assert(is_outage(choice_of("1")));
+	ck_assert(is_outage(settings_of("1", "{}")));
+	ck_assert(is_outage(leave_to_block_of("1")));
+	ck_assert(is_outage(block_of("1")));
 	ck_assert(is_outage(health_of(false)));
 	freeReplyObject(redis_cmd(stack, "REPLICAOF NO ONE"));
 	call_check_silence(listener);
@@ -443,6 +523,8 @@ int main(void)
 			    sizeof needed / sizeof needed[0]);
 	tcase_add_loop_test(tcase, without_a_right_nobody_is_half_ended, 0,
 			    sizeof needed / sizeof needed[0]);
+	tcase_add_loop_test(tcase, without_a_right_nothing_is_half_said, 0,
+			    sizeof needed_to_say / sizeof needed_to_say[0]);
 	tcase_add_test(tcase, a_redis_that_is_full_changes_nothing_and_is_an_outage);
 	tcase_add_test(tcase, a_replica_changes_nothing_and_is_an_outage);
 	tcase_add_test(tcase, health_leaves_nothing);

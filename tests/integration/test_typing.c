@@ -5,11 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define TYPING "/api/presence/typing"
-#define SETTINGS "/api/presence/settings"
-#define STATE "/api/presence/status"
-#define BLOCKS "/api/presence/blocks/"
-
 /* What `from` says, a body with ' for ": 204 whatever comes of it. */
 static void say(struct stack *stack, const char *token, const char *body)
 {
