@@ -119,10 +119,13 @@ START_TEST(watch_prints_each_change_as_it_happens)
 	touch_user(stack, "2");
 	redis_int(stack, "PUBLISH user:status:3 {\"status\":\"\\u001b[5m\",\"reason\":\"x\"}");
 	redis_int(stack, "PUBLISH user:status:4 rubbish");
+	HTTP(stack, .method = "PUT", .path = STATE, .token = token_for(stack, "1"),
+	     .body = "{\"status\":\"meeting\"}");
 	http_ok(stack, "/api/auth/logout?all=true", token_for(stack, "1"), "");
 	WAIT_UNTIL(strstr(stack_file(stack, "all.log"), "logout") != NULL, 5000);
 	text = stack_file(stack, "all.log");
 	check_has(text, "Z  1             online   activity\n");
+	check_has(text, "Z  1             meeting  status\n");
 	check_has(text, "Z  2             online   activity\n");
 	check_has(text, "Z  3             ?        x\n");
 	check_has(text, "Z  1             offline  logout\n");
