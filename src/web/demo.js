@@ -1,6 +1,16 @@
 // The demo page: log in, see friends come and go.
 
 import { PresenceClient, formatLastSeen } from "./presence.js";
+import {
+  block,
+  changeSettings,
+  clearStatus,
+  detectIdle,
+  getBlocks,
+  getSettings,
+  setStatus,
+  unblock,
+} from "./extras.js";
 
 const BASE = "/api";
 const STORE = "presence-demo"; // in sessionStorage: each window can be another user
@@ -18,6 +28,7 @@ let client = null;
 /** @type {Map<string, string>} names of friends by id */
 let names = new Map();
 let countTimer = 0;
+let stopIdle = () => {};
 
 // --- the server ---------------------------------------------------------------------------------
 
@@ -91,6 +102,7 @@ async function logOut() {
 }
 
 function showLogin(notice = "") {
+  stopIdle();
   client?.close();
   client = null;
   session = null;
@@ -119,6 +131,7 @@ async function start() {
   client = new PresenceClient({ base: BASE, getToken, pollMs: POLL_MS });
   client.addEventListener("state", (event) => showState(event.detail.state));
   client.addEventListener("change", (event) => onChange(event.target, event.detail));
+  client.addEventListener("self", ({ detail }) => showSelf(detail));
   client.addEventListener("bye", (event) => {
     const notice = BYE[event.detail.reason];
     if (event.target === client && notice !== undefined) showLogin(notice);
@@ -127,7 +140,8 @@ async function start() {
 
   clearInterval(countTimer);
   countTimer = setInterval(showCount, COUNT_EVERY_MS);
-  await Promise.all([loadNames(), showCount()]);
+  noticeIdle();
+  await Promise.all([loadNames(), showCount(), loadControls()]);
 }
 
 /** The session's token; a new one in time, so that a page that stays open stays logged in. */
@@ -188,6 +202,21 @@ function onChange(source, { full, changes }) {
   }
 }
 
+/** What `status` says, in words. */
+const WORDS = {
+  online: "Online",
+  away: "Away",
+  busy: "Busy",
+  meeting: "In a meeting",
+  dnd: "Do not disturb",
+};
+
+/** "In a meeting · ☕ Room 4"; what a user wrote is shown as text, never as HTML. */
+function inWords({ status, text, emoji }) {
+  const said = [emoji, text].filter(Boolean).join(" ");
+  return [WORDS[status] ?? WORDS.online, said].filter(Boolean).join(" · ");
+}
+
 const nameOf = (id) => names.get(id) ?? `User ${id}`;
 const rowOf = (id) => $("friends").querySelector(`[data-id="${CSS.escape(id)}"]`);
 
@@ -206,6 +235,7 @@ function render() {
   const rows = [...client.friends].sort(byInterest).map(([id, status]) => {
     const row = rowOf(id) ?? newRow(id);
     row.dataset.online = String(status.is_online);
+    row.dataset.status = status.status;
     row.querySelector(".name").textContent = nameOf(id);
     paintFace(row.querySelector(".face"), id, nameOf(id));
     paintTime(row.querySelector("time"), status);
@@ -224,6 +254,7 @@ function render() {
 function newRow(id) {
   const row = $("friend").content.firstElementChild.cloneNode(true);
   row.dataset.id = id;
+  row.querySelector(".block").addEventListener("click", () => attempt(() => changeBlock(block, id)));
   return row;
 }
 
@@ -236,7 +267,7 @@ function paintFace(face, id, name) {
 
 function paintTime(time, status) {
   if (status.is_online) {
-    time.textContent = "Online";
+    time.textContent = inWords(status);
     time.removeAttribute("datetime");
     time.title = "";
   } else if (status.last_seen === null) {
@@ -262,10 +293,78 @@ function announce(text) {
   $("news").textContent = text;
 }
 
+// --- what others see ----------------------------------------------------------------------------
+
+function showSelf(self) {
+  const seen = self.is_online ? inWords(self) : "Offline";
+  $("my-state").textContent = self.invisible ? `${seen} · invisible` : seen;
+}
+
+/** Runs what the server may refuse, and shows why. */
+async function attempt(run) {
+  $("refused").hidden = true;
+  try {
+    await run();
+  } catch (error) {
+    $("refused").textContent = error.message;
+    $("refused").hidden = false;
+    $("refused").closest("details").open = true;
+  }
+}
+
+async function chooseState(event) {
+  event.preventDefault();
+  const { status, text, emoji, expires_in: seconds } = Object.fromEntries(new FormData($("state")));
+  const choice = {
+    status: status || undefined,
+    text: text.trim() || undefined,
+    emoji: emoji.trim() || undefined,
+    expires_in: Number(seconds) || undefined,
+  };
+  const isEmpty = !choice.status && !choice.text && !choice.emoji;
+  await attempt(async () => showSelf(await (isEmpty ? clearStatus(client) : setStatus(client, choice))));
+}
+
+function noticeIdle() {
+  stopIdle();
+  stopIdle = detectIdle(client, { afterMs: 1000 * Number($("settings").elements.idle.value) });
+}
+
+async function changeBlock(change, id) {
+  await change(client, id);
+  showBlocks(await getBlocks(client));
+}
+
+function showBlocks(ids) {
+  const entries = ids.map((id) => {
+    const entry = $("blocked").content.firstElementChild.cloneNode(true);
+    entry.querySelector(".name").textContent = nameOf(String(id));
+    entry.querySelector("button").addEventListener("click", () =>
+      attempt(() => changeBlock(unblock, id)),
+    );
+    return entry;
+  });
+  $("blocks").replaceChildren(...(entries.length > 0 ? entries : ["nobody"]));
+}
+
+async function loadControls() {
+  try {
+    $("settings").elements.last_seen.value = (await getSettings(client)).last_seen;
+    showBlocks(await getBlocks(client));
+  } catch {
+    // The stream tells of a session that has ended; the controls work all the same.
+  }
+}
+
 // --- start --------------------------------------------------------------------------------------
 
 $("login").addEventListener("submit", logIn);
 $("logout").addEventListener("click", logOut);
+$("state").addEventListener("submit", chooseState);
+$("settings").elements.idle.addEventListener("change", noticeIdle);
+$("settings").elements.last_seen.addEventListener("change", ({ target }) =>
+  attempt(() => changeSettings(client, { last_seen: target.value })),
+);
 setInterval(render, REFRESH_MS);
 
 session = JSON.parse(sessionStorage.getItem(STORE) ?? "null");

@@ -106,9 +106,13 @@ class DemoPage(unittest.TestCase):
             if window.handle in self.driver.window_handles:
                 window.close()
         self.alice.run("sessionStorage.clear()")
-        # The next test starts with everybody offline.
+        # The next test starts with everybody offline, and nothing chosen.
         for user in ("1", "2", "3", "4", "5"):
             presencectl("kick", user)
+            subprocess.run(["redis-cli", "-s", os.path.join(DIR, "redis.sock"), "DEL",
+                            "user:chosen:" + user, "user:settings:" + user,
+                            "presence:rate:status:" + user],
+                           check=True, capture_output=True, timeout=DEADLINE)
 
     def open(self, user):
         window = Window(self.driver)
@@ -136,6 +140,52 @@ class DemoPage(unittest.TestCase):
         if "SCREENSHOTS" in os.environ:
             window.driver.switch_to.window(window.handle)
             window.driver.save_screenshot(os.path.join(os.environ["SCREENSHOTS"], name + ".png"))
+
+    def choose(self, window, status, text="", emoji=""):
+        window.run("document.querySelector('.controls').open = true;")
+        window.run("""
+            const {status, text, emoji} = document.getElementById("state").elements;
+            [status.value, text.value, emoji.value] = arguments;""", status, text, emoji)
+        window.click("#state button")
+
+    def test_states_are_chosen_and_seen(self):
+        bob = self.open("bob")
+        self.wait_online("Bob")
+        self.choose(bob, "meeting", "Room 4 <b>", "\u2615")
+        wait_until("Bob is in a meeting",
+                   lambda: self.alice.friend("Bob") == [True, "In a meeting \xb7 \u2615 Room 4 <b>"])
+        wait_until("Bob's own page says so",
+                   lambda: bob.text("#my-state") == "In a meeting \xb7 \u2615 Room 4 <b>")
+        self.choose(bob, "invisible")
+        self.wait_offline("Bob")
+        wait_until("Bob knows", lambda: bob.text("#my-state") == "Online \xb7 invisible")
+        self.choose(bob, "")
+        self.wait_online("Bob")
+        for _ in range(3):
+            self.choose(bob, "dnd")
+        wait_until("the sixth within 30 seconds is refused, and why",
+                   lambda: "5 times in 30 seconds" in (bob.text("#refused") or ""))
+
+    def test_settings_idle_and_blocks(self):
+        bob = self.open("bob")
+        self.wait_online("Bob")
+        bob.run("""
+            const {idle, last_seen: seen} = document.getElementById("settings").elements;
+            for (const [field, value] of [[seen, "nobody"], [idle, "3"]]) {
+              field.value = value;
+              field.dispatchEvent(new Event("change"));
+            }""")
+        wait_until("nobody is at Bob's page", lambda: self.alice.friend("Bob") == [True, "Away"])
+        bob.run("dispatchEvent(new Event('pointermove'))")
+        self.wait_online("Bob")
+        bob.run("document.querySelector('.friend[data-id=\"2\"] .block').click()")
+        wait_until("Alice is blocked", lambda: "Alice" in bob.run(
+            "return document.getElementById('blocks').textContent"))
+        wait_until("Bob looks never seen",
+                   lambda: self.alice.friend("Bob") == [False, "Never seen"])
+        wait_until("so does Alice", lambda: bob.friend("Alice") == [False, "Never seen"])
+        bob.run("document.querySelector('#blocks button').click()")
+        wait_until("Bob is back", lambda: (self.alice.friend("Bob") or [False])[0])
 
     def test_login_and_logout_are_seen(self):
         self.assertEqual(self.alice.text("#my-name"), "Alice")
