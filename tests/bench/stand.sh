@@ -108,15 +108,8 @@ start_redis() {
 }
 
 # make_directory FILE USERS FRIENDS: user U has the friends U + 1 … U + FRIENDS.
-# make_mutual FILE USERS FRIENDS: the same, and each is the other's friend.
-# make_star FILE USERS: each has one friend, the last user.
 # make_mutual FILE USERS FRIENDS: user U has the FRIENDS before and those after, who have U.
-make_mutual() {
-	make_directory "$1" "$2" "$3"
-	sqlite3 "$1" "INSERT OR IGNORE INTO friends SELECT friend_id, user_id FROM friends" ||
-		die "cannot make $1"
-}
-
+# make_star FILE USERS: each has one friend, the last user.
 make_directory() {
 	fill_directory "$1" $(($2 + $3)) \
 		"INSERT INTO friends SELECT a.i, a.i + b.i FROM n a, n b WHERE a.i <= $2 AND b.i <= $3"

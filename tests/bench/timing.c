@@ -242,6 +242,8 @@ static const struct kind {
 	{"friends", "GET", "/online-status/friends", "", false},
 	{"when_online_friend", "POST", "/push/when-online/F", "", false},
 	{"when_online_stranger", "POST", "/push/when-online/S", "", false},
+	{"typing_to_friend", "POST", "/presence/typing", "{\"to\":F,\"typing\":true}", false},
+	{"typing_to_stranger", "POST", "/presence/typing", "{\"to\":S,\"typing\":true}", false},
 	{"stream", "GET", "/presence/stream", "", true},
 	{"stream_watching", "GET", "/presence/stream?users=S&friends=false", "", true},
 };

@@ -50,7 +50,7 @@ static void run_in_process(const struct plan *plan, int seconds, struct result *
 	the_seconds = seconds;
 	memset(the_result, 0, sizeof *the_result);
 	suite = suite_create("chaos");
-	tcase_add_test(harness_case(suite, "chaos", 1000000), play_the_plan);
+	tcase_add_test(harness_case(suite, "chaos", 100000), play_the_plan);
 	runner = srunner_create(suite);
 	srunner_run_all(runner, CK_SILENT);
 	*result = *the_result;

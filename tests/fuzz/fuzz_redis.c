@@ -10,6 +10,7 @@
 
 #include "auth/ticket.h"
 #include "base/json.h"
+#include "store/place.h"
 #include "store/status.h"
 #include "store/store.h"
 
@@ -77,8 +78,25 @@ static void check_ticket(const redisReply *reply)
 	printbuf_free(command);
 }
 
+static void check_place(const redisReply *reply)
+{
+	struct printbuf *text = buf_new();
+	struct place place, again;
+
+	if (reply->type == REDIS_REPLY_STRING && place_parse(reply->str, reply->len, &place)) {
+		REQUIRE(place.looked > 0 && place.phase >= 0 && place.phase < PLACE_MARK_MS);
+		place_put(text, &place);
+		REQUIRE(buf_len(text) < PLACE_TEXT_MAX);
+		REQUIRE(place_parse(text->buf, buf_len(text), &again));
+		REQUIRE(place_look(&place, 1, 2, place.looked, 0) == false);
+		place_look(&again, 85, 179, again.looked + PLACE_MARK_MS, 0);
+	}
+	printbuf_free(text);
+}
+
 static void check_store(const redisReply *reply)
 {
+	struct place place;
 	const char *epoch;
 	int64_t now_ms, now;
 	bool more;
@@ -94,6 +112,9 @@ static void check_store(const redisReply *reply)
 	}
 	store_read_unsettled(reply);
 	REQUIRE(store_read_end(reply) <= STORE_FAILED);
+	REQUIRE(store_read_leave(reply, &place) <= STORE_FAILED);
+	store_read_place(reply, &more);
+	store_read_time(reply, &now_ms);
 	if (store_read_sweep(reply, &more, &epoch))
 		REQUIRE(epoch != NULL);
 	epoch = store_read_epoch(reply);
@@ -111,6 +132,7 @@ static void check_reply(const redisReply *reply)
 	for (size_t i = 0; i < USERS_MAX; i++)
 		check_status(reply, i);
 	check_ticket(reply);
+	check_place(reply);
 	check_store(reply);
 }
 
