@@ -64,10 +64,6 @@ int main(int argc, char **argv)
 		fprintf(stderr, "%s\n", err);
 		return OPTIONS_WRONG;
 	}
-	if (config->redis.partitions > 1) {
-		fputs(PROGRAM ": takes redis.partitions = 1 yet\n", stderr);
-		return OPTIONS_WRONG;
-	}
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
 	pushd = pushd_new(config, file, err, sizeof err);
 	if (pushd == NULL) {

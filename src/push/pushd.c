@@ -1,12 +1,12 @@
 /*
  * One thread and one loop, which waits in curl_multi_poll() for push services,
- * for Redis and for signals. Redis is asked over two connections: one waits in
- * XREADGROUP (nothing is polled: an idle process wakes up for the tick alone);
- * the other is a blocking one for all short questions, many in a pipeline. A
- * round trip of that one is tens of microseconds, and a Redis that is silent
- * stops the loop for timeout_ms at most, while requests under way only arrive a
- * little later. An asynchronous link would not send more: encryption and HTTP
- * are what costs.
+ * for Redis and for signals. A server of Redis is asked over two connections: one
+ * waits in XREADGROUP for all its queues (nothing is polled: an idle process wakes
+ * up for the tick alone); the other is a blocking one for all short questions,
+ * many in a pipeline. A round trip of that one is tens of microseconds, and a
+ * Redis that is silent stops the loop for timeout_ms at most, while requests under
+ * way only arrive a little later. An asynchronous link would not send more:
+ * encryption and HTTP are what costs.
  *
  * Nothing that matters is kept here alone. A notification is an entry of the
  * queue until it is over or waits in push:later, and taken entries belong to
@@ -27,55 +27,70 @@
 #include "push/decide.h"
 #include "push/mailer.h"
 #include "push/notes.h"
+#include "push/source.h"
 #include "push/task.h"
-#include "store/blocking.h"
 #include "store/connection.h"
+#include "store/nodes.h"
+#include "store/partitions.h"
 #include "store/push.h"
-#include "store/reply.h"
 
 #define TASKS_MAX 128 /* taken at a time: no more than that is sent again after a kill */
-#define DUE_MAX 1000 /* made due in one tick */
-#define BLOCK_MS 30000 /* how long XREADGROUP waits, ms */
-#define LEASE_TICKS 4
 #define FAILURES_MAX 3 /* looks at a job that fail before it is thrown out */
+#define AWAY_MS 1000 /* until one is looked at again whose user's server is away */
 
 struct pushd {
 	struct config *config; /* a reload changes its values */
 	const char *file; /* its file */
-	struct store *store;
+	struct partitions *partitions;
+	struct nodes *nodes;
 	struct mailer *mailer;
 	struct notes notes;
 	struct tasks tasks;
-	struct blocking *redis, *reader;
+	struct source *sources; /* by server */
+	unsigned source_count;
+	struct curl_waitfd *fds; /* what is waited for: for each source, and signals */
 	char consumer[RANDOM_ID_LEN + 1];
-	bool is_reading; /* XREADGROUP is under way */
-	bool owns_read; /* what we had taken already was read on this connection */
-	int64_t read_ms; /* when it was sent, monotonic */
 	int64_t tick_ms; /* when the next tick is due, monotonic */
-	bool is_up; /* the last tick was answered: the queue has its group */
-	bool said_up, has_said; /* in the log */
 	bool is_stopping;
 };
+
+/* What needs the servers, once they are found to be those of the configuration. */
+static void open_sources(struct pushd *pushd)
+{
+	pushd->partitions = partitions_new(pushd->config);
+	notes_init(&pushd->notes, pushd->nodes, pushd->partitions);
+	tasks_init(&pushd->tasks, pushd->mailer, &pushd->notes);
+	pushd->source_count = nodes_count(pushd->nodes);
+	pushd->sources = xcalloc(pushd->source_count, sizeof *pushd->sources);
+	pushd->fds = xcalloc(pushd->source_count + 1, sizeof *pushd->fds);
+	for (unsigned i = 0; i < pushd->source_count; i++)
+		source_open(&pushd->sources[i], pushd->config, pushd->nodes, pushd->partitions, i,
+			    pushd->consumer);
+}
 
 struct pushd *pushd_new(struct config *config, const char *file, char *err, size_t errsize)
 {
 	struct mailer *mailer = connection_check_config(config, err, errsize)
 					? mailer_new(config, err, errsize)
 					: NULL;
+	struct nodes *nodes;
 	struct pushd *pushd;
 
 	if (mailer == NULL)
 		return NULL;
+	nodes = nodes_new(config);
+	if (!nodes_check(nodes, err, errsize)) {
+		nodes_free(nodes);
+		mailer_free(mailer);
+		return NULL;
+	}
 	pushd = xcalloc(1, sizeof *pushd);
 	pushd->config = config;
 	pushd->file = file;
-	pushd->store = store_new(config, 0, config->redis.prefix);
 	pushd->mailer = mailer;
-	notes_init(&pushd->notes, pushd->store);
-	pushd->tasks = (struct tasks){.mailer = mailer, .notes = &pushd->notes};
+	pushd->nodes = nodes;
 	random_id(pushd->consumer);
-	pushd->redis = blocking_new(config, 0);
-	pushd->reader = blocking_new(config, 0);
+	open_sources(pushd);
 	return pushd;
 }
 
@@ -84,32 +99,43 @@ void pushd_free(struct pushd *pushd)
 	mailer_free(pushd->mailer);
 	tasks_clear(&pushd->tasks);
 	notes_clear(&pushd->notes);
-	blocking_free(pushd->redis);
-	blocking_free(pushd->reader);
-	store_free(pushd->store);
+	for (unsigned i = 0; i < pushd->source_count; i++)
+		source_close(&pushd->sources[i]);
+	free(pushd->sources);
+	free(pushd->fds);
+	nodes_free(pushd->nodes);
+	partitions_free(pushd->partitions);
 	free(pushd);
 }
 
-static void flush(struct pushd *pushd)
+static struct source *source_of(const struct pushd *pushd, const struct store *store)
 {
-	if (!notes_flush(&pushd->notes, pushd->redis))
-		pushd->is_up = false; /* not again before the next tick */
+	return &pushd->sources[nodes_number_of(pushd->nodes, store)];
 }
 
-/* How many more may be taken. Claims and what was ours already may have passed the limit. */
+static void flush(struct pushd *pushd, struct source *source)
+{
+	if (!notes_flush(&pushd->notes, source->number))
+		source->is_up = false; /* not again before the next tick */
+}
+
+/*
+ * How many more may be taken. Claims and what was ours already may have passed the
+ * limit. Those of servers that are away wait and count for nothing.
+ */
 static unsigned capacity(const struct pushd *pushd)
 {
-	return pushd->tasks.count < TASKS_MAX ? TASKS_MAX - pushd->tasks.count : 0;
+	unsigned count = 0;
+
+	for (const struct task *task = pushd->tasks.first; task != NULL; task = task->next)
+		count += task->is_started || source_of(pushd, task->store)->is_up;
+	return count < TASKS_MAX ? TASKS_MAX - count : 0;
 }
 
-static void add_entries(struct pushd *pushd, const redisReply *entries)
+/* The share of one partition on that server, at least 1. */
+static unsigned share(const struct source *source, unsigned count)
 {
-	for (size_t i = 0; i < entries->elements; i++) {
-		struct push_entry entry;
-
-		if (push_read_entry(entries, i, &entry))
-			tasks_add(&pushd->tasks, &entry);
-	}
+	return count > source->count ? count / source->count : 1;
 }
 
 /* --- deciding -------------------------------------------------------------------------------- */
@@ -119,32 +145,74 @@ struct looked {
 	struct task *task;
 	struct push_look *look; /* NULL: it failed */
 	bool is_sent;
+	bool has_friend; /* who was asked about apart, in another partition */
 };
+
+static unsigned put_look(struct pushd *pushd, struct looked *looked)
+{
+	const struct push_job *job = &looked->task->job;
+	const struct store *store = partitions_of(pushd->partitions, &job->user);
+	const struct store *other =
+		job->is_online ? partitions_of(pushd->partitions, &job->friend) : store;
+	unsigned count;
+
+	looked->has_friend = other != store;
+	count = push_put_look(nodes_to(pushd->nodes, store), store, job,
+			      job->is_online && !looked->has_friend);
+	if (looked->has_friend)
+		count += push_put_look_friend(nodes_to(pushd->nodes, other), other, job);
+	return count;
+}
+
+/* Returns how many replies it was. */
+static size_t read_look(struct looked *looked, redisReply *const *replies)
+{
+	size_t own = PUSH_LOOK_COMMANDS - 1;
+
+	looked->look = xcalloc(1, sizeof *looked->look);
+	if (!push_read_look(replies, looked->has_friend ? replies[own] : NULL, &looked->task->job,
+			    looked->look)) {
+		free(looked->look);
+		looked->look = NULL;
+		looked->task->failures++;
+	}
+	return own + looked->has_friend;
+}
 
 /* Asks Redis about up to `count` tasks in one round trip; false when it did not answer. */
 static bool look_at(struct pushd *pushd, struct looked *list, size_t count)
 {
-	struct printbuf *pipeline = buf_new();
 	redisReply **replies = xcalloc(count * PUSH_LOOK_COMMANDS, sizeof *replies);
+	size_t asked = 0, read = 0;
 	bool ok;
 
+	nodes_begin(pushd->nodes);
 	for (size_t i = 0; i < count; i++)
-		push_put_look(pipeline, pushd->store, &list[i].task->job);
-	ok = blocking_run(pushd->redis, pipeline, count * PUSH_LOOK_COMMANDS, replies);
-	for (size_t i = 0; ok && i < count; i++) {
-		list[i].look = xcalloc(1, sizeof *list[i].look);
-		if (!push_read_look(replies + i * PUSH_LOOK_COMMANDS, &list[i].task->job,
-				    list[i].look)) {
-			free(list[i].look);
-			list[i].look = NULL;
-			list[i].task->failures++;
-		}
-	}
+		asked += put_look(pushd, &list[i]);
+	ok = nodes_run(pushd->nodes, asked, replies);
+	for (size_t i = 0; ok && i < count; i++)
+		read += read_look(&list[i], replies + read);
 	if (ok)
-		blocking_free_replies(replies, count * PUSH_LOOK_COMMANDS);
+		blocking_free_replies(replies, asked);
 	free(replies);
-	printbuf_free(pipeline);
 	return ok;
+}
+
+static bool is_connected(struct pushd *pushd, const struct userid *user)
+{
+	return blocking_fd(nodes_of(pushd->nodes, partitions_of(pushd->partitions, user))) >= 0;
+}
+
+/* One that failed alone: something is wrong with it, or a server that it needs is away. */
+static void note_failure(struct pushd *pushd, struct task *task)
+{
+	if (blocking_fd(nodes_of(pushd->nodes, task->store)) < 0)
+		return; /* its own: it waits for the tick */
+	if (is_connected(pushd, &task->job.user) &&
+	    (!task->job.is_online || is_connected(pushd, &task->job.friend)))
+		task->failures++;
+	else
+		task_later(task, AWAY_MS);
 }
 
 /* The same; where all together fail, each by itself: one user's keys may be spoiled. */
@@ -152,9 +220,10 @@ static void look_at_each(struct pushd *pushd, struct looked *list, size_t count)
 {
 	if (look_at(pushd, list, count))
 		return;
-	for (size_t i = 0; i < count && blocking_fd(pushd->redis) >= 0; i++) {
-		if (!look_at(pushd, &list[i], 1) && blocking_fd(pushd->redis) >= 0)
-			list[i].task->failures++;
+	for (size_t i = 0; i < count; i++) {
+		if (blocking_fd(nodes_of(pushd->nodes, list[i].task->store)) >= 0 &&
+		    !look_at(pushd, &list[i], 1))
+			note_failure(pushd, list[i].task);
 	}
 }
 
@@ -162,7 +231,7 @@ static void look_at_each(struct pushd *pushd, struct looked *list, size_t count)
 static bool settle(struct pushd *pushd, struct task *task, const struct push_look *look)
 {
 	struct decision decision = decide(
-		&task->job, look, tasks_now(&pushd->tasks), decide_created_ms(task->entry),
+		&task->job, look, task_now(task), decide_created_ms(task->entry),
 		(int64_t)pushd->config->presence.grace * 1000, mailer_has_webhook(pushd->mailer));
 
 	switch (decision.kind) {
@@ -183,19 +252,24 @@ static bool settle(struct pushd *pushd, struct task *task, const struct push_loo
 /* Counts those that are to be sent, once each; who got enough in this hour gets no more. */
 static void count_and_send(struct pushd *pushd, struct looked *list, size_t count)
 {
-	struct printbuf *pipeline = buf_new();
 	redisReply **replies = xcalloc(count + 1, sizeof *replies);
 	size_t asked = 0, read = 0;
 	bool ok = true;
 
+	nodes_begin(pushd->nodes);
 	for (size_t i = 0; i < count; i++) {
+		const struct userid *user;
+		const struct store *store;
+
 		if (!list[i].is_sent || list[i].task->job.counted)
 			continue;
-		push_put_count(pipeline, pushd->store, &list[i].task->job.user);
+		user = &list[i].task->job.user;
+		store = partitions_of(pushd->partitions, user);
+		push_put_count(nodes_to(pushd->nodes, store), store, user);
 		asked++;
 	}
 	if (asked > 0)
-		ok = blocking_run(pushd->redis, pipeline, asked, replies);
+		ok = nodes_run(pushd->nodes, asked, replies);
 	for (size_t i = 0; ok && i < count; i++) {
 		struct task *task = list[i].task;
 
@@ -211,23 +285,39 @@ static void count_and_send(struct pushd *pushd, struct looked *list, size_t coun
 	if (ok)
 		blocking_free_replies(replies, asked);
 	free(replies);
-	printbuf_free(pipeline);
 }
 
-/* Decides on all tasks that wait for it. Those that Redis did not answer for wait for the tick. */
-static void decide_all(struct pushd *pushd)
+/* Their queues' servers did not answer: their tasks wait for the tick. */
+static void note_away(struct pushd *pushd)
 {
-	struct looked list[TASKS_MAX];
+	for (unsigned i = 0; i < pushd->source_count; i++)
+		if (blocking_fd(pushd->sources[i].redis) < 0)
+			pushd->sources[i].is_up = false;
+}
+
+/* Those that wait for a decision, at most TASKS_MAX; drops what leads to none. */
+static size_t list_waiting(struct pushd *pushd, struct looked *list)
+{
 	size_t count = 0;
 
 	for (struct task *task = pushd->tasks.first, *next; task != NULL; task = next) {
 		next = task->next;
 		if (task->is_broken || task->failures > FAILURES_MAX)
 			task_drop(task, OUTCOME_BROKEN);
-		else if (!task->is_started && count < TASKS_MAX)
+		else if (!task->is_started && source_of(pushd, task->store)->is_up &&
+			 count < TASKS_MAX)
 			list[count++] = (struct looked){.task = task};
 	}
-	if (count == 0 || !pushd->is_up)
+	return count;
+}
+
+/* Decides on all tasks that wait for it. */
+static void decide_all(struct pushd *pushd)
+{
+	struct looked list[TASKS_MAX];
+	size_t count = list_waiting(pushd, list);
+
+	if (count == 0)
 		return;
 	look_at_each(pushd, list, count);
 	for (size_t i = 0; i < count; i++)
@@ -235,98 +325,33 @@ static void decide_all(struct pushd *pushd)
 	count_and_send(pushd, list, count);
 	for (size_t i = 0; i < count; i++)
 		free(list[i].look);
-	if (blocking_fd(pushd->redis) < 0)
-		pushd->is_up = false;
+	note_away(pushd);
 }
 
 /* --- taking ---------------------------------------------------------------------------------- */
 
-static void start_reading(struct pushd *pushd)
-{
-	struct printbuf *command;
-
-	if (pushd->is_reading || !pushd->is_up || pushd->is_stopping || capacity(pushd) == 0)
-		return;
-	if (blocking_fd(pushd->reader) < 0)
-		pushd->owns_read = false;
-	command = buf_new();
-	push_put_take(command, pushd->store, pushd->consumer,
-		      pushd->owns_read ? capacity(pushd) : 2 * TASKS_MAX, BLOCK_MS,
-		      !pushd->owns_read);
-	pushd->is_reading = blocking_send(pushd->reader, command);
-	pushd->read_ms = times_mono_ms();
-	if (!pushd->is_reading)
-		pushd->is_up = false; /* not again before the next tick */
-	printbuf_free(command);
-}
-
-static void on_read(struct pushd *pushd)
-{
-	const redisReply *entries;
-	redisReply *reply;
-
-	if (!blocking_read(pushd->reader, &reply)) {
-		pushd->is_reading = false;
-		pushd->is_up = false;
-		return;
-	}
-	if (reply == NULL)
-		return;
-	pushd->is_reading = false;
-	entries = push_read_take(reply);
-	if (reply->type == REDIS_REPLY_ERROR) /* NOGROUP: the tick makes it anew */
-		pushd->is_up = false;
-	else if (entries != NULL)
-		add_entries(pushd, entries);
-	pushd->owns_read = pushd->owns_read || reply->type != REDIS_REPLY_ERROR;
-	reply_free(reply);
-}
-
-/* --- the tick -------------------------------------------------------------------------------- */
-
-/* Says once that Redis is there, or why it is not. */
-static void say_state(struct pushd *pushd)
-{
-	if (pushd->is_up == pushd->said_up && pushd->has_said)
-		return;
-	if (pushd->is_up)
-		log_info("Redis: connected");
-	else
-		log_warn("Redis: %s", blocking_error(pushd->redis));
-	pushd->said_up = pushd->is_up;
-	pushd->has_said = true;
-}
-
 static void tick(struct pushd *pushd)
 {
-	int64_t sweep_ms = (int64_t)pushd->config->presence.sweep * 1000, now_ms;
-	struct printbuf *command = buf_new();
-	const redisReply *claimed;
-	redisReply *reply;
+	int64_t sweep_ms = (int64_t)pushd->config->presence.sweep * 1000;
 
-	push_put_tick(command, pushd->store, pushd->consumer, LEASE_TICKS * sweep_ms, DUE_MAX,
-		      capacity(pushd));
-	pushd->is_up = blocking_run(pushd->redis, command, 1, &reply);
-	if (pushd->is_up) {
-		if (push_read_tick(reply, &now_ms, &claimed)) {
-			pushd->tasks.clock_ms = now_ms - times_mono_ms();
-			add_entries(pushd, claimed);
-		}
-		blocking_free_replies(&reply, 1);
-	}
-	say_state(pushd);
-	printbuf_free(command);
+	for (unsigned i = 0; i < pushd->source_count; i++)
+		source_tick(&pushd->sources[i], &pushd->tasks,
+			    share(&pushd->sources[i], capacity(pushd)));
 	pushd->tick_ms = times_mono_ms() + times_to_grid_ms(times_mono_ms(), sweep_ms);
 }
 
-/* A connection on which XREADGROUP is overdue is dead. */
-static void check_reader(struct pushd *pushd)
+static void read_more(struct pushd *pushd)
 {
-	if (!pushd->is_reading || times_mono_ms() - pushd->read_ms < (int64_t)2 * BLOCK_MS)
+	unsigned left = capacity(pushd);
+
+	if (pushd->is_stopping || left == 0)
 		return;
-	blocking_free(pushd->reader);
-	pushd->reader = blocking_new(pushd->config, 0);
-	pushd->is_reading = false;
+	for (unsigned i = 0; i < pushd->source_count; i++) {
+		struct source *source = &pushd->sources[i];
+
+		/* What was taken before a disconnection: all of it. */
+		source_read(source, source->owns_read ? share(source, left) : 2 * TASKS_MAX);
+	}
 }
 
 /* --- signals --------------------------------------------------------------------------------- */
@@ -366,51 +391,43 @@ static void on_signal(struct pushd *pushd, int signal_fd)
 
 /* --- the loop -------------------------------------------------------------------------------- */
 
+/* Nothing is waited for on an fd of -1. */
 static void wait_for_something(struct pushd *pushd, int signal_fd)
 {
-	struct curl_waitfd extra[2] = {
-		{.fd = blocking_fd(pushd->reader), .events = CURL_WAIT_POLLIN},
-		{.fd = signal_fd, .events = CURL_WAIT_POLLIN},
-	};
-	bool reads = pushd->is_reading, listens = !pushd->is_stopping;
+	struct curl_waitfd *fds = pushd->fds, *signals = &fds[pushd->source_count];
 
-	/* The first is left out where nothing is read, the second once it is to stop. */
-	sender_wait(mailer_sender(pushd->mailer), reads ? extra : extra + 1,
-		    (unsigned)reads + listens, pushd->tick_ms - times_mono_ms());
-	if (listens && extra[1].revents != 0)
+	for (unsigned i = 0; i < pushd->source_count; i++)
+		fds[i] = (struct curl_waitfd){.fd = source_fd(&pushd->sources[i]),
+					      .events = CURL_WAIT_POLLIN};
+	*signals = (struct curl_waitfd){.fd = pushd->is_stopping ? -1 : signal_fd,
+					.events = CURL_WAIT_POLLIN};
+	sender_wait(mailer_sender(pushd->mailer), fds, pushd->source_count + 1,
+		    pushd->tick_ms - times_mono_ms());
+	if (signals->revents != 0)
 		on_signal(pushd, signal_fd);
-	if (reads && extra[0].revents != 0)
-		on_read(pushd);
-}
-
-/* What is not under way goes back with the lease, which ends here. */
-static void leave(struct pushd *pushd)
-{
-	redisReply *reply;
-	struct printbuf *command = buf_new();
-
-	flush(pushd);
-	push_put_leave(command, pushd->store, pushd->consumer);
-	if (blocking_run(pushd->redis, command, 1, &reply))
-		blocking_free_replies(&reply, 1);
-	printbuf_free(command);
+	for (unsigned i = 0; i < pushd->source_count; i++)
+		if (fds[i].revents != 0)
+			source_on_readable(&pushd->sources[i], &pushd->tasks);
 }
 
 void pushd_run(struct pushd *pushd, int signal_fd)
 {
 	/* When stopping, no request lasts longer than timeout_ms. */
 	while (!pushd->is_stopping || tasks_are_under_way(&pushd->tasks)) {
-		if (times_mono_ms() >= pushd->tick_ms) {
-			check_reader(pushd);
+		if (times_mono_ms() >= pushd->tick_ms)
 			tick(pushd);
-		}
 		if (!pushd->is_stopping)
 			decide_all(pushd);
 		sender_run(mailer_sender(pushd->mailer));
-		if (pushd->is_up)
-			flush(pushd);
-		start_reading(pushd);
+		for (unsigned i = 0; i < pushd->source_count; i++)
+			if (pushd->sources[i].is_up)
+				flush(pushd, &pushd->sources[i]);
+		read_more(pushd);
 		wait_for_something(pushd, signal_fd);
 	}
-	leave(pushd);
+	/* What is not under way goes back with the leases, which end here. */
+	for (unsigned i = 0; i < pushd->source_count; i++) {
+		flush(pushd, &pushd->sources[i]);
+		source_leave(&pushd->sources[i]);
+	}
 }

@@ -19,28 +19,40 @@ struct delivery {
 
 /* --- the list -------------------------------------------------------------------------------- */
 
-int64_t tasks_now(const struct tasks *tasks)
+void tasks_init(struct tasks *tasks, struct mailer *mailer, struct notes *notes)
 {
-	return times_mono_ms() + tasks->clock_ms;
+	*tasks = (struct tasks){.mailer = mailer, .notes = notes};
+	tasks->clocks_ms = xcalloc(partitions_count(notes->partitions), sizeof *tasks->clocks_ms);
 }
 
-static bool has_entry(const struct tasks *tasks, const char *entry)
+void tasks_set_clock(struct tasks *tasks, const struct store *store, int64_t now_ms)
+{
+	tasks->clocks_ms[store_partition(store)] = now_ms - times_mono_ms();
+}
+
+int64_t task_now(const struct task *task)
+{
+	return times_mono_ms() + task->tasks->clocks_ms[store_partition(task->store)];
+}
+
+static bool has_entry(const struct tasks *tasks, const struct store *store, const char *entry)
 {
 	for (const struct task *task = tasks->first; task != NULL; task = task->next) {
-		if (strcmp(task->entry, entry) == 0)
+		if (task->store == store && strcmp(task->entry, entry) == 0)
 			return true;
 	}
 	return false;
 }
 
-void tasks_add(struct tasks *tasks, const struct push_entry *entry)
+void tasks_add(struct tasks *tasks, const struct store *store, const struct push_entry *entry)
 {
 	struct task *task;
 
-	if (has_entry(tasks, entry->id))
+	if (has_entry(tasks, store, entry->id))
 		return;
 	task = xcalloc(1, sizeof *task);
 	task->tasks = tasks;
+	task->store = store;
 	strcpy(task->entry, entry->id);
 	task->is_broken = !push_job_read(entry->job, entry->job_len, &task->job);
 	task->next = tasks->first;
@@ -72,19 +84,21 @@ void tasks_clear(struct tasks *tasks)
 {
 	while (tasks->first != NULL)
 		remove_task(tasks->first);
+	free(tasks->clocks_ms);
+	tasks->clocks_ms = NULL;
 }
 
 /* --- the end of one -------------------------------------------------------------------------- */
 
 void task_later(struct task *task, int64_t wait_ms)
 {
-	notes_later(task->tasks->notes, task->entry, wait_ms, &task->job);
+	notes_later(task->tasks->notes, task->store, task->entry, wait_ms, &task->job);
 	remove_task(task);
 }
 
 static void task_done(struct task *task)
 {
-	notes_done(task->tasks->notes, task->entry);
+	notes_done(task->tasks->notes, task->store, task->entry);
 	if (!task->is_broken && task->job.is_online)
 		notes_told(task->tasks->notes, &task->job.user, &task->job.friend);
 	remove_task(task);
@@ -99,7 +113,7 @@ void task_drop(struct task *task, enum outcome outcome)
 void task_wait_again(struct task *task)
 {
 	notes_wait(task->tasks->notes, &task->job.user, &task->job.friend);
-	notes_done(task->tasks->notes, task->entry);
+	notes_done(task->tasks->notes, task->store, task->entry);
 	remove_task(task);
 }
 
@@ -120,7 +134,7 @@ static void finish(struct task *task)
 		job->tries++;
 		wait = outcome_wait_ms(job->tries, task->retry_after, random_below(1000));
 	}
-	if (tasks_now(task->tasks) + wait > job->expires_ms)
+	if (task_now(task) + wait > job->expires_ms)
 		task_drop(task, OUTCOME_EXPIRED);
 	else
 		task_later(task, wait);
@@ -172,7 +186,7 @@ static void on_done(void *arg, enum outcome outcome, int status, int64_t retry_a
 /* Seconds that a push service may keep it. */
 static int64_t time_to_live(const struct task *task)
 {
-	int64_t left = (task->job.expires_ms - tasks_now(task->tasks)) / 1000;
+	int64_t left = (task->job.expires_ms - task_now(task)) / 1000;
 
 	if (left > task->job.ttl)
 		left = task->job.ttl;
@@ -185,7 +199,7 @@ static void send_to(struct task *task, const struct push_subscription *subscript
 {
 	struct mailer *mailer = task->tasks->mailer;
 	struct delivery *delivery = xcalloc(1, sizeof *delivery);
-	int64_t ttl = time_to_live(task), now = tasks_now(task->tasks) / 1000;
+	int64_t ttl = time_to_live(task), now = task_now(task) / 1000;
 	enum outcome outcome;
 	bool is_started;
 

@@ -12,6 +12,7 @@
 
 struct task {
 	struct tasks *tasks; /* that it is one of */
+	const struct store *store; /* the partition whose queue it was taken from */
 	char entry[PUSH_ENTRY_ID_MAX + 1]; /* its id in the queue */
 	struct push_job job;
 	bool is_broken; /* its text is no job */
@@ -30,15 +31,17 @@ struct task {
 struct tasks {
 	struct mailer *mailer;
 	struct notes *notes;
-	int64_t clock_ms; /* Redis' clock minus the monotonic one */
+	int64_t *clocks_ms; /* by partition: Redis' clock minus the monotonic one */
 	struct task *first;
 	unsigned count;
 };
 
-/* Redis' clock, ms. */
-int64_t tasks_now(const struct tasks *tasks);
-/* Adds an entry, unless it is there. */
-void tasks_add(struct tasks *tasks, const struct push_entry *entry);
+void tasks_init(struct tasks *tasks, struct mailer *mailer, struct notes *notes);
+/* The clock of the partition's Redis, ms. */
+void tasks_set_clock(struct tasks *tasks, const struct store *store, int64_t now_ms);
+int64_t task_now(const struct task *task);
+/* Adds an entry of a partition's queue, unless it is there. */
+void tasks_add(struct tasks *tasks, const struct store *store, const struct push_entry *entry);
 /* Whether requests of one are under way. */
 bool tasks_are_under_way(const struct tasks *tasks);
 /* Frees them without a note: their entries stay in the queue. */

@@ -136,7 +136,7 @@ static unsigned node_of_slot(const struct nodes *nodes, unsigned slot)
 	return owner >= 0 ? (unsigned)owner : 0;
 }
 
-static unsigned node_of(const struct nodes *nodes, const struct store *store)
+unsigned nodes_number_of(const struct nodes *nodes, const struct store *store)
 {
 	const char *prefix = store_prefix(store);
 
@@ -147,12 +147,12 @@ static unsigned node_of(const struct nodes *nodes, const struct store *store)
 
 struct blocking *nodes_of(struct nodes *nodes, const struct store *store)
 {
-	return nodes->list[node_of(nodes, store)].link;
+	return nodes->list[nodes_number_of(nodes, store)].link;
 }
 
 bool nodes_are_one(const struct nodes *nodes, const struct store *one, const struct store *other)
 {
-	return node_of(nodes, one) == node_of(nodes, other);
+	return nodes_number_of(nodes, one) == nodes_number_of(nodes, other);
 }
 
 const char *nodes_error(const struct nodes *nodes)
@@ -197,7 +197,7 @@ static struct printbuf *to_node(struct nodes *nodes, unsigned node)
 
 struct printbuf *nodes_to(struct nodes *nodes, const struct store *store)
 {
-	return to_node(nodes, node_of(nodes, store));
+	return to_node(nodes, nodes_number_of(nodes, store));
 }
 
 /* --- one server ------------------------------------------------------------------------------ */

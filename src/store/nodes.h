@@ -25,7 +25,8 @@ void nodes_free(struct nodes *nodes);
 /* How many servers a configuration names. */
 unsigned nodes_count_servers(const struct config *config);
 unsigned nodes_count(const struct nodes *nodes);
-/* The connection to the server of that number, or of that partition. */
+/* The server that has a partition; the connection to it. */
+unsigned nodes_number_of(const struct nodes *nodes, const struct store *store);
 struct blocking *nodes_at(struct nodes *nodes, unsigned number);
 struct blocking *nodes_of(struct nodes *nodes, const struct store *store);
 /* Whether one server has both: then commands for them are done in their order. */

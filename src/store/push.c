@@ -151,10 +151,10 @@ enum push_queued push_read_enqueue(const redisReply *reply)
 
 /* --- taking ---------------------------------------------------------------------------------- */
 
-void push_put_take(struct printbuf *out, const struct store *store, const char *consumer,
-		   unsigned count, int block_ms, bool own)
+void push_put_take(struct printbuf *out, const struct store *const *stores, unsigned store_count,
+		   const char *consumer, unsigned count, int block_ms, bool own)
 {
-	resp_begin(out, own ? 9 : 11);
+	resp_begin(out, (own ? 7 : 9) + 2 * store_count);
 	resp_text(out, "XREADGROUP");
 	resp_text(out, "GROUP");
 	resp_text(out, GROUP);
@@ -166,21 +166,32 @@ void push_put_take(struct printbuf *out, const struct store *store, const char *
 		resp_number(out, block_ms);
 	}
 	resp_text(out, "STREAMS");
-	resp_key(out, store_prefix(store), KEY_PUSH_QUEUE, "");
-	resp_text(out, own ? "0" : ">");
+	for (unsigned i = 0; i < store_count; i++)
+		resp_key(out, store_prefix(stores[i]), KEY_PUSH_QUEUE, "");
+	for (unsigned i = 0; i < store_count; i++)
+		resp_text(out, own ? "0" : ">");
 }
 
-const redisReply *push_read_take(const redisReply *reply)
+/* Whether a stream of the reply, [key, entries], is the partition's queue. */
+static bool is_queue_of(const redisReply *stream, const struct store *store)
 {
-	const redisReply *stream;
+	const char *prefix = store_prefix(store);
+	size_t len = strlen(prefix);
 
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1)
-		return NULL;
-	stream = reply->element[0];
-	if (stream->type != REDIS_REPLY_ARRAY || stream->elements != 2 ||
-	    stream->element[1]->type != REDIS_REPLY_ARRAY)
-		return NULL;
-	return stream->element[1];
+	return stream->type == REDIS_REPLY_ARRAY && stream->elements == 2 &&
+	       stream->element[0]->type == REDIS_REPLY_STRING &&
+	       stream->element[1]->type == REDIS_REPLY_ARRAY &&
+	       strncmp(stream->element[0]->str, prefix, len) == 0 &&
+	       strcmp(stream->element[0]->str + len, KEY_PUSH_QUEUE) == 0;
+}
+
+const redisReply *push_read_take(const redisReply *reply, const struct store *store)
+{
+	for (size_t i = 0; reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+		if (is_queue_of(reply->element[i], store))
+			return reply->element[i]->element[1];
+	}
+	return NULL;
 }
 
 bool push_read_entry(const redisReply *entries, size_t index, struct push_entry *entry)
@@ -232,7 +243,24 @@ void push_put_leave(struct printbuf *out, const struct store *store, const char 
 
 /* --- looking --------------------------------------------------------------------------------- */
 
-void push_put_look(struct printbuf *out, const struct store *store, const struct push_job *job)
+/* The replies to push_put_look(). */
+enum look_reply {
+	LOOK_KEYS,
+	LOOK_WANTED,
+	LOOK_SUBSCRIPTIONS,
+	LOOK_BLOCKS, /* a reply for each side */
+	LOOK_COUNT = LOOK_BLOCKS + BLOCKS_SIDES
+};
+
+unsigned push_put_look_friend(struct printbuf *out, const struct store *store,
+			      const struct push_job *job)
+{
+	put_command(out, store, "GET", KEY_ONLINE, job->friend.text, 0);
+	return 1;
+}
+
+unsigned push_put_look(struct printbuf *out, const struct store *store, const struct push_job *job,
+		       bool with_friend)
 {
 	char tag[USERID_MAX + 1 + PUSH_TAG_MAX + 1];
 
@@ -243,7 +271,7 @@ void push_put_look(struct printbuf *out, const struct store *store, const struct
 	resp_key(out, store_prefix(store), KEY_ONLINE, job->user.text);
 	resp_key(out, store_prefix(store), KEY_CHOSEN, job->user.text);
 	resp_key(out, store_prefix(store), KEY_ONLINE,
-		 job->is_online ? job->friend.text : job->user.text);
+		 with_friend ? job->friend.text : job->user.text);
 	snprintf(tag, sizeof tag, "%s/%s", job->user.text, job->tag);
 	resp_key(out, store_prefix(store), KEY_PUSH_TAG, tag);
 
@@ -254,6 +282,7 @@ void push_put_look(struct printbuf *out, const struct store *store, const struct
 		blocks_put_ask(out, store_prefix(store), side, &job->user, 1);
 		resp_text(out, job->is_online ? job->friend.text : "");
 	}
+	return LOOK_COUNT;
 }
 
 /* Whether a text of Redis is JSON whose `status` is that word; *ends_ms: its `ends`, or 0. */
@@ -275,16 +304,9 @@ static bool has_status(const redisReply *reply, const char *word, int64_t *ends_
 	return has;
 }
 
-/* The replies to push_put_look(). */
-enum look_reply {
-	LOOK_KEYS,
-	LOOK_WANTED,
-	LOOK_SUBSCRIPTIONS,
-	LOOK_BLOCKS /* a reply for each side */
-};
-
 /* What the keys of the MGET say. */
-static void read_keys(const redisReply *keys, const struct push_job *job, struct push_look *look)
+static void read_keys(const redisReply *keys, const redisReply *friend, const struct push_job *job,
+		      struct push_look *look)
 {
 	redisReply *const *key = keys->element;
 	int64_t ends_ms;
@@ -293,12 +315,13 @@ static void read_keys(const redisReply *keys, const struct push_job *job, struct
 	look->online = key[1]->type == REDIS_REPLY_STRING;
 	look->away = has_status(key[1], "away", &ends_ms);
 	look->dnd = has_status(key[2], "dnd", &look->dnd_ends_ms);
-	look->friend_online = key[3]->type == REDIS_REPLY_STRING;
+	look->friend_online = (friend != NULL ? friend : key[3])->type == REDIS_REPLY_STRING;
 	look->superseded = job->tag[0] != '\0' && key[4]->type == REDIS_REPLY_STRING &&
 			   strcmp(key[4]->str, job->id) != 0;
 }
 
-bool push_read_look(redisReply *const *replies, const struct push_job *job, struct push_look *look)
+bool push_read_look(redisReply *const *replies, const redisReply *friend,
+		    const struct push_job *job, struct push_look *look)
 {
 	const redisReply *keys = replies[LOOK_KEYS], *name = replies[LOOK_WANTED];
 
@@ -306,7 +329,7 @@ bool push_read_look(redisReply *const *replies, const struct push_job *job, stru
 	if (keys->type != REDIS_REPLY_ARRAY || keys->elements != 5 ||
 	    replies[LOOK_SUBSCRIPTIONS]->type != REDIS_REPLY_ARRAY)
 		return false;
-	read_keys(keys, job, look);
+	read_keys(keys, friend, job, look);
 	/* As push_want.lua notes it. */
 	look->wanted = name->type == REDIS_REPLY_STRING && name->str[0] == '+' &&
 		       name->len <= 1 + PUSH_NAME_MAX;

@@ -82,13 +82,14 @@ struct push_entry {
 };
 
 /*
- * Takes up to `count` entries, waiting up to `block_ms` for the first; `own`:
- * those that this consumer had taken already instead, without waiting.
+ * Takes up to `count` entries of each of these partitions' queues, which are on one
+ * server, waiting up to `block_ms` for the first; `own`: those that this consumer
+ * had taken already instead, without waiting.
  */
-void push_put_take(struct printbuf *out, const struct store *store, const char *consumer,
-		   unsigned count, int block_ms, bool own);
-/* The entries' array in such a reply; NULL when it has none. */
-const redisReply *push_read_take(const redisReply *reply);
+void push_put_take(struct printbuf *out, const struct store *const *stores, unsigned store_count,
+		   const char *consumer, unsigned count, int block_ms, bool own);
+/* A partition's array of entries in such a reply; NULL when it has none. */
+const redisReply *push_read_take(const redisReply *reply, const struct store *store);
 /* The entry at `index` of such an array; false when it is none of ours. */
 bool push_read_entry(const redisReply *entries, size_t index, struct push_entry *entry);
 
@@ -100,8 +101,16 @@ bool push_read_tick(const redisReply *reply, int64_t *now_ms, const redisReply *
 /* Ends the lease, so that others claim at once what is left. */
 void push_put_leave(struct printbuf *out, const struct store *store, const char *consumer);
 
-/* What decides whether a job is sent: PUSH_LOOK_COMMANDS commands, and their replies. */
-#define PUSH_LOOK_COMMANDS 5
+/*
+ * What decides whether a job is sent, at most PUSH_LOOK_COMMANDS commands: to the
+ * partition of its user, and, where its friend is in another one, to that. Each
+ * returns how many.
+ */
+#define PUSH_LOOK_COMMANDS 6
+unsigned push_put_look(struct printbuf *out, const struct store *store, const struct push_job *job,
+		       bool with_friend);
+unsigned push_put_look_friend(struct printbuf *out, const struct store *store,
+			      const struct push_job *job);
 struct push_look {
 	bool recovering; /* Redis was wiped, presence is not known yet */
 	bool online, away; /* the user, as others see it */
@@ -115,8 +124,9 @@ struct push_look {
 	struct push_subscription subscriptions[PUSH_SUBSCRIPTIONS_MAX];
 	size_t count;
 };
-void push_put_look(struct printbuf *out, const struct store *store, const struct push_job *job);
-bool push_read_look(redisReply *const *replies, const struct push_job *job, struct push_look *look);
+/* Their replies; `friend`: that of push_put_look_friend(), NULL where it was not asked. */
+bool push_read_look(redisReply *const *replies, const redisReply *friend,
+		    const struct push_job *job, struct push_look *look);
 
 /* Counts a notification; the reply is 1, or 0 when the user got PUSH_RATE_MAX already. */
 void push_put_count(struct printbuf *out, const struct store *store, const struct userid *user);

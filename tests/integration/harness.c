@@ -151,12 +151,22 @@ static void make_secret(struct stack *stack)
 	stack_write_secret(stack, "key", stack->secret);
 }
 
+/* PRESENCE_REDIS_PARTITIONS=8 make check TESTS=…: programs read it too. */
+static unsigned partitions_of_environment(void)
+{
+	const char *text = getenv("PRESENCE_REDIS_PARTITIONS");
+
+	return text != NULL ? (unsigned)atoi(text) : 1;
+}
+
 struct stack *stack_new(const char *conf)
 {
 	struct stack *stack = xcalloc(1, sizeof *stack);
 	char *users;
 
 	stack->base = "/api/";
+	stack->servers = 1;
+	stack->partitions = partitions_of_environment();
 	make_dir(stack->dir, sizeof stack->dir);
 	guardian_start(stack);
 	make_secret(stack);

@@ -44,6 +44,7 @@ struct stack {
 	int guardian_fd;
 	redisContext *control; /* of redis_cmd() */
 	redisContext *more_control[REDIS_MAX - 1];
+	unsigned servers, partitions; /* what users are divided over, see stack_divide() */
 };
 
 /* Milliseconds, stretched by TEST_SLOW (valgrind, a busy machine); for deadlines, never for pauses. */
@@ -110,6 +111,12 @@ redisReply *redis_cmd(struct stack *stack, const char *format, ...);
 long long redis_int(struct stack *stack, const char *format, ...);
 char *redis_text(struct stack *stack, const char *format, ...); /* NULL for nil */
 bool redis_has(struct stack *stack, const char *key);
+/*
+ * Commands with one key, the second word, which gets the tag of a partition: the
+ * one of that user; each of them, the sum of what they answer.
+ */
+long long redis_int_of(struct stack *stack, const char *id, const char *format, ...);
+long long redis_sum(struct stack *stack, const char *format, ...);
 /* Makes the user `presence` of conf/redis-users.acl, with this password. */
 void redis_make_user(struct stack *stack, const char *password);
 /* Every key, type and value, sorted, but for what the sweepers note for themselves. */

@@ -133,15 +133,10 @@ struct stack *push_stack_new(const char *conf)
 	return stack;
 }
 
-struct push_stand *push_start(const char *conf)
+/* In `out`: the configuration, with [push]. */
+static void put_conf(struct printbuf *out, struct push_stand *stand, const char *conf)
 {
-	struct push_stand *stand = xcalloc(1, sizeof *stand);
-	struct printbuf *text = buf_new();
-
-	stand->stack = stack_new("");
-	service_start(stand);
-	stack_write_secret(stand->stack, "push.pem", CTL(stand->stack, "push", "key"));
-	buf_putf(text,
+	buf_putf(out,
 		 "push { key_file = \"%s\" subject = \"mailto:push@example.com\" ca_file = \"%s\" "
 		 "%s}\n%s",
 		 stack_path(stand->stack, "push.pem"), stack_path(stand->stack, "tls.pem"),
@@ -150,11 +145,31 @@ struct push_stand *push_start(const char *conf)
 						 "localhost:@H2, localhost:@FOREIGN, "
 						 "localhost:@CLOSED\"",
 		 conf);
-	stack_write_conf(stand->stack, fill_in(stand, text->buf));
-	redis_start(stand->stack, NULL);
+}
+
+struct push_stand *push_start_divided(int count, int partitions, const char *conf)
+{
+	struct push_stand *stand = xcalloc(1, sizeof *stand);
+	struct printbuf *text = buf_new();
+
+	stand->stack = stack_new("");
+	service_start(stand);
+	stack_write_secret(stand->stack, "push.pem", CTL(stand->stack, "push", "key"));
+	put_conf(text, stand, conf);
+	if (partitions > 1) {
+		stack_divide(stand->stack, count, partitions, fill_in(stand, text->buf));
+	} else {
+		stack_write_conf(stand->stack, fill_in(stand, text->buf));
+		redis_start(stand->stack, NULL);
+	}
 	lighttpd_start(stand->stack);
 	stand->sender = sender_token(stand->stack);
 	return stand;
+}
+
+struct push_stand *push_start(const char *conf)
+{
+	return push_start_divided(1, 1, conf);
 }
 
 void push_stop(struct push_stand *stand)
@@ -176,7 +191,7 @@ void pushd_start(struct push_stand *stand, int index, const char *const env[])
 	size_t before = strlen(stack_file(stand->stack, file));
 
 	stand->pushd[index] = process_start(stand->stack, log, argv, env, 0);
-	WAIT_UNTIL(strstr(stack_file(stand->stack, file) + before, "Redis: ") != NULL ||
+	WAIT_UNTIL(strstr(stack_file(stand->stack, file) + before, ": Redis") != NULL ||
 			   !process_lives(stand->pushd[index]),
 		   10000);
 	ck_assert_msg(process_lives(stand->pushd[index]), "presence-pushd did not start:\n%s",
@@ -217,10 +232,10 @@ const char *push_subscribe(struct push_stand *stand, const char *token, int port
 
 void push_take_offline(struct push_stand *stand, const char *id)
 {
-	redis_int(stand->stack, "DEL user:sessions:%s", id);
-	redis_int(stand->stack, "DEL user:online:%s", id);
-	redis_int(stand->stack, "SREM online_users %s", id);
-	redis_int(stand->stack, "ZREM presence:deadlines %s", id);
+	redis_int_of(stand->stack, id, "DEL user:sessions:%s", id);
+	redis_int_of(stand->stack, id, "DEL user:online:%s", id);
+	redis_int_of(stand->stack, id, "SREM online_users %s", id);
+	redis_int_of(stand->stack, id, "ZREM presence:deadlines %s", id);
 }
 
 void push_offline_user(struct push_stand *stand, const char *id, int port, const char *path)
@@ -246,7 +261,7 @@ int push_notify(struct push_stand *stand, const char *json)
 
 long long push_count(struct push_stand *stand, const char *outcome)
 {
-	return redis_int(stand->stack, "HGET push:outcomes %s", outcome);
+	return redis_sum(stand->stack, "HGET push:outcomes %s", outcome);
 }
 
 static size_t on_bytes(char *data, size_t size, size_t count, void *arg)
@@ -319,8 +334,8 @@ struct json_object *push_request(struct push_stand *stand, const char *path, int
 
 bool push_is_idle(struct push_stand *stand)
 {
-	return redis_int(stand->stack, "XLEN push:queue") == 0 &&
-	       redis_int(stand->stack, "ZCARD push:later") == 0;
+	return redis_sum(stand->stack, "XLEN push:queue") == 0 &&
+	       redis_sum(stand->stack, "ZCARD push:later") == 0;
 }
 
 /* --- with presence-pushd ------------------------------------------------------------------ */
@@ -363,8 +378,8 @@ static void put_subscription(struct push_stand *stand, int i)
 	ck_assert_ptr_null(push_subscription_parse(keys, text_of("localhost:%d", stand->h2),
 						   &subscription, &field));
 	push_subscription_put(text, &subscription);
-	freeReplyObject(redis_cmd(stand->stack, "HSET push:subs:u%d %s %b", i, subscription.id,
-				  text->buf, buf_len(text)));
+	redis_int_of(stand->stack, text_of("u%d", i), "HSET push:subs:u%d %s %b", i,
+		     subscription.id, text->buf, buf_len(text));
 	json_object_put(keys);
 	printbuf_free(text);
 }
@@ -373,11 +388,10 @@ void push_queue_many(struct push_stand *stand, int count)
 {
 	for (int i = 0; i < count; i++) {
 		put_subscription(stand, i);
-		freeReplyObject(
-			redis_cmd(stand->stack, "XADD push:queue * job %s",
-				  text_of("{\"id\":\"j%d\",\"user\":\"u%d\",\"title\":\"a\","
-					  "\"ttl\":600,\"only_if\":\"always\"}",
-					  i, i)));
+		redis_int_of(stand->stack, text_of("u%d", i), "XADD push:queue * job %s",
+			     text_of("{\"id\":\"j%d\",\"user\":\"u%d\",\"title\":\"a\","
+				     "\"ttl\":600,\"only_if\":\"always\"}",
+				     i, i));
 	}
 }
 
@@ -415,7 +429,7 @@ void push_check_kill(int count)
 	pushd_start(stand, 0, NULL);
 	WAIT_UNTIL(push_count(stand, "sent") > count / 4, 60000);
 	ck_assert_int_eq(pushd_end(stand, 0, SIGKILL), 128 + SIGKILL);
-	ck_assert_msg(redis_int(stand->stack, "XLEN push:queue") > 0, "it was killed too late");
+	ck_assert_msg(redis_sum(stand->stack, "XLEN push:queue") > 0, "it was killed too late");
 	pushd_start(stand, 1, NULL);
 	WAIT_UNTIL(push_is_idle(stand), 120000);
 	repeated = push_count_repeated(stand, count);

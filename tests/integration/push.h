@@ -41,6 +41,8 @@ struct stack *push_stack_new(const char *conf);
  * @CLOSED stand for ports, @DIR for the stack's directory; without "allow" in it, all of them on localhost are allowed.
  */
 struct push_stand *push_start(const char *conf);
+/* The same, users divided over partitions on `count` servers. */
+struct push_stand *push_start_divided(int count, int partitions, const char *conf);
 /* The same with one presence-pushd. */
 struct push_stand *push_start_pushd(const char *conf);
 /* Ends all; presence-pushd must end well. */

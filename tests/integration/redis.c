@@ -11,6 +11,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "process.h"
+#include "store/layout.h"
 
 #define ARGS_MAX 48
 #define RULES_MAX 200 /* words of a user's line */
@@ -117,6 +118,8 @@ void stack_divide(struct stack *stack, int servers, int partitions, const char *
 	buf_putf(text, "\" partitions = %d }\n%s", partitions, conf);
 	stack_write_conf(stack, text->buf);
 	printbuf_free(text);
+	stack->servers = (unsigned)servers;
+	stack->partitions = (unsigned)partitions;
 	for (int i = 0; i < servers; i++)
 		redis_start_at(stack, i, NULL);
 }
@@ -161,15 +164,11 @@ redisReply *redis_cmd(struct stack *stack, const char *format, ...)
 	return reply;
 }
 
-long long redis_int(struct stack *stack, const char *format, ...)
+/* What a reply counts; it is freed. */
+static long long number_in(redisReply *reply, const char *format)
 {
-	redisReply *reply;
 	long long value;
-	va_list args;
 
-	va_start(args, format);
-	reply = command(stack, format, args);
-	va_end(args);
 	if (reply->type == REDIS_REPLY_STRING)
 		value = strtoll(reply->str, NULL, 10);
 	else if (reply->type == REDIS_REPLY_NIL)
@@ -181,6 +180,60 @@ long long redis_int(struct stack *stack, const char *format, ...)
 	}
 	freeReplyObject(reply);
 	return value;
+}
+
+long long redis_int(struct stack *stack, const char *format, ...)
+{
+	redisReply *reply;
+	va_list args;
+
+	va_start(args, format);
+	reply = command(stack, format, args);
+	va_end(args);
+	return number_in(reply, format);
+}
+
+/* At the partition's server, the key with its tag. */
+static long long number_of(struct stack *stack, unsigned partition, const char *format,
+			   va_list args)
+{
+	const char *key = strchr(format, ' ') + 1;
+	struct printbuf *tagged = buf_new();
+	long long value;
+
+	buf_put(tagged, format, (size_t)(key - format));
+	if (stack->partitions > 1)
+		buf_putf(tagged, "{%u}", layout_tag(stack->partitions, partition));
+	buf_puts(tagged, key);
+	value = number_in(command_at(stack, (int)(partition % stack->servers), tagged->buf, args),
+			  format);
+	printbuf_free(tagged);
+	return value;
+}
+
+long long redis_int_of(struct stack *stack, const char *id, const char *format, ...)
+{
+	long long value;
+	va_list args;
+
+	va_start(args, format);
+	value = number_of(stack, layout_partition(stack->partitions, id), format, args);
+	va_end(args);
+	return value;
+}
+
+long long redis_sum(struct stack *stack, const char *format, ...)
+{
+	long long sum = 0;
+
+	for (unsigned i = 0; i < stack->partitions; i++) {
+		va_list args;
+
+		va_start(args, format);
+		sum += number_of(stack, i, format, args);
+		va_end(args);
+	}
+	return sum;
 }
 
 char *redis_text(struct stack *stack, const char *format, ...)

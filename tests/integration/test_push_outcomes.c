@@ -120,7 +120,7 @@ START_TEST(where_tls_fails_nothing_is_sent_and_it_is_tried_again)
 	push_notify(stand, "{'user_ids':[1],'title':'a','ttl':60}");
 	WAIT_UNTIL(push_count(stand, "unreachable") >= 2, 15000);
 	ck_assert(redis_has(stand->stack, "push:subs:1"));
-	ck_assert_int_eq(redis_int(stand->stack, "ZCARD push:later"), 1);
+	ck_assert_int_eq(redis_sum(stand->stack, "ZCARD push:later"), 1);
 	push_stop(stand);
 }
 END_TEST

@@ -121,7 +121,7 @@ START_TEST(who_comes_online_before_the_moment_of_sending_gets_nothing)
 
 	push_offline_user(stand, "1", stand->https, "/as/201/a");
 	push_notify(stand, "{'user_ids':[1],'title':'a'}");
-	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 5000);
+	WAIT_UNTIL(redis_sum(stand->stack, "ZCARD push:later") == 1, 5000);
 	touch_user(stand->stack, "1");
 	push_wait_for(stand, "online", 1);
 	ck_assert_int_eq(push_received(stand, "/as/201/a"), 0);
@@ -168,10 +168,10 @@ START_TEST(do_not_disturb_holds_it_unless_it_is_urgent)
 
 	do_not_disturb(stand, "{\"status\":\"dnd\"}");
 	push_notify(stand, "{'user_ids':[1],'title':'a'}");
-	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 5000);
+	WAIT_UNTIL(redis_sum(stand->stack, "ZCARD push:later") == 1, 5000);
 	push_notify(stand, "{'user_ids':[1],'title':'urgent','urgency':'high'}");
 	push_wait_for(stand, "sent", 1);
-	ck_assert_int_eq(redis_int(stand->stack, "ZCARD push:later"), 1);
+	ck_assert_int_eq(redis_sum(stand->stack, "ZCARD push:later"), 1);
 	/* Ended by its user: it is looked at again, here at once. */
 	HTTP(stand->stack, .method = "DELETE", .path = STATE,
 	     .token = token_for(stand->stack, "1"));
@@ -190,7 +190,7 @@ START_TEST(what_do_not_disturb_held_is_sent_when_it_ends)
 
 	do_not_disturb(stand, "{\"status\":\"dnd\",\"expires_in\":3}");
 	push_notify(stand, "{'user_ids':[1],'title':'held'}");
-	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 2000);
+	WAIT_UNTIL(redis_sum(stand->stack, "ZCARD push:later") == 1, 2000);
 	ck_assert_int_eq(push_received(stand, "/as/201/a"), 0);
 	ck_assert(redis_has(stand->stack, "user:chosen:1"));
 	push_wait_for(stand, "sent", 1);
@@ -209,7 +209,7 @@ START_TEST(who_is_online_when_do_not_disturb_ends_gets_nothing)
 
 	do_not_disturb(stand, "{\"status\":\"dnd\",\"expires_in\":3}");
 	push_notify(stand, "{'user_ids':[1],'title':'held'}");
-	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 2000);
+	WAIT_UNTIL(redis_sum(stand->stack, "ZCARD push:later") == 1, 2000);
 	touch_user(stand->stack, "1");
 	push_wait_for(stand, "online", 1);
 	ck_assert_int_eq(push_received(stand, "/as/201/a"), 0);
@@ -257,8 +257,8 @@ START_TEST(who_has_unsubscribed_meanwhile_gets_nothing)
 
 	push_offline_user(stand, "1", stand->https, "/as/201/a");
 	push_notify(stand, "{'user_ids':[1],'title':'a'}");
-	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 5000);
-	redis_int(stand->stack, "DEL push:subs:1");
+	WAIT_UNTIL(redis_sum(stand->stack, "ZCARD push:later") == 1, 5000);
+	redis_int_of(stand->stack, "1", "DEL push:subs:1");
 	push_wait_for(stand, "nobody", 1);
 	push_stop(stand);
 }
@@ -326,7 +326,7 @@ START_TEST(a_friend_who_left_again_is_waited_for_anew)
 	push_take_offline(stand, "1");
 	touch_user(stand->stack, "2");
 	push_take_offline(stand, "2");
-	WAIT_UNTIL(redis_int(stand->stack, "SISMEMBER push:waiting:2 1") == 1, 5000);
+	WAIT_UNTIL(redis_int_of(stand->stack, "2", "SISMEMBER push:waiting:2 1") == 1, 5000);
 	ck_assert_int_eq(push_received(stand, "/as/201/a"), 0);
 	touch_user(stand->stack, "2");
 	push_wait_for(stand, "sent", 1);
@@ -411,9 +411,9 @@ START_TEST(nobody_is_told_of_a_friend_who_is_invisible)
 	ck_assert(push_is_idle(stand));
 	/* Hides again before the grace is over. */
 	choose(stand, friend, "{\"status\":\"busy\"}");
-	WAIT_UNTIL(redis_int(stand->stack, "ZCARD push:later") == 1, 5000);
+	WAIT_UNTIL(redis_sum(stand->stack, "ZCARD push:later") == 1, 5000);
 	choose(stand, friend, "{\"status\":\"invisible\"}");
-	WAIT_UNTIL(redis_int(stand->stack, "SISMEMBER push:waiting:2 1") == 1, 10000);
+	WAIT_UNTIL(redis_int_of(stand->stack, "2", "SISMEMBER push:waiting:2 1") == 1, 10000);
 	push_wait_until_idle(stand);
 	ck_assert_int_eq(push_received(stand, "/as/201/a"), 0);
 	/* Seen again: that is what was waited for. */
