@@ -44,18 +44,17 @@ static void print_token(const struct ctl *ctl, const char *text, const struct us
 /* Redis' clock, with which iat is compared, in seconds; this host's where Redis does not answer. */
 static int64_t issue_time(struct ctl *ctl)
 {
-	struct printbuf *command = buf_new();
+	struct printbuf *command = ctl_begin(ctl, partitions_at(ctl->partitions, 0));
 	int64_t now = times_wall_ms() / 1000;
 	redisReply *reply;
 
 	resp_begin(command, 1);
 	resp_text(command, "TIME");
-	if (blocking_run(ctl->redis, command, 1, &reply)) {
+	if (nodes_run(ctl->nodes, 1, &reply)) {
 		if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
 			now = strtoll(reply->element[0]->str, NULL, 10);
 		reply_free(reply);
 	}
-	printbuf_free(command);
 	return now;
 }
 
@@ -277,21 +276,19 @@ enum ctl_exit ctl_user_list(struct ctl *ctl, char **args, int count)
 /* Tells the open streams of both; the change itself is done and stays when Redis is away. */
 static void announce(struct ctl *ctl, const struct userid ids[2])
 {
-	struct printbuf *pipeline = buf_new();
 	redisReply *replies[2];
 
+	nodes_begin(ctl->nodes);
 	for (int i = 0; i < 2; i++) {
-		resp_begin(pipeline, 3);
-		resp_text(pipeline, "PUBLISH");
-		resp_key(pipeline, ctl->config->redis.prefix, CHANNEL_INBOX, ids[i].text);
-		resp_text(pipeline, "{\"type\":\"friends_changed\"}");
+		const struct store *store = partitions_of(ctl->partitions, &ids[i]);
+
+		store_put_friends_changed(nodes_to(ctl->nodes, store), store, &ids[i]);
 	}
-	if (blocking_run(ctl->redis, pipeline, 2, replies))
+	if (nodes_run(ctl->nodes, 2, replies))
 		blocking_free_replies(replies, 2);
 	else
 		ctl_fail("it is done, but open streams have not been told, for Redis is away: %s",
-			 blocking_error(ctl->redis));
-	printbuf_free(pipeline);
+			 nodes_error(ctl->nodes));
 }
 
 static enum ctl_exit change_friends(struct ctl *ctl, char **args,

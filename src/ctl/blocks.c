@@ -56,21 +56,19 @@ static void put_ask(struct printbuf *pipeline, const char *prefix, const char *k
 
 enum ctl_exit ctl_blocks(struct ctl *ctl, char **args, int count)
 {
-	const char *prefix = ctl->config->redis.prefix;
-	struct printbuf *pipeline, *out;
+	const struct store *store;
+	struct printbuf *out;
 	redisReply *replies[2];
 	struct userid id;
-	bool ok;
 
 	(void)count;
 	if (!ctl_read_id(args[0], &id))
 		return CTL_USAGE;
-	pipeline = buf_new();
-	put_ask(pipeline, prefix, KEY_BLOCKED, &id);
-	put_ask(pipeline, prefix, KEY_BLOCKED_BY, &id);
-	ok = ctl_run(ctl, pipeline, 2, replies);
-	printbuf_free(pipeline);
-	if (!ok)
+	store = partitions_of(ctl->partitions, &id);
+	out = ctl_begin(ctl, store);
+	put_ask(out, store_prefix(store), KEY_BLOCKED, &id);
+	put_ask(out, store_prefix(store), KEY_BLOCKED_BY, &id);
+	if (!ctl_run(ctl, 2, replies))
 		return CTL_FAILED;
 	out = buf_new();
 	if (ctl->json) {

@@ -249,6 +249,7 @@ static void print(const struct ctl *ctl, const struct userid *id, const struct c
 static enum ctl_exit show(struct ctl *ctl, const char *text, enum show what)
 {
 	redisReply *replies[CHOSEN_COMMANDS + SESSIONS_COMMANDS];
+	const struct store *store;
 	struct printbuf *pipeline;
 	struct session_list sessions;
 	struct chosen chosen;
@@ -258,12 +259,11 @@ static enum ctl_exit show(struct ctl *ctl, const char *text, enum show what)
 
 	if (!ctl_read_id(text, &id))
 		return CTL_USAGE;
-	pipeline = buf_new();
-	chosen_put(pipeline, ctl->config->redis.prefix, &id);
-	sessions_put(pipeline, ctl->config->redis.prefix, &id);
-	ok = ctl_run(ctl, pipeline, CHOSEN_COMMANDS + SESSIONS_COMMANDS, replies);
-	printbuf_free(pipeline);
-	if (!ok)
+	store = partitions_of(ctl->partitions, &id);
+	pipeline = ctl_begin(ctl, store);
+	chosen_put(pipeline, store_prefix(store), &id);
+	sessions_put(pipeline, store_prefix(store), &id);
+	if (!ctl_run(ctl, CHOSEN_COMMANDS + SESSIONS_COMMANDS, replies))
 		return CTL_FAILED;
 	ok = sessions_read(replies + CHOSEN_COMMANDS, &sessions, &now);
 	if (ok) {

@@ -69,21 +69,43 @@ struct userid *ctl_read_ids(char **args, int count)
 	return ids;
 }
 
-bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count, redisReply **replies)
+void ctl_say_redis(const struct ctl *ctl)
 {
 	struct redis_url url;
 	struct printbuf *place;
 
-	if (blocking_run(ctl->redis, pipeline, count, replies))
-		return true;
+	if (nodes_count(ctl->nodes) > 1) {
+		ctl_fail("Redis at %s", nodes_error(ctl->nodes));
+		return;
+	}
 	/* Without the password that the URL may hold. */
 	redis_url_parse(ctl->config->redis.url, &url);
 	place = buf_new();
 	redis_url_put(place, &url);
-	ctl_fail("Redis at %s: %s", place->buf, blocking_error(ctl->redis));
+	ctl_fail("Redis at %s: %s", place->buf, nodes_error(ctl->nodes));
 	printbuf_free(place);
 	redis_url_free(&url);
+}
+
+bool ctl_run(struct ctl *ctl, size_t count, redisReply **replies)
+{
+	if (count == 0 || nodes_run(ctl->nodes, count, replies))
+		return true;
+	ctl_say_redis(ctl);
 	return false;
+}
+
+struct printbuf *ctl_begin(struct ctl *ctl, const struct store *store)
+{
+	nodes_begin(ctl->nodes);
+	return nodes_to(ctl->nodes, store);
+}
+
+redisReply *ctl_run_one(struct ctl *ctl)
+{
+	redisReply *reply;
+
+	return ctl_run(ctl, 1, &reply) ? reply : NULL;
 }
 
 void ctl_print(struct printbuf *out)

@@ -8,7 +8,7 @@
 #include "base/buf.h"
 #include "base/config.h"
 #include "base/userid.h"
-#include "store/blocking.h"
+#include "store/nodes.h"
 #include "store/partitions.h"
 
 #define PROGRAM "presencectl"
@@ -18,7 +18,7 @@ enum ctl_exit { CTL_DONE = 0, CTL_FAILED = 1, CTL_USAGE = 2 };
 struct ctl {
 	const struct config *config;
 	const char *file; /* that it was read from */
-	struct blocking *redis; /* connects when first used */
+	struct nodes *nodes; /* the servers of Redis; connect when first used */
 	struct partitions *partitions;
 	bool json; /* --json */
 	const char *email, *name; /* --email, --name; NULL = not given */
@@ -62,8 +62,23 @@ bool ctl_read_id(const char *text, struct userid *id);
 /* Likewise for several; the caller frees the array. NULL: one was none. */
 struct userid *ctl_read_ids(char **args, int count);
 
-/* Runs a pipeline as blocking_run() does; says so when Redis does not. */
-bool ctl_run(struct ctl *ctl, const struct printbuf *pipeline, size_t count, redisReply **replies);
+/* Says where Redis is and nodes_error(). */
+void ctl_say_redis(const struct ctl *ctl);
+/* Runs the pipeline of ctl->nodes as nodes_run() does; says so when Redis does not. */
+bool ctl_run(struct ctl *ctl, size_t count, redisReply **replies);
+/* The same with what is for one partition: begins the pipeline, the caller appends to it. */
+struct printbuf *ctl_begin(struct ctl *ctl, const struct store *store);
+/* One command of it; the caller frees the reply with freeReplyObject(). NULL: it was said. */
+redisReply *ctl_run_one(struct ctl *ctl);
+
+/*
+ * The sums over all partitions of push_put_state(), ticked_ms of the one where it
+ * is longest ago; `outcomes` is borrowed from *replies, which ctl_free_push() frees.
+ * False: nodes_error() says why.
+ */
+struct push_state;
+bool ctl_push_sum(struct ctl *ctl, struct push_state *state, redisReply ***replies);
+void ctl_free_push(struct ctl *ctl, redisReply **replies);
 
 /* Writes the buffer to standard output, U+FFFD for what is not UTF-8 in it, and empties it. */
 void ctl_print(struct printbuf *out);

@@ -56,9 +56,8 @@ static void say_state(struct doctor *doctor, const struct push_state *state)
 
 void doctor_check_push(struct doctor *doctor)
 {
-	struct printbuf *pipeline;
-	redisReply *replies[PUSH_STATE_COMMANDS];
 	struct push_state state;
+	redisReply **replies;
 
 	if (doctor->ctl->config->push.key_file[0] == '\0') {
 		doctor_say(doctor, FINDING_OK, NULL, "push: not set up, its calls answer 404");
@@ -66,15 +65,11 @@ void doctor_check_push(struct doctor *doctor)
 	}
 	if (!check_key(doctor))
 		return;
-	pipeline = buf_new();
-	push_put_state(pipeline, partitions_at(doctor->ctl->partitions, 0));
-	if (!blocking_run(doctor->ctl->redis, pipeline, PUSH_STATE_COMMANDS, replies)) {
-		doctor_say(doctor, FINDING_FAIL, "what an ACL lets this user do: ~push:*",
-			   "push: Redis: %s", blocking_error(doctor->ctl->redis));
+	if (ctl_push_sum(doctor->ctl, &state, &replies)) {
+		say_state(doctor, &state);
+		ctl_free_push(doctor->ctl, replies);
 	} else {
-		if (push_read_state(replies, &state))
-			say_state(doctor, &state);
-		blocking_free_replies(replies, PUSH_STATE_COMMANDS);
+		doctor_say(doctor, FINDING_FAIL, "what an ACL lets this user do: ~push:*",
+			   "push: Redis: %s", nodes_error(doctor->ctl->nodes));
 	}
-	printbuf_free(pipeline);
 }

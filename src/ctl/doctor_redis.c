@@ -2,6 +2,7 @@
 #include "ctl/doctor_checks.h"
 
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 #include "store/durability.h"
 #include "store/info.h"
 #include "store/keys.h"
+#include "store/layout_key.h"
 #include "store/reply.h"
 #include "store/resp.h"
 #include "store/scripts.h"
@@ -17,12 +19,38 @@
 
 #define VERSION_MIN 7
 #define PUBSUB_HARD_MIN (1 << 20) /* bytes: less, and a burst of changes cuts streamd off */
+#define SENTENCE_SIZE 512
 #define RIGHTS_CHANGE "give redis.url's user the rights in conf/redis-users.acl"
 
-/* Runs one command and frees it; false and *reply NULL when it failed: blocking_error(). */
-static bool ask(struct doctor *doctor, struct printbuf *command, redisReply **reply)
+/* One of those that redis.url names. */
+struct server {
+	struct doctor *doctor;
+	struct blocking *redis;
+	const struct store *store; /* a partition that it has */
+	char name[INFO_VALUE_SIZE + 16]; /* "redis", and where, if there are several */
+	char run_id[INFO_VALUE_SIZE]; /* "": it does not tell */
+};
+
+/* Says what was found of it. */
+static void say(const struct server *server, enum finding finding, const char *change,
+		const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+static void say(const struct server *server, enum finding finding, const char *change,
+		const char *format, ...)
 {
-	bool ok = blocking_run(doctor->ctl->redis, command, 1, reply);
+	char what[SENTENCE_SIZE];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(what, sizeof what, format, args);
+	va_end(args);
+	doctor_say(server->doctor, finding, change, "%s: %s", server->name, what);
+}
+
+/* Runs one command and frees it; false and *reply NULL when it failed: blocking_error(). */
+static bool ask(struct server *server, struct printbuf *command, redisReply **reply)
+{
+	bool ok = blocking_run(server->redis, command, 1, reply);
 
 	printbuf_free(command);
 	if (!ok)
@@ -43,102 +71,100 @@ static struct printbuf *command_of(const char *first, const char *second, const 
 	return command;
 }
 
-static void check_version(struct doctor *doctor, const char *info)
+static void check_version(struct server *server, const char *info)
 {
 	char version[64], role[64];
 
 	info_find(info, "redis_version", version);
 	info_find(info, "role", role);
 	if (atoi(version) < VERSION_MIN)
-		doctor_say(doctor, FINDING_FAIL, "install Redis 7 or newer",
-			   "redis: version %s is too old", version);
+		say(server, FINDING_FAIL, "install Redis 7 or newer", "version %s is too old",
+		    version);
 	else
-		doctor_say(doctor, FINDING_OK, NULL, "redis: answers, version %s", version);
+		say(server, FINDING_OK, NULL, "answers, version %s", version);
 	if (strcmp(role, "slave") == 0)
-		doctor_say(doctor, FINDING_FAIL, "let redis.url name the primary",
-			   "redis: this one is a replica");
+		say(server, FINDING_FAIL, "let redis.url name the primary",
+		    "this one is a replica");
 }
 
 /* A primary that goes on alone takes what a failover loses. */
-static void check_replicas(struct doctor *doctor, const char *info)
+static void check_replicas(struct server *server, const char *info)
 {
-	bool has_sentinels = strncmp(doctor->ctl->config->redis.url, "sentinel", 8) == 0;
+	bool has_sentinels = strncmp(server->doctor->ctl->config->redis.url, "sentinel", 8) == 0;
 	char replicas[INFO_VALUE_SIZE], good[INFO_VALUE_SIZE];
 
 	info_find(info, "connected_slaves", replicas);
 	info_find(info, "min_slaves_good_slaves",
 		  good); /* there when min-replicas-to-write is set */
 	if (strcmp(replicas, "0") == 0 && has_sentinels)
-		doctor_say(
-			doctor, FINDING_WARN, "start one: replicaof in its redis.conf",
-			"redis: no replica follows the primary: Sentinels have nobody to choose");
+		say(server, FINDING_WARN, "start one: replicaof in its redis.conf",
+		    "no replica follows the primary: Sentinels have nobody to choose");
 	else if (strcmp(replicas, "0") != 0 && good[0] == '\0')
-		doctor_say(doctor, FINDING_WARN,
-			   "redis.conf of all of them: min-replicas-to-write 1 (docs/scale.md)",
-			   "redis: a primary that was cut off goes on taking what is lost later");
+		say(server, FINDING_WARN,
+		    "redis.conf of all of them: min-replicas-to-write 1 (docs/scale.md)",
+		    "a primary that was cut off goes on taking what is lost later");
 	else if (strcmp(replicas, "0") != 0)
-		doctor_say(doctor, FINDING_OK, NULL, "redis: takes nothing without a replica");
+		say(server, FINDING_OK, NULL, "takes nothing without a replica");
 }
 
 /* Whether Redis keeps what it is told: an evicted session would look like an offline user. */
-static void check_durability(struct doctor *doctor)
+static void check_durability(struct server *server)
 {
 	struct durability durability;
 
-	durability_ask(doctor->ctl->redis, &durability);
+	durability_ask(server->redis, &durability);
 	if (durability.evicts)
-		doctor_say(doctor, FINDING_WARN, DURABILITY_POLICY,
-			   "redis: when full it drops keys (%s): users go offline unannounced, "
-			   "states, settings, blocks and subscriptions are lost",
-			   durability.policy);
+		say(server, FINDING_WARN, DURABILITY_POLICY,
+		    "when full it drops keys (%s): users go offline unannounced, "
+		    "states, settings, blocks and subscriptions are lost",
+		    durability.policy);
 	else
-		doctor_say(doctor, FINDING_OK, NULL, "redis: drops no keys of its own accord");
+		say(server, FINDING_OK, NULL, "drops no keys of its own accord");
 	if (durability.forgets)
-		doctor_say(doctor, FINDING_WARN, DURABILITY_SAVING,
-			   "redis: keeps nothing over a restart: states, settings, blocks and "
-			   "subscriptions are lost");
+		say(server, FINDING_WARN, DURABILITY_SAVING,
+		    "keeps nothing over a restart: states, settings, blocks and "
+		    "subscriptions are lost");
 	else
-		doctor_say(doctor, FINDING_OK, NULL, "redis: keeps its data over a restart");
+		say(server, FINDING_OK, NULL, "keeps its data over a restart");
 }
 
 /* "normal 0 0 0 slave 268435456 67108864 60 pubsub 33554432 8388608 60" */
-static void check_buffers(struct doctor *doctor)
+static void check_buffers(struct server *server)
 {
 	redisReply *reply;
 	const char *limits, *pubsub;
 	long long hard;
 
 	/* A site may not let us ask: then it is left out. */
-	if (!ask(doctor, command_of("CONFIG", "GET", "client-output-buffer-limit"), &reply))
+	if (!ask(server, command_of("CONFIG", "GET", "client-output-buffer-limit"), &reply))
 		return;
 	limits = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 ? reply->element[1]->str
 									  : "";
 	pubsub = strstr(limits, "pubsub ");
 	hard = pubsub != NULL ? strtoll(pubsub + 7, NULL, 10) : 0;
 	if (hard != 0 && hard < PUBSUB_HARD_MIN)
-		doctor_say(doctor, FINDING_WARN,
-			   "redis.conf: client-output-buffer-limit pubsub 32mb 8mb 60",
-			   "redis: a subscriber that is %lld bytes behind is cut off", hard);
+		say(server, FINDING_WARN,
+		    "redis.conf: client-output-buffer-limit pubsub 32mb 8mb 60",
+		    "a subscriber that is %lld bytes behind is cut off", hard);
 	else
-		doctor_say(doctor, FINDING_OK, NULL,
-			   "redis: client-output-buffer-limit leaves room for subscribers");
+		say(server, FINDING_OK, NULL,
+		    "client-output-buffer-limit leaves room for subscribers");
 	reply_free(reply);
 }
 
-static bool check_scripts(struct doctor *doctor)
+static bool check_scripts(struct server *server)
 {
 	struct printbuf *pipeline = buf_new();
 	unsigned count = scripts_put_load(pipeline);
 	redisReply **replies = xcalloc(count, sizeof *replies);
-	bool taken = blocking_run(doctor->ctl->redis, pipeline, count, replies);
+	bool taken = blocking_run(server->redis, pipeline, count, replies);
 
 	if (taken) {
-		doctor_say(doctor, FINDING_OK, NULL, "redis: takes the scripts");
+		say(server, FINDING_OK, NULL, "takes the scripts");
 		blocking_free_replies(replies, count);
 	} else {
-		doctor_say(doctor, FINDING_FAIL, RIGHTS_CHANGE,
-			   "redis: does not take the scripts: %s",
-			   blocking_error(doctor->ctl->redis));
+		say(server, FINDING_FAIL, RIGHTS_CHANGE, "does not take the scripts: %s",
+		    blocking_error(server->redis));
 	}
 	free(replies);
 	printbuf_free(pipeline);
@@ -146,61 +172,173 @@ static bool check_scripts(struct doctor *doctor)
 }
 
 /* What the scripts do and the ACL does not allow, each with the key or channel. */
-static void say_lacking(struct doctor *doctor, const redisReply *lacking)
+static void say_lacking(struct server *server, const redisReply *lacking)
 {
 	for (size_t i = 0; i < lacking->elements; i++)
-		doctor_say(doctor, FINDING_FAIL, RIGHTS_CHANGE, "redis: the ACL lacks %s",
-			   lacking->element[i]->str);
+		say(server, FINDING_FAIL, RIGHTS_CHANGE, "the ACL lacks %s",
+		    lacking->element[i]->str);
 }
 
 /* Whether Redis does what calls need: the rights, writing, publishing. */
-static void check_health(struct doctor *doctor)
+static void check_health(struct server *server)
 {
 	struct printbuf *command = buf_new();
-	const struct store *store = partitions_at(doctor->ctl->partitions, 0);
 	redisReply *lacking;
 
-	store_put_health(command, store, true);
-	if (!ask(doctor, command, &lacking)) {
-		doctor_say(doctor, FINDING_FAIL,
-			   "maxmemory, the disk, the replicas, or which server redis.url names",
-			   "redis: keys cannot be written: %s", blocking_error(doctor->ctl->redis));
+	store_put_health(command, server->store, true);
+	if (!ask(server, command, &lacking)) {
+		say(server, FINDING_FAIL,
+		    "maxmemory, the disk, the replicas, or which server redis.url names",
+		    "keys cannot be written: %s", blocking_error(server->redis));
 	} else if (lacking->elements > 0) {
-		say_lacking(doctor, lacking);
+		say_lacking(server, lacking);
 	} else {
-		doctor_say(doctor, FINDING_OK, NULL, "redis: keys can be written");
-		doctor_say(doctor, FINDING_OK, NULL,
-			   "redis: its ACL has every right that is needed");
+		say(server, FINDING_OK, NULL, "keys can be written");
+		say(server, FINDING_OK, NULL, "its ACL has every right that is needed");
 	}
 	reply_free(lacking);
 }
 
-/* How long ago a presence-streamd swept, ms; -1: never. */
-static int64_t swept_ago(struct doctor *doctor)
+/* An ACL with the fewest rights does not let us ask: then it is left out. */
+static void check_info(struct server *server)
 {
-	struct printbuf *pipeline = buf_new();
-	redisReply *replies[2];
-	int64_t ago = -1;
+	redisReply *reply;
 
-	resp_begin(pipeline, 2);
-	resp_text(pipeline, "GET");
-	resp_key(pipeline, doctor->ctl->config->redis.prefix, KEY_SWEPT, "");
-	resp_begin(pipeline, 1);
-	resp_text(pipeline, "TIME");
-	if (blocking_run(doctor->ctl->redis, pipeline, 2, replies)) {
-		if (replies[0]->type == REDIS_REPLY_STRING)
-			ago = strtoll(replies[1]->element[0]->str, NULL, 10) * 1000 +
-			      strtoll(replies[1]->element[1]->str, NULL, 10) / 1000 -
-			      strtoll(replies[0]->str, NULL, 10);
-		blocking_free_replies(replies, 2);
+	if (!ask(server, command_of("INFO", NULL, NULL), &reply)) {
+		say(server, FINDING_OK, NULL,
+		    "answers; which version it is and how it is set up its ACL does not tell "
+		    "(+info)");
+		return;
+	}
+	if (reply->type == REDIS_REPLY_STRING) {
+		info_find(reply->str, "run_id", server->run_id);
+		check_version(server, reply->str);
+		check_replicas(server, reply->str);
+		check_durability(server);
+	}
+	reply_free(reply);
+}
+
+/* A server that holds divided users, and is not told so, has others than those that are seen. */
+static void check_layout(const struct server *server)
+{
+	const struct config *config = server->doctor->ctl->config;
+	struct printbuf *pipeline;
+	redisReply *replies[LAYOUT_LOOK_COMMANDS];
+	char why[LAYOUT_WHY_MAX];
+	bool is_noted = false;
+
+	if (config->redis.partitions > 1)
+		return; /* each that connects looks itself */
+	pipeline = buf_new();
+	layout_put_look(pipeline, config);
+	if (blocking_run(server->redis, pipeline, LAYOUT_LOOK_COMMANDS, replies)) {
+		if (!layout_read_look(replies[0], 0, config, 1, why, &is_noted))
+			say(server, FINDING_WARN,
+			    "give redis.partitions that number, or delete those keys", "%s", why);
+		blocking_free_replies(replies, LAYOUT_LOOK_COMMANDS);
 	}
 	printbuf_free(pipeline);
-	return ago;
+}
+
+/* False: it does not answer. */
+static bool check_server(struct server *server)
+{
+	redisReply *reply;
+
+	if (!ask(server, command_of("TIME", NULL, NULL), &reply)) {
+		const char *why = blocking_error(server->redis);
+
+		say(server, FINDING_FAIL,
+		    strncmp(why, "TLS: ", 5) == 0
+			    ? "correct redis.url or redis.tls_ca, tls_cert, tls_key, or Redis' "
+			      "certificate: docs/scale.md"
+		    : blocking_is_other_layout(server->redis)
+			    ? "correct redis.url or redis.partitions: docs/scale.md"
+			    : "start it, or correct redis.url",
+		    "%s", why);
+		return false;
+	}
+	reply_free(reply);
+	check_info(server);
+	check_buffers(server);
+	check_layout(server);
+	if (check_scripts(server))
+		check_health(server);
+	return true;
+}
+
+/* --- all of them ----------------------------------------------------------------------------- */
+
+static void set_name(struct server *server, unsigned count)
+{
+	struct printbuf *text = buf_new();
+
+	buf_puts(text, "redis");
+	if (count > 1) {
+		buf_puts(text, " ");
+		blocking_put_place(text, server->redis);
+	}
+	snprintf(server->name, sizeof server->name, "%s", text->buf);
+	printbuf_free(text);
+}
+
+/* Two addresses of one server would give it the users of both. */
+static void check_twins(const struct server *servers, unsigned count)
+{
+	for (unsigned i = 1; i < count; i++) {
+		for (unsigned j = 0; j < i; j++) {
+			if (servers[i].run_id[0] != '\0' &&
+			    strcmp(servers[i].run_id, servers[j].run_id) == 0)
+				say(&servers[i], FINDING_FAIL,
+				    "let redis.url name each server once, or start another one",
+				    "is the same server as %s", servers[j].name);
+		}
+	}
+}
+
+/* How long ago a presence-streamd swept the partition where it is longest ago, ms; -1: never. */
+static int64_t swept_ago(struct ctl *ctl)
+{
+	unsigned count = partitions_count(ctl->partitions);
+	redisReply **replies = xcalloc((size_t)count * 2, sizeof *replies);
+	int64_t longest = -1;
+	bool ok;
+
+	nodes_begin(ctl->nodes);
+	for (unsigned i = 0; i < count; i++) {
+		const struct store *store = partitions_at(ctl->partitions, i);
+		struct printbuf *out = nodes_to(ctl->nodes, store);
+
+		resp_begin(out, 2);
+		resp_text(out, "GET");
+		resp_key(out, store_prefix(store), KEY_SWEPT, "");
+		resp_begin(out, 1);
+		resp_text(out, "TIME");
+	}
+	ok = nodes_run(ctl->nodes, (size_t)count * 2, replies);
+	for (unsigned i = 0; ok && i < count; i++) {
+		const redisReply *swept = replies[2 * i], *now = replies[2 * i + 1];
+		int64_t ago;
+
+		if (swept->type != REDIS_REPLY_STRING) {
+			longest = -1;
+			break;
+		}
+		ago = strtoll(now->element[0]->str, NULL, 10) * 1000 +
+		      strtoll(now->element[1]->str, NULL, 10) / 1000 -
+		      strtoll(swept->str, NULL, 10);
+		longest = ago > longest ? ago : longest;
+	}
+	if (ok)
+		blocking_free_replies(replies, (size_t)count * 2);
+	free(replies);
+	return longest;
 }
 
 static void check_sweeper(struct doctor *doctor)
 {
-	int64_t ago = swept_ago(doctor);
+	int64_t ago = swept_ago(doctor->ctl);
 
 	if (ago >= 0 && ago <= (int64_t)doctor->ctl->config->presence.sweep * 10000)
 		doctor_say(doctor, FINDING_OK, NULL,
@@ -215,45 +353,21 @@ static void check_sweeper(struct doctor *doctor)
 			   "while requests come");
 }
 
-/* An ACL with the fewest rights does not let us ask: then it is left out. */
-static void check_info(struct doctor *doctor)
-{
-	redisReply *reply;
-
-	if (!ask(doctor, command_of("INFO", NULL, NULL), &reply)) {
-		doctor_say(doctor, FINDING_OK, NULL,
-			   "redis: answers; which version it is and how it is set up its ACL does "
-			   "not tell (+info)");
-		return;
-	}
-	if (reply->type == REDIS_REPLY_STRING) {
-		check_version(doctor, reply->str);
-		check_replicas(doctor, reply->str);
-		check_durability(doctor);
-	}
-	reply_free(reply);
-}
-
 void doctor_check_redis(struct doctor *doctor)
 {
-	redisReply *reply;
+	struct ctl *ctl = doctor->ctl;
+	unsigned count = nodes_count(ctl->nodes), answer = 0;
+	struct server *servers = xcalloc(count, sizeof *servers);
 
-	if (!ask(doctor, command_of("TIME", NULL, NULL), &reply)) {
-		const char *why = blocking_error(doctor->ctl->redis);
-
-		doctor_say(
-			doctor, FINDING_FAIL,
-			strncmp(why, "TLS: ", 5) == 0
-				? "correct redis.url or redis.tls_ca, tls_cert, tls_key, or Redis' "
-				  "certificate: docs/scale.md"
-				: "start it, or correct redis.url",
-			"redis: %s", why);
-		return;
+	for (unsigned i = 0; i < count; i++) {
+		servers[i].doctor = doctor;
+		servers[i].redis = nodes_at(ctl->nodes, i);
+		servers[i].store = partitions_at(ctl->partitions, i);
+		set_name(&servers[i], count);
+		answer += check_server(&servers[i]);
 	}
-	reply_free(reply);
-	check_info(doctor);
-	check_buffers(doctor);
-	if (check_scripts(doctor))
-		check_health(doctor);
-	check_sweeper(doctor);
+	check_twins(servers, count);
+	if (answer == count)
+		check_sweeper(doctor);
+	free(servers);
 }

@@ -10,9 +10,8 @@
 #include "ctl/doctor_checks.h"
 #include "ctl/doctor_host.h"
 #include "ctl/doctor_probe.h"
-#include "store/keys.h"
 #include "store/reply.h"
-#include "store/resp.h"
+#include "store/store.h"
 
 #define EVENT_MS 1000 /* for an event: later, and something holds it back */
 #define SETTLE_MS 2000 /* for one that the directory is asked for first */
@@ -113,19 +112,19 @@ static const char *probed_user(const struct doctor *doctor)
 
 static bool publish_friends_changed(struct doctor *doctor, const char *user)
 {
-	struct printbuf *command = buf_new();
+	struct ctl *ctl = doctor->ctl;
+	const struct store *store;
 	redisReply *reply;
-	bool ok;
+	struct userid id;
 
-	resp_begin(command, 3);
-	resp_text(command, "PUBLISH");
-	resp_key(command, doctor->ctl->config->redis.prefix, CHANNEL_INBOX, user);
-	resp_text(command, "{\"type\":\"friends_changed\"}");
-	ok = blocking_run(doctor->ctl->redis, command, 1, &reply);
-	printbuf_free(command);
-	if (ok)
-		reply_free(reply);
-	return ok;
+	if (!userid_parse(user, strlen(user), &id))
+		return false;
+	store = partitions_of(ctl->partitions, &id);
+	store_put_friends_changed(ctl_begin(ctl, store), store, &id);
+	if (!nodes_run(ctl->nodes, 1, &reply))
+		return false;
+	reply_free(reply);
+	return true;
 }
 
 /* A message from Redis to the reader: what presence is about. */

@@ -23,7 +23,7 @@
 #define CONCLUSION_SIZE 1024
 #define UNKNOWN INT64_MIN /* of times: there is none */
 
-/* The commands of the one pipeline. */
+/* The commands of the one pipeline, in their order. */
 enum {
 	REPLY_STATUS,
 	REPLY_NOT_BEFORE,
@@ -31,11 +31,11 @@ enum {
 	REPLY_PTTL,
 	REPLY_MEMBER,
 	REPLY_DEADLINE,
-	REPLY_BLOCKS,
-	REPLY_BLOCKED_BY,
 	REPLY_CHOSEN,
 	REPLY_SESSIONS = REPLY_CHOSEN + CHOSEN_COMMANDS,
-	REPLY_COUNT = REPLY_SESSIONS + SESSIONS_COMMANDS
+	REPLY_BLOCKS = REPLY_SESSIONS + SESSIONS_COMMANDS,
+	REPLY_BLOCKED_BY,
+	REPLY_COUNT
 };
 
 enum friendship { FRIEND_NO, FRIEND_YES, FRIEND_SELF, FRIEND_UNKNOWN };
@@ -43,6 +43,7 @@ enum friendship { FRIEND_NO, FRIEND_YES, FRIEND_SELF, FRIEND_UNKNOWN };
 struct facts {
 	const struct config *config;
 	struct userid viewer, id;
+	const struct store *store; /* the partition of the latter */
 
 	enum friendship friendship;
 	char *name; /* of the friend */
@@ -104,27 +105,33 @@ static void put_one(struct printbuf *out, const char *command, const char *prefi
 		resp_text(out, argument);
 }
 
+/* The viewer's blocks are where the viewer is, all else where the user is. */
+static void put_questions(struct ctl *ctl, const struct facts *facts)
+{
+	const struct store *home = partitions_of(ctl->partitions, &facts->viewer);
+	const char *prefix = store_prefix(facts->store), *id = facts->id.text;
+	struct printbuf *out = ctl_begin(ctl, facts->store);
+
+	status_put_mget(out, prefix, 1);
+	status_put_keys(out, prefix, &facts->id);
+	put_one(out, "GET", prefix, KEY_NOT_BEFORE, id, NULL);
+	put_one(out, "GET", prefix, KEY_SWEPT, "", NULL);
+	put_one(out, "PTTL", prefix, KEY_ONLINE, id, NULL);
+	put_one(out, "SISMEMBER", prefix, KEY_ONLINE_USERS, "", id);
+	put_one(out, "ZSCORE", prefix, KEY_DEADLINES, "", id);
+	chosen_put(out, prefix, &facts->id);
+	sessions_put(out, prefix, &facts->id);
+	out = nodes_to(ctl->nodes, home);
+	put_one(out, "SISMEMBER", store_prefix(home), KEY_BLOCKED, facts->viewer.text, id);
+	put_one(out, "SISMEMBER", store_prefix(home), KEY_BLOCKED_BY, facts->viewer.text, id);
+}
+
 static bool ask(struct ctl *ctl, struct facts *facts)
 {
-	const char *prefix = ctl->config->redis.prefix, *id = facts->id.text;
-	struct printbuf *pipeline = buf_new();
-	bool ok;
-
-	status_put_mget(pipeline, prefix, 1);
-	status_put_keys(pipeline, prefix, &facts->id);
-	put_one(pipeline, "GET", prefix, KEY_NOT_BEFORE, id, NULL);
-	put_one(pipeline, "GET", prefix, KEY_SWEPT, "", NULL);
-	put_one(pipeline, "PTTL", prefix, KEY_ONLINE, id, NULL);
-	put_one(pipeline, "SISMEMBER", prefix, KEY_ONLINE_USERS, "", id);
-	put_one(pipeline, "ZSCORE", prefix, KEY_DEADLINES, "", id);
-	put_one(pipeline, "SISMEMBER", prefix, KEY_BLOCKED, facts->viewer.text, id);
-	put_one(pipeline, "SISMEMBER", prefix, KEY_BLOCKED_BY, facts->viewer.text, id);
-	chosen_put(pipeline, prefix, &facts->id);
-	sessions_put(pipeline, prefix, &facts->id);
+	facts->store = partitions_of(ctl->partitions, &facts->id);
+	put_questions(ctl, facts);
 	facts->replies = xcalloc(REPLY_COUNT, sizeof *facts->replies);
-	ok = ctl_run(ctl, pipeline, REPLY_COUNT, facts->replies);
-	printbuf_free(pipeline);
-	if (ok)
+	if (ctl_run(ctl, REPLY_COUNT, facts->replies))
 		return true;
 	free(facts->replies);
 	facts->replies = NULL;
@@ -169,27 +176,26 @@ static bool read_replies(struct facts *facts)
 static bool gather_revoked(struct ctl *ctl, struct facts *facts)
 {
 	size_t count = facts->sessions.count;
-	struct printbuf *command = buf_new();
+	const char *prefix = store_prefix(facts->store);
+	struct printbuf *command = ctl_begin(ctl, facts->store);
 	redisReply *reply;
-	bool ok;
 
 	facts->revoked = xcalloc(count + 1, sizeof *facts->revoked);
 	resp_begin(command, 2 + 2 * (unsigned)count);
 	resp_text(command, "MGET");
-	resp_key(command, ctl->config->redis.prefix, KEY_EPOCH, ""); /* so that there is one */
+	resp_key(command, prefix, KEY_EPOCH, ""); /* so that there is one */
 	for (size_t i = 0; i < count; i++) {
 		const struct session *session = &facts->sessions.list[i];
 		char name[USERID_MAX + 256];
 
 		snprintf(name, sizeof name, "%s/%.*s", facts->id.text, session->tok_len,
 			 session->tok);
-		resp_key(command, ctl->config->redis.prefix, KEY_REVOKED, name);
+		resp_key(command, prefix, KEY_REVOKED, name);
 		snprintf(name, sizeof name, "%.*s", session->tok_len, session->tok);
-		resp_key(command, ctl->config->redis.prefix, KEY_REVOKED, name);
+		resp_key(command, prefix, KEY_REVOKED, name);
 	}
-	ok = ctl_run(ctl, command, 1, &reply);
-	printbuf_free(command);
-	if (!ok)
+	reply = ctl_run_one(ctl);
+	if (reply == NULL)
 		return false;
 	for (size_t i = 0; i < count && 2 * i + 2 < reply->elements; i++)
 		facts->revoked[i] = reply->element[2 * i + 1]->type == REDIS_REPLY_STRING ||
@@ -383,7 +389,7 @@ static void put_friendship(struct printbuf *out, const struct facts *facts)
 static void put_derived(struct printbuf *out, const struct facts *facts)
 {
 	put_step(out, "key");
-	buf_putf(out, "%s" KEY_ONLINE "%s ", facts->config->redis.prefix, facts->id.text);
+	buf_putf(out, "%s" KEY_ONLINE "%s ", store_prefix(facts->store), facts->id.text);
 	if (facts->key_left == UNKNOWN)
 		buf_puts(out, "is not there");
 	else if (facts->key_left < 0)
@@ -392,7 +398,7 @@ static void put_derived(struct printbuf *out, const struct facts *facts)
 		put_left(out, facts->key_left);
 	buf_puts(out, "\n");
 	put_step(out, "set");
-	buf_putf(out, "%s" KEY_ONLINE_USERS " has %s%s\n", facts->config->redis.prefix,
+	buf_putf(out, "%s" KEY_ONLINE_USERS " has %s%s\n", store_prefix(facts->store),
 		 facts->is_member ? "" : "not ", facts->id.text);
 	put_step(out, "deadline");
 	if (facts->deadline_left == UNKNOWN)

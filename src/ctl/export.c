@@ -131,20 +131,19 @@ static void put_keys(struct export *export, const struct survey_key *keys, size_
 static bool on_keys(struct ctl *ctl, void *arg, const struct survey_key *keys, size_t count)
 {
 	redisReply **replies = xcalloc(count + 1, sizeof *replies);
-	struct printbuf *pipeline = buf_new();
 	size_t asked = 0;
 	bool ok;
 
+	nodes_begin(ctl->nodes);
 	for (size_t i = 0; i < count; i++) {
 		const struct reader *reader = find_reader(&keys[i]);
 
 		if (reader == NULL)
 			continue;
-		put_question(pipeline, reader, &keys[i]);
+		put_question(nodes_to(ctl->nodes, keys[i].store), reader, &keys[i]);
 		asked++;
 	}
-	ok = asked == 0 || ctl_run(ctl, pipeline, asked, replies);
-	printbuf_free(pipeline);
+	ok = ctl_run(ctl, asked, replies);
 	if (ok && asked > 0) {
 		put_keys(arg, keys, count, replies);
 		blocking_free_replies(replies, asked);

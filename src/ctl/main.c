@@ -350,13 +350,13 @@ static enum ctl_exit run(const struct command *command, struct ctl *ctl, const c
 	log_setup(PROGRAM, (enum log_level)config->log.level, false);
 	ctl->config = config;
 	ctl->file = file;
-	ctl->redis = blocking_new(config, 0);
+	ctl->nodes = nodes_new(config);
 	ctl->partitions = partitions_new(config);
 	status = command->run(ctl, args, count);
 	if (status == CTL_DONE && ctl->json && !(command->options & FLAG_JSON))
 		puts("{\"ok\":true}");
 	partitions_free(ctl->partitions);
-	blocking_free(ctl->redis);
+	nodes_free(ctl->nodes);
 	config_free(config);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return ctl_fail("standard output: %s", strerror(errno));

@@ -13,19 +13,8 @@
 #include "store/status.h"
 #include "store/store.h"
 
-#define MGET_KEYS_MAX 1000
+#define BATCH 300 /* users asked about at a time */
 #define SCAN_COUNT 1000
-
-/* Runs one command; the caller frees the reply with reply_free(). NULL: it was said. */
-static redisReply *run_one(struct ctl *ctl, struct printbuf *command)
-{
-	redisReply *reply = NULL;
-
-	if (!ctl_run(ctl, command, 1, &reply))
-		reply = NULL;
-	printbuf_free(command);
-	return reply;
-}
 
 /* --- status --- */
 
@@ -55,34 +44,45 @@ static void put_status_line(struct printbuf *out, int width, const struct userid
 		 status->seen);
 }
 
-/* Prints up to MGET_KEYS_MAX / STATUS_KEYS users. */
+/* One MGET for each user, to the partition that it is in. */
+static bool ask_statuses(struct ctl *ctl, const struct userid *ids, int count,
+			 redisReply *replies[BATCH])
+{
+	nodes_begin(ctl->nodes);
+	for (int i = 0; i < count; i++) {
+		const struct store *store = partitions_of(ctl->partitions, &ids[i]);
+		struct printbuf *out = nodes_to(ctl->nodes, store);
+
+		status_put_mget(out, store_prefix(store), 1);
+		status_put_keys(out, store_prefix(store), &ids[i]);
+	}
+	return ctl_run(ctl, (size_t)count, replies);
+}
+
+/* Prints up to BATCH users. */
 static bool print_statuses(struct ctl *ctl, const struct userid *ids, int count, int width,
 			   bool is_first)
 {
-	struct printbuf *buf = buf_new();
+	redisReply *replies[BATCH];
+	struct printbuf *out;
 	struct status status;
-	redisReply *reply;
 	bool ok = true;
 
-	status_put_mget(buf, ctl->config->redis.prefix, (unsigned)count);
-	for (int i = 0; i < count; i++)
-		status_put_keys(buf, ctl->config->redis.prefix, &ids[i]);
-	reply = run_one(ctl, buf);
-	if (reply == NULL)
+	if (!ask_statuses(ctl, ids, count, replies))
 		return false;
-	buf = buf_new();
+	out = buf_new();
 	for (int i = 0; ok && i < count; i++) {
-		ok = status_read(reply, (size_t)i, LAST_SEEN_EXACT, &status);
+		ok = status_read(replies[i], 0, LAST_SEEN_EXACT, &status);
 		if (ok && ctl->json) {
-			buf_puts(buf, is_first && i == 0 ? "[" : ",\n");
-			status_put_json(buf, &ids[i], &status);
+			buf_puts(out, is_first && i == 0 ? "[" : ",\n");
+			status_put_json(out, &ids[i], &status);
 		} else if (ok) {
-			put_status_line(buf, width, &ids[i], &status);
+			put_status_line(out, width, &ids[i], &status);
 		}
 	}
-	ctl_print(buf);
-	printbuf_free(buf);
-	reply_free(reply);
+	ctl_print(out);
+	printbuf_free(out);
+	blocking_free_replies(replies, (size_t)count);
 	if (!ok)
 		ctl_fail("Redis gives no answer to MGET");
 	return ok;
@@ -90,7 +90,6 @@ static bool print_statuses(struct ctl *ctl, const struct userid *ids, int count,
 
 enum ctl_exit ctl_status(struct ctl *ctl, char **args, int count)
 {
-	const int batch = MGET_KEYS_MAX / STATUS_KEYS;
 	struct userid *ids = ctl_read_ids(args, count);
 	int width;
 	bool ok = true;
@@ -98,8 +97,8 @@ enum ctl_exit ctl_status(struct ctl *ctl, char **args, int count)
 	if (ids == NULL)
 		return CTL_USAGE;
 	width = widest(ids, count);
-	for (int i = 0; ok && i < count; i += batch)
-		ok = print_statuses(ctl, ids + i, count - i < batch ? count - i : batch, width,
+	for (int i = 0; ok && i < count; i += BATCH)
+		ok = print_statuses(ctl, ids + i, count - i < BATCH ? count - i : BATCH, width,
 				    i == 0);
 	if (ok && ctl->json)
 		fputs("]\n", stdout);
@@ -109,18 +108,18 @@ enum ctl_exit ctl_status(struct ctl *ctl, char **args, int count)
 
 /* --- online, count --- */
 
-static redisReply *scan_online(struct ctl *ctl, const char *cursor)
+static redisReply *scan_online(struct ctl *ctl, const struct store *store, const char *cursor)
 {
-	struct printbuf *command = buf_new();
+	struct printbuf *command = ctl_begin(ctl, store);
 	redisReply *reply;
 
 	resp_begin(command, 5);
 	resp_text(command, "SSCAN");
-	resp_key(command, ctl->config->redis.prefix, KEY_ONLINE_USERS, "");
+	resp_key(command, store_prefix(store), KEY_ONLINE_USERS, "");
 	resp_text(command, cursor);
 	resp_text(command, "COUNT");
 	resp_number(command, SCAN_COUNT);
-	reply = run_one(ctl, command);
+	reply = ctl_run_one(ctl);
 	if (reply != NULL && (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 ||
 			      reply->element[0]->type != REDIS_REPLY_STRING ||
 			      reply->element[1]->type != REDIS_REPLY_ARRAY)) {
@@ -131,8 +130,14 @@ static redisReply *scan_online(struct ctl *ctl, const char *cursor)
 	return reply;
 }
 
+/* What is written, and whether something was before. */
+struct online {
+	struct printbuf *out;
+	bool json, is_first;
+};
+
 /* What somebody else put into the Set and is not a user id is left out. */
-static void put_members(struct printbuf *out, const redisReply *members, bool json, bool *is_first)
+static void put_members(struct online *online, const redisReply *members)
 {
 	for (size_t i = 0; i < members->elements; i++) {
 		const redisReply *member = members->element[i];
@@ -141,58 +146,76 @@ static void put_members(struct printbuf *out, const redisReply *members, bool js
 		if (member->type != REDIS_REPLY_STRING ||
 		    !userid_parse(member->str, member->len, &id))
 			continue;
-		if (json) {
-			buf_puts(out, *is_first ? "" : ",");
-			userid_put_json(out, &id);
+		if (online->json) {
+			buf_puts(online->out, online->is_first ? "" : ",");
+			userid_put_json(online->out, &id);
 		} else {
-			buf_putf(out, "%s\n", id.text);
+			buf_putf(online->out, "%s\n", id.text);
 		}
-		*is_first = false;
+		online->is_first = false;
 	}
+}
+
+static bool print_online(struct ctl *ctl, struct online *online, const struct store *store)
+{
+	char cursor[24] = "0";
+
+	do {
+		redisReply *reply = scan_online(ctl, store, cursor);
+
+		if (reply == NULL)
+			return false;
+		snprintf(cursor, sizeof cursor, "%s", reply->element[0]->str);
+		put_members(online, reply->element[1]);
+		ctl_print(online->out);
+		reply_free(reply);
+	} while (strcmp(cursor, "0") != 0);
+	return true;
 }
 
 enum ctl_exit ctl_online(struct ctl *ctl, char **args, int count)
 {
-	struct printbuf *out = buf_new();
-	char cursor[24] = "0";
-	bool is_first = true, ok = true;
+	struct online online = {.out = buf_new(), .json = ctl->json, .is_first = true};
+	bool ok = true;
 
 	(void)args, (void)count;
-	buf_puts(out, ctl->json ? "[" : "");
-	do {
-		redisReply *reply = scan_online(ctl, cursor);
-
-		ok = reply != NULL;
-		if (!ok)
-			break;
-		snprintf(cursor, sizeof cursor, "%s", reply->element[0]->str);
-		put_members(out, reply->element[1], ctl->json, &is_first);
-		ctl_print(out);
-		reply_free(reply);
-	} while (strcmp(cursor, "0") != 0);
+	buf_puts(online.out, ctl->json ? "[" : "");
+	for (unsigned i = 0; ok && i < partitions_count(ctl->partitions); i++)
+		ok = print_online(ctl, &online, partitions_at(ctl->partitions, i));
 	if (ok) {
-		buf_puts(out, ctl->json ? "]\n" : "");
-		ctl_print(out);
+		buf_puts(online.out, ctl->json ? "]\n" : "");
+		ctl_print(online.out);
 	}
-	printbuf_free(out);
+	printbuf_free(online.out);
 	return ok ? CTL_DONE : CTL_FAILED;
 }
 
 enum ctl_exit ctl_count(struct ctl *ctl, char **args, int count)
 {
-	struct printbuf *command = buf_new();
-	redisReply *reply;
+	unsigned partitions = partitions_count(ctl->partitions);
+	redisReply **replies = xcalloc(partitions, sizeof *replies);
+	long long sum = 0;
+	bool ok;
 
 	(void)args, (void)count;
-	resp_begin(command, 2);
-	resp_text(command, "SCARD");
-	resp_key(command, ctl->config->redis.prefix, KEY_ONLINE_USERS, "");
-	reply = run_one(ctl, command);
-	if (reply == NULL)
-		return CTL_FAILED;
-	printf(ctl->json ? "{\"count\":%lld}\n" : "%lld\n", reply->integer);
-	reply_free(reply);
-	return CTL_DONE;
+	nodes_begin(ctl->nodes);
+	for (unsigned i = 0; i < partitions; i++) {
+		const struct store *store = partitions_at(ctl->partitions, i);
+		struct printbuf *out = nodes_to(ctl->nodes, store);
+
+		resp_begin(out, 2);
+		resp_text(out, "SCARD");
+		resp_key(out, store_prefix(store), KEY_ONLINE_USERS, "");
+	}
+	ok = ctl_run(ctl, partitions, replies);
+	for (unsigned i = 0; ok && i < partitions; i++)
+		sum += replies[i]->integer;
+	if (ok) {
+		printf(ctl->json ? "{\"count\":%lld}\n" : "%lld\n", sum);
+		blocking_free_replies(replies, partitions);
+	}
+	free(replies);
+	return ok ? CTL_DONE : CTL_FAILED;
 }
 
 /* --- sessions --- */
@@ -223,18 +246,15 @@ static enum ctl_exit print_sessions(const struct ctl *ctl, redisReply *replies[S
 enum ctl_exit ctl_sessions(struct ctl *ctl, char **args, int count)
 {
 	redisReply *replies[SESSIONS_COMMANDS];
-	struct printbuf *pipeline;
+	const struct store *store;
 	struct userid id;
-	bool ok;
 
 	(void)count;
 	if (!ctl_read_id(args[0], &id))
 		return CTL_USAGE;
-	pipeline = buf_new();
-	sessions_put(pipeline, ctl->config->redis.prefix, &id);
-	ok = ctl_run(ctl, pipeline, SESSIONS_COMMANDS, replies);
-	printbuf_free(pipeline);
-	return ok ? print_sessions(ctl, replies) : CTL_FAILED;
+	store = partitions_of(ctl->partitions, &id);
+	sessions_put(ctl_begin(ctl, store), store_prefix(store), &id);
+	return ctl_run(ctl, SESSIONS_COMMANDS, replies) ? print_sessions(ctl, replies) : CTL_FAILED;
 }
 
 /* --- kick, sweep --- */
@@ -243,16 +263,16 @@ enum ctl_exit ctl_kick(struct ctl *ctl, char **args, int count)
 {
 	struct userid id;
 	const struct store_end end = {.user = &id, .all = true, .reason = "kicked"};
-	struct printbuf *command;
+	const struct store *store;
 	redisReply *reply;
 	bool ok;
 
 	(void)count;
 	if (!ctl_read_id(args[0], &id))
 		return CTL_USAGE;
-	command = buf_new();
-	store_put_end(command, partitions_of(ctl->partitions, &id), &end);
-	reply = run_one(ctl, command);
+	store = partitions_of(ctl->partitions, &id);
+	store_put_end(ctl_begin(ctl, store), store, &end);
+	reply = ctl_run_one(ctl);
 	if (reply == NULL)
 		return CTL_FAILED;
 	ok = store_read_end(reply) == STORE_DONE;
@@ -260,27 +280,32 @@ enum ctl_exit ctl_kick(struct ctl *ctl, char **args, int count)
 	return ok ? CTL_DONE : ctl_fail("Redis gives no answer to the kick");
 }
 
-enum ctl_exit ctl_sweep(struct ctl *ctl, char **args, int count)
+static bool sweep(struct ctl *ctl, const struct store *store)
 {
-	const struct store *store = partitions_at(ctl->partitions, 0);
 	bool more = true, ok = true;
 	const char *epoch;
 
-	(void)args, (void)count;
 	while (ok && more) {
-		struct printbuf *command = buf_new();
 		redisReply *reply;
 
-		store_put_sweep(command, store, false, "");
-		reply = run_one(ctl, command);
-		ok = reply != NULL;
+		store_put_sweep(ctl_begin(ctl, store), store, false, "");
+		reply = ctl_run_one(ctl);
+		if (reply == NULL)
+			return false;
+		ok = store_read_sweep(reply, &more, &epoch);
 		if (!ok)
-			break;
-		if (!store_read_sweep(reply, &more, &epoch)) {
 			ctl_fail("Redis gives no answer to the sweep");
-			ok = false;
-		}
 		reply_free(reply);
 	}
+	return ok;
+}
+
+enum ctl_exit ctl_sweep(struct ctl *ctl, char **args, int count)
+{
+	bool ok = true;
+
+	(void)args, (void)count;
+	for (unsigned i = 0; ok && i < partitions_count(ctl->partitions); i++)
+		ok = sweep(ctl, partitions_at(ctl->partitions, i));
 	return ok ? CTL_DONE : CTL_FAILED;
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "store/layout.h"
 #include "store/push.h"
 #include "store/reply.h"
 #include "store/resp.h"
@@ -24,14 +25,12 @@ static void tell(const char *what, unsigned long long seen, bool is_over)
 
 /* --- SCAN and its like ----------------------------------------------------------------------- */
 
-/* Runs one command that answers {cursor, list}; the caller frees the reply. NULL: it was said. */
-static redisReply *scan(struct ctl *ctl, struct printbuf *command, char cursor[CURSOR_SIZE])
+/* Runs the command, which answers {cursor, list}; the caller frees the reply. NULL: it was said. */
+static redisReply *scan(struct ctl *ctl, char cursor[CURSOR_SIZE])
 {
-	redisReply *reply = NULL;
-	bool ok = ctl_run(ctl, command, 1, &reply);
+	redisReply *reply = ctl_run_one(ctl);
 
-	printbuf_free(command);
-	if (!ok)
+	if (reply == NULL)
 		return NULL;
 	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
 	    reply->element[0]->type == REDIS_REPLY_STRING &&
@@ -49,43 +48,58 @@ static redisReply *scan(struct ctl *ctl, struct printbuf *command, char cursor[C
 struct key_survey {
 	struct ctl *ctl;
 	const struct userid *user;
+	char *pattern;
 	survey_keys_visit *visit;
 	void *arg;
+	unsigned long long seen;
 };
 
-/* A prefix has no characters that mean something in a pattern: config_options.c. */
-static struct printbuf *scan_command(const char *prefix, const char *cursor)
+static void put_scan(struct printbuf *out, const char *pattern, const char *cursor)
 {
-	struct printbuf *command = buf_new();
+	resp_begin(out, 6);
+	resp_text(out, "SCAN");
+	resp_text(out, cursor);
+	resp_text(out, "MATCH");
+	resp_key(out, pattern, "*", "");
+	resp_text(out, "COUNT");
+	resp_number(out, SURVEY_PIECE);
+}
 
-	resp_begin(command, 6);
-	resp_text(command, "SCAN");
-	resp_text(command, cursor);
-	resp_text(command, "MATCH");
-	resp_key(command, prefix, "*", "");
-	resp_text(command, "COUNT");
-	resp_number(command, SURVEY_PIECE);
-	return command;
+/* The partition that has a key of that name; NULL: it is no key of ours. */
+static const struct store *store_of(const struct ctl *ctl, const redisReply *name)
+{
+	unsigned count = partitions_count(ctl->partitions);
+	const struct store *store;
+	const char *prefix;
+
+	if (name->type != REDIS_REPLY_STRING)
+		return NULL;
+	store = partitions_at(ctl->partitions,
+			      count > 1 ? layout_partition_of_name(count, name->str) : 0);
+	prefix = store_prefix(store);
+	return strncmp(name->str, prefix, strlen(prefix)) == 0 ? store : NULL;
 }
 
 /* Which of the names may be about the user. */
 static size_t choose_keys(const struct key_survey *survey, const redisReply *names,
 			  struct survey_key *keys)
 {
-	size_t head = strlen(survey->ctl->config->redis.prefix), count = 0;
+	size_t count = 0;
 
 	for (size_t i = 0; i < names->elements; i++) {
 		const redisReply *name = names->element[i];
-		enum trace_kind kind;
+		struct survey_key key = {.store = store_of(survey->ctl, name)};
+		size_t head;
 
-		if (name->type != REDIS_REPLY_STRING || name->len < head)
+		if (key.store == NULL)
 			continue;
-		kind = trace_kind(name->str + head, name->len - head, survey->user);
-		if (kind != TRACE_NONE)
-			keys[count++] = (struct survey_key){.name = name->str,
-							    .len = name->len,
-							    .own = name->str + head,
-							    .kind = kind};
+		head = strlen(store_prefix(key.store));
+		key.name = name->str;
+		key.len = name->len;
+		key.own = name->str + head;
+		key.kind = trace_kind(key.own, key.len - head, survey->user);
+		if (key.kind != TRACE_NONE)
+			keys[count++] = key;
 	}
 	return count;
 }
@@ -94,16 +108,18 @@ static size_t choose_keys(const struct key_survey *survey, const redisReply *nam
 static bool visit_keys(const struct key_survey *survey, struct survey_key *keys, size_t count)
 {
 	redisReply **replies = xcalloc(count + 1, sizeof *replies);
-	struct printbuf *pipeline = buf_new();
+	struct nodes *nodes = survey->ctl->nodes;
 	bool ok;
 
+	nodes_begin(nodes);
 	for (size_t i = 0; i < count; i++) {
-		resp_begin(pipeline, 2);
-		resp_text(pipeline, "TYPE");
-		resp_arg(pipeline, keys[i].name, keys[i].len);
+		struct printbuf *out = nodes_to(nodes, keys[i].store);
+
+		resp_begin(out, 2);
+		resp_text(out, "TYPE");
+		resp_arg(out, keys[i].name, keys[i].len);
 	}
-	ok = count == 0 || ctl_run(survey->ctl, pipeline, count, replies);
-	printbuf_free(pipeline);
+	ok = ctl_run(survey->ctl, count, replies);
 	if (ok && count > 0) {
 		for (size_t i = 0; i < count; i++)
 			keys[i].type = replies[i]->str;
@@ -114,27 +130,41 @@ static bool visit_keys(const struct key_survey *survey, struct survey_key *keys,
 	return ok;
 }
 
-bool survey_keys(struct ctl *ctl, const struct userid *user, survey_keys_visit *visit, void *arg)
+/* All keys of the server that has that partition. */
+static bool survey_server(struct key_survey *survey, const struct store *store)
 {
-	const struct key_survey survey = {ctl, user, visit, arg};
 	char cursor[CURSOR_SIZE] = "0";
-	unsigned long long seen = 0;
 	bool ok;
 
 	do {
-		redisReply *reply =
-			scan(ctl, scan_command(ctl->config->redis.prefix, cursor), cursor);
 		struct survey_key *keys;
+		redisReply *reply;
 
+		put_scan(ctl_begin(survey->ctl, store), survey->pattern, cursor);
+		reply = scan(survey->ctl, cursor);
 		if (reply == NULL)
 			return false;
 		keys = xcalloc(reply->element[1]->elements + 1, sizeof *keys);
-		ok = visit_keys(&survey, keys, choose_keys(&survey, reply->element[1], keys));
-		seen += reply->element[1]->elements;
+		ok = visit_keys(survey, keys, choose_keys(survey, reply->element[1], keys));
+		survey->seen += reply->element[1]->elements;
 		free(keys);
 		reply_free(reply);
-		tell("keys", seen, strcmp(cursor, "0") == 0);
+		tell("keys", survey->seen, false);
 	} while (ok && strcmp(cursor, "0") != 0);
+	return ok;
+}
+
+bool survey_keys(struct ctl *ctl, const struct userid *user, survey_keys_visit *visit, void *arg)
+{
+	struct key_survey survey = {ctl, user, NULL, visit, arg, 0};
+	bool ok = true;
+
+	survey.pattern = layout_pattern(ctl->config->redis.partitions, ctl->config->redis.prefix);
+	/* Each of the first partitions is on another server. */
+	for (unsigned i = 0; ok && i < nodes_count(ctl->nodes); i++)
+		ok = survey_server(&survey, partitions_at(ctl->partitions, i));
+	tell("keys", survey.seen, true);
+	free(survey.pattern);
 	return ok;
 }
 
@@ -143,6 +173,7 @@ bool survey_keys(struct ctl *ctl, const struct userid *user, survey_keys_visit *
 struct note_survey {
 	struct ctl *ctl;
 	const struct userid *user;
+	const struct store *store; /* the partition whose notifications are looked at */
 	survey_notes_visit *visit;
 	void *arg;
 	struct push_job jobs[SURVEY_PIECE];
@@ -171,6 +202,7 @@ static bool add_note(struct note_survey *survey, struct survey_note note)
 	    !(job->is_online && strcmp(job->friend.text, id) == 0))
 		return true;
 	note.job = job;
+	note.store = survey->store;
 	survey->notes[survey->count++] = note;
 	return survey->count < SURVEY_PIECE || flush_notes(survey);
 }
@@ -200,15 +232,13 @@ static bool survey_queue(struct note_survey *survey)
 	bool ok = true;
 
 	while (ok && *after != '\0') {
-		struct printbuf *command = buf_new();
 		redisReply *reply;
 
-		push_put_entries(command, partitions_at(survey->ctl->partitions, 0), after,
+		push_put_entries(ctl_begin(survey->ctl, survey->store), survey->store, after,
 				 SURVEY_PIECE);
-		ok = ctl_run(survey->ctl, command, 1, &reply);
-		printbuf_free(command);
-		if (!ok)
-			break;
+		reply = ctl_run_one(survey->ctl);
+		if (reply == NULL)
+			return false;
 		ok = survey_entries(survey, reply, after);
 		reply_free(reply);
 	}
@@ -221,13 +251,12 @@ static bool survey_later(struct note_survey *survey)
 	bool ok = true;
 
 	do {
-		struct printbuf *command = buf_new();
 		const redisReply *pairs;
 		redisReply *reply;
 
-		push_put_waiting(command, partitions_at(survey->ctl->partitions, 0), cursor,
+		push_put_waiting(ctl_begin(survey->ctl, survey->store), survey->store, cursor,
 				 SURVEY_PIECE);
-		reply = scan(survey->ctl, command, cursor);
+		reply = scan(survey->ctl, cursor);
 		if (reply == NULL)
 			return false;
 		pairs = reply->element[1];
@@ -246,13 +275,16 @@ static bool survey_later(struct note_survey *survey)
 bool survey_notes(struct ctl *ctl, const struct userid *user, survey_notes_visit *visit, void *arg)
 {
 	struct note_survey *survey = xcalloc(1, sizeof *survey);
-	bool ok;
+	bool ok = true;
 
 	survey->ctl = ctl;
 	survey->user = user;
 	survey->visit = visit;
 	survey->arg = arg;
-	ok = survey_queue(survey) && survey_later(survey);
+	for (unsigned i = 0; ok && i < partitions_count(ctl->partitions); i++) {
+		survey->store = partitions_at(ctl->partitions, i);
+		ok = survey_queue(survey) && survey_later(survey);
+	}
 	tell("notifications", survey->seen, true);
 	free(survey);
 	return ok;

@@ -18,6 +18,7 @@ struct survey_key {
 	const char *name; /* the whole of it */
 	size_t len;
 	const char *own; /* without the prefix */
+	const struct store *store; /* the partition that it is in */
 	enum trace_kind kind; /* not TRACE_NONE */
 	const char *type; /* as TYPE says */
 };
@@ -25,6 +26,7 @@ struct survey_key {
 /* A notification for the user, or one that names the user as a friend; borrowed. */
 struct survey_note {
 	const struct push_job *job;
+	const struct store *store; /* the partition whose it is */
 	const char *entry; /* its id in push:queue, or NULL */
 	const redisReply *member; /* of push:later, or NULL */
 };

@@ -1,6 +1,7 @@
 /* watch: changes as they happen, from Redis' channels. */
 #include "ctl/ctl.h"
 
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include "base/times.h"
 #include "base/utf8.h"
 #include "store/keys.h"
+#include "store/layout.h"
 #include "store/reply.h"
 #include "store/resp.h"
 
@@ -26,21 +28,41 @@ static void on_signal(int number)
 	_exit(CTL_DONE);
 }
 
-/* Appends SUBSCRIBE to the users' channels, or PSUBSCRIBE to all; returns how many replies come. */
-static size_t put_subscribe(struct printbuf *out, const char *prefix, const struct userid *ids,
-			    int count)
+/* A pattern for the channels of all users of a server. */
+static void put_pattern(struct printbuf *out, const struct ctl *ctl)
 {
-	if (count == 0) {
+	char *prefix = layout_pattern(ctl->config->redis.partitions, ctl->config->redis.prefix);
+
+	resp_begin(out, 2);
+	resp_text(out, "PSUBSCRIBE");
+	resp_key(out, prefix, CHANNEL_STATUS, "*");
+	free(prefix);
+}
+
+/* Subscribes to the users' channels, or to all; false when Redis did not take it. */
+static bool subscribe(struct ctl *ctl, const struct userid *ids, int count)
+{
+	size_t expected = count > 0 ? (size_t)count : nodes_count(ctl->nodes);
+	redisReply **replies = xcalloc(expected, sizeof *replies);
+	bool ok;
+
+	nodes_begin(ctl->nodes);
+	for (int i = 0; i < count; i++) {
+		const struct store *store = partitions_of(ctl->partitions, &ids[i]);
+		struct printbuf *out = nodes_to(ctl->nodes, store);
+
 		resp_begin(out, 2);
-		resp_text(out, "PSUBSCRIBE");
-		resp_key(out, prefix, CHANNEL_STATUS, "*");
-		return 1;
+		resp_text(out, "SUBSCRIBE");
+		resp_key(out, store_prefix(store), CHANNEL_STATUS, ids[i].text);
 	}
-	resp_begin(out, 1 + (unsigned)count);
-	resp_text(out, "SUBSCRIBE");
-	for (int i = 0; i < count; i++)
-		resp_key(out, prefix, CHANNEL_STATUS, ids[i].text);
-	return (size_t)count;
+	/* As many partitions as servers, or more: each of the first ones is on another server. */
+	for (unsigned i = 0; count == 0 && i < nodes_count(ctl->nodes); i++)
+		put_pattern(nodes_to(ctl->nodes, partitions_at(ctl->partitions, i)), ctl);
+	ok = ctl_run(ctl, expected, replies);
+	if (ok)
+		blocking_free_replies(replies, expected);
+	free(replies);
+	return ok;
 }
 
 /* Colour is for people who look at a terminal: https://no-color.org */
@@ -84,16 +106,21 @@ static void print_change(const char *id, const redisReply *message, bool colour)
 /* A published message: [message, channel, text] or [pmessage, pattern, channel, text]. */
 static void print_message(struct ctl *ctl, const redisReply *reply, bool colour)
 {
-	size_t head = strlen(ctl->config->redis.prefix) + strlen(CHANNEL_STATUS);
 	const redisReply *channel, *message;
+	const char *name;
 	struct userid id;
 
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3)
 		return;
 	channel = reply->element[reply->elements - 2];
 	message = reply->element[reply->elements - 1];
-	if (channel->type != REDIS_REPLY_STRING || message->type != REDIS_REPLY_STRING ||
-	    channel->len < head || !userid_parse(channel->str + head, channel->len - head, &id))
+	if (channel->type != REDIS_REPLY_STRING || message->type != REDIS_REPLY_STRING)
+		return;
+	name = layout_name(ctl->config->redis.partitions, ctl->config->redis.prefix, channel->str);
+	if (name == NULL || strncmp(name, CHANNEL_STATUS, strlen(CHANNEL_STATUS)) != 0)
+		return;
+	name += strlen(CHANNEL_STATUS);
+	if (!userid_parse(name, strlen(name), &id))
 		return;
 	if (!ctl->json)
 		print_change(id.text, message, colour);
@@ -102,34 +129,59 @@ static void print_message(struct ctl *ctl, const redisReply *reply, bool colour)
 		printf("%.*s\n", (int)message->len, message->str);
 }
 
-enum ctl_exit ctl_watch(struct ctl *ctl, char **args, int count)
+/* All that has come from one server; false when it is lost. */
+static bool print_messages(struct ctl *ctl, struct blocking *redis, bool colour)
 {
-	struct userid *ids = ctl_read_ids(args, count);
-	struct printbuf *command = buf_new();
-	redisReply **replies, *reply;
-	size_t expected;
-	bool ok, colour = has_colour();
+	redisReply *reply;
 
-	if (ids == NULL) {
-		printbuf_free(command);
-		return CTL_USAGE;
-	}
-	setvbuf(stdout, NULL, _IOLBF, 0);
-	signal(SIGINT, on_signal);
-	signal(SIGTERM, on_signal);
-	expected = put_subscribe(command, ctl->config->redis.prefix, ids, count);
-	replies = xcalloc(expected, sizeof *replies);
-	ok = ctl_run(ctl, command, expected, replies);
-	if (ok)
-		blocking_free_replies(replies, expected);
-	free(replies);
-	free(ids);
-	printbuf_free(command);
-	if (!ok)
-		return CTL_FAILED;
-	while ((reply = blocking_wait(ctl->redis)) != NULL) {
+	while (blocking_take(redis, &reply)) {
+		if (reply == NULL)
+			return true;
 		print_message(ctl, reply, colour);
 		reply_free(reply);
 	}
-	return ctl_fail("Redis is lost: %s", blocking_error(ctl->redis));
+	return false;
+}
+
+/* Until a server is lost. */
+static enum ctl_exit print_changes(struct ctl *ctl)
+{
+	unsigned count = nodes_count(ctl->nodes);
+	struct pollfd *fds = xcalloc(count, sizeof *fds);
+	struct blocking *lost = NULL;
+	bool colour = has_colour();
+
+	for (unsigned i = 0; i < count; i++)
+		fds[i] = (struct pollfd){.fd = blocking_fd(nodes_at(ctl->nodes, i)),
+					 .events = POLLIN};
+	while (lost == NULL) {
+		for (unsigned i = 0; i < count; i++) {
+			struct blocking *redis = nodes_at(ctl->nodes, i);
+			bool is_readable = fds[i].revents != 0;
+
+			fds[i].revents = 0;
+			if (fds[i].fd >= 0 && ((is_readable && !blocking_feed(redis)) ||
+					       !print_messages(ctl, redis, colour)))
+				lost = redis;
+		}
+		if (lost == NULL)
+			poll(fds, count, -1);
+	}
+	free(fds);
+	return ctl_fail("Redis is lost: %s", blocking_error(lost));
+}
+
+enum ctl_exit ctl_watch(struct ctl *ctl, char **args, int count)
+{
+	struct userid *ids = ctl_read_ids(args, count);
+	bool ok;
+
+	if (ids == NULL)
+		return CTL_USAGE;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	signal(SIGINT, on_signal);
+	signal(SIGTERM, on_signal);
+	ok = subscribe(ctl, ids, count);
+	free(ids);
+	return ok ? print_changes(ctl) : CTL_FAILED;
 }

@@ -363,19 +363,6 @@ void blocking_free_replies(redisReply **replies, size_t count)
 	}
 }
 
-redisReply *blocking_wait(struct blocking *link)
-{
-	redisReply *reply;
-
-	if (link->connection == NULL)
-		return NULL;
-	connection_set_timeout(link->connection, 0);
-	reply = wait_for_reply(link->connection);
-	if (reply == NULL)
-		fail_lost(link);
-	return reply;
-}
-
 bool blocking_send(struct blocking *link, const struct printbuf *pipeline)
 {
 	return (link->connection != NULL || connect_now(link)) && send_all(link, pipeline);
@@ -386,9 +373,18 @@ int blocking_fd(const struct blocking *link)
 	return link->connection != NULL ? connection_fd(link->connection) : -1;
 }
 
+bool blocking_feed(struct blocking *link)
+{
+	return connection_read(link->connection) || fail_lost(link);
+}
+
+bool blocking_take(struct blocking *link, redisReply **reply)
+{
+	return connection_take(link->connection, reply) || fail_lost(link);
+}
+
 bool blocking_read(struct blocking *link, redisReply **reply)
 {
 	*reply = NULL;
-	return (connection_read(link->connection) && connection_take(link->connection, reply)) ||
-	       fail_lost(link);
+	return blocking_feed(link) && blocking_take(link, reply);
 }

@@ -67,8 +67,8 @@ bool blocking_send(struct blocking *link, const struct printbuf *pipeline);
 int blocking_fd(const struct blocking *link); /* -1: not connected */
 /* Reads what has come: *reply is the caller's, NULL when it is not whole yet. False: lost. */
 bool blocking_read(struct blocking *link, redisReply **reply);
-
-/* Waits without limit for one more reply: a published message after SUBSCRIBE. NULL: lost. */
-redisReply *blocking_wait(struct blocking *link);
+/* Its halves, for several replies in one piece, as published messages are. */
+bool blocking_feed(struct blocking *link);
+bool blocking_take(struct blocking *link, redisReply **reply);
 
 #endif

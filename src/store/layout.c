@@ -31,13 +31,17 @@ unsigned layout_partition(unsigned count, const char *id)
 	return count == 1 ? 0 : layout_crc16(id, strlen(id)) % count;
 }
 
-/* In whose part the slot of that tag lies. */
+/* In whose part the slot of a tag lies. */
+static unsigned partition_of_text(unsigned count, const char *tag, size_t len)
+{
+	return layout_crc16(tag, len) % LAYOUT_SLOTS * count / LAYOUT_SLOTS;
+}
+
 static unsigned partition_of_tag(unsigned count, unsigned tag)
 {
 	char digits[TAG_DIGITS];
-	int len = snprintf(digits, sizeof digits, "%u", tag);
 
-	return layout_crc16(digits, (size_t)len) % LAYOUT_SLOTS * count / LAYOUT_SLOTS;
+	return partition_of_text(count, digits, (size_t)snprintf(digits, sizeof digits, "%u", tag));
 }
 
 unsigned layout_tag(unsigned count, unsigned partition)
@@ -73,6 +77,21 @@ char *layout_prefix(unsigned count, unsigned tag, const char *prefix)
 		buf_putf(out, "{%u}", tag);
 	buf_puts(out, prefix);
 	return buf_take(out, NULL);
+}
+
+char *layout_pattern(unsigned count, const char *prefix)
+{
+	struct printbuf *out = buf_new();
+
+	/* A prefix has no characters that mean something in a pattern: config_options.c. */
+	buf_puts(out, count > 1 ? "{*}" : "");
+	buf_puts(out, prefix);
+	return buf_take(out, NULL);
+}
+
+unsigned layout_partition_of_name(unsigned count, const char *name)
+{
+	return partition_of_text(count, name + 1, strcspn(name + 1, "}"));
 }
 
 const char *layout_name(unsigned count, const char *prefix, const char *name)

@@ -26,7 +26,13 @@ void layout_find_tags(unsigned count, unsigned tags[]); /* of all partitions */
 /* What stands before every key and channel of a partition: "{tag}prefix"; the caller frees it. */
 char *layout_prefix(unsigned count, unsigned tag, const char *prefix);
 
+/* The same in a pattern, as of SCAN and PSUBSCRIBE, for all partitions; the caller frees it. */
+char *layout_pattern(unsigned count, const char *prefix);
+
 /* `name` (of a key or channel) without what layout_prefix() put before it; NULL: that is not there. */
 const char *layout_name(unsigned count, const char *prefix, const char *name);
+
+/* Whose tag a name begins with, which has one: count > 1. A tag of another's is anybody's. */
+unsigned layout_partition_of_name(unsigned count, const char *name);
 
 #endif

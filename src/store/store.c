@@ -716,3 +716,12 @@ void store_put_block(struct printbuf *out, const struct store *store, const stru
 	else
 		put_side(out, store, "blocked", blocker, blocked, adds);
 }
+
+void store_put_friends_changed(struct printbuf *out, const struct store *store,
+			       const struct userid *user)
+{
+	resp_begin(out, 3);
+	resp_text(out, store->is_sharded ? "SPUBLISH" : "PUBLISH");
+	resp_key(out, store->prefix, CHANNEL_INBOX, user->text);
+	resp_text(out, "{\"type\":\"friends_changed\"}");
+}

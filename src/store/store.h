@@ -329,4 +329,8 @@ const struct userid *store_block_owner(const struct userid *blocker, const struc
 void store_put_block(struct printbuf *out, const struct store *store, const struct userid *blocker,
 		     const struct userid *blocked, bool adds, unsigned step);
 
+/* Tells the user's streams that its friends are others now: they ask the directory. */
+void store_put_friends_changed(struct printbuf *out, const struct store *store,
+			       const struct userid *user);
+
 #endif
