@@ -1165,6 +1165,32 @@ START_TEST(a_stream_that_waits_for_a_wiped_redis_does_not_learn_that_nothing_was
 }
 END_TEST
 
+/* A presence-streamd that has not heard of it hands in what was chosen before. */
+START_TEST(who_is_automatic_again_while_a_wiped_redis_is_filled_stays_so)
+{
+	struct userid who = call_user("1");
+	struct store_choose choice = {.user = &who, .tok = "a", .iat = 1000};
+	struct store_touch item = {.user = &who,
+				   .tok = "a",
+				   .iat = 1000,
+				   .stream = "s1",
+				   .reason = "activity",
+				   .chosen = "{\"status\":\"invisible\"}"};
+	struct printbuf *out = buf_new();
+
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	if (_i == 1)
+		wipe();
+	store_put_choose(out, store, &choice);
+	reply_free(call_run(out));
+	ck_assert(call_is_online("1"));
+	out = buf_new();
+	store_put_touch(out, store, STORE_STREAMD, &item, 1);
+	reply_free(call_run(out));
+	ck_assert(call_is_online("1"));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("scripts");
@@ -1242,5 +1268,7 @@ int main(void)
 	tcase_add_test(
 		tcase,
 		a_stream_that_waits_for_a_wiped_redis_does_not_learn_that_nothing_was_chosen);
+	tcase_add_loop_test(tcase, who_is_automatic_again_while_a_wiped_redis_is_filled_stays_so, 0,
+			    2);
 	return harness_main(suite);
 }

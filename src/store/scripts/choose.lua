@@ -15,6 +15,7 @@ local function choose(id, tok, iat, text, holds)
   local own = text ~= '' and decode(text .. '}') or {}
   local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
   local was_spared = not is_online and derive(id).is_spared
+  local recovers = is_recovering(true)
   local change = ask_change('status', id)
   if change.wait > 0 then
     return {TOO_OFTEN, change.wait}
@@ -24,7 +25,10 @@ local function choose(id, tok, iat, text, holds)
     raise(id, 't:' .. tok, now + online_ttl)
     write_seen(id)
   end
-  if text == '' then
+  if text == '' and recovers then
+    -- A presence-streamd that has not heard of it may still hand in what was chosen before.
+    redis.call('SET', chosen_key(id), '{}', 'PX', integer(10 * recovering_for))
+  elseif text == '' then
     redis.call('DEL', chosen_key(id))
   elseif holds > 0 then
     local ends = integer(now + holds)

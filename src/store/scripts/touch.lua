@@ -124,7 +124,7 @@ local function register(id, tok, session, with_token, reason, idle, chosen, know
   local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
   local own = read_chosen(known[5])
   local hides = own and own.status == 'invisible'
-  local is_better_known = #chosen > 1 and not own -- by the caller
+  local is_better_known = #chosen > 1 and not known[5] -- by the caller
   local recovers = (not is_online or is_better_known) and is_recovering(has_seen_epoch)
   if is_online and is_alive and idle == '' and not hides and not recovers then
     require_renewal(id)
@@ -135,7 +135,7 @@ local function register(id, tok, session, with_token, reason, idle, chosen, know
   local was_spared = not is_online and not hides and derive(id).is_spared
   local mark = ask_mark(id, tok, idle, is_alive)
   local ttl = online_ttl
-  is_waiting = recovers and chosen == '' and not own
+  is_waiting = recovers and chosen == '' and not known[5]
   if is_waiting then
     -- The sweep brings the user online when it is known what was chosen, if the session lasts.
     ttl = math.max(ttl, recovering_for + 2 * sweep_every)
