@@ -2,10 +2,12 @@
 #include <stdlib.h>
 
 #include "api/resources.h"
+#include "api/settled.h"
 #include "base/alloc.h"
 #include "store/blocks.h"
 #include "store/keys.h"
 #include "store/resp.h"
+#include "store/status.h"
 
 #define NAME(text) #text
 #define TEXT(number) NAME(number)
@@ -52,7 +54,10 @@ struct problem blocks_list(struct request *request)
 
 /* --- changes --------------------------------------------------------------------------------- */
 
-/* Lets the token in before anything is written, and looks whether it may be. */
+/*
+ * Lets the token in before anything is written, and looks whether it may be. While a wiped Redis is filled
+ * again no block ends: streams that have not heard of it would put it back.
+ */
 static struct problem check_change(struct request *request, bool adds)
 {
 	struct printbuf *pipeline = request_touch(request, "activity");
@@ -62,7 +67,11 @@ static struct problem check_change(struct request *request, bool adds)
 
 	store_put_may_block(pipeline, request->store, &request->token.user, request->token.name,
 			    request->token.issued, &request->id, adds);
-	problem = request_ask_touched(request, 1);
+	if (!adds)
+		status_put_mget(pipeline, store_prefix(request->store), 0);
+	problem = request_ask_touched(request, adds ? 1 : 2);
+	if (problem.kind == PROBLEM_NONE && !adds)
+		problem = settled_check(request, request->store, request->replies[2]);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	verdict = store_read_may_block(request->replies[1], &wait);

@@ -192,7 +192,11 @@ void blocks_data_lost(struct chaos *chaos)
 		for (unsigned b = 1; b <= chaos->user_count; b++) {
 			struct block *block = block_of(chaos, a, b);
 
-			if (block->state == NO && !block->pending)
+			/* A stream that has not heard of its end puts it back. */
+			bool may_come_back = block->state == NO && block->since > 0 &&
+					     model_told_by(chaos, block->since) > now_ms();
+
+			if (block->state == NO && !block->pending && !may_come_back)
 				continue;
 			if (block->state == YES && !block->pending &&
 			    (is_known_by(chaos, a, b, block) || is_known_by(chaos, b, a, block)))

@@ -166,6 +166,23 @@ START_TEST(a_block_that_is_half_done_is_503_and_hides_whom_the_list_does_not_sho
 }
 END_TEST
 
+START_TEST(a_wiped_redis_that_is_filled_again_takes_blocks_and_not_their_end)
+{
+	struct stack *stack = stack_start_api("");
+
+	block(stack, "1", "2");
+	redis_int(stack, "EVAL %s 0", "redis.call('SET', 'presence:recovering', '1') return 1");
+	check_problem(HTTP(stack, .method = "DELETE", .path = BLOCKS "/2",
+			   .token = token_for(stack, "1")),
+		      503, "redis_unavailable");
+	block(stack, "1", "3");
+	redis_int(stack, "DEL presence:recovering");
+	unblock(stack, "1", "2");
+	ck_assert_int_eq(redis_int(stack, "SCARD user:blocked:1"), 1);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(neither_sees_the_other_in_any_call_until_both_have_unblocked)
 {
 	struct stack *stack = stack_start_api("");
@@ -462,6 +479,7 @@ START_TEST(a_wiped_redis_gets_back_the_blocks_that_open_streams_know)
 	ck_assert_int_eq(redis_int(stack, "SISMEMBER user:blocked_by:1 3"), 1);
 	ck_assert_int_eq(redis_int(stack, "SCARD user:blocked:1"), 1);
 	ck_assert_int_eq(redis_int(stack, "SCARD user:blocked_by:1"), 1);
+	WAIT_UNTIL(!redis_has(stack, "presence:recovering"), 10000);
 	unblock(stack, "1", "2");
 	unblock(stack, "3", "1");
 	for (;;) {
@@ -562,6 +580,7 @@ int main(void)
 	tcase_add_test(tcase, blocks_may_be_changed_twenty_times_in_half_a_minute);
 	tcase_add_test(tcase,
 		       a_block_that_is_half_done_is_503_and_hides_whom_the_list_does_not_show);
+	tcase_add_test(tcase, a_wiped_redis_that_is_filled_again_takes_blocks_and_not_their_end);
 	tcase_add_test(tcase, neither_sees_the_other_in_any_call_until_both_have_unblocked);
 	tcase_add_test(tcase,
 		       an_end_of_a_block_is_seen_at_once_by_a_worker_that_knows_of_the_block);
