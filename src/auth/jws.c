@@ -115,14 +115,15 @@ const char *jws_key_check(const struct jws_algorithm *algorithm, const struct jw
 /* Once for a key: to look the algorithm up takes OpenSSL longer than to compute with it. */
 bool jws_key_make_ready(const struct jws_algorithm *algorithm, struct jws_key *key)
 {
+	OSSL_PARAM params[2];
 	char digest[16];
-	OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", digest, 0),
-			       OSSL_PARAM_construct_end()};
 	EVP_MAC *hmac;
 
 	if (algorithm->kind != JWS_HMAC)
 		return true;
 	snprintf(digest, sizeof digest, "%s", algorithm->digest);
+	params[0] = OSSL_PARAM_construct_utf8_string("digest", digest, 0); /* measures the text */
+	params[1] = OSSL_PARAM_construct_end();
 	hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
 	key->mac = hmac != NULL ? EVP_MAC_CTX_new(hmac) : NULL;
 	EVP_MAC_free(hmac);
