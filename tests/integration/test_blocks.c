@@ -172,9 +172,9 @@ START_TEST(a_wiped_redis_that_is_filled_again_takes_blocks_and_not_their_end)
 
 	block(stack, "1", "2");
 	redis_int(stack, "EVAL %s 0", "redis.call('SET', 'presence:recovering', '1') return 1");
-	check_problem(HTTP(stack, .method = "DELETE", .path = BLOCKS "2",
-			   .token = token_for(stack, "1")),
-		      503, "redis_unavailable");
+	check_problem(
+		HTTP(stack, .method = "DELETE", .path = BLOCKS "2", .token = token_for(stack, "1")),
+		503, "redis_unavailable");
 	block(stack, "1", "3");
 	redis_int(stack, "DEL presence:recovering");
 	unblock(stack, "1", "2");
