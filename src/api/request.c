@@ -411,7 +411,7 @@ struct problem request_ask_touched(struct request *request, size_t count)
 		return problem;
 	service_has_lost_epoch(request->service, request->store,
 			       store_read_swept(request->replies[0]));
-	return request_check(request, store_read_touch(request->replies[0], 0, NULL));
+	return request_check(request, store_read_touch(request->replies[0], 0));
 }
 
 struct problem request_check(struct request *request, enum store_verdict verdict)

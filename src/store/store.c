@@ -290,7 +290,7 @@ void store_put_touch(struct printbuf *out, const struct store *store, enum store
 	}
 }
 
-enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64_t *now_ms)
+enum store_verdict store_read_touch(const redisReply *reply, size_t index)
 {
 	int64_t now;
 
@@ -298,8 +298,6 @@ enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64
 		return STORE_DONE;
 	if (!read_integer(reply, 0, &now))
 		return STORE_FAILED;
-	if (now_ms != NULL)
-		*now_ms = now;
 	if (1 + index < reply->elements && reply->element[1 + index]->type == REDIS_REPLY_ARRAY)
 		return read_verdict(reply->element[1 + index], 0);
 	return read_verdict(reply, 1 + index);

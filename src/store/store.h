@@ -118,11 +118,10 @@ struct store_self {
 void store_put_touch(struct printbuf *out, const struct store *store, enum store_caller caller,
 		     const struct store_touch *items, size_t count);
 /*
- * The verdict on item `index`; *now_ms (may be NULL) becomes Redis' clock, for a
- * streamd. A stream without a session, be it a new one or one that comes back,
- * may get STORE_TOO_MANY.
+ * The verdict on item `index`. A stream without a session, be it a new one or one
+ * that comes back, may get STORE_TOO_MANY.
  */
-enum store_verdict store_read_touch(const redisReply *reply, size_t index, int64_t *now_ms);
+enum store_verdict store_read_touch(const redisReply *reply, size_t index);
 
 /* The own view that item `index` asked for; false when there is none, as in a refusal. */
 bool store_read_self(const redisReply *reply, size_t index, struct store_self *self);

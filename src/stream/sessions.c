@@ -274,7 +274,7 @@ static void on_touched(void *arg, const redisReply *reply)
 
 			if (!session->heard_self && store_read_self(reply, i, &self))
 				learn_self(all, session, &self);
-			on_verdict(all, session, store_read_touch(reply, i, NULL));
+			on_verdict(all, session, store_read_touch(reply, i));
 		} else { /* lost with the link */
 			session->batch = NULL;
 			set_touch(all, session, TOUCH_IDLE);

@@ -103,7 +103,7 @@ static void check_store(const redisReply *reply)
 	int wait;
 
 	for (size_t i = 0; i < USERS_MAX; i++) {
-		enum store_verdict verdict = store_read_touch(reply, i, &now_ms);
+		enum store_verdict verdict = store_read_touch(reply, i);
 
 		REQUIRE(verdict >= STORE_DONE && verdict <= STORE_FAILED);
 		verdict = store_read_close(reply, i);

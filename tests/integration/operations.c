@@ -66,7 +66,7 @@ static enum store_verdict touch_item(const char *id, const char *tok, const char
 
 	store_put_touch(out, store, false, &item, 1);
 	reply = call_run(out);
-	verdict = store_read_touch(reply, 0, NULL);
+	verdict = store_read_touch(reply, 0);
 	reply_free(reply);
 	return verdict;
 }
@@ -93,7 +93,7 @@ bool call_touch_as_worker(const char *id, const char *tok)
 
 	store_put_touch(out, store, true, &item, 1);
 	reply = call_run(out);
-	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+	ck_assert_int_eq(store_read_touch(reply, 0), STORE_DONE);
 	unsettled = store_read_unsettled(reply);
 	reply_free(reply);
 	return unsettled;

@@ -251,7 +251,7 @@ START_TEST(while_a_slot_moves_a_script_does_all_or_nothing)
 	cluster_end_move(cluster, slot, to);
 	put_touch("1");
 	ck_assert_msg(nodes_run(nodes, 1, &reply), "%s", nodes_error(nodes));
-	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+	ck_assert_int_eq(store_read_touch(reply, 0), STORE_DONE);
 	reply_free(reply);
 }
 END_TEST

@@ -321,8 +321,8 @@ static void step_touch(struct person *person)
 	redis_int(stack, "DEL presence:sweeping");
 	store_put_touch(out, store, worker, &item, 1);
 	reply = call_run(out);
-	ck_assert_msg(store_read_touch(reply, 0, NULL) == expected, "%s: verdict %d instead of %d",
-		      step_text, store_read_touch(reply, 0, NULL), expected);
+	ck_assert_msg(store_read_touch(reply, 0) == expected, "%s: verdict %d instead of %d",
+		      step_text, store_read_touch(reply, 0), expected);
 	reply_free(reply);
 }
 

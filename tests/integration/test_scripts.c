@@ -196,7 +196,7 @@ START_TEST(a_kick_refuses_tokens_of_this_very_second_that_are_in_use)
 			out = buf_new();
 			store_put_touch(out, store, false, &item, 1);
 			reply = call_run(out);
-			ck_assert_int_eq(store_read_touch(reply, 0, NULL),
+			ck_assert_int_eq(store_read_touch(reply, 0),
 					 round == 0 ? STORE_DONE : STORE_REVOKED);
 			reply_free(reply);
 			if (round == 0)
@@ -389,8 +389,8 @@ START_TEST(a_key_of_the_wrong_type_spoils_one_user_alone)
 	freeReplyObject(redis_cmd(stack, "SET user:sessions:bad x"));
 	store_put_touch(out, store, false, items, 2);
 	reply = call_run(out);
-	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_FAILED);
-	ck_assert_int_eq(store_read_touch(reply, 1, NULL), STORE_DONE);
+	ck_assert_int_eq(store_read_touch(reply, 0), STORE_FAILED);
+	ck_assert_int_eq(store_read_touch(reply, 1), STORE_DONE);
 	reply_free(reply);
 	redis_int(stack, "ZADD presence:deadlines 1 bad");
 	call_lapse("good", "t:b");
@@ -432,8 +432,8 @@ START_TEST(a_touch_that_fails_at_a_wrong_type_does_nothing)
 	before = redis_dump(stack);
 	store_put_touch(out, store, STORE_STREAMD, items, 2);
 	reply = call_run(out);
-	ck_assert_int_eq(store_read_touch(reply, 0, NULL), wrong_types[_i].verdict);
-	ck_assert_int_eq(store_read_touch(reply, 1, NULL), STORE_DONE);
+	ck_assert_int_eq(store_read_touch(reply, 0), wrong_types[_i].verdict);
+	ck_assert_int_eq(store_read_touch(reply, 1), STORE_DONE);
 	reply_free(reply);
 	ck_assert_int_eq(call_is_online("bad"), wrong_types[_i].verdict == STORE_DONE);
 	call_end("good", NULL, true, "kicked");
@@ -467,7 +467,7 @@ START_TEST(a_limit_that_is_no_number_is_none)
 		item.idle = i % 2 == 0 ? STORE_IDLE : STORE_ACTIVE;
 		store_put_touch(out, store, STORE_STREAMD, &item, 1);
 		reply = call_run(out);
-		ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+		ck_assert_int_eq(store_read_touch(reply, 0), STORE_DONE);
 		reply_free(reply);
 		ck_assert_str_eq(redis_text(stack, "GET presence:rate:idle:1"), "1");
 		out = buf_new();
@@ -869,7 +869,7 @@ static enum store_verdict touch_issued(const char *id, const char *tok, int64_t 
 
 	store_put_touch(out, store, STORE_WORKER, &item, 1);
 	reply = call_run(out);
-	verdict = store_read_touch(reply, 0, NULL);
+	verdict = store_read_touch(reply, 0);
 	reply_free(reply);
 	return verdict;
 }
@@ -914,7 +914,7 @@ START_TEST(a_token_that_only_watches_renews_no_session_of_its_name)
 	before = redis_dump(stack);
 	store_put_touch(out, store, true, &item, 1);
 	reply = call_run(out);
-	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+	ck_assert_int_eq(store_read_touch(reply, 0), STORE_DONE);
 	reply_free(reply);
 	ck_assert_str_eq(redis_dump(stack), before);
 }
@@ -1120,7 +1120,7 @@ static void touch_knowing(const char *id, const char *stream, const char *chosen
 
 	store_put_touch(out, store, STORE_STREAMD, &item, 1);
 	reply = call_run(out);
-	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+	ck_assert_int_eq(store_read_touch(reply, 0), STORE_DONE);
 	reply_free(reply);
 }
 
@@ -1159,7 +1159,7 @@ START_TEST(a_stream_that_waits_for_a_wiped_redis_does_not_learn_that_nothing_was
 	wipe();
 	store_put_touch(out, store, STORE_STREAMD, &item, 1);
 	reply = call_run(out);
-	ck_assert_int_eq(store_read_touch(reply, 0, NULL), STORE_DONE);
+	ck_assert_int_eq(store_read_touch(reply, 0), STORE_DONE);
 	ck_assert_msg(!store_read_self(reply, 0, &self), "told: %s", reply->element[1]->str);
 	reply_free(reply);
 }
