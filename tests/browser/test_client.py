@@ -148,11 +148,14 @@ class Tabs(Case):
     url = URL
 
     def open_live(self, count):
+        """Tabs of one user, the one that leads first: without locks a number at random decides."""
         bob = token(BOB)
         tabs = [self.open(self.url).start(token=bob) for _ in range(count)]
         for tab in tabs:
             tab.wait_state("live")
-        return tabs
+        leads = [tab.run("return client.holdsStream") for tab in tabs]
+        self.assertEqual(leads.count(True), 1, leads)
+        return sorted(tabs, key=lambda tab: not leads[tabs.index(tab)])
 
     def test_twelve_tabs_share_one_stream(self):
         tabs = self.open_live(TABS)
