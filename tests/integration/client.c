@@ -2,10 +2,15 @@
 #include "harness.h"
 
 #include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <curl/curl.h>
 
@@ -38,6 +43,63 @@ static struct curl_slist *header_list(const struct request *request)
 	if (request->header != NULL)
 		list = curl_slist_append(list, request->header);
 	return list;
+}
+
+/* --- what was answered, for tests/npm/answers.mjs --------------------------------------------- */
+
+/* This program's answers, one JSON text a line; stays empty when nobody asks for them. */
+static char answers_file[PATH_MAX];
+
+void http_keep_answers(void)
+{
+	const char *dir = getenv("TEST_ANSWERS");
+
+	if (dir == NULL)
+		return;
+	mkdir(dir, 0755);
+	snprintf(answers_file, sizeof answers_file, "%s/%s.ndjson", dir,
+		 program_invocation_short_name);
+	unlink(answers_file);
+}
+
+static const char *method_of(const struct request *request)
+{
+	if (request->method != NULL)
+		return request->method;
+	return request->body != NULL ? "POST" : "GET";
+}
+
+static struct json_object *text_or_null(const char *text)
+{
+	return text != NULL ? json_object_new_string(text) : NULL;
+}
+
+static void keep_answer(const struct stack *stack, const struct request *request,
+			const struct response *response)
+{
+	struct json_object *line;
+	const char *text;
+	int fd;
+
+	if (answers_file[0] == '\0')
+		return;
+	line = json_object_new_object();
+	json_object_object_add(line, "base", json_object_new_string(stack->base));
+	json_object_object_add(line, "method", json_object_new_string(method_of(request)));
+	json_object_object_add(line, "path", json_object_new_string(request->path));
+	json_object_object_add(line, "status", json_object_new_int(response->status));
+	json_object_object_add(line, "type",
+			       text_or_null(header_of(response->head, "Content-Type")));
+	json_object_object_add(line, "caching",
+			       text_or_null(header_of(response->head, "Cache-Control")));
+	json_object_object_add(line, "length", json_object_new_int64((int64_t)response->body_len));
+	json_object_object_add(line, "json", json_object_get(response->json));
+	text = json_object_to_json_string_ext(line, JSON_C_TO_STRING_PLAIN);
+	fd = open(answers_file, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644);
+	ck_assert_msg(fd >= 0 && dprintf(fd, "%s\n", text) > 0, "%s: %s", answers_file,
+		      strerror(errno));
+	close(fd);
+	json_object_put(line);
 }
 
 struct response *http_send(struct stack *stack, const struct request *request)
@@ -82,6 +144,7 @@ struct response *http_send(struct stack *stack, const struct request *request)
 	response->head = buf_take(head, NULL);
 	response->body = buf_take(body, &response->body_len);
 	response->json = json_tokener_parse(response->body);
+	keep_answer(stack, request, response);
 	curl_slist_free_all(headers);
 	curl_easy_cleanup(curl);
 	free(url);

@@ -533,6 +533,7 @@ int harness_main(Suite *suite)
 {
 	pid_t child;
 
+	http_keep_answers();
 	prctl(PR_SET_CHILD_SUBREAPER, 1);
 	child = fork();
 	if (child < 0)

@@ -214,6 +214,11 @@ struct response {
 
 struct response *http_send(struct stack *stack, const struct request *request);
 #define HTTP(stack, ...) http_send(stack, &(struct request){__VA_ARGS__})
+/*
+ * From now on each answer goes to a file of this program in the directory $TEST_ANSWERS, if that is
+ * set: tests/npm/answers.mjs compares them with docs/openapi.yaml. Before any test.
+ */
+void http_keep_answers(void);
 /* The value of a header field, NULL when it is missing. */
 const char *header_of(const char *head, const char *name);
 
