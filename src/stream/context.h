@@ -22,8 +22,9 @@ struct context {
 	struct token_keys *keys; /* replaces the keys */
 	struct partitions *stores; /* and the stores */
 	struct directory *directory;
-	struct link **links; /* to each server */
-	unsigned link_count;
+	struct link **links; /* to each server, */
+	unsigned link_count; /* of which there may become */
+	unsigned link_max; /* so many */
 	struct partition *partitions;
 	unsigned partition_count;
 	size_t set_words; /* of a set of partitions */

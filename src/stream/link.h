@@ -12,7 +12,7 @@
  * What is asked for in one turn of the loop goes out in one write, by
  * link_flush(). Nothing waits longer than redis.timeout_ms: a watchdog checks
  * the health of both connections (a message on a channel of its own comes the
- * whole way round) and takes an answer that is overdue as a loss.
+ * whole way round; in a cluster, where no channel need stay, a PING on each) and takes an answer that is overdue as a loss.
  *
  * The back-off starts over when such a check succeeds, not when a connection
  * does: a Redis that answers every transition with an error is not asked again
@@ -30,12 +30,15 @@
 
 #include "base/buf.h"
 #include "base/config.h"
+#include "stream/pending.h"
 #include "stream/state.h"
+#include "stream/target.h"
 
 #define LINK_PENDING_MAX 20000 /* commands without an answer: more means that Redis is lost */
 #define LINK_SUBSCRIBE_MAX 500 /* channels in one SUBSCRIBE or UNSUBSCRIBE */
 
 enum link_state {
+	LINK_IDLE, /* not started, or stopped */
 	LINK_WAITING, /* for the next attempt */
 	LINK_CONNECTING, /* asking Sentinels where the primary is, if there are any; both connections */
 	LINK_HANDSHAKE, /* AUTH, SELECT, INFO, SCRIPT LOAD, SUBSCRIBE, the greeting: up when all are answered */
@@ -63,22 +66,21 @@ struct link_events {
 	void (*subscribed)(void *arg);
 	/* Something was queued: call link_flush() at the end of this turn. */
 	void (*pending)(void *arg);
-};
-
-/* Which server it is, and what is there. Borrowed for the call. */
-struct link_place {
-	unsigned server; /* of those that redis.url names */
-	const char *const *prefixes; /* of its partitions: layout_prefix() */
-	unsigned count;
-	bool is_sharded; /* channels are: SSUBSCRIBE */
+	/*
+	 * In a cluster: the node refuses subscriptions to channels of this slot, with the reason, or has
+	 * ended those that there were (NULL).
+	 */
+	void (*unsubscribed)(void *arg, unsigned slot, const redisReply *reason);
 };
 
 struct link *link_new(struct event_base *base, const struct config *config,
 		      const struct link_place *place, const struct link_events *events, void *arg);
 void link_free(struct link *link); /* pending callbacks are called with NULL */
 
-/* Starts connecting; from then on the link looks after itself. */
+/* Starts connecting, from LINK_IDLE; from then on the link looks after itself. */
 void link_start(struct link *link);
+/* Gives up both connections, for good: pending callbacks are called with NULL, down() is not. */
+void link_stop(struct link *link);
 
 bool link_is_up(const struct link *link);
 enum link_state link_state(const struct link *link);
@@ -96,7 +98,7 @@ bool link_lacks_writes(const struct link *link);
  * cannot work (loading, read-only, out of memory, script unknown, ...) counts
  * as a loss.
  */
-typedef void link_reply(void *arg, const redisReply *reply);
+typedef pending_reply link_reply;
 
 /* Queues one command in RESP. Only while link_is_up(). */
 void link_command(struct link *link, const struct printbuf *command, link_reply *done, void *arg);
@@ -112,7 +114,7 @@ uint64_t link_acked(const struct link *link); /* of the last one confirmed */
 void link_unsubscribe(struct link *link, const char *prefix, const char *const *channels,
 		      size_t count);
 
-/* Writes what is queued. */
+/* Writes what is queued, if anything is. */
 void link_flush(struct link *link);
 
 /* Gives up both connections and starts over: what Redis holds cannot be relied on. */

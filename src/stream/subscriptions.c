@@ -14,8 +14,8 @@ void subscriptions_init(struct subscriptions *all, struct context *context)
 {
 	all->context = context;
 	TAILQ_INIT(&all->waiting);
-	all->asked = xcalloc(context->link_count, sizeof *all->asked);
-	for (unsigned i = 0; i < context->link_count; i++)
+	all->asked = xcalloc(context->link_max, sizeof *all->asked);
+	for (unsigned i = 0; i < context->link_max; i++)
 		TAILQ_INIT(&all->asked[i]);
 }
 
@@ -29,7 +29,7 @@ static void drop_first(struct asked_turns *asked)
 
 void subscriptions_free(struct subscriptions *all)
 {
-	for (unsigned i = 0; i < all->context->link_count; i++) {
+	for (unsigned i = 0; i < all->context->link_max; i++) {
 		while (!TAILQ_EMPTY(&all->asked[i]))
 			drop_first(&all->asked[i]);
 	}

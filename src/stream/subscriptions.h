@@ -56,7 +56,7 @@ struct subscription {
 	uint64_t turn; /* of the last SUBSCRIBE that it needs; while SENT */
 };
 
-/* The context has its links. */
+/* The context knows how many links there may be. */
 void subscriptions_init(struct subscriptions *all, struct context *context);
 void subscriptions_free(struct subscriptions *all);
 /* `partitions`: an empty set. */

@@ -106,7 +106,7 @@ void stub_init_divided(struct context *context, int partitions, unsigned links)
 	context->config->redis.partitions = partitions;
 	context->scratch = buf_new();
 	partition_open_all(context);
-	context->link_count = links;
+	context->link_count = context->link_max = links;
 	context->links = xcalloc(links, sizeof *context->links);
 	for (unsigned i = 0; i < links; i++) {
 		context->links[i] = xcalloc(1, sizeof *context->links[i]);

@@ -1,0 +1,193 @@
+#include "stream/servers.h"
+
+#include <stdlib.h>
+
+#include "base/alloc.h"
+#include "store/layout_key.h"
+#include "store/nodes.h"
+
+/* A server of Redis, as the link to it sees it. */
+struct node {
+	struct servers *all;
+	unsigned number;
+	struct link *link;
+	uint64_t *partitions; /* that it has: partset.h */
+	bool is_noted; /* presence:layout is there */
+	char why[LAYOUT_WHY_MAX];
+};
+
+struct servers {
+	struct exchange *exchange;
+	struct context *context;
+	struct node *nodes; /* by link */
+};
+
+unsigned servers_count(const struct config *config)
+{
+	return nodes_count_servers(config);
+}
+
+/* The first partition of a server is that of its number, the next one so many further. */
+static struct partition *partition_at(const struct node *node, unsigned index)
+{
+	const struct context *context = node->all->context;
+
+	return &context->partitions[node->number + index * context->link_count];
+}
+
+static unsigned partitions_at_node(const struct node *node)
+{
+	const struct context *context = node->all->context;
+
+	return (context->partition_count - node->number - 1) / context->link_count + 1;
+}
+
+/* --- what a link tells ----------------------------------------------------------------------- */
+
+/* How many commands look at the layout, when a server is greeted. */
+static unsigned look_commands(const struct context *context)
+{
+	return context->partition_count > 1 ? LAYOUT_LOOK_COMMANDS : 0;
+}
+
+static unsigned on_put_greeting(void *arg, struct printbuf *out)
+{
+	struct node *node = arg;
+	const struct context *context = node->all->context;
+	unsigned look = look_commands(context), count = partitions_at_node(node);
+
+	node->is_noted = false;
+	if (look > 0)
+		layout_put_look(out, context->config);
+	for (unsigned i = 0; i < count; i++)
+		recovery_put_greeting(partition_at(node, i), out);
+	return look + count;
+}
+
+static const char *on_read_greeting(void *arg, unsigned index, const redisReply *reply)
+{
+	struct node *node = arg;
+	const struct context *context = node->all->context;
+	unsigned look = look_commands(context);
+
+	if (index < look)
+		return layout_read_look(reply, index, context->config, context->link_count,
+					node->why, &node->is_noted)
+			       ? NULL
+			       : node->why;
+	return recovery_read_greeting(&node->all->exchange->recovery,
+				      partition_at(node, index - look), reply)
+		       ? NULL
+		       : "unexpected reply";
+}
+
+static void note_layout(struct node *node)
+{
+	struct context *context = node->all->context;
+
+	if (node->is_noted || node->number != 0 || context->partition_count == 1)
+		return;
+	buf_reset(context->scratch);
+	layout_put_note(context->scratch, context->config, context->link_count);
+	link_command(node->link, context->scratch, NULL, NULL);
+}
+
+static void on_up(void *arg)
+{
+	struct node *node = arg;
+
+	note_layout(node);
+	exchange_up(node->all->exchange, node->partitions);
+}
+
+static void on_down(void *arg)
+{
+	struct node *node = arg;
+
+	exchange_down(node->all->exchange, node->partitions);
+}
+
+static void on_message(void *arg, const char *channel, const char *text, size_t len)
+{
+	exchange_message(((struct node *)arg)->all->exchange, channel, text, len);
+}
+
+static void on_subscribed(void *arg)
+{
+	exchange_subscribed(((struct node *)arg)->all->exchange);
+}
+
+static void on_pending(void *arg)
+{
+	turn_schedule(&((struct node *)arg)->all->context->turn);
+}
+
+static const struct link_events link_events = {
+	.put_greeting = on_put_greeting,
+	.read_greeting = on_read_greeting,
+	.up = on_up,
+	.down = on_down,
+	.message = on_message,
+	.subscribed = on_subscribed,
+	.pending = on_pending,
+};
+
+/* --- the servers ----------------------------------------------------------------------------- */
+
+static void init_node(struct servers *servers, unsigned number)
+{
+	struct context *context = servers->context;
+	struct node *node = &servers->nodes[number];
+	unsigned count;
+	const char **prefixes;
+
+	node->all = servers;
+	node->number = number;
+	node->partitions = xcalloc(context->set_words, sizeof *node->partitions);
+	count = partitions_at_node(node);
+	prefixes = xcalloc(count, sizeof *prefixes);
+	for (unsigned i = 0; i < count; i++) {
+		partset_add(node->partitions, partition_at(node, i)->number);
+		prefixes[i] = store_prefix(partition_at(node, i)->store);
+	}
+	node->link = link_new(
+		context->base, context->config,
+		&(struct link_place){.server = number, .prefixes = prefixes, .count = count},
+		&link_events, node);
+	for (unsigned i = 0; i < count; i++)
+		partition_at(node, i)->link = node->link;
+	context->links[number] = node->link;
+	free(prefixes);
+}
+
+struct servers *servers_new(struct exchange *exchange)
+{
+	struct servers *servers = xcalloc(1, sizeof *servers);
+	struct context *context = exchange->streams->context;
+
+	servers->exchange = exchange;
+	servers->context = context;
+	context->link_count = context->link_max;
+	servers->nodes = xcalloc(context->link_count, sizeof *servers->nodes);
+	for (unsigned i = 0; i < context->link_count; i++)
+		init_node(servers, i);
+	return servers;
+}
+
+void servers_start(struct servers *servers)
+{
+	for (unsigned i = 0; i < servers->context->link_count; i++)
+		link_start(servers->context->links[i]);
+}
+
+void servers_free(struct servers *servers)
+{
+	if (servers == NULL)
+		return;
+	for (unsigned i = 0; i < servers->context->link_count; i++) {
+		link_free(servers->context->links[i]);
+		free(servers->nodes[i].partitions);
+	}
+	free(servers->nodes);
+	free(servers);
+}

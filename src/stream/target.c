@@ -1,0 +1,67 @@
+#include "stream/target.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/buf.h"
+#include "base/log.h"
+
+static char *make_name(const struct target *target)
+{
+	struct printbuf *name = buf_new();
+
+	buf_puts(name, "redis");
+	if (target->member != NULL ||
+	    (target->url.kind == REDIS_SERVERS && target->url.count > 1)) {
+		buf_puts(name, " ");
+		redis_url_put_node(name, target_address(target));
+	}
+	return buf_take(name, NULL);
+}
+
+void target_init(struct target *target, const struct config *config, const struct link_place *place)
+{
+	memset(target, 0, sizeof *target);
+	redis_url_parse(config->redis.url, &target->url);
+	if (target->url.kind == REDIS_SENTINEL)
+		target->sentinel = sentinel_new(config, &target->url);
+	target->member = place->member;
+	target->server = place->server;
+	target->count = place->count;
+	if (place->count > 0)
+		target->prefixes = xcalloc(place->count, sizeof *target->prefixes);
+	for (unsigned i = 0; i < place->count; i++)
+		target->prefixes[i] = xstrdup(place->prefixes[i]);
+	target->name = make_name(target);
+}
+
+void target_clear(struct target *target)
+{
+	sentinel_free(target->sentinel);
+	redis_url_free(&target->url);
+	for (unsigned i = 0; i < target->count; i++)
+		free(target->prefixes[i]);
+	free(target->prefixes);
+	free(target->name);
+}
+
+const struct redis_address *target_address(const struct target *target)
+{
+	if (target->member != NULL)
+		return target->member;
+	return target->sentinel != NULL ? sentinel_primary(target->sentinel)
+					: &target->url.nodes[target->server];
+}
+
+void target_log_connected(const struct target *target)
+{
+	struct printbuf *place = buf_new();
+
+	if (target->sentinel != NULL) {
+		buf_puts(place, " to ");
+		redis_url_put_node(place, target_address(target));
+	}
+	log_info("%s: connected%s", target->name, place->buf);
+	printbuf_free(place);
+}
