@@ -95,6 +95,17 @@ bool ctl_run(struct ctl *ctl, size_t count, redisReply **replies)
 	return false;
 }
 
+bool ctl_do(struct ctl *ctl, size_t count)
+{
+	redisReply **replies = xcalloc(count + 1, sizeof *replies);
+	bool ok = ctl_run(ctl, count, replies);
+
+	if (ok)
+		blocking_free_replies(replies, count);
+	free(replies);
+	return ok;
+}
+
 struct printbuf *ctl_begin(struct ctl *ctl, const struct store *store)
 {
 	nodes_begin(ctl->nodes);

@@ -28,6 +28,9 @@ struct ctl {
 	const char *url, *user; /* --url, --user; NULL = not given */
 	int streams; /* --streams; -1 = not given */
 	bool quick; /* --quick */
+	const char *to; /* --to; NULL = not given */
+	int partition_count; /* --partitions; 0 = not given */
+	bool check, clear; /* --check, --clear */
 };
 
 /* A command: its arguments, as many as the table in main.c allows. Returns the exit status. */
@@ -41,6 +44,8 @@ ctl_command ctl_state, ctl_settings;
 ctl_command ctl_blocks;
 /* forget.c, export.c: all that is kept about a user */
 ctl_command ctl_forget, ctl_export;
+/* move.c: to another layout */
+ctl_command ctl_move;
 /* watch.c: changes as they happen */
 ctl_command ctl_watch;
 /* explain.c: why a user looks so to another */
@@ -66,6 +71,8 @@ struct userid *ctl_read_ids(char **args, int count);
 void ctl_say_redis(const struct ctl *ctl);
 /* Runs the pipeline of ctl->nodes as nodes_run() does; says so when Redis does not. */
 bool ctl_run(struct ctl *ctl, size_t count, redisReply **replies);
+/* The same where the replies are of no interest. */
+bool ctl_do(struct ctl *ctl, size_t count);
 /* The same with what is for one partition: begins the pipeline, the caller appends to it. */
 struct printbuf *ctl_begin(struct ctl *ctl, const struct store *store);
 /* One command of it; the caller frees the reply with freeReplyObject(). NULL: it was said. */

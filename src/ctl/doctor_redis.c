@@ -8,9 +8,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "ctl/sweeper.h"
 #include "store/durability.h"
 #include "store/info.h"
-#include "store/keys.h"
 #include "store/layout_key.h"
 #include "store/reply.h"
 #include "store/resp.h"
@@ -297,52 +297,14 @@ static void check_twins(const struct server *servers, unsigned count)
 	}
 }
 
-/* How long ago a presence-streamd swept the partition where it is longest ago, ms; -1: never. */
-static int64_t swept_ago(struct ctl *ctl)
-{
-	unsigned count = partitions_count(ctl->partitions);
-	redisReply **replies = xcalloc((size_t)count * 2, sizeof *replies);
-	int64_t longest = -1;
-	bool ok;
-
-	nodes_begin(ctl->nodes);
-	for (unsigned i = 0; i < count; i++) {
-		const struct store *store = partitions_at(ctl->partitions, i);
-		struct printbuf *out = nodes_to(ctl->nodes, store);
-
-		resp_begin(out, 2);
-		resp_text(out, "GET");
-		resp_key(out, store_prefix(store), KEY_SWEPT, "");
-		resp_begin(out, 1);
-		resp_text(out, "TIME");
-	}
-	ok = nodes_run(ctl->nodes, (size_t)count * 2, replies);
-	for (unsigned i = 0; ok && i < count; i++) {
-		const redisReply *swept = replies[2 * i], *now = replies[2 * i + 1];
-		int64_t ago;
-
-		if (swept->type != REDIS_REPLY_STRING) {
-			longest = -1;
-			break;
-		}
-		ago = strtoll(now->element[0]->str, NULL, 10) * 1000 +
-		      strtoll(now->element[1]->str, NULL, 10) / 1000 -
-		      strtoll(swept->str, NULL, 10);
-		longest = ago > longest ? ago : longest;
-	}
-	if (ok)
-		blocking_free_replies(replies, (size_t)count * 2);
-	free(replies);
-	return longest;
-}
-
 static void check_sweeper(struct doctor *doctor)
 {
-	int64_t ago = swept_ago(doctor->ctl);
+	struct sweeper_ago ago;
 
-	if (ago >= 0 && ago <= (int64_t)doctor->ctl->config->presence.sweep * 10000)
+	sweeper_ask(doctor->ctl, &ago);
+	if (sweeper_is_at_work(doctor->ctl, ago.longest))
 		doctor_say(doctor, FINDING_OK, NULL,
-			   "sweeper: a presence-streamd swept %" PRId64 " ms ago", ago);
+			   "sweeper: a presence-streamd swept %" PRId64 " ms ago", ago.longest);
 	else if (doctor->streamd_answers)
 		doctor_say(doctor, FINDING_FAIL,
 			   "it must have this redis.url and redis.prefix; its log tells more",

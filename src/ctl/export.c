@@ -12,7 +12,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "ctl/survey.h"
-#include "store/resp.h"
+#include "ctl/values.h"
 
 struct export
 {
@@ -21,46 +21,16 @@ struct export
 	bool is_first; /* of the members or elements that are written */
 };
 
-/* The command that reads a whole key of that type, in so many arguments around the key. */
-static const struct reader {
-	const char *type, *command, *arguments[3];
-	bool has_pairs; /* the reply is names, each with a value */
-} readers[] = {
-	{"string", "GET", {NULL}, false},
-	{"hash", "HGETALL", {NULL}, true},
-	{"set", "SMEMBERS", {NULL}, false},
-	{"zset", "ZRANGE", {"0", "-1", "WITHSCORES"}, true},
-	{"list", "LRANGE", {"0", "-1", NULL}, false},
-};
-
 /* Of a Hash whose values tell what others chose. */
-static const struct reader fields_reader = {"hash", "HKEYS", {NULL}, false};
+static const struct values_reader fields_reader = {"hash", "HKEYS", {NULL}, false};
 
-static const struct reader *find_reader(const struct survey_key *key)
+static const struct values_reader *find_reader(const struct survey_key *key)
 {
 	if (key->kind == TRACE_FIELDS)
 		return strcmp(key->type, fields_reader.type) == 0 ? &fields_reader : NULL;
 	if (key->kind != TRACE_OWN && key->kind != TRACE_MORE && key->kind != TRACE_KEPT)
 		return NULL;
-	for (size_t i = 0; i < sizeof readers / sizeof readers[0]; i++) {
-		if (strcmp(key->type, readers[i].type) == 0)
-			return &readers[i];
-	}
-	return NULL;
-}
-
-static void put_question(struct printbuf *out, const struct reader *reader,
-			 const struct survey_key *key)
-{
-	unsigned count = 0;
-
-	while (count < 3 && reader->arguments[count] != NULL)
-		count++;
-	resp_begin(out, 2 + count);
-	resp_text(out, reader->command);
-	resp_arg(out, key->name, key->len);
-	for (unsigned i = 0; i < count; i++)
-		resp_text(out, reader->arguments[i]);
+	return values_find_reader(key->type);
 }
 
 /* What is a JSON object stands there as one, without what gives access to a browser. */
@@ -85,7 +55,8 @@ static void put_text(struct printbuf *out, const redisReply *text)
 	json_object_put(object);
 }
 
-static void put_value(struct printbuf *out, const struct reader *reader, const redisReply *reply)
+static void put_value(struct printbuf *out, const struct values_reader *reader,
+		      const redisReply *reply)
 {
 	if (reply->type != REDIS_REPLY_ARRAY) {
 		put_text(out, reply);
@@ -117,7 +88,7 @@ static void put_keys(struct export *export, const struct survey_key *keys, size_
 	size_t next = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		const struct reader *reader = find_reader(&keys[i]);
+		const struct values_reader *reader = find_reader(&keys[i]);
 
 		if (reader == NULL)
 			continue;
@@ -136,11 +107,11 @@ static bool on_keys(struct ctl *ctl, void *arg, const struct survey_key *keys, s
 
 	nodes_begin(ctl->nodes);
 	for (size_t i = 0; i < count; i++) {
-		const struct reader *reader = find_reader(&keys[i]);
+		const struct values_reader *reader = find_reader(&keys[i]);
 
 		if (reader == NULL)
 			continue;
-		put_question(nodes_to(ctl->nodes, keys[i].store), reader, &keys[i]);
+		values_put(nodes_to(ctl->nodes, keys[i].store), reader, keys[i].name, keys[i].len);
 		asked++;
 	}
 	ok = ctl_run(ctl, asked, replies);

@@ -14,18 +14,6 @@
 #include "store/resp.h"
 #include "store/store.h"
 
-/* Runs the pipeline of that many commands. */
-static bool run_all(struct ctl *ctl, size_t count)
-{
-	redisReply **replies = xcalloc(count + 1, sizeof *replies);
-	bool ok = ctl_run(ctl, count, replies);
-
-	if (ok)
-		blocking_free_replies(replies, count);
-	free(replies);
-	return ok;
-}
-
 /* A command that has the key alone: GET, DEL. */
 static void put_key(struct printbuf *out, const char *command, const struct survey_key *key)
 {
@@ -123,7 +111,7 @@ static bool remove_asked(struct ctl *ctl, const struct userid *user, const struc
 		for (size_t i = 0; i < questions; i++)
 			commands += put_consequence(ctl, user, asked[i], replies[i]);
 		blocking_free_replies(replies, questions);
-		ok = run_all(ctl, commands);
+		ok = ctl_do(ctl, commands);
 	}
 	free(asked);
 	free(replies);
@@ -155,7 +143,7 @@ static bool on_keys(struct ctl *ctl, void *arg, const struct survey_key *keys, s
 	nodes_begin(ctl->nodes);
 	for (size_t i = 0; i < count; i++)
 		commands += put_removal(nodes_to(ctl->nodes, keys[i].store), &keys[i], user->text);
-	return run_all(ctl, commands) && remove_asked(ctl, user, keys, count);
+	return ctl_do(ctl, commands) && remove_asked(ctl, user, keys, count);
 }
 
 static bool on_notes(struct ctl *ctl, void *arg, const struct survey_note *notes, size_t count)
@@ -171,7 +159,7 @@ static bool on_notes(struct ctl *ctl, void *arg, const struct survey_note *notes
 		else
 			push_put_drop_waiting(out, store, notes[i].member);
 	}
-	return run_all(ctl, count);
+	return ctl_do(ctl, count);
 }
 
 /* Ends everything of the user in one step: from then on no token of before brings anything back. */

@@ -13,6 +13,7 @@
 
 #include "base/log.h"
 #include "base/options.h"
+#include "store/layout.h"
 
 #define YEAR 31536000
 #define STREAMS_MAX 100000
@@ -29,7 +30,13 @@ enum option_flag {
 	FLAG_QUICK = 128,
 	FLAG_SCOPE = 256,
 	FLAG_WATCH = 512,
+	FLAG_TO = 1024,
+	FLAG_PARTITIONS = 2048,
+	FLAG_CHECK = 4096,
+	FLAG_CLEAR = 8192,
 };
+#define MOVE_FLAGS (FLAG_TO | FLAG_PARTITIONS | FLAG_CHECK | FLAG_CLEAR)
+#define NEEDED_FLAGS (FLAG_EMAIL | FLAG_NAME | FLAG_TO) /* by a command that takes them */
 #define DOCTOR_FLAGS (FLAG_URL | FLAG_USER | FLAG_STREAMS | FLAG_QUICK)
 
 enum option_kind { TEXT, NUMBER, SWITCH };
@@ -63,6 +70,14 @@ static const struct command_option {
 	 "how many streams doctor opens at a time"},
 	{"quick", FLAG_QUICK, SWITCH, offsetof(struct ctl, quick), 0, 0, "",
 	 "doctor waits for no heartbeat and opens one stream only"},
+	{"to", FLAG_TO, TEXT, offsetof(struct ctl, to), 0, 0, " URL",
+	 "where users are moved to, as redis.url has it"},
+	{"partitions", FLAG_PARTITIONS, NUMBER, offsetof(struct ctl, partition_count), 1,
+	 LAYOUT_PARTITIONS_MAX, " N", "over how many partitions there; default: as many as now"},
+	{"check", FLAG_CHECK, SWITCH, offsetof(struct ctl, check), 0, 0, "",
+	 "move changes nothing, and tells what differs"},
+	{"clear", FLAG_CLEAR, SWITCH, offsetof(struct ctl, clear), 0, 0, "",
+	 "move removes the old layout at its end"},
 };
 #define OPTION_COUNT (sizeof command_options / sizeof command_options[0])
 
@@ -70,7 +85,7 @@ static const struct command {
 	const char *name; /* one word or two */
 	const char *synopsis; /* what stands after the name */
 	int least, most; /* arguments */
-	int options; /* the ones it takes; --email and --name it needs, then */
+	int options; /* the ones it takes; those of NEEDED_FLAGS it needs, then */
 	ctl_command *run;
 	const char *help;
 } commands[] = {
@@ -109,9 +124,16 @@ static const struct command {
 	{"export", "ID", 1, 1, FLAG_JSON, ctl_export,
 	 "All that Redis holds about the user, in JSON, but for what gives access, what others\n"
 	 "chose (who blocks the user) and where the user is."},
+	{"move", "--to URL [--partitions N] [--check] [--clear]", 0, 0, FLAG_JSON | MOVE_FLAGS,
+	 ctl_move,
+	 "Copies what users chose, their blocks, subscriptions and versions, when they were last\n"
+	 "seen and which tokens are refused to other servers, or to another number of partitions;\n"
+	 "then compares all of it. Sessions are not copied, they come back by themselves. May be\n"
+	 "repeated. --clear ends with removing the old layout, for servers that both of them use."},
 	{"sweep", "", 0, 0, 0, ctl_sweep,
 	 "Takes expired users offline now, as presence-streamd does by itself."},
-	{"token", "ID", 1, 1, FLAG_JSON | FLAG_LIFETIME | FLAG_SCOPE | FLAG_WATCH, ctl_token,
+	{"token", "ID [--lifetime S] [--scope S] [--watch]", 1, 1,
+	 FLAG_JSON | FLAG_LIFETIME | FLAG_SCOPE | FLAG_WATCH, ctl_token,
 	 "A token for the user, on standard output, for trying things out or for a service\n"
 	 "that acts in the user's name."},
 	{"user add", "--email E --name N", 0, 0, FLAG_JSON | FLAG_EMAIL | FLAG_NAME, ctl_user_add,
@@ -129,7 +151,8 @@ static const struct command {
 	{"push state", "", 0, 0, FLAG_JSON, ctl_push_state,
 	 "How many notifications are to be sent and how many wait, and what became of all\n"
 	 "others so far."},
-	{"doctor", "", 0, 0, FLAG_JSON | DOCTOR_FLAGS, ctl_doctor,
+	{"doctor", "[--url URL [--user ID] [--streams N] [--quick]]", 0, 0,
+	 FLAG_JSON | DOCTOR_FLAGS, ctl_doctor,
 	 "Checks the configuration, the keys, Redis, the directory, presence-streamd and, with\n"
 	 "--url, the web server in front. A line for each check begins with ok, warn or FAIL and\n"
 	 "ends with what to change; exit status 1 when one failed. --url is the site without\n"
@@ -154,12 +177,8 @@ static void print_indented(const char *text)
 
 static void print_command(const struct command *command)
 {
-	printf("\n  %s%s%s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
-	       command->synopsis,
-	       command->options & FLAG_LIFETIME ? " [--lifetime S] [--scope S] [--watch]" : "",
-	       command->options & FLAG_URL ? " [--url URL [--user ID] [--streams N] [--quick]]"
-					   : "",
-	       command->options & FLAG_JSON ? " [--json]" : "");
+	printf("\n  %s%s%s%s\n", command->name, *command->synopsis != '\0' ? " " : "",
+	       command->synopsis, command->options & FLAG_JSON ? " [--json]" : "");
 	print_indented(command->help);
 }
 
@@ -257,7 +276,7 @@ static enum ctl_exit help(char **args, int count)
 /* Whether the arguments (after the name) and options are the command's. `given`: enum option_flag. */
 static bool check_usage(const struct command *command, int count, int given)
 {
-	int needed = command->options & (FLAG_EMAIL | FLAG_NAME);
+	int needed = command->options & NEEDED_FLAGS;
 
 	for (size_t i = 0; i < OPTION_COUNT; i++) {
 		int flag = command_options[i].flag;

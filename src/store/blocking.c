@@ -26,6 +26,7 @@ struct blocking {
 	const struct redis_address *member; /* of a cluster; NULL: it is no such connection */
 	struct connection *connection; /* NULL: not connected */
 	int64_t sent_ms; /* when blocking_begin() sent, monotonic */
+	bool ignores_layout;
 	bool is_other_layout; /* the server said so when it was connected last */
 	char error[256];
 };
@@ -169,7 +170,8 @@ static bool check_replies(struct blocking *link, size_t count, redisReply **repl
 /* Where users are divided: whether the server holds them as this process would. */
 static bool knows_layout(const struct blocking *link)
 {
-	return link->config->redis.partitions > 1 && link->url.kind != REDIS_CLUSTER;
+	return link->config->redis.partitions > 1 && link->url.kind != REDIS_CLUSTER &&
+	       !link->ignores_layout;
 }
 
 static size_t server_count(const struct blocking *link)
@@ -348,6 +350,11 @@ bool blocking_run(struct blocking *link, const struct printbuf *pipeline, size_t
 		  redisReply **replies)
 {
 	return blocking_begin(link, pipeline) && blocking_end(link, pipeline, count, replies);
+}
+
+void blocking_ignore_layout(struct blocking *link)
+{
+	link->ignores_layout = true;
 }
 
 bool blocking_is_other_layout(const struct blocking *link)

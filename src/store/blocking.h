@@ -43,6 +43,8 @@ void blocking_free_replies(redisReply **replies, size_t count);
 const char *blocking_error(const struct blocking *link);
 /* Appends where the server is, "host:port" or a path. */
 void blocking_put_place(struct printbuf *out, const struct blocking *link);
+/* Is not to look for the layout: whoever asks does so itself. */
+void blocking_ignore_layout(struct blocking *link);
 /* Whether the server was left because it holds its users in another layout (layout_key.h). */
 bool blocking_is_other_layout(const struct blocking *link);
 

@@ -26,6 +26,7 @@
 #define KEY_ONLINE_USERS "online_users"
 #define KEY_DEADLINES "presence:deadlines"
 #define KEY_LAYOUT "presence:layout"
+#define KEY_MOVING "presence:moving"
 #define KEY_EPOCH "presence:epoch"
 #define KEY_SWEPT "presence:swept"
 #define KEY_HOLD "presence:hold"

@@ -122,6 +122,14 @@ bool layout_read_look_key(const redisReply *reply, unsigned index, const struct 
 	return index < POWERS ? read_text(reply, expected, why, is_noted) : read_single(reply, why);
 }
 
+bool layout_is_noted(const redisReply *reply, const struct config *config, size_t servers)
+{
+	char expected[TEXT_SIZE];
+
+	put_text(expected, config, servers);
+	return reply->type == REDIS_REPLY_STRING && strcmp(reply->str, expected) == 0;
+}
+
 char *layout_key(const struct config *config)
 {
 	return key_of((unsigned)config->redis.partitions, config, KEY_LAYOUT);

@@ -38,6 +38,9 @@ void layout_put_look_key(struct printbuf *out, unsigned index, const char *key);
 bool layout_read_look_key(const redisReply *reply, unsigned index, const struct config *config,
 			  char why[LAYOUT_WHY_MAX], bool *is_noted);
 
+/* Whether a reply to GET on one of the layout's keys is that of the configuration, on that many servers. */
+bool layout_is_noted(const redisReply *reply, const struct config *config, size_t servers);
+
 /* Where this process notes its layout; the caller frees it. */
 char *layout_key(const struct config *config);
 /* Appends the command that notes the layout, for the server of partition 0. */

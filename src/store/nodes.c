@@ -40,7 +40,7 @@ struct nodes {
 	struct members *
 		members; /* of the cluster, whose numbers are those of the nodes; NULL: it is none */
 	bool wants_map; /* what is known of it is old */
-	bool knows_layout, is_other_layout;
+	bool ignores_layout, knows_layout, is_other_layout;
 	int64_t looked_ms; /* for the layout, monotonic */
 	struct run *runs;
 	size_t run_count, run_capacity;
@@ -498,7 +498,7 @@ static void get_ready(struct nodes *nodes)
 {
 	if (nodes->wants_map)
 		ask_for_map(nodes);
-	if (!nodes->knows_layout &&
+	if (!nodes->ignores_layout && !nodes->knows_layout &&
 	    (nodes->looked_ms == 0 || times_mono_ms() - nodes->looked_ms >= LOOK_AGAIN_MS))
 		look_at_layout(nodes);
 	if (nodes->is_other_layout)
@@ -557,6 +557,13 @@ unsigned nodes_try(struct nodes *nodes, size_t count_each)
 	}
 	free(replies);
 	return done;
+}
+
+void nodes_ignore_layout(struct nodes *nodes)
+{
+	nodes->ignores_layout = true;
+	for (unsigned i = 0; i < nodes->count; i++)
+		blocking_ignore_layout(nodes->list[i].link);
 }
 
 bool nodes_check(struct nodes *nodes, char *err, size_t errsize)

@@ -1,7 +1,7 @@
 /*
  * What Redis holds about one user, and where: the names of all keys that are a
- * user's own or that may say something of a user among others. For forgetting
- * and for export. Pure functions; docs/privacy.md has the table in words.
+ * user's own or that may say something of a user among others. For forgetting,
+ * for export and for moving to another layout. Pure functions; docs/privacy.md has the table in words.
  */
 #ifndef PRESENCE_STORE_TRACES_H
 #define PRESENCE_STORE_TRACES_H
@@ -29,6 +29,16 @@ enum trace_kind {
 
 /* What a key is to this user; `name` is without the prefix of [redis]. */
 enum trace_kind trace_kind(const char *name, size_t len, const struct userid *user);
+
+/*
+ * Whether the key holds what is to outlive the sessions: what a user chose, whom
+ * it blocks, subscribed to and waits for, when it was last seen, which tokens are
+ * refused. *user becomes the one whose partition it is in; "": no one's.
+ */
+bool trace_is_lasting(const char *name, size_t len, struct userid *user);
+
+/* Whether a name is one of this service's, about a user or not; the site's own user:friends:{id} is none. */
+bool trace_is_ours(const char *name, size_t len);
 
 /* Appends the names of TRACE_OWN, _UNTOLD and _FIELDS, each as one argument; returns how many. */
 unsigned traces_put_named(struct printbuf *out, const char *prefix, const struct userid *user);
