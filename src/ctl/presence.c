@@ -282,17 +282,17 @@ enum ctl_exit ctl_kick(struct ctl *ctl, char **args, int count)
 
 static bool sweep(struct ctl *ctl, const struct store *store)
 {
-	bool more = true, ok = true;
-	const char *epoch;
+	struct store_sweep swept = {.more = true};
+	bool ok = true;
 
-	while (ok && more) {
+	while (ok && swept.more) {
 		redisReply *reply;
 
 		store_put_sweep(ctl_begin(ctl, store), store, false, "");
 		reply = ctl_run_one(ctl);
 		if (reply == NULL)
 			return false;
-		ok = store_read_sweep(reply, &more, &epoch);
+		ok = store_read_sweep(reply, &swept);
 		if (!ok)
 			ctl_fail("Redis gives no answer to the sweep");
 		reply_free(reply);

@@ -43,6 +43,13 @@ bool status_is_whole(const redisReply *reply, const char *epoch)
 	return found != NULL && strcmp(found, epoch) == 0 && !status_is_recovering(reply);
 }
 
+bool status_is_of_another(const redisReply *reply, const char *epoch)
+{
+	const char *found = status_epoch(reply);
+
+	return head_of(reply, HEAD_EPOCH) != NULL && (found == NULL || strcmp(found, epoch) != 0);
+}
+
 const char *status_epoch(const redisReply *reply)
 {
 	const redisReply *value = head_of(reply, HEAD_EPOCH);

@@ -49,6 +49,8 @@ bool status_is_recovering(const redisReply *reply);
  * epoch, and no presence-streamd may still have to put something back.
  */
 bool status_is_whole(const redisReply *reply, const char *epoch);
+/* Whether it is from a Redis that was wiped since it had this epoch: it tells nothing of anybody. */
+bool status_is_of_another(const redisReply *reply, const char *epoch);
 /* The epoch of such a reply, borrowed; NULL when Redis has none. Another than before: wiped. */
 const char *status_epoch(const redisReply *reply);
 /*

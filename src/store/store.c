@@ -589,15 +589,16 @@ void store_put_sweep(struct printbuf *out, const struct store *store, bool strea
 	resp_text(out, word);
 }
 
-bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch)
+bool store_read_sweep(const redisReply *reply, struct store_sweep *sweep)
 {
-	int64_t looked_at;
+	int64_t looked_at, recovers;
 
-	if (!read_integer(reply, 0, &looked_at) || reply->elements < 2 ||
+	if (!read_integer(reply, 0, &looked_at) || !read_integer(reply, 2, &recovers) ||
 	    reply->element[1]->type != REDIS_REPLY_STRING)
 		return false;
-	*more = looked_at >= STORE_SWEEP_MAX;
-	*epoch = reply->element[1]->str;
+	sweep->more = looked_at >= STORE_SWEEP_MAX;
+	sweep->recovers = recovers != 0;
+	sweep->epoch = reply->element[1]->str;
 	return true;
 }
 

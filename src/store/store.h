@@ -263,8 +263,13 @@ void store_put_drop(struct printbuf *out, const struct store *store, const char 
  */
 void store_put_sweep(struct printbuf *out, const struct store *store, bool streamd,
 		     const char *word);
-/* False on an error reply. *more: call again at once; *epoch is borrowed from the reply. */
-bool store_read_sweep(const redisReply *reply, bool *more, const char **epoch);
+struct store_sweep {
+	bool more; /* call again at once */
+	bool recovers; /* Redis was wiped, and somebody may still have to fill it */
+	const char *epoch; /* borrowed from the reply */
+};
+/* False on an error reply. */
+bool store_read_sweep(const redisReply *reply, struct store_sweep *sweep);
 
 /*
  * Asks for the epoch alone, made `word` when Redis has none. `known` is the one

@@ -206,30 +206,42 @@ static void remove_share(struct share *share)
 	free(share);
 }
 
+/* Who waits is told what it wanted; false: that is not an answer. */
+static bool read_shares(struct question *question, const redisReply *reply,
+			struct status_text **texts)
+{
+	struct share *share;
+
+	while ((share = LIST_FIRST(&question->shares)) != NULL) {
+		struct wishes *wishes = share->wishes;
+
+		if (!read_share(share, reply, texts))
+			return false;
+		remove_share(share);
+		if (--wishes->shares_left == 0)
+			question->all->complete(wishes);
+	}
+	return true;
+}
+
 static void on_answer(void *arg, const redisReply *reply)
 {
 	struct question *question = arg;
 	struct statuses *all = question->all;
 	const struct partition *partition = question->partition;
 	struct status_text *texts[QUESTION_USERS] = {NULL};
-	struct share *share;
-	bool is_answer = reply != NULL;
 
 	all->asked--;
-	while ((share = LIST_FIRST(&question->shares)) != NULL) {
-		struct wishes *wishes = share->wishes;
-
-		is_answer = is_answer && read_share(share, reply, texts);
-		remove_share(share);
-		if (is_answer && --wishes->shares_left == 0)
-			all->complete(wishes);
-	}
+	/* Wiped: the next sweep finds the other epoch, and that gap asks anew for whoever waits. */
+	if (reply != NULL && !status_is_of_another(reply, partition->epoch) &&
+	    !read_shares(question, reply, texts))
+		link_lost(partition->link, "a snapshot failed");
+	while (!LIST_EMPTY(&question->shares))
+		remove_share(LIST_FIRST(&question->shares));
 	learn(question, texts);
 	for (uint32_t i = 0; i < question->count; i++)
 		unref(texts[i]);
 	free(question);
-	if (reply != NULL && !is_answer)
-		link_lost(partition->link, "a snapshot failed");
 	turn_schedule(&all->context->turn);
 }
 

@@ -22,20 +22,22 @@ static void set_state(struct sweep *sweep, enum sweep_state state)
 static void on_swept(void *arg, const redisReply *reply)
 {
 	struct sweep *sweep = arg;
-	const char *epoch;
-	bool more = false;
+	struct store_sweep swept = {.more = false};
 
 	set_state(sweep, SWEEP_IDLE);
 	if (reply == NULL)
 		return;
-	if (store_read_sweep(reply, &more, &epoch))
-		recovery_learn_epoch(sweep->recovery, sweep->home->partition, epoch);
+	if (store_read_sweep(reply, &swept))
+		recovery_learn_epoch(sweep->recovery, sweep->home->partition, swept.epoch);
 	else
 		log_warn("redis: a sweep failed: %s",
 			 reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply");
-	if (!more)
+	sweep->waits = swept.recovers;
+	if (sweep->waits || is_recovering(sweep))
+		sweep->comes_first = true;
+	else if (!swept.more)
 		sweep->comes_first = false;
-	else if (!is_recovering(sweep))
+	if (swept.more && !is_recovering(sweep))
 		ask(sweep);
 }
 
@@ -56,11 +58,13 @@ static void ask(struct sweep *sweep)
 void sweep_first(struct sweep *sweep)
 {
 	sweep->comes_first = true;
+	sweep->waits = false;
 }
 
 void sweep_flush(struct sweep *sweep)
 {
-	if (sweep->comes_first && sweep->state == SWEEP_IDLE && !is_recovering(sweep))
+	if (sweep->comes_first && !sweep->waits && sweep->state == SWEEP_IDLE &&
+	    !is_recovering(sweep))
 		ask(sweep);
 }
 
@@ -77,6 +81,6 @@ void sweep_tick(struct sweep *sweep, int64_t now_ms)
 
 	/* After a gap live sessions are registered again first, or the sweep would expire them. */
 	if (sweep->state == SWEEP_IDLE && !is_recovering(sweep) &&
-	    now_ms - sweep->asked_ms >= every)
+	    (sweep->waits || now_ms - sweep->asked_ms >= every))
 		ask(sweep);
 }

@@ -143,13 +143,12 @@ static double time_in(struct stand *stand, const char *name)
 
 static void sweep(struct stand *stand)
 {
+	struct store_sweep swept;
 	redisReply *reply;
-	const char *epoch;
-	bool more;
 
 	store_put_sweep(stand->out, stand->store, true, "bench");
 	reply = ask(stand);
-	if (!store_read_sweep(reply, &more, &epoch))
+	if (!store_read_sweep(reply, &swept))
 		bench_die("sweep: unexpected answer");
 	reply_free(reply);
 }

@@ -96,6 +96,7 @@ static void check_place(const redisReply *reply)
 
 static void check_store(const redisReply *reply)
 {
+	struct store_sweep swept;
 	struct place place;
 	const char *epoch;
 	int64_t now_ms, now;
@@ -115,8 +116,8 @@ static void check_store(const redisReply *reply)
 	REQUIRE(store_read_leave(reply, &place) <= STORE_FAILED);
 	store_read_place(reply, &more);
 	store_read_time(reply, &now_ms);
-	if (store_read_sweep(reply, &more, &epoch))
-		REQUIRE(epoch != NULL);
+	if (store_read_sweep(reply, &swept))
+		REQUIRE(swept.epoch != NULL);
 	epoch = store_read_epoch(reply);
 	REQUIRE(epoch == NULL || strlen(epoch) < TEXT_MAX);
 	store_read_throttle(reply, &wait, &now);

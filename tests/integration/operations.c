@@ -159,15 +159,14 @@ enum store_verdict call_end(const char *id, const char *tok, bool all, const cha
 bool call_sweep(bool streamd)
 {
 	struct printbuf *out = buf_new();
-	const char *epoch;
+	struct store_sweep swept;
 	redisReply *reply;
-	bool more;
 
 	store_put_sweep(out, store, streamd, "word");
 	reply = call_run(out);
-	ck_assert(store_read_sweep(reply, &more, &epoch));
+	ck_assert(store_read_sweep(reply, &swept));
 	reply_free(reply);
-	return more;
+	return swept.more;
 }
 
 /* Lets a session lapse: its deadline was a moment ago. */

@@ -1,14 +1,10 @@
 /* Who is online: what Redis holds and announces is what is true. docs/redis-keys.md. */
 #include "calls.h"
 
-#include "wire.h"
-
-#include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -619,91 +615,6 @@ END_TEST
 
 /* --- Redis' own accidents ----------------------------------------------------------------- */
 
-START_TEST(a_wiped_redis_is_rebuilt_from_the_live_streams)
-{
-	struct stack *stack = stack_start(FAST);
-	struct sse *one = sse_open(stack, token_for(stack, "1")), *two;
-	struct event *event;
-
-	sse_ready(one);
-	two = sse_open(stack, token_for(stack, "2"));
-	sse_ready(two);
-	sse_wait_change(one, "2", true, 2000);
-	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
-	event = sse_wait(one, "initial", 10000);
-	ck_assert_msg(json_object_get_boolean(json_at(json_at(event->json, "2"), "is_online")),
-		      "the snapshot came before the rebuilding: %s", event->data);
-	event = sse_wait(two, "initial", 10000);
-	ck_assert_msg(json_object_get_boolean(json_at(json_at(event->json, "1"), "is_online")),
-		      "the snapshot came before the rebuilding: %s", event->data);
-	ck_assert_int_eq(redis_int(stack, "SCARD online_users"), 2);
-	ck_assert(redis_has(stack, "user:online:1") && redis_has(stack, "user:online:2"));
-	sse_close(one);
-	sse_close(two);
-	stack_stop(stack);
-}
-END_TEST
-
-/* Opens a stream on streamd's socket and leaves what comes in it. */
-static int open_unread(struct stack *stack, const char *id)
-{
-	struct printbuf *request = buf_new();
-	int fd = wire_connect(streamd_socket(stack, 0));
-
-	ck_assert_msg(fd >= 0, "cannot connect: %s", strerror(errno));
-	wire_stream_request(request, STREAM, token_for(stack, id));
-	ck_assert_int_eq(send(fd, request->buf, buf_len(request), MSG_NOSIGNAL), buf_len(request));
-	printbuf_free(request);
-	return fd;
-}
-
-START_TEST(after_a_wipe_no_snapshot_comes_before_the_last_session)
-{
-	enum { STREAMS = 900 }; /* more than are registered at a time */
-	struct stack *stack = stack_start(FAST "stream { max_streams_per_user = 2000 }\n"
-					       "presence { max_sessions = 2000 }\n");
-	struct sse *first = sse_open_direct(stack, 0, token_for(stack, "1"));
-	static int fds[STREAMS + USERS];
-	struct event *event;
-	int count = 0;
-
-	sse_ready(first);
-	while (count < STREAMS)
-		fds[count++] = open_unread(stack, "1");
-	WAIT_UNTIL(redis_int(stack, "ZCARD user:sessions:1") > STREAMS, 15000);
-	for (char id[2] = "2"; id[0] <= '0' + USERS; id[0]++)
-		fds[count++] = open_unread(stack, id);
-	WAIT_UNTIL(redis_int(stack, "SCARD online_users") == USERS, 5000);
-	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
-	event = sse_wait(first, "initial", 10000);
-	for (char id[2] = "2"; id[0] <= '0' + USERS; id[0]++)
-		ck_assert_msg(
-			json_object_get_boolean(json_at(json_at(event->json, id), "is_online")),
-			"user %s was not registered yet: %s", id, event->data);
-	while (count > 0)
-		close(fds[--count]);
-	sse_close(first);
-	stack_stop(stack);
-}
-END_TEST
-
-START_TEST(a_wipe_right_after_the_start_is_noticed)
-{
-	struct stack *stack = stack_new(FAST);
-	struct sse *sse;
-
-	redis_start(stack, NULL);
-	streamd_start(stack, 0);
-	sse = sse_open_direct(stack, 0, token_for(stack, "1"));
-	sse_ready(sse);
-	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
-	sse_wait(sse, "initial", 10000);
-	ck_assert(redis_has(stack, "user:online:1"));
-	sse_close(sse);
-	stack_stop(stack);
-}
-END_TEST
-
 START_TEST(a_pause_of_redis_expires_nobody_who_has_a_stream)
 {
 	struct stack *stack = stack_start(FAST);
@@ -774,9 +685,6 @@ int main(void)
 	tcase_add_test(tcase, more_users_than_one_sweep_takes_expire_in_time);
 
 	tcase = harness_case(suite, "accidents of redis", 60);
-	tcase_add_test(tcase, a_wiped_redis_is_rebuilt_from_the_live_streams);
-	tcase_add_test(tcase, after_a_wipe_no_snapshot_comes_before_the_last_session);
-	tcase_add_test(tcase, a_wipe_right_after_the_start_is_noticed);
 	tcase_add_test(tcase, a_pause_of_redis_expires_nobody_who_has_a_stream);
 	return harness_main(suite);
 }

@@ -112,8 +112,10 @@ void stub_init_divided(struct context *context, int partitions, unsigned links)
 		context->links[i] = xcalloc(1, sizeof *context->links[i]);
 		context->links[i]->up = true;
 	}
-	for (unsigned i = 0; i < context->partition_count; i++)
+	for (unsigned i = 0; i < context->partition_count; i++) {
 		context->partitions[i].link = context->links[i % links];
+		context->partitions[i].epoch = xstrdup(STUB_EPOCH);
+	}
 	hub_init(&context->hub, context->partition_count);
 	turn_init(&context->turn, context->base, on_turn, NULL);
 }

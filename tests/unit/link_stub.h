@@ -8,6 +8,8 @@
 
 #include "stream/context.h"
 
+#define STUB_EPOCH "epoch" /* of every partition */
+
 /* The link is up; everything else a part of streamd needs is there and empty. */
 void stub_init(struct context *context);
 /* The same for several partitions and links: partition p on link p mod links. */

@@ -66,16 +66,23 @@ static void check_state(enum view_state expected)
 	ck_assert_str_eq(state_name(&view_states, view.state), state_name(&view_states, expected));
 }
 
-/* Answers the oldest MGET: nobody has any key. */
-static void answer(void)
+/* Answers the oldest MGET: nobody has any key, and this is the epoch, as RESP has it. */
+static void answer_of(const char *epoch)
 {
 	unsigned keys = stub_oldest_argc(&context) - 1;
 	char resp[8192];
-	int len = snprintf(resp, sizeof resp, "*%u\r\n", keys);
+	int len = snprintf(resp, sizeof resp, "*%u\r\n$-1\r\n%s", keys, epoch);
 
-	for (unsigned i = 0; i < keys; i++)
+	for (unsigned i = 2; i < keys; i++)
 		len += snprintf(resp + len, sizeof resp - (size_t)len, "$-1\r\n");
 	stub_answer(&context, resp);
+}
+
+#define EPOCH_RESP "$5\r\n" STUB_EPOCH "\r\n"
+
+static void answer(void)
+{
+	answer_of(EPOCH_RESP);
 }
 
 /* The same: the one user is busy, and says so. */
@@ -85,8 +92,9 @@ static void answer_seen(void)
 				     "\"version\":7,\"text\":\"Hi\"}";
 	char resp[256];
 
-	snprintf(resp, sizeof resp, "*6\r\n$-1\r\n$-1\r\n$%zu\r\n%s\r\n$-1\r\n$-1\r\n$-1\r\n",
-		 strlen(status), status);
+	snprintf(resp, sizeof resp,
+		 "*6\r\n$-1\r\n" EPOCH_RESP "$%zu\r\n%s\r\n$-1\r\n$-1\r\n$-1\r\n", strlen(status),
+		 status);
 	stub_answer(&context, resp);
 }
 
@@ -341,6 +349,25 @@ START_TEST(a_question_lost_with_the_link_leaves_it_to_the_reset)
 }
 END_TEST
 
+/* A gap follows: the sweep finds the other epoch, too. */
+START_TEST(an_answer_of_a_wiped_redis_leaves_it_to_the_reset)
+{
+	static const char *const epochs[] = {"$-1\r\n", "$5\r\nother\r\n"};
+
+	bring_to(VIEW_ASKED);
+	answer_of(epochs[_i]);
+	ck_assert_ptr_null(stub_lost_why(&context));
+	check_state(VIEW_ASKED);
+	view_reset(&all, &view);
+	check_state(VIEW_MISSING);
+	view_queue(&all, &view);
+	snapshots_flush(&all);
+	ck_assert_uint_eq(stub_waiting(&context), 1); /* and nothing of it is cached */
+	answer();
+	check_state(VIEW_READY);
+}
+END_TEST
+
 START_TEST(an_answer_that_is_not_one_gives_up_the_link)
 {
 	bring_to(VIEW_ASKED);
@@ -545,6 +572,7 @@ int main(void)
 			    VIEW_OVERRUN + 1);
 	tcase_add_test(tcase, the_answer_to_a_withdrawn_question_reaches_nobody);
 	tcase_add_test(tcase, a_question_lost_with_the_link_leaves_it_to_the_reset);
+	tcase_add_loop_test(tcase, an_answer_of_a_wiped_redis_leaves_it_to_the_reset, 0, 2);
 	tcase_add_test(tcase, an_answer_that_is_not_one_gives_up_the_link);
 	tcase_add_loop_test(tcase, closing_ends_it_in_every_state, VIEW_NONE, VIEW_OVERRUN + 1);
 	tcase_add_loop_test(tcase, a_partition_that_is_lost_leaves_who_has_seen_all_with_the_others,

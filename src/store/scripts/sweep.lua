@@ -1,6 +1,7 @@
 -- Ends users whose deadline has passed. Own arguments: limit, "1" when the caller is a streamd, a random
 -- word for the epoch if Redis has none.
--- Returns {users looked at, epoch}: as many as the limit means that there may be more.
+-- Returns {users looked at, epoch, recovers}: as many as the limit means that there may be more; 1 when Redis was
+-- wiped and may not be filled again, else 0.
 
 local epoch_key = prefix .. 'presence:epoch'
 
@@ -20,4 +21,4 @@ if ARGV[FIRST + 1] == '1' then
     redis.call('SET', recovering_key, '1', 'PX', recovering_for)
   end
 end
-return {sweep(tonumber(ARGV[FIRST])), redis.call('GET', epoch_key) or ''}
+return {sweep(tonumber(ARGV[FIRST])), redis.call('GET', epoch_key) or '', is_recovering(false) and 1 or 0}
