@@ -11,6 +11,7 @@
 #include "ctl/sweeper.h"
 #include "store/durability.h"
 #include "store/info.h"
+#include "store/layout.h"
 #include "store/layout_key.h"
 #include "store/reply.h"
 #include "store/resp.h"
@@ -26,9 +27,10 @@
 struct server {
 	struct doctor *doctor;
 	struct blocking *redis;
-	const struct store *store; /* a partition that it has */
+	const struct store *store; /* the first partition that it has */
 	char name[INFO_VALUE_SIZE + 16]; /* "redis", and where, if there are several */
 	char run_id[INFO_VALUE_SIZE]; /* "": it does not tell */
+	bool answers;
 };
 
 /* Says what was found of it. */
@@ -283,18 +285,55 @@ static void set_name(struct server *server, unsigned count)
 	printbuf_free(text);
 }
 
+/* The one before it that is the same server, or NULL. */
+static const struct server *find_twin(const struct server *servers, unsigned number)
+{
+	for (unsigned i = 0; i < number && servers[number].run_id[0] != '\0'; i++) {
+		if (strcmp(servers[number].run_id, servers[i].run_id) == 0)
+			return &servers[i];
+	}
+	return NULL;
+}
+
+/* The note of the layout is at the first server: where another one has it, the order was another one. */
+static void check_order(struct server *server)
+{
+	char *key = layout_key(server->doctor->ctl->config);
+	redisReply *reply;
+
+	if (ask(server, command_of("EXISTS", key, NULL), &reply) && reply->integer > 0)
+		say(server, FINDING_FAIL, "name the servers in the order in which they were before",
+		    "it was the first server of redis.url when users were divided over them");
+	reply_free(reply);
+	free(key);
+}
+
 /* Two addresses of one server would give it the users of both. */
-static void check_twins(const struct server *servers, unsigned count)
+static void check_others(struct server *servers, unsigned count)
 {
 	for (unsigned i = 1; i < count; i++) {
-		for (unsigned j = 0; j < i; j++) {
-			if (servers[i].run_id[0] != '\0' &&
-			    strcmp(servers[i].run_id, servers[j].run_id) == 0)
-				say(&servers[i], FINDING_FAIL,
-				    "let redis.url name each server once, or start another one",
-				    "is the same server as %s", servers[j].name);
-		}
+		const struct server *twin = find_twin(servers, i);
+
+		if (twin != NULL)
+			say(&servers[i], FINDING_FAIL,
+			    "let redis.url name each server once, or start another one",
+			    "is the same server as %s", twin->name);
+		else if (servers[i].answers)
+			check_order(&servers[i]);
 	}
+}
+
+static void check_slots(struct doctor *doctor)
+{
+	unsigned uncovered = nodes_uncovered(doctor->ctl->nodes);
+
+	if (uncovered > 0)
+		doctor_say(doctor, FINDING_FAIL,
+			   "start their nodes, or redis-cli --cluster fix HOST:PORT",
+			   "redis: no node of the cluster has %u of the %d slots", uncovered,
+			   LAYOUT_SLOTS);
+	else
+		doctor_say(doctor, FINDING_OK, NULL, "redis: the cluster has nodes for all slots");
 }
 
 static void check_sweeper(struct doctor *doctor)
@@ -315,20 +354,45 @@ static void check_sweeper(struct doctor *doctor)
 			   "while requests come");
 }
 
+/* Those that have a partition; how many. In a cluster others are replicas, or have none. */
+static unsigned find_servers(struct doctor *doctor, struct server *servers)
+{
+	const struct partitions *partitions = doctor->ctl->partitions;
+	struct nodes *nodes = doctor->ctl->nodes;
+	unsigned found = 0;
+
+	for (unsigned i = 0; i < partitions_count(partitions); i++) {
+		const struct store *store = partitions_at(partitions, i);
+		struct blocking *redis = nodes_of(nodes, store);
+		unsigned k = 0;
+
+		while (k < found && servers[k].redis != redis)
+			k++;
+		if (k == found)
+			servers[found++] =
+				(struct server){.doctor = doctor, .redis = redis, .store = store};
+	}
+	return found;
+}
+
 void doctor_check_redis(struct doctor *doctor)
 {
-	struct ctl *ctl = doctor->ctl;
-	unsigned count = nodes_count(ctl->nodes), answer = 0;
-	struct server *servers = xcalloc(count, sizeof *servers);
+	struct nodes *nodes = doctor->ctl->nodes;
+	struct server *servers;
+	unsigned count, answer = 0;
 
+	nodes_begin(nodes); /* a cluster is asked who has what */
+	servers = xcalloc(nodes_count(nodes), sizeof *servers);
+	count = find_servers(doctor, servers);
 	for (unsigned i = 0; i < count; i++) {
-		servers[i].doctor = doctor;
-		servers[i].redis = nodes_at(ctl->nodes, i);
-		servers[i].store = partitions_at(ctl->partitions, i);
 		set_name(&servers[i], count);
-		answer += check_server(&servers[i]);
+		servers[i].answers = check_server(&servers[i]);
+		answer += servers[i].answers;
 	}
-	check_twins(servers, count);
+	if (nodes_are_cluster(nodes))
+		check_slots(doctor);
+	else
+		check_others(servers, count);
 	if (answer == count)
 		check_sweeper(doctor);
 	free(servers);

@@ -155,6 +155,16 @@ bool nodes_are_one(const struct nodes *nodes, const struct store *one, const str
 	return nodes_number_of(nodes, one) == nodes_number_of(nodes, other);
 }
 
+bool nodes_are_cluster(const struct nodes *nodes)
+{
+	return nodes->members != NULL;
+}
+
+unsigned nodes_uncovered(const struct nodes *nodes)
+{
+	return nodes->members != NULL ? members_uncovered(nodes->members) : 0;
+}
+
 const char *nodes_error(const struct nodes *nodes)
 {
 	return nodes->error;

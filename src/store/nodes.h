@@ -29,6 +29,9 @@ unsigned nodes_count(const struct nodes *nodes);
 unsigned nodes_number_of(const struct nodes *nodes, const struct store *store);
 struct blocking *nodes_at(struct nodes *nodes, unsigned number);
 struct blocking *nodes_of(struct nodes *nodes, const struct store *store);
+/* Of a cluster: how many slots nobody is known to have; nodes_begin() learns of them. Else 0. */
+bool nodes_are_cluster(const struct nodes *nodes);
+unsigned nodes_uncovered(const struct nodes *nodes);
 /* Whether one server has both: then commands for them are done in their order. */
 bool nodes_are_one(const struct nodes *nodes, const struct store *one, const struct store *other);
 
