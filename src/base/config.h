@@ -78,6 +78,7 @@ struct config {
 		int max_streams_per_user;
 		int max_watched; /* users that a stream watches besides the friends */
 		int queue_limit; /* bytes */
+		int interval_ms; /* between two writes of changes; 0 = none */
 		int padding; /* bytes */
 		int max_lifetime; /* seconds */
 		int retry_ms;

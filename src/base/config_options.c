@@ -88,6 +88,7 @@ static const struct config_row table[] = {
 	INT(stream, max_streams_per_user, 10, 1, 10000),
 	INT(stream, max_watched, 1000, 0, 1000),
 	INT(stream, queue_limit, 65536, 4096, 67108864),
+	INT(stream, interval_ms, 0, 0, 60000),
 	INT(stream, padding, 0, 0, 262144),
 	INT(stream, max_lifetime, 600, 0, YEAR),
 	INT(stream, retry_ms, 2000, 1, 3600000),

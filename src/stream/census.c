@@ -17,6 +17,7 @@ static const struct machine {
 	{&touch_states, offsetof(struct stream, session.touch)},
 	{&session_answers, offsetof(struct stream, session.answer)},
 	{&view_states, offsetof(struct stream, view.state)},
+	{&pace_states, offsetof(struct stream, view.pace.state)},
 	{&friends_states, offsetof(struct stream, friends.progress)},
 	{&hidden_states, offsetof(struct stream, hidden.progress)},
 	{&ticket_states, offsetof(struct stream, ticket.answer)},

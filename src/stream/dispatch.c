@@ -26,11 +26,9 @@ static const char *what_is_wrong(const char *text, size_t len)
 	return utf8_is_valid(text, len) ? NULL : "not UTF-8";
 }
 
-/* Straight down to each reader's outbox: nothing is allocated for any of them. */
 static void on_status(struct dispatch *dispatch, struct topic *topic, const char *text, size_t len)
 {
 	static const char offline[] = "\"is_online\":false";
-	const struct hub *hub = &dispatch->streams->context->hub;
 	const char *wrong = what_is_wrong(text, len);
 	struct frame *frame;
 
@@ -40,11 +38,9 @@ static void on_status(struct dispatch *dispatch, struct topic *topic, const char
 	}
 	topic->is_offline = memmem(text, len, offline, sizeof offline - 1) != NULL;
 	frame = events_status_change(text, len);
-	for (uint32_t index = 0; index < topic->subscribers.count; index++) {
-		if (topic->subscribers.list[index].hidden == 0)
-			stream_deliver(stream_of_subscriber(hub_subscriber_at(hub, topic, index)),
-				       frame);
-	}
+	frame->about = topic->number;
+	frame->heard = ++dispatch->streams->snapshots.heard;
+	fanout_tell(&dispatch->streams->fanout, topic, frame);
 	frame_unref(frame);
 }
 

@@ -13,6 +13,8 @@ struct frame *frame_of_records(const void *records, size_t len)
 	frame->references = 1;
 	frame->shared = false;
 	frame->fleeting = false;
+	frame->about = 0;
+	frame->heard = 0;
 	frame->len = len;
 	memcpy(frame->records, records, len);
 	return frame;

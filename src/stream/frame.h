@@ -15,6 +15,8 @@ struct frame {
 	unsigned references;
 	bool shared; /* made by frame_new(): stamped when it is sent */
 	bool fleeting; /* of use for a moment: the first to go where there is no room */
+	uint32_t about; /* the topic whose user's state it tells; 0 = none: all of them count */
+	uint64_t heard; /* where it is about one: its number among all such messages */
 	size_t len;
 	uint8_t records[];
 };

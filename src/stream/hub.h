@@ -47,6 +47,8 @@ enum topic_state {
 	TOPIC_IDLE, /* subscribed, no subscriber since idle_ms */
 };
 
+struct lap;
+
 struct topic {
 	uint32_t number;
 	uint32_t serial; /* of no other topic, also when the number is used again */
@@ -57,6 +59,7 @@ struct topic {
 	int64_t idle_ms;
 	struct hub_edges subscribers;
 	int64_t changed_ms; /* when the last message came */
+	struct lap *lap; /* of fanout.c, while its subscribers are being told; else NULL */
 	TAILQ_ENTRY(topic) link; /* in the partition's list of those WANTED or IDLE */
 	char channel[]; /* without the prefix */
 };

@@ -186,6 +186,8 @@ static void step_view(struct stream *stream)
 		view_show(snapshots, view, &shown);
 		conn_send_all(&stream->conn, &shown);
 	}
+	if (view->pace.state == PACE_OVER)
+		stream_release(stream);
 	if (view->state == VIEW_OVERRUN && conn_is_idle(&stream->conn))
 		view_caught_up(snapshots, view);
 	if (view->state == VIEW_MISSING)

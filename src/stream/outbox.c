@@ -8,7 +8,7 @@
 #include "base/alloc.h"
 #include "base/fcgi.h"
 
-#define SEND_FRAMES 64 /* frames in one system call */
+#define SEND_FRAMES 512 /* frames in one system call */
 
 static struct frame **slot(struct outbox *outbox, unsigned index)
 {

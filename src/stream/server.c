@@ -159,6 +159,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	life_run(streams);
 	exchange_flush(&server->exchange);
 	conns_flush(&streams->conns);
+	fanout_turn(&streams->fanout);
 	acceptor_check_room(&server->acceptor);
 	stop_if_done(server);
 }

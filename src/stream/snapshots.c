@@ -23,6 +23,7 @@ void view_init(struct view *view, struct due *owner, const struct subscriber *su
 	memset(view, 0, sizeof *view);
 	view->owner = owner;
 	view->subscriber = subscriber;
+	pace_init(&view->pace, owner);
 }
 
 /* --- states ---------------------------------------------------------------------------------- */
@@ -44,6 +45,8 @@ static void set_state(struct snapshots *all, struct view *view, enum view_state 
 	state_moved(&view_states, view->owner->number, view->state, state);
 	if (view->state == VIEW_QUEUED)
 		TAILQ_REMOVE(&all->queue, view, link);
+	if (view->state == VIEW_CURRENT)
+		pace_stop(&all->paces, &view->pace);
 	if (view->draft != NULL && state != VIEW_ASKED && state != VIEW_READY)
 		draft_free(view);
 	if (state == VIEW_QUEUED) {
@@ -67,6 +70,7 @@ void view_queue(struct snapshots *all, struct view *view)
 
 void view_follow(struct snapshots *all, struct view *view)
 {
+	view->asked = all->heard;
 	set_state(all, view, VIEW_CURRENT);
 }
 
@@ -104,9 +108,19 @@ void view_hold(struct view *view, struct frame *frame)
 	outbox_push(&view->draft->held, frame);
 }
 
+bool view_keep(struct snapshots *all, struct view *view, struct frame *frame)
+{
+	return pace_keep(&all->paces, &view->pace, frame, all->context->config->stream.interval_ms);
+}
+
+void view_take(struct snapshots *all, struct view *view, struct outbox *to)
+{
+	pace_take(&all->paces, &view->pace, to, all->context->config->stream.interval_ms);
+}
+
 size_t view_held(const struct view *view)
 {
-	return view->draft != NULL ? view->draft->held.bytes : 0;
+	return view->draft != NULL ? view->draft->held.bytes : pace_kept(&view->pace);
 }
 
 void view_show(struct snapshots *all, struct view *view, struct outbox *to)
@@ -141,6 +155,7 @@ static void ask(struct snapshots *all, struct view *view, int64_t now_ms)
 {
 	view->draft = xcalloc(1, sizeof *view->draft);
 	view->draft->view = view;
+	view->asked = all->heard;
 	set_state(all, view, VIEW_ASKED);
 	if (wishes_begin(&view->draft->wishes, &all->statuses, view->subscriber, now_ms))
 		set_state(all, view, VIEW_READY);
@@ -166,9 +181,11 @@ void snapshots_init(struct snapshots *all, struct context *context)
 	all->context = context;
 	TAILQ_INIT(&all->queue);
 	statuses_init(&all->statuses, context, on_complete);
+	paces_init(&all->paces, context->base, &context->turn);
 }
 
 void snapshots_free(struct snapshots *all)
 {
+	paces_free(&all->paces);
 	statuses_free(&all->statuses);
 }

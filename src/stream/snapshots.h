@@ -16,8 +16,9 @@
  *   a partition lost                            -> MISSING (CURRENT, OVERRUN stay)
  *   closed                                      -> NONE
  *
- * A change is held in ASKED and READY and sent in CURRENT; in all others it is
- * dropped, for the snapshot to come holds it.
+ * A change is held in ASKED and READY and sent in CURRENT, at once or at the end of
+ * an interval; in all others it is dropped, for the snapshot to come holds it. So is
+ * what waits for such an end when CURRENT is over.
  */
 #ifndef PRESENCE_STREAM_SNAPSHOTS_H
 #define PRESENCE_STREAM_SNAPSHOTS_H
@@ -28,6 +29,7 @@
 
 #include "stream/context.h"
 #include "stream/outbox.h"
+#include "stream/pace.h"
 #include "stream/state.h"
 #include "stream/statuses.h"
 
@@ -46,6 +48,8 @@ struct snapshots {
 	struct context *context;
 	TAILQ_HEAD(view_list, view) queue; /* those of VIEW_QUEUED */
 	struct statuses statuses;
+	struct paces paces;
+	uint64_t heard; /* messages about states, so far */
 	uint64_t overruns;
 };
 
@@ -56,6 +60,8 @@ struct view {
 	const struct subscriber *subscriber; /* whose topics it shows */
 	TAILQ_ENTRY(view) link;
 	struct view_draft *draft; /* in ASKED and READY: what becomes `initial`, and what is held */
+	struct pace pace; /* in CURRENT */
+	uint64_t asked; /* messages that were heard before the last snapshot was asked for */
 	enum view_state state;
 	bool told_degraded; /* the reader was, and of no `initial` since */
 };
@@ -76,9 +82,19 @@ void view_overrun(struct snapshots *all, struct view *view, bool idle);
 void view_caught_up(struct snapshots *all, struct view *view); /* OVERRUN -> MISSING */
 void view_close(struct snapshots *all, struct view *view);
 
-/* In VIEW_ASKED and VIEW_READY: keeps a change for after `initial`; what is kept so far. */
+/* Whether the snapshot holds this change; one may be told long after it was heard (fanout.h). */
+static inline bool view_holds(const struct view *view, const struct frame *frame)
+{
+	return frame->about != 0 && frame->heard <= view->asked;
+}
+
+/* In VIEW_ASKED and VIEW_READY: keeps a change for after `initial`. */
 void view_hold(struct view *view, struct frame *frame);
-size_t view_held(const struct view *view); /* bytes */
+/* In VIEW_CURRENT: keeps a change for the end of the interval; false: it is to be sent now. */
+bool view_keep(struct snapshots *all, struct view *view, struct frame *frame);
+void view_take(struct snapshots *all, struct view *view, struct outbox *to); /* what is kept so */
+/* What waits in one way or the other, bytes. */
+size_t view_held(const struct view *view);
 
 /* In VIEW_READY: moves `initial` and what was held to an outbox. VIEW_CURRENT begins. */
 void view_show(struct snapshots *all, struct view *view, struct outbox *to);

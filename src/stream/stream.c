@@ -31,12 +31,19 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 /* --- all of them ----------------------------------------------------------------------------- */
 
+/* Straight down to the reader's outbox: nothing is allocated for any of them. */
+static void deliver(struct subscriber *subscriber, struct frame *frame)
+{
+	stream_deliver(stream_of_subscriber(subscriber), frame);
+}
+
 void streams_init(struct streams *all, struct context *context)
 {
 	all->context = context;
 	conns_init(&all->conns, context);
 	subscriptions_init(&all->subscriptions, context);
 	snapshots_init(&all->snapshots, context);
+	fanout_init(&all->fanout, context->base, &context->hub, deliver);
 	all->homes = xcalloc(context->partition_count, sizeof *all->homes);
 	for (unsigned i = 0; i < context->partition_count; i++) {
 		struct home *home = &all->homes[i];
@@ -61,6 +68,7 @@ void streams_free(struct streams *all)
 	for (unsigned i = 0; i < all->context->partition_count; i++)
 		closings_free(&all->homes[i].closings);
 	free(all->homes);
+	fanout_free(&all->fanout);
 	snapshots_free(&all->snapshots);
 	subscriptions_free(&all->subscriptions);
 }
@@ -290,14 +298,24 @@ static bool fits(const struct stream *stream, size_t len)
 	       waiting + len <= (size_t)stream->all->context->config->stream.queue_limit;
 }
 
+void stream_release(struct stream *stream)
+{
+	struct outbox kept = {0};
+
+	view_take(&stream->all->snapshots, &stream->view, &kept);
+	conn_send_all(&stream->conn, &kept);
+	outbox_clear(&kept);
+}
+
 bool stream_make_room(struct stream *stream, size_t len)
 {
 	if (stream->view.state == VIEW_OVERRUN)
 		return false;
 	if (fits(stream, len))
 		return true;
-	/* A burst within one turn does not make a slow reader: send first, count what the socket
-	 * refuses. */
+	/* A burst within one turn, or an interval, does not make a slow reader: send first, count
+	 * what the socket refuses. */
+	stream_release(stream);
 	conn_write_now(&stream->conn);
 	if (!fits(stream, len))
 		conn_drop_fleeting(&stream->conn);
@@ -325,6 +343,8 @@ void stream_deliver(struct stream *stream, struct frame *frame)
 		deliver_fleeting(stream, frame);
 		return;
 	}
+	if (view_holds(&stream->view, frame))
+		return;
 	switch (stream->view.state) {
 	case VIEW_NONE:
 	case VIEW_MISSING:
@@ -337,7 +357,8 @@ void stream_deliver(struct stream *stream, struct frame *frame)
 			view_hold(&stream->view, frame);
 		return;
 	case VIEW_CURRENT:
-		if (stream_make_room(stream, frame->len))
+		if (stream_make_room(stream, frame->len) &&
+		    !view_keep(&stream->all->snapshots, &stream->view, frame))
 			conn_send(&stream->conn, frame);
 		return;
 	}

@@ -18,6 +18,7 @@
 #include "stream/closings.h"
 #include "stream/conn.h"
 #include "stream/context.h"
+#include "stream/fanout.h"
 #include "stream/sessions.h"
 #include "stream/slots.h"
 #include "stream/snapshots.h"
@@ -101,6 +102,7 @@ struct streams {
 	struct conns conns;
 	struct subscriptions subscriptions;
 	struct snapshots snapshots;
+	struct fanout fanout;
 	struct home *homes; /* by partition */
 	TAILQ_HEAD(stream_list, stream) list; /* every connection's */
 	unsigned hidden_waiting; /* streams in HIDDEN_WAITING */
@@ -197,10 +199,13 @@ void stream_send_self(struct stream *stream);
 bool stream_make_room(struct stream *stream, size_t len);
 
 /*
- * A change: sent, held or dropped, as the view's state wants it. What is fleeting
- * is sent to a reader who is up to date and keeps up, else dropped.
+ * A change: sent, held or dropped, as the view's state wants it; one that is sent may be kept
+ * for the end of an interval first (pace.h). What is fleeting is sent to a reader who is up to
+ * date and keeps up, else dropped.
  */
 void stream_deliver(struct stream *stream, struct frame *frame);
+/* Sends what is kept. */
+void stream_release(struct stream *stream);
 
 /*
  * The ends of a request. In all of them the session is closed, the stream leaves the hub, and the

@@ -120,6 +120,7 @@ static const struct default_row {
 	{"stream", "max_streams_per_user", "10"},
 	{"stream", "max_watched", "1000"},
 	{"stream", "queue_limit", "65536"},
+	{"stream", "interval_ms", "0"},
 	{"stream", "padding", "0"},
 	{"stream", "max_lifetime", "600"},
 	{"stream", "retry_ms", "2000"},
@@ -196,6 +197,7 @@ START_TEST(test_defaults)
 	ck_assert_int_eq(config->stream.max_streams_per_user, 10);
 	ck_assert_int_eq(config->stream.max_watched, 1000);
 	ck_assert_int_eq(config->stream.queue_limit, 65536);
+	ck_assert_int_eq(config->stream.interval_ms, 0);
 	ck_assert_int_eq(config->stream.max_lifetime, 600);
 	ck_assert_int_eq(config->stream.retry_ms, 2000);
 	ck_assert_int_eq(config->stream.drain, 10);

@@ -377,6 +377,76 @@ START_TEST(an_answer_that_is_not_one_gives_up_the_link)
 }
 END_TEST
 
+static bool holds(uint64_t heard)
+{
+	struct frame *frame = change();
+	bool is_held;
+
+	frame->about = 1;
+	frame->heard = heard;
+	is_held = view_holds(&view, frame);
+	frame_unref(frame);
+	return is_held;
+}
+
+START_TEST(a_view_holds_what_was_heard_before_it_was_asked_for)
+{
+	all.heard = 7;
+	bring_to(VIEW_ASKED);
+	all.heard = 8;
+	ck_assert(holds(7));
+	ck_assert(!holds(8));
+	view_reset(&all, &view);
+	view_follow(&all, &view);
+	ck_assert(holds(8));
+	ck_assert(!holds(9));
+}
+END_TEST
+
+/* Keeps a change for the end of an interval; false: it is to be sent. */
+static bool keep(void)
+{
+	struct frame *frame = change();
+	bool is_kept;
+
+	frame->about = 1;
+	is_kept = view_keep(&all, &view, frame);
+	frame_unref(frame);
+	return is_kept;
+}
+
+static void end_by_reset(void)
+{
+	view_reset(&all, &view);
+}
+
+static void end_by_overrun(void)
+{
+	view_overrun(&all, &view, false);
+}
+
+static void end_by_closing(void)
+{
+	view_close(&all, &view);
+}
+
+START_TEST(what_waits_for_an_intervals_end_goes_with_the_view_that_it_was_for)
+{
+	static void (*const ends[])(void) = {end_by_reset, end_by_overrun, end_by_closing};
+
+	context.config->stream.interval_ms = 60000;
+	bring_to(VIEW_CURRENT);
+	outbox_clear(&shown);
+	ck_assert(!keep());
+	ck_assert(keep());
+	ck_assert_uint_gt(view_held(&view), 0);
+	ends[_i]();
+	ck_assert_uint_eq(view_held(&view), 0);
+	view_take(&all, &view, &shown);
+	ck_assert_uint_eq(shown.count, 0);
+}
+END_TEST
+
 START_TEST(closing_ends_it_in_every_state)
 {
 	bring_to((enum view_state)_i);
@@ -574,6 +644,9 @@ int main(void)
 	tcase_add_test(tcase, a_question_lost_with_the_link_leaves_it_to_the_reset);
 	tcase_add_loop_test(tcase, an_answer_of_a_wiped_redis_leaves_it_to_the_reset, 0, 2);
 	tcase_add_test(tcase, an_answer_that_is_not_one_gives_up_the_link);
+	tcase_add_loop_test(
+		tcase, what_waits_for_an_intervals_end_goes_with_the_view_that_it_was_for, 0, 3);
+	tcase_add_test(tcase, a_view_holds_what_was_heard_before_it_was_asked_for);
 	tcase_add_loop_test(tcase, closing_ends_it_in_every_state, VIEW_NONE, VIEW_OVERRUN + 1);
 	tcase_add_loop_test(tcase, a_partition_that_is_lost_leaves_who_has_seen_all_with_the_others,
 			    VIEW_NONE, VIEW_OVERRUN + 1);
