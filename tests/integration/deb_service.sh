@@ -64,7 +64,7 @@ systemctl is-system-running --wait > /dev/null || fail "the machine did not boot
 systemctl start redis-server lighttpd || fail "Debian's own services do not start"
 
 dpkg -i /root/presence.deb > /tmp/install 2>&1 || fail "dpkg -i: $(cat /tmp/install)"
-systemd-analyze verify --man=no /usr/lib/systemd/system/presence*.{service,socket} \
+systemd-analyze verify --man=no /lib/systemd/system/presence*.{service,socket} \
 	> /tmp/verify 2>&1 || fail "systemd-analyze verify: $(cat /tmp/verify)"
 ! grep presence /tmp/verify || fail "systemd-analyze verify complains"
 id -nG www-data | grep -qw presence || fail "www-data is not in the group presence"

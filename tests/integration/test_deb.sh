@@ -5,8 +5,9 @@
 set -eu
 
 builddir=${ABS_BUILDDIR:-$(pwd)}
-command -v dpkg-shlibdeps >/dev/null || {
-	echo "dpkg-dev is not installed"
+here=$(dirname "$0")
+command -v dh >/dev/null || {
+	echo "debhelper is not installed"
 	exit 77
 }
 [ -z "${SANITIZE:-}" ] || {
@@ -39,6 +40,13 @@ package=$(echo "$dir"/presence_*.deb)
 root=$dir/root
 mkdir -p "$root/var/lib/dpkg/info" "$root/var/lib/dpkg/updates"
 : > "$root/var/lib/dpkg/status"
+if command -v lintian > /dev/null; then
+	lintian --fail-on error,warning --allow-root --tag-display-limit 0 \
+		"$package" > "$dir/lintian.log" 2>&1 || { cat "$dir/lintian.log"; fail "lintian complains"; }
+else
+	echo "lintian is not installed, so what it says was not seen"
+fi
+
 # Its dependencies are not in that root; the scripts see DPKG_ROOT and touch nothing outside of it.
 dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless \
 	--log="$dir/dpkg.log" -i "$package" > "$dir/install.log" 2>&1 ||
@@ -47,16 +55,19 @@ dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless \
 for file in usr/sbin/presence-api usr/sbin/presence-streamd usr/sbin/presence-pushd usr/bin/presencectl \
 	etc/presence/presence.conf etc/presence/secret.key \
 	etc/lighttpd/conf-available/50-presence.conf etc/apache2/conf-available/presence.conf \
-	usr/lib/systemd/system/presence.service usr/lib/systemd/system/presence-streamd.service usr/lib/systemd/system/presence-streamd.socket \
-	usr/lib/systemd/system/presence-pushd.service usr/share/man/man8/presence-pushd.8.gz \
+	lib/systemd/system/presence.service lib/systemd/system/presence-streamd.service lib/systemd/system/presence-streamd.socket \
+	lib/systemd/system/presence-pushd.service usr/share/man/man8/presence-pushd.8.gz \
 	usr/share/presence/web/presence.js usr/share/presence/schema.sql \
 	usr/share/doc/presence/copyright usr/share/man/man8/presence-streamd.8.gz \
+	usr/lib/sysusers.d/presence.conf usr/lib/tmpfiles.d/presence.conf \
+	usr/share/doc/presence/README.md usr/share/doc/presence/docs/performance/streams.svg \
+	usr/share/doc/presence/changelog.gz var/lib/dpkg/info/presence.md5sums \
 	usr/share/doc/presence/examples/presence-api.fcgi; do
 	[ -f "$root/$file" ] || fail "the package lays out no /$file"
 done
 [ "$(stat -c %a "$root/etc/presence/secret.key")" = 640 ] || fail "the key is readable for all"
 [ "$(stat -c %a "$root/var/lib/presence")" = 2770 ] || fail "/var/lib/presence has other rights"
-if grep -rn /usr/local "$root/etc" "$root/usr/lib/systemd"; then
+if grep -rn /usr/local "$root/etc" "$root/lib/systemd"; then
 	fail "paths of another installation are left in the package"
 fi
 "$root/usr/bin/presencectl" --version > /dev/null || fail "presencectl does not run"
@@ -65,6 +76,12 @@ fi
 PRESENCE_AUTH_KEY_FILE=$root/etc/presence/secret.key \
 	"$root/usr/bin/presencectl" -c "$root/etc/presence/presence.conf" token 1 > /dev/null ||
 	fail "the configuration of the package is not accepted"
+
+python3 "$here/../links.py" "$root/usr/share/doc/presence" "$root" || fail "links of the package's documents"
+if command -v hardening-check > /dev/null; then
+	hardening-check --quiet --nocfprotection "$root"/usr/bin/presencectl "$root"/usr/sbin/presence-* ||
+		fail "hardening-check complains"
+fi
 
 before=$(cat "$root/etc/presence/secret.key")
 dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless \
@@ -81,7 +98,6 @@ skip() {
 	exit 77
 }
 
-here=$(dirname "$0")
 for program in lighttpd apache2 redis-server lighty-enable-mod /lib/systemd/systemd nsenter curl jq; do
 	command -v $program > /dev/null || skip "$program is not installed (./bootstrap --tests)"
 done
