@@ -649,40 +649,6 @@ class React(Case):
         wait_until("the page's stream is closed", lambda: streams_of("2") == [])
 
 
-@unittest.skipUnless(os.path.exists(ESBUILD), "npm's tools are missing: ./bootstrap --tests")
-class Frameworks(Case):
-    """The documented ways into other frameworks."""
-
-    def draws_what_changes(self, bundle, prefix):
-        page = self.open().start(token=token("2"))
-        page.wait_state("live")
-        page.run("new Function(arguments[0])()", bundle)
-        page.run("startApp(client)")
-
-        def text():
-            return page.run("return document.getElementById(arguments[0])?.innerText", prefix + BOB)
-
-        wait_until("Bob is drawn offline", lambda: text() == "offline")
-        bob = self.open().start(token=token(BOB))
-        bob.wait_state("live")
-        wait_until("Bob is drawn online", lambda: text() == "online")
-
-    def test_vue(self):
-        defines = {"process.env.NODE_ENV": '"production"', "__VUE_OPTIONS_API__": "true",
-                   "__VUE_PROD_DEVTOOLS__": "false",
-                   "__VUE_PROD_HYDRATION_MISMATCH_DETAILS__": "false"}
-        bundle = subprocess.run(
-            [ESBUILD, "app.vue.js", "--bundle", "--format=iife",
-             *(f"--define:{name}={value}" for name, value in defines.items())],
-            cwd=NPM, check=True, capture_output=True, text=True).stdout
-        self.draws_what_changes(bundle, "vue-")
-
-    def test_svelte(self):
-        bundle = subprocess.run([shutil.which("node"), "app.svelte.mjs"], cwd=NPM, check=True,
-                                capture_output=True, text=True).stdout
-        self.draws_what_changes(bundle, "svelte-")
-
-
 class Node(Case):
     def test_the_client_runs_in_node(self):
         env = {**os.environ, "PRESENCE_JS": os.path.join(SOURCE, "src/web/presence.js")}
