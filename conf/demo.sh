@@ -213,6 +213,7 @@ sed -e "s|^var.presence_api .*|var.presence_api = \"$builddir/src/presence-api\"
 	-e "s|^var.presence_conf .*|var.presence_conf = \"$config\"|" \
 	-e "s|^var.presence_api_socket .*|var.presence_api_socket = \"$run/api.sock\"|" \
 	-e "s|^var.presence_stream_socket .*|var.presence_stream_socket = \"$run/stream.sock\"|" \
+	-e "s|^var.presence_web .*|var.presence_web = \"$srcdir/src/web/\"|" \
 	"$srcdir/conf/lighttpd.conf" >"$dir/lighttpd-presence.conf"
 
 cat >"$dir/lighttpd.conf" <<END
@@ -222,7 +223,7 @@ server.bind = "127.0.0.1"
 server.port = $port
 server.errorlog = "$dir/lighttpd-error.log"
 accesslog.filename = "$dir/lighttpd-access.log"
-server.modules = ( "mod_setenv" )
+server.modules = ( "mod_alias", "mod_setenv" )
 server.feature-flags += ( "server.graceful-shutdown-timeout" => 1 )
 index-file.names = ( "index.html" )
 mimetype.assign = (
@@ -230,9 +231,12 @@ mimetype.assign = (
     ".css" => "text/css; charset=utf-8",
     ".js" => "text/javascript; charset=utf-8",
     ".svg" => "image/svg+xml",
+    ".json" => "application/json",
 )
+# What the pages' login forms offer.
+alias.url = ( "/site.json" => "$dir/site.json", "/presence/site.json" => "$dir/site.json" )
 setenv.add-response-header = (
-    "Content-Security-Policy" => "default-src 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy" => "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options" => "nosniff",
     "Referrer-Policy" => "no-referrer",
 )
@@ -241,6 +245,14 @@ END
 if has_ipv6; then
 	echo "\$SERVER[\"socket\"] == \"[::1]:$port\" { }" >>"$dir/lighttpd.conf"
 fi
+
+cat >"$dir/site.json" <<END
+{"base": "/api", "password": "$password", "accounts": [
+$(for user in "${friends[@]:1}" "${friends[0]}"; do
+	echo "{\"email\": \"$user@example.com\", \"name\": \"${user^}\"}"
+done | sed '$!s/$/,/')
+]}
+END
 
 # Everybody a friend of everybody. Built aside and then moved: all of it is there, or nothing.
 prepare_accounts() {
@@ -290,7 +302,7 @@ cat <<END
   presence is running: http://localhost:$port
 
   Accounts   $(printf '%s@example.com ' "${friends[@]}")
-  Password   $password; open two windows, log in as two of them
+  Password   $password; the page shows two of them side by side
 
   In a terminal:
     TOKEN=\$($builddir/src/presencectl -c $config token 1)

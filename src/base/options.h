@@ -12,8 +12,7 @@
 
 struct options_program {
 	const char *name;
-	void (*help)(char **args,
-		     int count); /* to standard output; the arguments after the options */
+	void (*help)(void); /* to standard output */
 	bool takes_arguments; /* after the options, from argv[optind] on */
 	const struct option *own; /* getopt_long(3)'s, ended by a row of zeros; NULL: none */
 	/* Takes one of them; false after saying what is wrong with it. */

@@ -15,9 +15,8 @@
 
 #define PROGRAM "presence-pushd"
 
-static void help(char **args, int count)
+static void help(void)
 {
-	(void)args, (void)count;
 	printf("usage: " PROGRAM " [-c FILE]\n"
 	       "Sends Web Push notifications for the presence service.\n"
 	       "\n"

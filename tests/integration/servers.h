@@ -12,6 +12,7 @@
 #define STARTS_STREAMD 2u /* a streamd for each stream, started by the web server */
 #define HOLDS_SOCKETS 4u /* the sockets outlive streamd and presence-api, as under systemd */
 #define STARTS_API 16u /* and again when it has died */
+#define NO_PAGES 32u /* no file of conf/ serves the pages there */
 #define RELOAD_DROPS 8u /* what it has just begun when it is reloaded gets a 503 */
 
 struct site {
@@ -72,6 +73,10 @@ struct change {
  * one has `from` NULL.
  */
 char *conf_with(const char *name, const struct change *changes);
+
+/* The directory of the pages, as conf/ names it; and where the web server's user can read it. */
+#define WEB_PLACE "/usr/local/share/presence/web"
+const char *site_web(struct site *site);
 
 /* A program under test, where the web server's user can run it. */
 const char *site_program(struct site *site, const char *name);

@@ -51,6 +51,7 @@ static const char *conf_of_api(struct site *site, const char *name)
 	const struct change changes[] = {
 		{"/usr/local/sbin/presence-api", site_program(site, "presence-api")},
 		{"/etc/presence/presence.conf", stack_path(site->stack, "presence.conf")},
+		{WEB_PLACE, site_web(site)},
 		{NULL, NULL},
 	};
 
@@ -64,6 +65,7 @@ static const char *conf_of_streams(struct site *site, bool api_too)
 	const struct change changes[] = {
 		{define, api_too ? text_of("Define presence_api_socket %s", socket) : ""},
 		{"/run/presence/stream.sock", streamd_socket(site->stack, 0)},
+		{WEB_PLACE, site_web(site)},
 		{"timeout=75", text_of("timeout=%d", site->silence)},
 		{"GracefulShutdownTimeout 10", "GracefulShutdownTimeout 1"},
 		{NULL, NULL},

@@ -101,6 +101,16 @@ const char *site_program(struct site *site, const char *name)
 	return copy;
 }
 
+const char *site_web(struct site *site)
+{
+	const char *copy = stack_path(site->stack, "web");
+	const char *argv[] = {"cp", "-r", SRCDIR "/src/web", copy, NULL};
+
+	if (access(copy, F_OK) != 0)
+		ck_assert_int_eq(run(site->stack, NULL, NULL, argv), 0);
+	return copy;
+}
+
 /* --- sockets that outlive their programs -------------------------------------------------- */
 
 static int open_socket(struct site *site, const char *name)

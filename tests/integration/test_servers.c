@@ -126,6 +126,23 @@ static void check_head(struct stack *stack)
 	ck_assert_int_eq(HTTP(stack, .method = "HEAD", .path = LOGIN)->status, 405);
 }
 
+/* The pages that one can look at, whatever types the site gives to files. */
+static void check_pages(struct stack *stack)
+{
+	struct response *page = HTTP(stack, .path = "/presence/");
+	struct response *script = HTTP(stack, .path = "/presence/presence.js");
+	const char *policy = header_of(page->head, "Content-Security-Policy");
+
+	ck_assert_msg(page->status == 200 && strstr(page->body, "showcase.js") != NULL,
+		      "/presence/: status %d: %s", page->status, page->body);
+	ck_assert_msg(policy != NULL && strstr(policy, "frame-ancestors 'none'") != NULL,
+		      "/presence/ may be framed: %s", page->head);
+	ck_assert_msg(script->status == 200 && strstr(header_of(script->head, "Content-Type") ?: "",
+						      "/javascript") != NULL,
+		      "no browser would run presence.js: %s", script->head);
+	ck_assert_int_eq(HTTP(stack, .path = "/presence")->status, 301);
+}
+
 /* --- the stream --------------------------------------------------------------------------- */
 
 /* Opens one whose client would take compressed events, and checks when its first ones come. */
@@ -201,6 +218,8 @@ START_TEST(every_call_and_the_stream_work_and_nothing_is_buffered)
 	else
 		check_problem(HTTP(stack, .path = STREAM, .token = token_for(stack, "1")), 501,
 			      "streams_unavailable");
+	if ((site->server->traits & NO_PAGES) == 0)
+		check_pages(stack);
 	check_log(site, strcmp(site->server->name, "HAProxy") == 0 ? "haproxy.log" : "access.log");
 	site_stop(site);
 }
