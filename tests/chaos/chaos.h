@@ -12,7 +12,7 @@
  *   model.c       until when a user is online for sure, from when offline for sure
  *   blocks.c, settings.c, wishes.c   who blocks whom, tells what, waits for whom
  *   states.c      what a user chose, which devices are idle, and what friends see of it
- *   typing.c      who types to whom
+ *   typing.c      who types to whom; initials.c what each new view shows
  *   conn.c        HTTP connections on one epoll; tab.c the streams; tap.c what is published
  *   friends.c     who is whose friend
  *   stand.c       the programs: layouts, killing, starting again
@@ -77,7 +77,9 @@ struct chaos {
 	int64_t calm_since; /* the end of the last fault */
 	int64_t trouble_since; /* the begin of the last one when all was well */
 	int64_t crashed_at; /* the end of the last fault that CRASHES; FOREVER while there is one */
+	int64_t amiss_until; /* the end of faults that are no wipe */
 	int64_t gap_at; /* the last one with GAP; its end */
+	int gap_server; /* of Redis, of that */
 	int64_t data_lost_at;
 	int64_t peek_at; /* the next look at Redis during an episode */
 	int64_t drained; /* the tap, last */

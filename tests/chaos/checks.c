@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "store/layout.h"
 
 #define PEEK 300 /* ms from one look at Redis during an episode to the next */
 
@@ -133,21 +134,23 @@ static void read_sessions(struct kept *kept, const redisReply *list, double redi
 	}
 }
 
-/* All that concerns one user, between two commands of others. */
+/* All that concerns the users of a partition, between two commands of others: its prefix, their ids. */
 static const char script[] =
-	"local function s(k) return redis.call('GET', k) or '' end "
+	"local p = ARGV[1] "
+	"local function s(k) return redis.call('GET', p .. k) or '' end "
 	"local out = {} "
-	"for i = 1, tonumber(ARGV[1]) do "
-	"  out[i] = {s('user:online:' .. i), redis.call('SISMEMBER', 'online_users', i), "
-	"    s('presence:version:' .. i), redis.call('PTTL', 'user:online:' .. i), "
-	"    redis.call('ZSCORE', 'presence:deadlines', i) or '0', "
-	"    redis.call('ZRANGE', 'user:sessions:' .. i, 0, -1, 'WITHSCORES'), "
+	"for i in ARGV[2]:gmatch('%d+') do "
+	"  out[#out + 1] = {s('user:online:' .. i), "
+	"    redis.call('SISMEMBER', p .. 'online_users', i), "
+	"    s('presence:version:' .. i), redis.call('PTTL', p .. 'user:online:' .. i), "
+	"    redis.call('ZSCORE', p .. 'presence:deadlines', i) or '0', "
+	"    redis.call('ZRANGE', p .. 'user:sessions:' .. i, 0, -1, 'WITHSCORES'), "
 	"    s('user:chosen:' .. i), s('user:settings:' .. i), "
-	"    redis.call('SMEMBERS', 'user:blocked:' .. i), "
-	"    redis.call('SMEMBERS', 'user:blocked_by:' .. i)} "
+	"    redis.call('SMEMBERS', p .. 'user:blocked:' .. i), "
+	"    redis.call('SMEMBERS', p .. 'user:blocked_by:' .. i)} "
 	"end "
 	"local t = redis.call('TIME') "
-	"return {t[1], t[2], redis.call('SCARD', 'online_users'), out}";
+	"return {t[1], t[2], redis.call('SCARD', p .. 'online_users'), out}";
 
 static void read_user(struct kept *kept, const redisReply *row, double redis_now)
 {
@@ -203,30 +206,61 @@ static void snapshot_free(struct snapshot *snapshot)
 	free(snapshot->blocks);
 }
 
-static bool take_snapshot(struct chaos *chaos, struct snapshot *snapshot)
+static redisReply *ask_partition(struct chaos *chaos, unsigned partition)
 {
-	redisReply *reply =
-		redis_cmd(chaos->stand.stack, "EVAL %s 0 %u", script, chaos->user_count);
+	struct stack *stack = chaos->stand.stack;
+	unsigned count = stack->partitions;
+	char *prefix = layout_prefix(count, layout_tag(count, partition), "");
+	struct printbuf *ids = buf_new();
+	redisReply *reply;
 
-	memset(snapshot, 0, sizeof *snapshot);
-	if (reply->type != REDIS_REPLY_ARRAY) {
-		freeReplyObject(reply);
-		return false;
-	}
-	snapshot->users = xcalloc(chaos->user_count + 1, sizeof *snapshot->users);
-	snapshot->blocks = xcalloc(chaos->user_count + 1, chaos->user_count + 1);
-	snapshot->redis_now = strtod(reply->element[0]->str, NULL) * 1000 +
-			      strtod(reply->element[1]->str, NULL) / 1000;
-	snapshot->count = reply->element[2]->integer;
 	for (unsigned i = 1; i <= chaos->user_count; i++) {
-		const redisReply *row = reply->element[3]->element[i - 1];
+		if (stand_partition_of(chaos, i) == partition)
+			buf_putf(ids, "%u ", i);
+	}
+	reply = redis_cmd_at(stack, (int)(partition % stack->servers), "EVAL %s 0 %s %s", script,
+			     prefix, ids->buf);
+	printbuf_free(ids);
+	free(prefix);
+	return reply;
+}
 
-		read_user(&snapshot->users[i], row, snapshot->redis_now);
-		read_blocks(chaos, snapshot, i, row->element[8], BLOCKS);
-		read_blocks(chaos, snapshot, i, row->element[9], BLOCKED_BY);
+/* False: Redis does not say. */
+static bool add_partition(struct chaos *chaos, struct snapshot *snapshot, unsigned partition)
+{
+	redisReply *reply = ask_partition(chaos, partition);
+	bool is_answer = reply->type == REDIS_REPLY_ARRAY;
+	size_t row = 0;
+
+	if (is_answer) {
+		snapshot->redis_now = strtod(reply->element[0]->str, NULL) * 1000 +
+				      strtod(reply->element[1]->str, NULL) / 1000;
+		snapshot->count += reply->element[2]->integer;
+	}
+	for (unsigned i = 1; is_answer && i <= chaos->user_count; i++) {
+		const redisReply *values;
+
+		if (stand_partition_of(chaos, i) != partition)
+			continue;
+		values = reply->element[3]->element[row++];
+		read_user(&snapshot->users[i], values, snapshot->redis_now);
+		read_blocks(chaos, snapshot, i, values->element[8], BLOCKS);
+		read_blocks(chaos, snapshot, i, values->element[9], BLOCKED_BY);
 	}
 	freeReplyObject(reply);
-	return true;
+	return is_answer;
+}
+
+static bool take_snapshot(struct chaos *chaos, struct snapshot *snapshot)
+{
+	bool is_whole = true;
+
+	memset(snapshot, 0, sizeof *snapshot);
+	snapshot->users = xcalloc(chaos->user_count + 1, sizeof *snapshot->users);
+	snapshot->blocks = xcalloc(chaos->user_count + 1, chaos->user_count + 1);
+	for (unsigned i = 0; is_whole && i < chaos->stand.stack->partitions; i++)
+		is_whole = add_partition(chaos, snapshot, i);
+	return is_whole;
 }
 
 static void look_at_all(struct chaos *chaos, const struct snapshot *snapshot)
@@ -261,8 +295,10 @@ bool properties_settled(struct chaos *chaos)
 	/* What had come before the snapshot is shown before it. */
 	for (int i = 0; i < 3; i++)
 		conn_turn(chaos, now_ms() + 5);
-	if (!take_snapshot(chaos, &snapshot))
+	if (!take_snapshot(chaos, &snapshot)) {
+		snapshot_free(&snapshot);
 		return false;
+	}
 	look_at_all(chaos, &snapshot);
 	states_learn(chaos, &snapshot);
 	settings_learn(chaos, &snapshot);

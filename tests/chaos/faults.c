@@ -16,13 +16,18 @@ static struct stack *stack_of(struct chaos *chaos)
 }
 
 /* Whether Redis took it. */
-static bool tell_redis(struct chaos *chaos, const char *command)
+static bool tell_server(struct chaos *chaos, int server, const char *command)
 {
-	redisReply *reply = redis_cmd(stack_of(chaos), command);
+	redisReply *reply = redis_cmd_at(stack_of(chaos), server, command);
 	bool ok = reply->type != REDIS_REPLY_ERROR;
 
 	freeReplyObject(reply);
 	return ok;
+}
+
+static bool tell_redis(struct chaos *chaos, const struct step *step, const char *command)
+{
+	return tell_server(chaos, stand_server_for(chaos, step), command);
 }
 
 /* --- streamd --------------------------------------------------------------------------------- */
@@ -164,75 +169,69 @@ static void restart_host(struct chaos *chaos, const struct step *step)
 
 static bool kill_redis(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	if (stack_of(chaos)->redis == 0)
+	int server = stand_server_for(chaos, step);
+
+	if (redis_pid_at(stack_of(chaos), server) == 0)
 		return false;
-	stand_redis_kill(chaos);
+	stand_redis_kill(chaos, server);
 	return true;
 }
 
 static void restart_redis(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	stand_redis_start(chaos, true);
+	stand_redis_start(chaos, stand_server_for(chaos, step), true);
 }
 
 static void restart_redis_empty(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	stand_redis_start(chaos, false);
+	stand_redis_start(chaos, stand_server_for(chaos, step), false);
 }
 
 static bool stop_redis(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
 	if (!stand_redis_answers(chaos))
 		return false;
-	signal_and_wait_stopped(stack_of(chaos)->redis);
-	chaos->stand.redis_stopped = true;
+	stand_redis_stop(chaos, stand_server_for(chaos, step));
 	return true;
 }
 
 static void continue_redis(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	if (chaos->stand.redis_stopped)
-		kill(stack_of(chaos)->redis, SIGCONT);
-	chaos->stand.redis_stopped = false;
+	stand_redis_continue(chaos, stand_server_for(chaos, step));
 }
 
 /* The tap hears of it between what was told before and what is told after. */
 static bool flushall(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	if (!tell_redis(chaos,
+	if (!tell_redis(chaos, step,
 			"EVAL redis.call('FLUSHALL')redis.call('PUBLISH','presence:broadcast',"
 			"'" WIPED "') 0"))
 		return false;
 	tap_drain(chaos);
-	stand_write_neighbours(chaos);
+	if (stand_server_for(chaos, step) == 0)
+		stand_write_neighbours(chaos);
 	return true;
 }
 
 /* Subscribers other than the tap; `what` is done to each. */
-static void cut_subscribers(struct chaos *chaos)
+static void cut_subscribers(struct chaos *chaos, int server)
 {
-	redisReply *list = redis_cmd(stack_of(chaos), "CLIENT LIST TYPE pubsub");
+	redisReply *list = redis_cmd_at(stack_of(chaos), server, "CLIENT LIST TYPE pubsub");
 	char *rest = list->str;
 
 	for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
 		long long id;
 
 		if (strstr(line, " user=chaos ") == NULL && sscanf(line, "id=%lld", &id) == 1)
-			freeReplyObject(redis_cmd(stack_of(chaos), "CLIENT KILL ID %lld", id));
+			freeReplyObject(
+				redis_cmd_at(stack_of(chaos), server, "CLIENT KILL ID %lld", id));
 	}
 	freeReplyObject(list);
 }
 
 static bool cut_pubsub(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	cut_subscribers(chaos);
+	cut_subscribers(chaos, stand_server_for(chaos, step));
 	return true;
 }
 
@@ -240,79 +239,72 @@ static bool cut_pubsub(struct chaos *chaos, const struct step *step)
 static bool overflow_pubsub(struct chaos *chaos, const struct step *step)
 {
 	enum { SIZE = 200000 };
+	unsigned user = 1 + step->arg % chaos->user_count;
+	int server = stand_server_of(chaos, user);
 	char *noise = xmalloc(SIZE);
 
 	memset(noise, 'n', SIZE);
 	noise[SIZE - 1] = '\0';
-	tell_redis(chaos, "CONFIG SET client-output-buffer-limit \"pubsub 100000 0 0\"");
-	freeReplyObject(redis_cmd(stack_of(chaos), "PUBLISH user:inbox:%u %s",
-				  1 + step->arg % chaos->user_count, noise));
-	tell_redis(chaos, "CONFIG SET client-output-buffer-limit \"pubsub 32mb 8mb 60\"");
+	tell_server(chaos, server, "CONFIG SET client-output-buffer-limit \"pubsub 100000 0 0\"");
+	stand_publish(chaos, "user:inbox:", user, noise);
+	tell_server(chaos, server, "CONFIG SET client-output-buffer-limit \"pubsub 32mb 8mb 60\"");
 	free(noise);
 	return true;
 }
 
 static bool oom(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	return tell_redis(chaos, "CONFIG SET maxmemory 1");
+	return tell_redis(chaos, step, "CONFIG SET maxmemory 1");
 }
 
 static void end_oom(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	tell_redis(chaos, "CONFIG SET maxmemory 0");
+	tell_redis(chaos, step, "CONFIG SET maxmemory 0");
 }
 
 static bool read_only(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	return tell_redis(chaos, "REPLICAOF 127.0.0.1 1");
+	return tell_redis(chaos, step, "REPLICAOF 127.0.0.1 1");
 }
 
 static void end_read_only(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	tell_redis(chaos, "REPLICAOF NO ONE");
+	tell_redis(chaos, step, "REPLICAOF NO ONE");
 }
 
 static bool no_replicas(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	return tell_redis(chaos, "CONFIG SET min-replicas-to-write 1");
+	return tell_redis(chaos, step, "CONFIG SET min-replicas-to-write 1");
 }
 
 static void end_no_replicas(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	tell_redis(chaos, "CONFIG SET min-replicas-to-write 0");
+	tell_redis(chaos, step, "CONFIG SET min-replicas-to-write 0");
 }
 
 /* The programs lose a channel. */
 static bool lose_channel(struct chaos *chaos, const struct step *step)
 {
 	static const char *const rights[] = {
-		"&user:inbox:* &presence:*",
-		"&user:status:* &presence:*",
-		"&user:*",
+		"&*user:inbox:* &*presence:*",
+		"&*user:status:* &*presence:*",
+		"&*user:*",
 	};
 	char command[120];
 
 	snprintf(command, sizeof command, "ACL SETUSER default resetchannels %s",
 		 rights[step->arg]);
-	return tell_redis(chaos, command);
+	return tell_redis(chaos, step, command);
 }
 
 static void end_lose_channel(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	tell_redis(chaos, "ACL SETUSER default allchannels");
+	tell_redis(chaos, step, "ACL SETUSER default allchannels");
 }
 
 static bool script_flush(struct chaos *chaos, const struct step *step)
 {
-	(void)step;
-	return tell_redis(chaos, "SCRIPT FLUSH");
+	return tell_redis(chaos, step, "SCRIPT FLUSH");
 }
 
 /* Every other friend's tabs read nothing from now on. */
@@ -333,19 +325,20 @@ static bool flood(struct chaos *chaos, const struct step *step)
 {
 	enum { MESSAGES = 700, SIZE = 12000 };
 	unsigned user = 1 + step->arg * 7 % chaos->user_count;
-	char noise[SIZE];
+	char noise[SIZE], *text;
 
 	put_readers_to_sleep(chaos, user);
 	memset(noise, 'n', SIZE);
 	noise[SIZE - 1] = '\0';
+	ck_assert(asprintf(&text,
+			   "{\"user_id\":%u,\"is_online\":false,\"status\":\"offline\","
+			   "\"version\":0,\"noise\":\"%s\"}",
+			   user, noise) > 0);
 	for (int i = 0; i < MESSAGES; i++) {
-		freeReplyObject(
-			redis_cmd(stack_of(chaos),
-				  "PUBLISH user:status:%u {\"user_id\":%u,\"is_online\":false,"
-				  "\"status\":\"offline\",\"version\":0,\"noise\":\"%s\"}",
-				  user, user, noise));
+		stand_publish(chaos, "user:status:", user, text);
 		conn_turn(chaos, now_ms());
 	}
+	free(text);
 	return true;
 }
 
@@ -549,9 +542,9 @@ const struct fault faults[] = {
 	{"term-web", 4, 2, 100, 2000, CRASHES, term_web, restart_web},
 	{"kill-host", 4, 2, 100, 3000, CRASHES, kill_host, restart_host},
 	{"kill-redis", 6, 1, 100, 4000, GAP, kill_redis, restart_redis},
-	{"lose-redis", 5, 1, 100, 4000, GAP, kill_redis, restart_redis_empty},
+	{"lose-redis", 5, 1, 100, 4000, GAP | WIPES, kill_redis, restart_redis_empty},
 	{"stop-redis", 10, 1, 300, 9000, 0, stop_redis, continue_redis},
-	{"flushall", 5, 1, 0, 0, GAP | NEEDS_REDIS, flushall, NULL},
+	{"flushall", 5, 1, 0, 0, GAP | WIPES | NEEDS_REDIS, flushall, NULL},
 	{"cut-pubsub", 5, 1, 0, 0, GAP | NEEDS_REDIS, cut_pubsub, NULL},
 	{"overflow-pubsub", 4, 100, 0, 0, NEEDS_REDIS, overflow_pubsub, NULL},
 	{"oom", 5, 1, 300, 4000, NEEDS_REDIS, oom, end_oom},

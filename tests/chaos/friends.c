@@ -30,8 +30,7 @@ void friends_announce(struct chaos *chaos)
 	for (unsigned i = 1; i <= chaos->user_count; i++) {
 		if (!chaos->untold[i] || !stand_redis_answers(chaos))
 			continue;
-		freeReplyObject(redis_cmd(chaos->stand.stack, "PUBLISH user:inbox:%u %s", i,
-					  "{\"type\":\"friends_changed\"}"));
+		stand_publish(chaos, "user:inbox:", i, "{\"type\":\"friends_changed\"}");
 		chaos->untold[i] = false;
 	}
 }

@@ -121,6 +121,11 @@ void states_kept(struct chaos *chaos, struct user *user, const struct kept *kept
 void states_are_true(struct chaos *chaos, const struct snapshot *snapshot);
 void states_selves_agree(struct chaos *chaos, const struct snapshot *snapshot);
 
+/* --- initials.c ------------------------------------------------------------------------------ */
+
+/* The property's function. */
+void initials_shown(struct chaos *chaos, struct tab *tab, const char *event);
+
 /* --- typing.c -------------------------------------------------------------------------------- */
 
 struct said;

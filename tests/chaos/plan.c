@@ -15,7 +15,7 @@
 #define CALM_MS 1200 /* before the first of them */
 #define BUSY 6 /* every sixth user does half of all */
 
-static const char *const layout_names[LAYOUTS] = {"one", "two", "shared", "hosts"};
+static const char *const layout_names[LAYOUTS] = {"one", "two", "shared", "hosts", "partitions"};
 static const char *const directory_names[DIRECTORIES] = {"sqlite", "postgres"};
 
 /* splitmix64 */

@@ -24,6 +24,7 @@ enum layout {
 	LAYOUT_TWO, /* two, a socket each; the web server balances */
 	LAYOUT_SHARED, /* two on one listening socket */
 	LAYOUT_HOSTS, /* two web servers with workers and a streamd each */
+	LAYOUT_PARTITIONS, /* as LAYOUT_TWO; users in four partitions on two servers of Redis */
 	LAYOUTS,
 };
 
@@ -79,6 +80,7 @@ void actions_leave(struct chaos *chaos, struct device *device);
 
 #define CRASHES 2u /* what was under way gets the web server's 500, or no answer */
 #define GAP 1u /* streams miss something: each gets a fresh `initial` */
+#define WIPES 4u /* Redis loses its data, and nothing else goes wrong */
 #define NEEDS_REDIS 8u /* speaks to Redis: not while it is stopped or dead */
 
 struct fault {

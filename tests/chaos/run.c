@@ -75,13 +75,27 @@ bool chaos_excuses(const struct chaos *chaos, int status, int64_t since)
 
 /* --- faults ---------------------------------------------------------------------------------- */
 
+static void note_gap(struct chaos *chaos, const struct step *step)
+{
+	if ((step->fault->traits & GAP) == 0)
+		return;
+	chaos->gap_at = now_ms();
+	chaos->gap_server = stand_server_for(chaos, step);
+}
+
+static void note_amiss(struct chaos *chaos, const struct step *step, int64_t until)
+{
+	if ((step->fault->traits & WIPES) == 0 && until > chaos->amiss_until)
+		chaos->amiss_until = until;
+}
+
 static void ended(struct chaos *chaos, const struct step *step)
 {
 	chaos->calm_since = now_ms();
-	if (step->fault->traits & GAP)
-		chaos->gap_at = chaos->calm_since;
+	note_gap(chaos, step);
 	if (step->fault->traits & CRASHES)
 		chaos->crashed_at = chaos->calm_since;
+	note_amiss(chaos, step, chaos->calm_since);
 }
 
 static void begin_fault(struct chaos *chaos, const struct step *step)
@@ -104,8 +118,8 @@ static void begin_fault(struct chaos *chaos, const struct step *step)
 	active->end_at = now_ms() + step->lasts;
 	if (step->fault->traits & CRASHES)
 		chaos->crashed_at = FOREVER;
-	if (step->fault->traits & GAP)
-		chaos->gap_at = now_ms();
+	note_gap(chaos, step);
+	note_amiss(chaos, step, active->end_at);
 	if (step->fault->end == NULL) {
 		active->step = NULL;
 		ended(chaos, step);

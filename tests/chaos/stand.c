@@ -15,9 +15,27 @@
 #include "base/alloc.h"
 #include "integration/postgres.h"
 #include "integration/process.h"
+#include "store/layout.h"
 
 #define KEEPS_DATA "--appendonly yes --appendfsync no"
+#define SERVERS 2 /* of Redis, in LAYOUT_PARTITIONS */
+#define PARTITIONS 4
 #define REDIS_TIMEOUT 2500 /* ms: longer than a busy machine may make anyone wait */
+
+static const char *second_redis(struct chaos *chaos)
+{
+	return stack_path(chaos->stand.stack, "redis1.sock");
+}
+
+static void put_partitions(struct chaos *chaos, struct printbuf *conf)
+{
+	struct stack *stack = chaos->stand.stack;
+
+	stack->servers = SERVERS;
+	stack->partitions = PARTITIONS;
+	buf_putf(conf, "redis { url = \"unix://%s unix://%s\" partitions = %d }\n",
+		 stack_path(stack, "redis.sock"), second_redis(chaos), PARTITIONS);
+}
 
 static void write_conf(struct chaos *chaos)
 {
@@ -34,6 +52,8 @@ static void write_conf(struct chaos *chaos)
 		       "api { children = 3 }\n"
 		       "log { level = info }\n");
 	buf_putf(conf, "redis { timeout_ms = %d }\n", REDIS_TIMEOUT);
+	if (chaos->stand.layout == LAYOUT_PARTITIONS)
+		put_partitions(chaos, conf);
 	directory_put_conf(chaos, conf);
 	service_put_conf(chaos, conf);
 	stack_write_conf(chaos->stand.stack, conf->buf);
@@ -77,9 +97,11 @@ static const char *way_to_redis(struct chaos *chaos, int host)
 /* For the programs that are started until leave_host(). Redis' clock is another host's. */
 static void enter_host(struct chaos *chaos, int host)
 {
-	char url[128];
+	char url[256];
+	int len = snprintf(url, sizeof url, "unix://%s", way_to_redis(chaos, host));
 
-	snprintf(url, sizeof url, "unix://%s", way_to_redis(chaos, host));
+	if (chaos->stand.layout == LAYOUT_PARTITIONS)
+		snprintf(url + len, sizeof url - (size_t)len, " unix://%s", second_redis(chaos));
 	setenv("PRESENCE_REDIS_URL", url, 1);
 	if (!chaos->stand.has_clock)
 		return;
@@ -109,30 +131,93 @@ static void open_ways(struct chaos *chaos)
 
 /* --- Redis ----------------------------------------------------------------------------------- */
 
+static int servers_of(const struct chaos *chaos)
+{
+	return (int)chaos->stand.stack->servers;
+}
+
 bool stand_redis_answers(const struct chaos *chaos)
 {
-	return chaos->stand.stack->redis != 0 && !chaos->stand.redis_stopped;
+	for (int i = 0; i < servers_of(chaos); i++) {
+		if (redis_pid_at(chaos->stand.stack, i) == 0)
+			return false;
+	}
+	return chaos->stand.redis_stopped < 0;
 }
 
-void stand_redis_kill(struct chaos *chaos)
+/* What is published is heard again once all servers are there. */
+static void listen_again(struct chaos *chaos)
+{
+	if (chaos->tap == NULL && stand_redis_answers(chaos))
+		tap_open(chaos);
+}
+
+void stand_redis_kill(struct chaos *chaos, int server)
 {
 	tap_close(chaos);
-	redis_kill(chaos->stand.stack);
-	chaos->stand.redis_stopped = false;
+	redis_kill_at(chaos->stand.stack, server);
+	if (chaos->stand.redis_stopped == server)
+		chaos->stand.redis_stopped = -1;
 }
 
-void stand_redis_start(struct chaos *chaos, bool with_data)
+void stand_redis_start(struct chaos *chaos, int server, bool with_data)
 {
-	const char *argv[] = {"rm", "-rf", stack_path(chaos->stand.stack, "appendonlydir"), NULL};
+	static const char *const dirs[SERVERS] = {"appendonlydir", "appendonlydir1"};
+	const char *argv[] = {"rm", "-rf", stack_path(chaos->stand.stack, dirs[server]), NULL};
+	char args[128];
 
 	if (!with_data)
 		ck_assert_int_eq(run(chaos->stand.stack, NULL, NULL, argv), 0);
-	redis_start(chaos->stand.stack, KEEPS_DATA);
-	tap_open(chaos);
-	freeReplyObject(redis_cmd(chaos->stand.stack, "AUTH chaos chaos"));
+	snprintf(args, sizeof args, KEEPS_DATA " --appenddirname %s", dirs[server]);
+	redis_start_at(chaos->stand.stack, server, args);
+	freeReplyObject(redis_cmd_at(chaos->stand.stack, server,
+				     "ACL SETUSER chaos on >chaos ~* &* +@all"));
+	freeReplyObject(redis_cmd_at(chaos->stand.stack, server, "AUTH chaos chaos"));
+	listen_again(chaos);
 	if (!with_data)
 		model_data_lost(chaos);
-	stand_write_neighbours(chaos);
+	if (server == 0)
+		stand_write_neighbours(chaos);
+}
+
+void stand_redis_stop(struct chaos *chaos, int server)
+{
+	signal_and_wait_stopped(redis_pid_at(chaos->stand.stack, server));
+	chaos->stand.redis_stopped = server;
+}
+
+void stand_redis_continue(struct chaos *chaos, int server)
+{
+	if (chaos->stand.redis_stopped != server)
+		return; /* it was killed meanwhile */
+	kill(redis_pid_at(chaos->stand.stack, server), SIGCONT);
+	chaos->stand.redis_stopped = -1;
+	listen_again(chaos);
+}
+
+int stand_server_for(const struct chaos *chaos, const struct step *step)
+{
+	return step->at % servers_of(chaos);
+}
+
+unsigned stand_partition_of(const struct chaos *chaos, unsigned user)
+{
+	return layout_partition(chaos->stand.stack->partitions, chaos->users[user].text);
+}
+
+int stand_server_of(const struct chaos *chaos, unsigned user)
+{
+	return (int)(stand_partition_of(chaos, user) % chaos->stand.stack->servers);
+}
+
+void stand_publish(struct chaos *chaos, const char *kind, unsigned user, const char *text)
+{
+	unsigned count = chaos->stand.stack->partitions;
+	char *prefix = layout_prefix(count, layout_tag(count, stand_partition_of(chaos, user)), "");
+
+	freeReplyObject(redis_cmd_at(chaos->stand.stack, stand_server_of(chaos, user),
+				     "PUBLISH %s%s%u %s", prefix, kind, user, text));
+	free(prefix);
 }
 
 /* Keys in which a sweep of ours would find something to do. */
@@ -349,7 +434,7 @@ void stand_start(struct chaos *chaos)
 	struct stand *stand = &chaos->stand;
 
 	stand->layout = chaos->plan->layout;
-	stand->shared_fd = -1;
+	stand->shared_fd = stand->redis_stopped = -1;
 	stand->stack = stack_new("");
 	service_start(chaos);
 	write_conf(chaos);
@@ -357,7 +442,8 @@ void stand_start(struct chaos *chaos)
 	stand_set_clock(chaos, 0);
 	directory_start(chaos);
 	open_ways(chaos);
-	stand_redis_start(chaos, true);
+	for (int i = 0; i < servers_of(chaos); i++)
+		stand_redis_start(chaos, i, true);
 	if (stand->layout == LAYOUT_SHARED)
 		stand->shared_fd = listen_shared(chaos);
 	stand->streamds = stand->layout == LAYOUT_ONE ? 1 : 2;
@@ -365,7 +451,7 @@ void stand_start(struct chaos *chaos)
 		stand_streamd_start(chaos, i);
 	enter_host(chaos, 0);
 	lighttpd_start(stand->stack);
-	if (stand->layout == LAYOUT_TWO)
+	if (stand->layout == LAYOUT_TWO || stand->layout == LAYOUT_PARTITIONS)
 		add_backend(chaos);
 	leave_host();
 	stand->hosts[0] = (struct host){
@@ -387,7 +473,8 @@ void stand_continue(struct chaos *chaos)
 {
 	struct stand *stand = &chaos->stand;
 
-	go_on(stand->stack->redis);
+	for (int i = 0; i < servers_of(chaos); i++)
+		go_on(redis_pid_at(stand->stack, i));
 	for (int i = 0; i < stand->streamds; i++)
 		go_on(stand->stack->streamd[i]);
 	for (int i = 0; i < stand->host_count; i++)
@@ -416,8 +503,10 @@ void stand_stop(struct chaos *chaos)
 	if (chaos->stand.pushd != 0)
 		ck_assert_int_eq(process_end(&chaos->stand.pushd, SIGTERM, "presence-pushd", 15000),
 				 0);
-	if (stack->redis != 0)
-		redis_kill(stack);
+	for (int i = 0; i < servers_of(chaos); i++) {
+		if (redis_pid_at(stack, i) != 0)
+			redis_kill_at(stack, i);
+	}
 	directory_stop(chaos);
 	network_stop(chaos);
 	/* Workers whose web server was killed. */

@@ -20,7 +20,7 @@ struct stand {
 	int shared_fd; /* LAYOUT_SHARED: the socket; else -1 */
 	struct host hosts[2];
 	int host_count;
-	bool redis_stopped;
+	int redis_stopped; /* the server of Redis that is; -1: none */
 	bool directory_away; /* locked, or it hangs */
 	bool host_cut[2]; /* from Redis, while the other is not */
 	pid_t stopped_worker; /* 0: none */
@@ -38,9 +38,19 @@ void stand_stop(struct chaos *chaos);
 void stand_write_neighbours(struct chaos *chaos);
 /* Whether it is as it was written. */
 bool stand_neighbours_are_well(struct chaos *chaos);
+/* All servers of Redis do. */
 bool stand_redis_answers(const struct chaos *chaos);
-void stand_redis_kill(struct chaos *chaos);
-void stand_redis_start(struct chaos *chaos, bool with_data);
+void stand_redis_kill(struct chaos *chaos, int server);
+void stand_redis_start(struct chaos *chaos, int server, bool with_data);
+void stand_redis_stop(struct chaos *chaos, int server);
+void stand_redis_continue(struct chaos *chaos, int server);
+/* Of several servers the one that a fault happens to. */
+int stand_server_for(const struct chaos *chaos, const struct step *step);
+/* Where a user is. */
+unsigned stand_partition_of(const struct chaos *chaos, unsigned user);
+int stand_server_of(const struct chaos *chaos, unsigned user);
+/* On a channel of the user: `kind` is its name up to the id. */
+void stand_publish(struct chaos *chaos, const char *kind, unsigned user, const char *text);
 void stand_streamd_start(struct chaos *chaos, int index);
 void stand_pushd_start(struct chaos *chaos);
 void stand_web_start(struct chaos *chaos, int host);

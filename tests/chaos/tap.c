@@ -11,7 +11,7 @@
 #define OTHERS 50 /* ms that Redis and the kernel may take to hand a message over */
 
 struct tap {
-	redisContext *context;
+	redisContext *contexts[REDIS_MAX]; /* of each server; NULL: there is none */
 };
 
 static redisReply *ask(redisContext *context, const char *command)
@@ -25,13 +25,19 @@ static redisReply *ask(redisContext *context, const char *command)
 
 void tap_open(struct chaos *chaos)
 {
+	static const char *const sockets[] = {"redis.sock", "redis1.sock"};
 	struct tap *tap = xcalloc(1, sizeof *tap);
 
-	tap->context = redisConnectUnix(stack_path(chaos->stand.stack, "redis.sock"));
-	ck_assert_msg(tap->context->err == 0, "Redis: %s", tap->context->errstr);
-	freeReplyObject(ask(tap->context, "ACL SETUSER chaos on >chaos ~* &* +@all"));
-	freeReplyObject(ask(tap->context, "AUTH chaos chaos"));
-	freeReplyObject(ask(tap->context, "SUBSCRIBE presence:broadcast"));
+	for (unsigned i = 0; i < chaos->stand.stack->servers; i++) {
+		redisContext *context =
+			redisConnectUnix(stack_path(chaos->stand.stack, sockets[i]));
+
+		ck_assert_msg(context->err == 0, "Redis: %s", context->errstr);
+		freeReplyObject(ask(context, "AUTH chaos chaos"));
+		/* A partition's name begins with its tag. */
+		freeReplyObject(ask(context, "PSUBSCRIBE *presence:broadcast"));
+		tap->contexts[i] = context;
+	}
 	chaos->tap = tap;
 	chaos->drained = now_ms();
 }
@@ -40,7 +46,8 @@ void tap_close(struct chaos *chaos)
 {
 	if (chaos->tap == NULL)
 		return;
-	redisFree(chaos->tap->context);
+	for (unsigned i = 0; i < chaos->stand.stack->servers; i++)
+		redisFree(chaos->tap->contexts[i]);
 	free(chaos->tap);
 	chaos->tap = NULL;
 	for (unsigned i = 1; i <= chaos->user_count; i++)
@@ -90,28 +97,34 @@ static void on_message(struct chaos *chaos, const char *text, int64_t now)
 	json_object_put(message);
 }
 
-void tap_drain(struct chaos *chaos)
+/* False: the connection is lost. */
+static bool drain(struct chaos *chaos, redisContext *context)
 {
-	redisContext *context = chaos->tap != NULL ? chaos->tap->context : NULL;
-	int64_t now = now_ms();
 	redisReply *reply = NULL;
 
-	while (context != NULL &&
-	       poll(&(struct pollfd){.fd = context->fd, .events = POLLIN}, 1, 0) > 0) {
-		if (redisBufferRead(context) != REDIS_OK) {
-			tap_close(chaos);
-			context = NULL;
-			break;
-		}
+	while (poll(&(struct pollfd){.fd = context->fd, .events = POLLIN}, 1, 0) > 0) {
+		if (redisBufferRead(context) != REDIS_OK)
+			return false;
 		while (redisGetReplyFromReader(context, (void **)&reply) == REDIS_OK &&
 		       reply != NULL) {
-			if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3 &&
-			    strcmp(reply->element[0]->str, "message") == 0)
-				on_message(chaos, reply->element[2]->str, now_ms());
+			if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 4 &&
+			    strcmp(reply->element[0]->str, "pmessage") == 0)
+				on_message(chaos, reply->element[3]->str, now_ms());
 			freeReplyObject(reply);
 		}
 	}
+	return true;
+}
+
+void tap_drain(struct chaos *chaos)
+{
+	int64_t now = now_ms();
+
+	for (unsigned i = 0; chaos->tap != NULL && i < chaos->stand.stack->servers; i++) {
+		if (!drain(chaos, chaos->tap->contexts[i]))
+			tap_close(chaos);
+	}
 	/* While Redis is stopped, what it had said may still be under way. */
-	if (!chaos->stand.redis_stopped)
+	if (chaos->stand.redis_stopped < 0)
 		chaos->drained = now;
 }

@@ -1021,6 +1021,21 @@ START_TEST(a_stream_that_closes_while_a_wiped_redis_is_filled_again_shows_nobody
 }
 END_TEST
 
+START_TEST(a_stream_that_closes_meanwhile_leaves_the_deadline_of_who_hides)
+{
+	wipe();
+	freeReplyObject(redis_cmd(stack, "SET user:chosen:1 %s", "{\"status\":\"invisible\"}"));
+	call_touch("1", "a", "s1", "stream_open");
+	call_touch("1", "b", "s2", "stream_open");
+	call_close("1", "b", "s2");
+	redis_int(stack, "DEL presence:recovering");
+	call_renew("1", "a", "s1");
+	ck_assert_int_eq(redis_int(stack, "ZSCORE presence:deadlines 1"),
+			 redis_int(stack, "ZSCORE user:sessions:1 t:a"));
+	ck_assert(!call_is_online("1"));
+}
+END_TEST
+
 START_TEST(a_logout_while_a_wiped_redis_is_filled_again_shows_no_other_device)
 {
 	wipe();
@@ -1262,6 +1277,7 @@ int main(void)
 	tcase_add_loop_test(tcase, a_close_told_to_a_wiped_redis_takes_no_other_device_for_gone, 0,
 			    3);
 	tcase_add_loop_test(tcase, a_kick_is_told_by_a_wiped_redis_too, 0, 3);
+	tcase_add_test(tcase, a_stream_that_closes_meanwhile_leaves_the_deadline_of_who_hides);
 	tcase_add_test(tcase, a_logout_while_a_wiped_redis_is_filled_again_shows_no_other_device);
 	tcase_add_test(tcase, who_waited_for_a_wiped_redis_has_a_time_of_last_activity);
 	tcase_add_test(tcase, who_is_shown_after_a_wipe_is_hidden_by_a_stream_that_knows_better);

@@ -612,10 +612,11 @@ local function is_recovering(lost)
 end
 
 -- A transition by one who does not know what was chosen and who else is there: it may have to wait until
--- that is known.
+-- that is known. Not of one who hides: such a user's renewals would put off the time to look again.
 local function settle(id, reason, lost)
   local wait = is_recovering(lost)
-  if wait and (redis.call('EXISTS', online_key(id)) == 0 or not derive(id).live) then
+  local state = wait and derive(id)
+  if wait and not (state.live and (state.hides or redis.call('EXISTS', online_key(id)) == 1)) then
     redis.call('ZADD', deadlines, integer(now + wait), id)
   else
     transition(id, reason)
