@@ -117,6 +117,12 @@ static int64_t online_until(const struct person *person)
 	return until;
 }
 
+/* Redis' own order, in which what a deadline ends in counts, too. */
+static int64_t order_of(const struct model_session *session)
+{
+	return 10 * session->deadline + (session->is_closing ? 5 : session->is_left ? 2 : 0);
+}
+
 static const struct model_session *last_session(const struct person *person)
 {
 	const struct model_session *last = NULL;
@@ -124,8 +130,7 @@ static const struct model_session *last_session(const struct person *person)
 	for (int i = 0; i < person->count; i++) {
 		const struct model_session *session = &person->sessions[i];
 
-		if (last == NULL || 2 * session->deadline + session->is_closing >
-					    2 * last->deadline + last->is_closing)
+		if (last == NULL || order_of(session) > order_of(last))
 			last = session;
 	}
 	return last;
@@ -184,7 +189,7 @@ static void remove_session(struct person *person, int index)
 
 static bool is_before(const struct model_session *a, const struct model_session *b)
 {
-	return a->deadline != b->deadline ? a->deadline < b->deadline
+	return order_of(a) != order_of(b) ? order_of(a) < order_of(b)
 					  : strcmp(a->name, b->name) < 0;
 }
 
