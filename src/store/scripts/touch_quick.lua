@@ -20,8 +20,8 @@ if #ARGV < 15 then
   if marks == 1 and tonumber(iat) >= (tonumber(ask('GET', not_before)) or math.huge) then
     marks = 0 -- a kick, before the token was issued
   end
-  local deadline = marks == 0 and ask('EXISTS', online) == 1
-    and ask('SISMEMBER', prefix .. 'online_users', id) == 1 and ask('ZSCORE', sessions, session)
+  local deadline = marks == 0 and ask('SISMEMBER', prefix .. 'online_users', id) == 1
+    and ask('ZSCORE', sessions, session)
   if type(deadline) == 'string' then
     local swept = tonumber(ask('GET', prefix .. 'presence:swept'))
     local clock = call('TIME')
@@ -31,21 +31,24 @@ if #ARGV < 15 then
     if deadline > now and (swept and now - swept <= pause
       or not swept and ask('EXISTS', prefix .. 'presence:sweeping') == 1) then
       local learned, renewed = swept and 2 or 0, deadline - online_ttl -- 2: SWEPT
-      if renewed >= second and renewed >= now - online_ttl / 60 and deadline % 1 == 0 then
+      if renewed >= second and renewed >= now - online_ttl / 60 and deadline % 1 == 0
+        and ask('EXISTS', online) == 1 then
         return learned
       end
       local due, seen = prefix .. 'presence:deadlines', prefix .. 'user:last_seen:' .. id
-      if may('ZADD', sessions, '0', 's') and may('ZADD', due, '0', 'id') and may('SET', seen, 't', 'EX', '1')
-        and may('PEXPIREAT', online, '0') then
+      if may('ZADD', sessions, '0', 's') and may('ZADD', due, '0', 'id') and may('SET', seen, 't', 'EX', '1') then
         if #KEYS > 0 then
           call('EXISTS', sessions, due, seen, online) -- see require_keys()
         end
         local latest = string.format('%d', now + online_ttl)
-        call('ZADD', sessions, latest, session)
-        call('SET', seen, time_of(second / 1000), 'EX', last_seen_ttl)
-        call('ZADD', due, 'GT', latest, id)
-        call('PEXPIREAT', online, latest, 'GT')
-        return learned
+        -- It tells whether the key is there, too, and as the first write its own right.
+        local moved = ask('PEXPIREAT', online, latest, 'GT')
+        if moved == 1 or moved == 0 and ask('EXISTS', online) == 1 then
+          call('ZADD', sessions, latest, session)
+          call('SET', seen, time_of(second / 1000), 'EX', last_seen_ttl)
+          call('ZADD', due, 'GT', latest, id)
+          return learned
+        end
       end
     end
   end
