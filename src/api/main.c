@@ -62,8 +62,9 @@ static const struct route routes[] = {
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
 
-static void help(void)
+static void help(char **args, int count)
 {
+	(void)args, (void)count;
 	printf("usage: " PROGRAM " [-c FILE]\n"
 	       "Serves the presence REST calls: over FastCGI when standard input is a listening\n"
 	       "socket or [api] listen is set, else as a CGI program.\n"

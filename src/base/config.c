@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <confuse.h>
 
@@ -18,6 +19,7 @@
 #define SYSCONFDIR "/etc"
 #endif
 
+#define VARIABLE_FILE "PRESENCE_CONFIG" /* names the file */
 #define FILE_MAX 1048576 /* bytes */
 
 /*
@@ -100,6 +102,13 @@ static bool file_error(char *err, size_t errsize, const char *file, int line, co
 	return false;
 }
 
+/* One that cannot be read: no line of it is wrong. */
+static bool unreadable(char *err, size_t errsize, const char *file)
+{
+	snprintf(err, errsize, "%s: %s (-c FILE names another one)", file, strerror(errno));
+	return false;
+}
+
 /* The number of the line that `end` is on. */
 static int count_lines(const char *text, const char *end)
 {
@@ -120,17 +129,17 @@ static bool read_file(const char *file, struct printbuf *text, char *err, size_t
 	bool whole;
 
 	if (in == NULL)
-		return file_error(err, errsize, file, 0, strerror(errno));
+		return unreadable(err, errsize, file);
 	while ((got = fread(chunk, 1, sizeof chunk, in)) > 0 && buf_len(text) <= FILE_MAX)
 		buf_put(text, chunk, got);
 	whole = !ferror(in);
 	if (!whole)
-		file_error(err, errsize, file, 0, strerror(errno));
+		unreadable(err, errsize, file);
 	fclose(in);
 	if (!whole)
 		return false;
 	if (buf_len(text) > FILE_MAX)
-		return file_error(err, errsize, file, 0, "larger than 1 MiB");
+		return file_error(err, errsize, file, 1, "larger than 1 MiB");
 	nul = memchr(text->buf, '\0', buf_len(text));
 	if (nul != NULL)
 		return file_error(err, errsize, file, count_lines(text->buf, nul), "a NUL byte");
@@ -158,18 +167,56 @@ static bool parse_text(cfg_t *cfg, const char *file, struct printbuf *text, char
 	       file_error(err, errsize, file, parse_lines, "a comment is not closed");
 }
 
+#define VARIABLE_MAX 64
+#define VARIABLE_HEAD "PRESENCE_"
+
+/* What the environment calls an option. */
+static void name_variable(const struct config_row *row, char variable[VARIABLE_MAX])
+{
+	snprintf(variable, VARIABLE_MAX, VARIABLE_HEAD "%s_%s", row->name.section, row->name.key);
+	for (char *c = variable; *c != '\0'; c++)
+		*c = (char)toupper((unsigned char)*c);
+}
+
+static bool is_variable(const char *name)
+{
+	size_t count;
+	const struct config_row *rows = config_rows(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		char variable[VARIABLE_MAX];
+
+		name_variable(&rows[i], variable);
+		if (strcmp(name, variable) == 0)
+			return true;
+	}
+	return strcmp(name, VARIABLE_FILE) == 0;
+}
+
+void config_unknown_variables(void (*each)(void *arg, const char *name), void *arg)
+{
+	for (char **entry = environ; *entry != NULL; entry++) {
+		char *name;
+
+		if (strncmp(*entry, VARIABLE_HEAD, strlen(VARIABLE_HEAD)) != 0)
+			continue;
+		name = xstrndup(*entry, strcspn(*entry, "="));
+		if (!is_variable(name))
+			each(arg, name);
+		free(name);
+	}
+}
+
 /* Takes the environment's value, else the file's, else the default. */
 static bool apply(const struct config_row *row, cfg_t *cfg, struct config *config, const char *file,
 		  char *err, size_t errsize)
 {
-	char variable[64] = "PRESENCE_", why[CONFIG_WHY_MAX];
+	char variable[VARIABLE_MAX], why[CONFIG_WHY_MAX];
 	cfg_t *section = cfg_getsec(cfg, row->name.section);
 	const char *from_file = section != NULL ? cfg_getstr(section, row->name.key) : NULL;
 	const char *from_env;
 
-	snprintf(variable, sizeof variable, "PRESENCE_%s_%s", row->name.section, row->name.key);
-	for (char *c = variable; *c != '\0'; c++)
-		*c = (char)toupper((unsigned char)*c);
+	name_variable(row, variable);
 	from_env = getenv(variable);
 	if (from_env != NULL) {
 		if (config_row_set(row, from_env, config, why))
@@ -275,7 +322,7 @@ void config_reload(struct config *live, struct config *fresh, const char *const 
 
 const char *config_default_file(void)
 {
-	const char *file = getenv("PRESENCE_CONFIG");
+	const char *file = getenv(VARIABLE_FILE);
 
 	return file != NULL && *file != '\0' ? file : SYSCONFDIR "/presence/presence.conf";
 }

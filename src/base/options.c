@@ -22,6 +22,7 @@ static int refuse(const struct options_program *program)
 int options_read(int argc, char **argv, const struct options_program *program, const char **file)
 {
 	struct option all[COMMON_COUNT + OPTIONS_OWN_MAX + 1] = {{NULL, 0, NULL, 0}};
+	bool wants_help = false;
 	size_t count = 0;
 	int value;
 
@@ -38,8 +39,8 @@ int options_read(int argc, char **argv, const struct options_program *program, c
 			*file = optarg;
 			break;
 		case HELP:
-			program->help();
-			return 0;
+			wants_help = true;
+			break;
 		case VERSION_OPTION:
 			printf("%s %s\n", program->name, PACKAGE_VERSION);
 			return 0;
@@ -49,6 +50,10 @@ int options_read(int argc, char **argv, const struct options_program *program, c
 			if (!program->take(program->arg, value, optarg))
 				return OPTIONS_WRONG;
 		}
+	}
+	if (wants_help) {
+		program->help(argv + optind, argc - optind);
+		return 0;
 	}
 	if (optind == argc || program->takes_arguments)
 		return OPTIONS_GO_ON;

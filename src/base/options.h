@@ -12,7 +12,8 @@
 
 struct options_program {
 	const char *name;
-	void (*help)(void); /* to standard output */
+	void (*help)(char **args,
+		     int count); /* to standard output; the arguments after the options */
 	bool takes_arguments; /* after the options, from argv[optind] on */
 	const struct option *own; /* getopt_long(3)'s, ended by a row of zeros; NULL: none */
 	/* Takes one of them; false after saying what is wrong with it. */

@@ -15,8 +15,9 @@
 
 #define PROGRAM "presence-pushd"
 
-static void help(void)
+static void help(char **args, int count)
 {
+	(void)args, (void)count;
 	printf("usage: " PROGRAM " [-c FILE]\n"
 	       "Sends Web Push notifications for the presence service.\n"
 	       "\n"

@@ -23,8 +23,9 @@
 #define DIRECTORY_THREADS 4 /* so that a query that hangs does not hold up all others */
 #define ACTIVATED_FD 3 /* SD_LISTEN_FDS_START of sd_listen_fds(3) */
 
-static void help(void)
+static void help(char **args, int count)
 {
+	(void)args, (void)count;
 	printf("usage: " PROGRAM " [-c FILE]\n"
 	       "Holds the Server-Sent-Events streams of the presence service as a FastCGI "
 	       "responder.\n"
