@@ -1,19 +1,38 @@
 #include "api/resources.h"
 
+#include <stdlib.h>
+
+#include "base/alloc.h"
 #include "store/store.h"
+
+/* Asks each server about the first partition that it has; returns how many there are. */
+static unsigned put_checks(struct request *request)
+{
+	struct service *service = request->service;
+	bool *asked = xcalloc(nodes_count(service->nodes), sizeof *asked);
+	unsigned servers = 0;
+
+	for (unsigned i = 0; i < partitions_count(service->partitions); i++) {
+		const struct store *store = partitions_at(service->partitions, i);
+		unsigned number = nodes_number_of(service->nodes, store);
+
+		if (asked[number])
+			continue;
+		asked[number] = true;
+		servers++;
+		store_put_health(request_to(request, store), store, false);
+	}
+	free(asked);
+	return servers;
+}
 
 struct problem health_report(struct request *request)
 {
 	struct service *service = request->service;
-	unsigned servers = nodes_count(service->nodes), well;
+	unsigned servers, well;
 
 	request_pipeline(request);
-	/* The first partitions are on one server each. */
-	for (unsigned i = 0; i < servers; i++) {
-		const struct store *store = partitions_at(service->partitions, i);
-
-		store_put_health(request_to(request, store), store, false);
-	}
+	servers = put_checks(request);
 	well = nodes_try(service->nodes, 1);
 	if (well == 0)
 		return request_no_redis(request);

@@ -132,11 +132,8 @@ static const char *check_redis_url(const char *value)
 	struct redis_url url;
 	const char *why = redis_url_parse(value, &url);
 
-	if (why != NULL)
-		return why;
-	if (url.kind == REDIS_CLUSTER)
-		why = "this version takes no cluster";
-	redis_url_free(&url);
+	if (why == NULL)
+		redis_url_free(&url);
 	return why;
 }
 

@@ -52,7 +52,7 @@ static bool subscribe(struct ctl *ctl, const struct userid *ids, int count)
 		struct printbuf *out = nodes_to(ctl->nodes, store);
 
 		resp_begin(out, 2);
-		resp_text(out, "SUBSCRIBE");
+		resp_text(out, store_is_sharded(store) ? "SSUBSCRIBE" : "SUBSCRIBE");
 		resp_key(out, store_prefix(store), CHANNEL_STATUS, ids[i].text);
 	}
 	/* As many partitions as servers, or more: each of the first ones is on another server. */
@@ -178,6 +178,11 @@ enum ctl_exit ctl_watch(struct ctl *ctl, char **args, int count)
 
 	if (ids == NULL)
 		return CTL_USAGE;
+	/* A sharded channel is heard by its name alone. */
+	if (count == 0 && store_is_sharded(partitions_at(ctl->partitions, 0))) {
+		free(ids);
+		return ctl_fail("In a Redis Cluster: name the users to watch");
+	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);

@@ -15,6 +15,7 @@
 #include "push/pushd.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
@@ -68,6 +69,12 @@ static void open_sources(struct pushd *pushd)
 			    pushd->consumer);
 }
 
+/* A queue is waited for on one connection with others: in a cluster each may go elsewhere. */
+static bool is_cluster(const struct config *config)
+{
+	return strncmp(config->redis.url, "cluster", 7) == 0;
+}
+
 struct pushd *pushd_new(struct config *config, const char *file, char *err, size_t errsize)
 {
 	struct mailer *mailer = connection_check_config(config, err, errsize)
@@ -78,6 +85,11 @@ struct pushd *pushd_new(struct config *config, const char *file, char *err, size
 
 	if (mailer == NULL)
 		return NULL;
+	if (is_cluster(config)) {
+		snprintf(err, errsize, "redis.url: this version's presence-pushd takes no cluster");
+		mailer_free(mailer);
+		return NULL;
+	}
 	nodes = nodes_new(config);
 	if (!nodes_check(nodes, err, errsize)) {
 		nodes_free(nodes);

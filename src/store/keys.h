@@ -32,6 +32,7 @@
 #define KEY_HOLD "presence:hold"
 #define KEY_PAUSED "presence:paused"
 #define KEY_RECOVERING "presence:recovering"
+#define KEY_HEALTH "presence:health" /* nobody ever sees it */
 #define KEY_PUSH_SUBS "push:subs:" /* + id */
 #define KEY_PUSH_OWNER "push:owner:" /* + a subscription's id */
 #define KEY_PUSH_WANTED "push:wanted:" /* + id */

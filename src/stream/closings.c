@@ -124,7 +124,7 @@ static void send_batch(struct closings *all, int64_t now_ms)
 	}
 	buf_reset(command);
 	store_put_close(command, all->partition->store, items, batch->count);
-	link_command(all->partition->link, command, on_closed, batch);
+	partition_command(all->partition, command, on_closed, batch);
 }
 
 void closings_flush(struct closings *all, int64_t now_ms)

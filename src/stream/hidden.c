@@ -161,7 +161,7 @@ static void ask_head(struct hidden_call *call)
 
 	buf_reset(command);
 	status_put_mget(command, store_prefix(home->store), 0);
-	link_command(home->link, command, on_head, call);
+	partition_command(home, command, on_head, call);
 }
 
 static void ask_part(struct hidden_call *call, enum blocks_side side, uint32_t first,
@@ -180,7 +180,7 @@ static void ask_part(struct hidden_call *call, enum blocks_side side, uint32_t f
 		resp_text(context->scratch,
 			  topic_watched_id(hub_topic_at(
 				  &context->hub, &stream->subscription.subscriber, first + i + 1)));
-	link_command(home->link, context->scratch, on_part, part);
+	partition_command(home, context->scratch, on_part, part);
 }
 
 static void ask(struct stream *stream)
@@ -324,7 +324,7 @@ static void restore_block(struct context *context, const uint64_t *partitions,
 			continue;
 		buf_reset(context->scratch);
 		store_put_block(context->scratch, partition->store, blocker, blocked, true, step);
-		link_command(partition->link, context->scratch, NULL, NULL);
+		partition_command(partition, context->scratch, NULL, NULL);
 	}
 }
 

@@ -133,7 +133,7 @@ static void ask_ticket(struct stream *stream, const struct partition *partition,
 	set_ticket(stream, TICKET_ASKED);
 	buf_reset(context->scratch);
 	ticket_put_redeem(context->scratch, store_prefix(partition->store), ticket);
-	link_command(partition->link, context->scratch, on_ticket, call);
+	partition_command(partition, context->scratch, on_ticket, call);
 }
 
 void opening_admit(struct stream *stream)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "store/cluster.h"
 #include "store/layout.h"
 #include "stream/context.h"
 
@@ -24,6 +25,7 @@ void partition_open_all(struct context *context)
 
 		partition->context = context;
 		partition->number = i;
+		TAILQ_INIT(&partition->asked);
 		partition->store = partitions_at(context->stores, i);
 		partset_add(context->away, i);
 		partset_add(context->unsettled, i);
@@ -54,6 +56,75 @@ struct partition *partition_of(const struct context *context, const char *id)
 {
 	return &context->partitions[layout_partition(context->partition_count, id)];
 }
+
+/* --- commands -------------------------------------------------------------------------------- */
+
+struct asked {
+	TAILQ_ENTRY(asked) link;
+	struct partition *partition; /* NULL: nobody waits any more */
+	link_reply *done;
+	void *arg;
+	bool is_over; /* the server has said what there is to be said */
+};
+
+static void finish(struct asked *asked, const redisReply *reply)
+{
+	TAILQ_REMOVE(&asked->partition->asked, asked, link);
+	if (asked->done != NULL)
+		asked->done(asked->arg, reply);
+}
+
+static void on_answer(void *arg, const redisReply *reply)
+{
+	struct asked *asked = arg;
+	struct partition *partition = asked->partition;
+	struct cluster_redirect redirect;
+
+	asked->is_over = true;
+	if (partition != NULL && !partition->is_refused && reply != NULL &&
+	    cluster_read_error(reply, &redirect) != CLUSTER_NO_ERROR) {
+		partition->is_refused = true;
+		partition->refused(partition->refused_arg, reply);
+	}
+	/* What comes after a refusal is not heard: it would be out of order. */
+	if (partition != NULL && reply != NULL && partition->is_refused)
+		return;
+	if (partition != NULL)
+		finish(asked, reply);
+	free(asked);
+}
+
+void partition_command(const struct partition *partition, const struct printbuf *command,
+		       link_reply *done, void *arg)
+{
+	struct partition *own = &partition->context->partitions[partition->number];
+	struct asked *asked;
+
+	if (partition->refused == NULL) {
+		link_command(partition->link, command, done, arg);
+		return;
+	}
+	asked = xmalloc(sizeof *asked);
+	*asked = (struct asked){.partition = own, .done = done, .arg = arg};
+	TAILQ_INSERT_TAIL(&own->asked, asked, link);
+	link_command(partition->link, command, on_answer, asked);
+}
+
+void partition_abandon(struct partition *partition)
+{
+	struct asked *asked;
+
+	partition->link = NULL;
+	while ((asked = TAILQ_FIRST(&partition->asked)) != NULL) {
+		finish(asked, NULL);
+		asked->partition = NULL;
+		if (asked->is_over)
+			free(asked);
+	}
+	partition->is_refused = false;
+}
+
+/* --- states ---------------------------------------------------------------------------------- */
 
 void partition_set_state(struct partition *partition, enum partition_state state)
 {

@@ -20,6 +20,14 @@
 #include "stream/state.h"
 
 struct context;
+struct partition;
+struct asked;
+
+/*
+ * In a cluster: the node does not answer for the partition any more, and says why. Commands hear no answer
+ * from then on, until partition_abandon().
+ */
+typedef void partition_refused(void *arg, const redisReply *reply);
 
 enum partition_state { PARTITION_AWAY, PARTITION_UNSETTLED, PARTITION_SETTLED };
 extern const struct state_names partition_states;
@@ -29,7 +37,12 @@ struct partition {
 	unsigned number;
 	enum partition_state state; /* recovery.c; the sets of the context say the same */
 	const struct store *store; /* a reload replaces it */
-	struct link *link;
+	struct link *link; /* NULL: no server is known to have it */
+	bool has_moved; /* another server than before has it: what was written last may be missing */
+	partition_refused *refused; /* in a cluster; else NULL */
+	void *refused_arg;
+	bool is_refused; /* it was called */
+	TAILQ_HEAD(asked_list, asked) asked; /* commands without an answer; in a cluster */
 	char *epoch; /* presence:epoch as seen last; NULL before (recovery.c) */
 	bool is_rebuilding; /* wiped or lacks writes, and not all sessions are registered again */
 	int64_t gap_ms; /* what Redis said of its users until then is not known any more */
@@ -48,8 +61,14 @@ struct partition *partition_of(const struct context *context, const char *id);
 
 static inline bool partition_is_up(const struct partition *partition)
 {
-	return link_is_up(partition->link);
+	return partition->link != NULL && link_is_up(partition->link);
 }
+
+/* As link_command(), to the server that has it. */
+void partition_command(const struct partition *partition, const struct printbuf *command,
+		       link_reply *done, void *arg);
+/* In a cluster: commands without an answer hear that there will be none; the partition has no link. */
+void partition_abandon(struct partition *partition);
 
 void partition_set_state(struct partition *partition, enum partition_state state);
 

@@ -96,7 +96,7 @@ static void note_lack(struct recovery *recovery, const uint64_t *partitions)
 		struct partition *partition = &context->partitions[i];
 
 		if (!partset_has(partitions, i) || partition->is_rebuilding ||
-		    !link_lacks_writes(partition->link))
+		    !(partition->has_moved || link_lacks_writes(partition->link)))
 			continue;
 		if (!is_told)
 			log_warn("redis: another primary, or started again; %u streams register "
@@ -217,7 +217,7 @@ static void say_rebuilding(const struct partition *partition)
 
 	buf_reset(command);
 	store_put_recovering(command, partition->store);
-	link_command(partition->link, command, NULL, NULL);
+	partition_command(partition, command, NULL, NULL);
 }
 
 /* Those who wait until it is filled again ask whether it is. */

@@ -9,12 +9,14 @@
 #include "base/log.h"
 #include "base/signals.h"
 #include "base/times.h"
+#include "store/cluster.h"
 #include "stream/acceptor.h"
 #include "stream/census.h"
 #include "stream/exchange.h"
 #include "stream/life.h"
 #include "stream/notify.h"
 #include "stream/servers.h"
+#include "stream/shards.h"
 #include "stream/timer.h"
 
 #define STOP_MARGIN_MS 5000 /* beyond `drain`, until what is left is cut off */
@@ -24,7 +26,8 @@ struct server {
 	struct context context;
 	struct streams streams;
 	struct exchange exchange;
-	struct servers *servers;
+	struct servers *servers; /* or */
+	struct shards *shards; /* in a cluster */
 	struct acceptor acceptor;
 	const char *file; /* that the configuration was read from */
 	struct event *tick, *directory_ready, *stop_now;
@@ -191,16 +194,21 @@ static void on_directory(evutil_socket_t fd, short what, void *arg)
 static void init_parts(struct server *server)
 {
 	struct context *context = &server->context;
+	bool is_cluster;
 
 	context->scratch = buf_new();
 	partition_open_all(context);
 	hub_init(&context->hub, context->partition_count);
 	turn_init(&context->turn, context->base, on_turn, server);
-	context->link_max = servers_count(context->config);
+	is_cluster = store_is_sharded(context->partitions[0].store);
+	context->link_max = is_cluster ? CLUSTER_NODES_MAX : servers_count(context->config);
 	context->links = xcalloc(context->link_max, sizeof *context->links);
 	streams_init(&server->streams, context);
 	exchange_init(&server->exchange, &server->streams, on_complete, server);
-	server->servers = servers_new(&server->exchange);
+	if (is_cluster)
+		server->shards = shards_new(&server->exchange);
+	else
+		server->servers = servers_new(&server->exchange);
 }
 
 static void init_events(struct server *server)
@@ -259,7 +267,10 @@ struct server *server_new(struct config *config, const char *file, struct token_
 void server_run(struct server *server)
 {
 	notify_manager("READY=1");
-	servers_start(server->servers);
+	if (server->shards != NULL)
+		shards_start(server->shards);
+	else
+		servers_start(server->servers);
 	timer_set(server->tick, SWEEP_TICK_MS);
 	/* The first clients wait in the socket until Redis answers, but no longer than for any command. */
 	acceptor_begin(&server->acceptor, server->context.config->redis.timeout_ms);
@@ -276,6 +287,7 @@ void server_free(struct server *server)
 	context->draining = true;
 	streams_clear(&server->streams);
 	servers_free(server->servers);
+	shards_free(server->shards);
 	streams_free(&server->streams);
 	hub_clear(&context->hub);
 	partition_close_all(context);

@@ -332,7 +332,7 @@ static void send_batch(struct sessions *all)
 	store_put_touch(context->scratch, all->partition->store, STORE_STREAMD, items,
 			batch->count);
 	all->asked++;
-	link_command(all->partition->link, context->scratch, on_touched, batch);
+	partition_command(all->partition, context->scratch, on_touched, batch);
 }
 
 void sessions_flush(struct sessions *all)

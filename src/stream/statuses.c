@@ -257,7 +257,7 @@ static void question_send(struct question *question)
 			question->count);
 	buf_put(context->scratch, question->keys->buf, buf_len(question->keys));
 	printbuf_free(question->keys);
-	link_command(question->partition->link, context->scratch, on_answer, question);
+	partition_command(question->partition, context->scratch, on_answer, question);
 }
 
 void statuses_flush(struct statuses *all)

@@ -52,7 +52,7 @@ static void ask(struct sweep *sweep)
 	store_put_sweep(command, partition->store, true, candidate);
 	set_state(sweep, SWEEP_ASKED);
 	sweep->asked_ms = times_mono_ms();
-	link_command(partition->link, command, on_swept, sweep);
+	partition_command(partition, command, on_swept, sweep);
 }
 
 void sweep_first(struct sweep *sweep)

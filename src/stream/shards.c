@@ -1,0 +1,570 @@
+#include "stream/shards.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/alloc.h"
+#include "base/log.h"
+#include "store/cluster.h"
+#include "store/keys.h"
+#include "store/layout_key.h"
+#include "store/members.h"
+#include "store/resp.h"
+#include "stream/reason.h"
+#include "stream/seek.h"
+#include "stream/timer.h"
+
+#define RETRY_MS 200 /* what is away is asked for so often */
+#define NOBODY (-1)
+
+static const struct state_names shard_states = {
+	"shard", 5, {"AWAY", "GREETING", "GREETED", "HERE", "REFUSED"}};
+
+enum shard_state { SHARD_AWAY, SHARD_GREETING, SHARD_GREETED, SHARD_HERE, SHARD_REFUSED };
+
+struct node {
+	struct shards *all;
+	int number; /* of members.h */
+	struct link *link;
+	unsigned count; /* partitions that it is thought to have */
+};
+
+struct shard {
+	struct shards *all;
+	struct partition *partition;
+	unsigned slot;
+	int owner; /* the node that is thought to have it */
+	int last; /* where it was HERE last */
+	enum shard_state state;
+	unsigned asked; /* greetings so far: an answer to an earlier one counts no more */
+};
+
+struct shards {
+	struct exchange *exchange;
+	struct context *context;
+	struct redis_url url;
+	struct members *members;
+	struct seek seek; /* for the map */
+	bool wants_map;
+	struct node *nodes[CLUSTER_NODES_MAX]; /* by link */
+	struct shard *list; /* by partition */
+	struct event *retry, *settle;
+	bool is_retrying;
+	struct reason reason; /* why the map is not known, or nothing may be asked */
+	struct reason refusal; /* why a node does not answer for a partition that it should have */
+	unsigned looked; /* keys that were looked at: LAYOUT_LOOK_KEYS: the layout is known */
+	bool is_looking;
+};
+
+static void on_retry(evutil_socket_t fd, short what, void *arg);
+static void on_settle(evutil_socket_t fd, short what, void *arg);
+
+/* In a moment: what is away is looked for. */
+static void retry_soon(struct shards *all)
+{
+	if (all->is_retrying)
+		return;
+	all->is_retrying = true;
+	timer_set(all->retry, RETRY_MS);
+}
+
+static void want_map(struct shards *all)
+{
+	all->wants_map = true;
+	retry_soon(all);
+}
+
+static void set_state(struct shard *shard, enum shard_state state)
+{
+	if (shard->state != state)
+		log_debug("partition %u: %s -> %s", shard->partition->number,
+			  state_name(&shard_states, shard->state),
+			  state_name(&shard_states, state));
+	shard->state = state;
+	if (state == SHARD_GREETED || state == SHARD_REFUSED)
+		event_active(shard->all->settle, EV_TIMEOUT, 1);
+	if (state == SHARD_AWAY)
+		retry_soon(shard->all);
+}
+
+static struct node *node_of(const struct shards *all, int number)
+{
+	return number == NOBODY ? NULL : all->nodes[number];
+}
+
+/* --- coming and going ------------------------------------------------------------------------ */
+
+static void learn(struct shards *all, const struct node *teller, const redisReply *reply);
+
+static void on_refused(void *arg, const redisReply *reply)
+{
+	struct shard *shard = arg;
+
+	learn(shard->all, node_of(shard->all, shard->owner), reply);
+	set_state(shard, SHARD_REFUSED);
+}
+
+/* Ends it in the set of those that go down. */
+static void take_down(struct shard *shard, uint64_t *down)
+{
+	partset_add(down, shard->partition->number);
+	partition_abandon(shard->partition);
+	set_state(shard, SHARD_AWAY);
+}
+
+static void put_up(struct shard *shard, uint64_t *up)
+{
+	struct partition *partition = shard->partition;
+
+	partition->link = node_of(shard->all, shard->owner)->link;
+	partition->has_moved = shard->last != NOBODY && shard->last != shard->owner;
+	shard->last = shard->owner;
+	partset_add(up, partition->number);
+	set_state(shard, SHARD_HERE);
+}
+
+/* All of them at once: each time every stream is looked at. */
+static void on_settle(evutil_socket_t fd, short what, void *arg)
+{
+	struct shards *all = arg;
+	uint64_t down[PARTSET_WORDS_MAX] = {0}, up[PARTSET_WORDS_MAX] = {0};
+	bool any_down = false, any_up = false;
+
+	(void)fd;
+	(void)what;
+	for (unsigned i = 0; i < all->context->partition_count; i++) {
+		struct shard *shard = &all->list[i];
+
+		if (shard->state == SHARD_REFUSED) {
+			take_down(shard, down);
+			any_down = true;
+		} else if (shard->state == SHARD_GREETED) {
+			put_up(shard, up);
+			any_up = true;
+		}
+	}
+	if (any_down)
+		exchange_down(all->exchange, down);
+	if (any_up)
+		exchange_up(all->exchange, up);
+}
+
+/* --- greeting -------------------------------------------------------------------------------- */
+
+struct greeting {
+	struct shard *shard;
+	unsigned number; /* of the shard's greetings */
+	bool is_refused; /* by the answer to the first of its commands */
+};
+
+static bool is_current(const struct greeting *greeting)
+{
+	return greeting->shard->state == SHARD_GREETING &&
+	       greeting->number == greeting->shard->asked;
+}
+
+static void refuse(struct greeting *greeting, const redisReply *reply)
+{
+	struct shard *shard = greeting->shard;
+
+	greeting->is_refused = true;
+	if (reply != NULL && reply->type == REDIS_REPLY_ERROR && is_current(greeting))
+		learn(shard->all, node_of(shard->all, shard->owner), reply);
+}
+
+/* A key that is nowhere: a node whose slot is moving does not answer for it. */
+static void on_probed(void *arg, const redisReply *reply)
+{
+	if (reply == NULL || reply->type != REDIS_REPLY_INTEGER)
+		refuse(arg, reply);
+}
+
+static void on_greeted(void *arg, const redisReply *reply)
+{
+	struct greeting *greeting = arg;
+	struct shard *shard = greeting->shard;
+
+	if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
+		refuse(greeting, reply);
+	if (is_current(greeting)) {
+		if (!greeting->is_refused && recovery_read_greeting(&shard->all->exchange->recovery,
+								    shard->partition, reply))
+			set_state(shard, SHARD_GREETED);
+		else
+			set_state(shard, SHARD_AWAY);
+	}
+	free(greeting);
+}
+
+static void put_probe(struct printbuf *out, const struct partition *partition)
+{
+	resp_begin(out, 2);
+	resp_text(out, "EXISTS");
+	resp_key(out, store_prefix(partition->store), KEY_HEALTH, "");
+}
+
+static void greet(struct shard *shard)
+{
+	struct shards *all = shard->all;
+	struct node *node = node_of(all, shard->owner);
+	struct printbuf *command = all->context->scratch;
+	struct greeting *greeting;
+
+	if (shard->state != SHARD_AWAY || node == NULL || !link_is_up(node->link) ||
+	    all->looked < LAYOUT_LOOK_KEYS)
+		return;
+	set_state(shard, SHARD_GREETING);
+	greeting = xcalloc(1, sizeof *greeting);
+	greeting->shard = shard;
+	greeting->number = ++shard->asked;
+	buf_reset(command);
+	put_probe(command, shard->partition);
+	link_command(node->link, command, on_probed, greeting);
+	buf_reset(command);
+	recovery_put_greeting(shard->partition, command);
+	link_command(node->link, command, on_greeted, greeting);
+	if (shard->partition->number > 0)
+		return;
+	buf_reset(command);
+	layout_put_note(command, all->context->config, 1);
+	link_command(node->link, command, NULL, NULL);
+}
+
+static void greet_all(struct shards *all)
+{
+	for (unsigned i = 0; i < all->context->partition_count; i++)
+		greet(&all->list[i]);
+}
+
+/* --- the layout ------------------------------------------------------------------------------ */
+
+static void look(struct shards *all);
+
+static void on_looked(void *arg, const redisReply *reply)
+{
+	struct shards *all = arg;
+	struct cluster_redirect redirect;
+	char why[LAYOUT_WHY_MAX];
+	bool is_noted;
+
+	all->is_looking = false;
+	if (reply == NULL)
+		return;
+	if (cluster_read_error(reply, &redirect) != CLUSTER_NO_ERROR) {
+		want_map(all);
+		return;
+	}
+	if (!layout_read_look_key(reply, all->looked, all->context->config, why, &is_noted)) {
+		reason_set(&all->reason, why);
+		reason_tell(&all->reason, "redis");
+		all->looked = 0; /* it may be put right */
+		return;
+	}
+	if (++all->looked < LAYOUT_LOOK_KEYS) {
+		look(all);
+		return;
+	}
+	greet_all(all);
+}
+
+/* Whether the cluster holds users as this process would: until that is known nothing is written. */
+static void look(struct shards *all)
+{
+	struct printbuf *command = all->context->scratch;
+	struct node *node;
+	char *key;
+
+	if (all->looked == LAYOUT_LOOK_KEYS || all->is_looking)
+		return;
+	key = layout_look_key(all->context->config, all->looked);
+	node = node_of(all, members_owner(all->members, cluster_slot(key, strlen(key))));
+	if (node != NULL && link_state(node->link) == LINK_IDLE)
+		link_start(node->link);
+	if (node != NULL && link_is_up(node->link)) {
+		all->is_looking = true;
+		buf_reset(command);
+		layout_put_look_key(command, all->looked, key);
+		link_command(node->link, command, on_looked, all);
+	}
+	free(key);
+}
+
+/* --- what a link tells ----------------------------------------------------------------------- */
+
+static unsigned on_put_greeting(void *arg, struct printbuf *out)
+{
+	(void)arg;
+	(void)out;
+	return 0; /* each partition is greeted for itself */
+}
+
+static void on_up(void *arg)
+{
+	struct node *node = arg;
+
+	look(node->all);
+	greet_all(node->all);
+}
+
+static void on_down(void *arg)
+{
+	struct node *node = arg;
+	struct shards *all = node->all;
+	uint64_t down[PARTSET_WORDS_MAX] = {0};
+	bool any = false;
+
+	for (unsigned i = 0; i < all->context->partition_count; i++) {
+		struct shard *shard = &all->list[i];
+
+		if (shard->owner != node->number)
+			continue;
+		if (shard->partition->link == node->link) {
+			take_down(shard, down);
+			any = true;
+		} else {
+			set_state(shard, SHARD_AWAY);
+		}
+	}
+	want_map(all);
+	if (any)
+		exchange_down(all->exchange, down);
+}
+
+static void on_message(void *arg, const char *channel, const char *text, size_t len)
+{
+	exchange_message(((struct node *)arg)->all->exchange, channel, text, len);
+}
+
+static void on_subscribed(void *arg)
+{
+	exchange_subscribed(((struct node *)arg)->all->exchange);
+}
+
+static void on_pending(void *arg)
+{
+	turn_schedule(&((struct node *)arg)->all->context->turn);
+}
+
+static void on_unsubscribed(void *arg, unsigned slot, const redisReply *reason)
+{
+	struct node *node = arg;
+	struct shards *all = node->all;
+
+	for (unsigned i = 0; i < all->context->partition_count; i++) {
+		struct shard *shard = &all->list[i];
+
+		if (shard->slot != slot || shard->partition->link != node->link ||
+		    shard->state != SHARD_HERE)
+			continue;
+		if (reason != NULL)
+			learn(all, node, reason);
+		set_state(shard, SHARD_REFUSED);
+		want_map(all);
+	}
+}
+
+static const struct link_events link_events = {
+	.put_greeting = on_put_greeting,
+	.up = on_up,
+	.down = on_down,
+	.message = on_message,
+	.subscribed = on_subscribed,
+	.pending = on_pending,
+	.unsubscribed = on_unsubscribed,
+};
+
+/* --- who has what ---------------------------------------------------------------------------- */
+
+/* Links to the nodes that were heard of since. */
+static void follow_members(struct shards *all)
+{
+	struct context *context = all->context;
+
+	while (context->link_count < members_count(all->members)) {
+		struct node *node = xcalloc(1, sizeof *node);
+		struct link_place place = {.member = members_at(all->members, context->link_count)};
+
+		node->all = all;
+		node->number = (int)context->link_count;
+		node->link = link_new(context->base, context->config, &place, &link_events, node);
+		all->nodes[context->link_count] = node;
+		context->links[context->link_count++] = node->link;
+	}
+}
+
+static void set_owner(struct shard *shard, int owner, uint64_t *down, bool *any_down)
+{
+	struct node *before = node_of(shard->all, shard->owner), *now = node_of(shard->all, owner);
+
+	/* Who has it says so when that is over; a map may be older. */
+	if (shard->owner == owner || shard->state == SHARD_HERE)
+		return;
+	if (before != NULL)
+		before->count--;
+	if (now != NULL)
+		now->count++;
+	if (shard->partition->link != NULL) {
+		take_down(shard, down);
+		*any_down = true;
+	} else {
+		set_state(shard, SHARD_AWAY);
+	}
+	shard->owner = owner;
+}
+
+/* The links of nodes that have something are started, those of others stopped. */
+static void choose_links(struct shards *all)
+{
+	for (unsigned i = 0; i < all->context->link_count; i++) {
+		struct node *node = all->nodes[i];
+		bool is_idle = link_state(node->link) == LINK_IDLE;
+
+		if (node->count > 0 && is_idle)
+			link_start(node->link);
+		else if (node->count == 0 && !is_idle && all->looked == LAYOUT_LOOK_KEYS)
+			link_stop(node->link);
+	}
+}
+
+/* The map may be another one. */
+static void apply_map(struct shards *all)
+{
+	uint64_t down[PARTSET_WORDS_MAX] = {0};
+	bool any_down = false;
+
+	follow_members(all);
+	for (unsigned i = 0; i < all->context->partition_count; i++) {
+		struct shard *shard = &all->list[i];
+
+		set_owner(shard, members_owner(all->members, shard->slot), down, &any_down);
+	}
+	choose_links(all);
+	if (any_down)
+		exchange_down(all->exchange, down);
+	look(all);
+	greet_all(all);
+}
+
+/* A node says that a slot is not, or not quite, there. The map is looked at when nobody is deep in a callback. */
+static void learn(struct shards *all, const struct node *teller, const redisReply *reply)
+{
+	struct cluster_redirect redirect;
+
+	switch (cluster_read_error(reply, &redirect)) {
+	case CLUSTER_MOVED:
+		if (teller != NULL)
+			members_moved(all->members, (size_t)teller->number, &redirect);
+		break;
+	case CLUSTER_ASK:
+	case CLUSTER_TRYAGAIN:
+		break; /* soon it will be at one place */
+	default:
+		reason_set_error(&all->refusal, reply);
+		reason_tell(&all->refusal, "redis");
+	}
+	want_map(all);
+}
+
+static void on_map(void *arg, const char *why)
+{
+	struct shards *all = arg;
+
+	if (why != NULL) {
+		reason_set(&all->reason, why);
+		reason_tell(&all->reason, "redis");
+	} else {
+		all->wants_map = false;
+		all->reason.told[0] = '\0';
+	}
+	apply_map(all);
+}
+
+static bool is_all_here(const struct shards *all)
+{
+	for (unsigned i = 0; i < all->context->partition_count; i++) {
+		if (all->list[i].state != SHARD_HERE)
+			return false;
+	}
+	return true;
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct shards *all = arg;
+	struct search *search;
+
+	(void)fd;
+	(void)what;
+	all->is_retrying = false;
+	apply_map(all); /* what MOVED has told */
+	if (is_all_here(all)) {
+		all->refusal.told[0] = '\0';
+		if (!all->wants_map)
+			return;
+	}
+	search = all->seek.search == NULL ? members_search(all->members) : NULL;
+	if (search != NULL)
+		seek_start(&all->seek, search);
+	retry_soon(all);
+}
+
+/* --- the cluster ----------------------------------------------------------------------------- */
+
+static void init_shard(struct shards *all, unsigned number)
+{
+	struct shard *shard = &all->list[number];
+	struct partition *partition = &all->context->partitions[number];
+	const char *prefix = store_prefix(partition->store);
+
+	shard->all = all;
+	shard->partition = partition;
+	shard->slot = cluster_slot(prefix, strlen(prefix));
+	shard->owner = shard->last = NOBODY;
+	partition->refused = on_refused;
+	partition->refused_arg = shard;
+}
+
+struct shards *shards_new(struct exchange *exchange)
+{
+	struct shards *all = xcalloc(1, sizeof *all);
+	struct context *context = exchange->streams->context;
+
+	all->exchange = exchange;
+	all->context = context;
+	redis_url_parse(context->config->redis.url, &all->url);
+	all->members = members_new(context->config, &all->url);
+	seek_init(&all->seek, context->base, on_map, all);
+	all->retry = evtimer_new(context->base, on_retry, all);
+	all->settle = event_new(context->base, -1, 0, on_settle, all);
+	all->list = xcalloc(context->partition_count, sizeof *all->list);
+	for (unsigned i = 0; i < context->partition_count; i++)
+		init_shard(all, i);
+	follow_members(all);
+	return all;
+}
+
+void shards_start(struct shards *shards)
+{
+	shards->wants_map = true;
+	seek_start(&shards->seek, members_search(shards->members));
+	retry_soon(shards);
+}
+
+void shards_free(struct shards *shards)
+{
+	if (shards == NULL)
+		return;
+	seek_stop(&shards->seek);
+	for (unsigned i = 0; i < shards->context->link_count; i++) {
+		link_free(shards->nodes[i]->link);
+		free(shards->nodes[i]);
+	}
+	for (unsigned i = 0; i < shards->context->partition_count; i++)
+		partition_abandon(shards->list[i].partition);
+	members_free(shards->members);
+	redis_url_free(&shards->url);
+	event_free(shards->retry);
+	event_free(shards->settle);
+	free(shards->list);
+	free(shards);
+}
