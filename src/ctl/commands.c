@@ -96,10 +96,18 @@ static const struct command command_table[] = {
 	 "that acts in the user's name."},
 	{"user add", "--email E --name N", 0, 0, FLAG_JSON | FLAG_EMAIL | FLAG_NAME, ctl_user_add,
 	 "An account; its password is the first line of standard input. Prints the new id."},
+	{"user remove", "USER", 1, 1, 0, ctl_user_remove,
+	 "Removes an account, named by its id or e-mail address, and its friendships. Friends'\n"
+	 "open streams learn of it. Then: forget ID."},
+	{"user passwd", "USER", 1, 1, 0, ctl_user_passwd,
+	 "Gives an account another password: the first line of standard input. To end what is\n"
+	 "open: kick ID."},
 	{"user list", "", 0, 0, FLAG_JSON, ctl_user_list, "Every account."},
 	{"friend add", "A B", 2, 2, 0, ctl_friend_add,
 	 "Makes two users friends of one another. Their open streams learn of it."},
 	{"friend remove", "A B", 2, 2, 0, ctl_friend_remove, "Ends a friendship, likewise."},
+	{"friend list", "ID", 1, 1, FLAG_JSON, ctl_friend_list,
+	 "The user's friends, as friends_query has them."},
 	{"directory init", "", 0, 0, 0, ctl_directory_init,
 	 "Makes the tables for accounts and friends where they are missing. Not needed by a\n"
 	 "site with tables of its own; user and friend are for these tables only."},

@@ -54,9 +54,11 @@ ctl_command ctl_explain;
 ctl_command ctl_doctor;
 /* push.c: Web Push */
 ctl_command ctl_push_key, ctl_push_state;
-/* accounts.c: tokens and the directory */
-ctl_command ctl_token, ctl_user_add, ctl_user_list, ctl_friend_add, ctl_friend_remove,
-	ctl_directory_init;
+/* tokens.c */
+ctl_command ctl_token;
+/* accounts.c, friendships.c: the directory's own tables */
+ctl_command ctl_user_add, ctl_user_list, ctl_user_remove, ctl_user_passwd, ctl_directory_init;
+ctl_command ctl_friend_add, ctl_friend_remove, ctl_friend_list;
 
 /* Each writes "presencectl: sentence" to stderr and returns that exit status. */
 enum ctl_exit ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

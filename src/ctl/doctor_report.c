@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "ctl/table.h"
 
 #define SENTENCE_SIZE 512
 
@@ -12,6 +13,7 @@ void doctor_say(struct doctor *doctor, enum finding finding, const char *change,
 		...)
 {
 	static const char *const names[] = {"ok", "warn", "FAIL"};
+	static const enum table_colour colours[] = {TABLE_GREEN, TABLE_YELLOW, TABLE_RED};
 	struct printbuf *out = buf_new();
 	char what[SENTENCE_SIZE];
 	va_list args;
@@ -31,8 +33,9 @@ void doctor_say(struct doctor *doctor, enum finding finding, const char *change,
 			buf_puts(out, "null");
 		buf_puts(out, "}");
 	} else {
-		buf_putf(out, "%-4s  %s%s%s\n", names[finding], what, change != NULL ? " - " : "",
-			 change != NULL ? change : "");
+		buf_putf(out, "%s%-4s%s  %s%s%s\n", table_begin_colour(colours[finding]),
+			 names[finding], table_end_colour(colours[finding]), what,
+			 change != NULL ? " - " : "", change != NULL ? change : "");
 	}
 	doctor->is_first = false;
 	ctl_print(out);

@@ -5,6 +5,7 @@
 #include "ctl/ctl.h"
 
 #include <errno.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -148,6 +149,7 @@ int main(int argc, char **argv)
 	int count = argc - optind;
 
 	free(own);
+	setlocale(LC_CTYPE, "C.UTF-8"); /* for the width of what stands in tables */
 	if (status != OPTIONS_GO_ON)
 		return status;
 	if (count > 0 && strcmp(args[0], "help") == 0)

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "ctl/account.h"
 #include "ctl/sessions.h"
+#include "ctl/table.h"
 #include "store/keys.h"
 #include "store/reply.h"
 #include "store/resp.h"
@@ -18,30 +20,20 @@
 
 /* --- status --- */
 
-static int widest(const struct userid *ids, int count)
+static void add_status(struct table *table, const struct userid *id, const struct status *status)
 {
-	size_t width = 0;
-
-	for (int i = 0; i < count; i++) {
-		if (strlen(ids[i].text) > width)
-			width = strlen(ids[i].text);
-	}
-	return (int)width;
-}
-
-static void put_status_line(struct printbuf *out, int width, const struct userid *id,
-			    const struct status *status)
-{
+	const char *word = status->online ? "online" : "offline";
 	char age[SPAN_SIZE];
 
-	buf_putf(out, "%-*s  %-7s  ", width, id->text, status->online ? "online" : "offline");
+	table_add(table, id->text);
+	table_add_coloured(table, word, table_status_colour(word));
 	if (status->seen[0] == '\0') {
-		buf_puts(out, status->online ? "\n" : "never seen\n");
+		table_add(table, status->online ? "" : "never seen");
 		return;
 	}
 	span_put(age, span_since(status->seen));
-	buf_putf(out, "%s %s ago (%s)\n", status->online ? "active" : "last seen", age,
-		 status->seen);
+	table_addf(table, "%s %s ago (%s)", status->online ? "active" : "last seen", age,
+		   status->seen);
 }
 
 /* One MGET for each user, to the partition that it is in. */
@@ -59,9 +51,9 @@ static bool ask_statuses(struct ctl *ctl, const struct userid *ids, int count,
 	return ctl_run(ctl, (size_t)count, replies);
 }
 
-/* Prints up to BATCH users. */
-static bool print_statuses(struct ctl *ctl, const struct userid *ids, int count, int width,
-			   bool is_first)
+/* Up to BATCH users: JSON is printed, others become rows of the table. */
+static bool tell_statuses(struct ctl *ctl, const struct userid *ids, int count, struct table *table,
+			  bool is_first)
 {
 	redisReply *replies[BATCH];
 	struct printbuf *out;
@@ -77,7 +69,7 @@ static bool print_statuses(struct ctl *ctl, const struct userid *ids, int count,
 			buf_puts(out, is_first && i == 0 ? "[" : ",\n");
 			status_put_json(out, &ids[i], &status);
 		} else if (ok) {
-			put_status_line(out, width, &ids[i], &status);
+			add_status(table, &ids[i], &status);
 		}
 	}
 	ctl_print(out);
@@ -90,16 +82,18 @@ static bool print_statuses(struct ctl *ctl, const struct userid *ids, int count,
 
 enum ctl_exit ctl_status(struct ctl *ctl, char **args, int count)
 {
+	static const char *const headers[] = {"USER", "STATUS", "LAST ACTIVE", NULL};
 	struct userid *ids = ctl_read_ids(args, count);
-	int width;
+	struct table *table;
 	bool ok = true;
 
 	if (ids == NULL)
 		return CTL_USAGE;
-	width = widest(ids, count);
+	table = table_new(headers);
 	for (int i = 0; ok && i < count; i += BATCH)
-		ok = print_statuses(ctl, ids + i, count - i < BATCH ? count - i : BATCH, width,
-				    i == 0);
+		ok = tell_statuses(ctl, ids + i, count - i < BATCH ? count - i : BATCH, table,
+				   i == 0);
+	table_print(table);
 	if (ok && ctl->json)
 		fputs("]\n", stdout);
 	free(ids);
@@ -277,7 +271,10 @@ enum ctl_exit ctl_kick(struct ctl *ctl, char **args, int count)
 		return CTL_FAILED;
 	ok = store_read_end(reply) == STORE_DONE;
 	reply_free(reply);
-	return ok ? CTL_DONE : ctl_fail("Redis gives no answer to the kick");
+	if (!ok)
+		return ctl_fail("Redis gives no answer to the kick");
+	account_warn_unknown(ctl, &id);
+	return CTL_DONE;
 }
 
 static bool sweep(struct ctl *ctl, const struct store *store)

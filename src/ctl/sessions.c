@@ -9,6 +9,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/times.h"
+#include "ctl/table.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
@@ -116,24 +117,20 @@ void sessions_put_json(struct printbuf *out, const struct session_list *sessions
 void sessions_put_lines(struct printbuf *out, const struct session_list *sessions,
 			const char *indent)
 {
-	int width = (int)strlen("TOK");
+	static const char *const headers[] = {"KIND", "TOK", "STREAM", "LEFT", NULL};
+	struct table *table = table_new(headers);
 
-	for (size_t i = 0; i < sessions->count; i++) {
-		if (sessions->list[i].tok_len > width)
-			width = sessions->list[i].tok_len;
-	}
-	if (sessions->count > 0)
-		buf_putf(out, "%s%-6s  %-*s  %-22s  %s\n", indent, "KIND", width, "TOK", "STREAM",
-			 "LEFT");
 	for (size_t i = 0; i < sessions->count; i++) {
 		const struct session *session = &sessions->list[i];
 		char left[SPAN_SIZE] = "lapsed";
 
 		if (session->left > 0)
 			span_put(left, (session->left + 999) / 1000);
-		buf_putf(out, "%s%-6s  %-*.*s  %-22s  %s%s\n", indent,
-			 session->is_stream ? "stream" : "token", width, session->tok_len,
-			 session->tok, session->is_stream ? session->random : "-", left,
-			 session->is_closing ? ", closing" : "");
+		table_add(table, session->is_stream ? "stream" : "token");
+		table_addf(table, "%.*s", session->tok_len, session->tok);
+		table_add(table, session->is_stream ? session->random : "-");
+		table_addf(table, "%s%s", left, session->is_closing ? ", closing" : "");
 	}
+	table_put(table, out, indent);
+	table_free(table);
 }

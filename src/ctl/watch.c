@@ -12,14 +12,11 @@
 #include "base/json.h"
 #include "base/times.h"
 #include "base/utf8.h"
+#include "ctl/table.h"
 #include "store/keys.h"
 #include "store/layout.h"
 #include "store/reply.h"
 #include "store/resp.h"
-
-#define GREEN "\033[32m"
-#define GREY "\033[90m"
-#define PLAIN "\033[0m"
 
 /* Nothing is in the middle: each line went out whole. */
 static void on_signal(int number)
@@ -65,14 +62,6 @@ static bool subscribe(struct ctl *ctl, const struct userid *ids, int count)
 	return ok;
 }
 
-/* Colour is for people who look at a terminal: https://no-color.org */
-static bool has_colour(void)
-{
-	const char *no_color = getenv("NO_COLOR");
-
-	return isatty(STDOUT_FILENO) && (no_color == NULL || *no_color == '\0');
-}
-
 /* Whoever may publish writes to this terminal: a plain word, or "?". */
 static const char *word_of(struct json_object *object, const char *name)
 {
@@ -84,8 +73,9 @@ static const char *word_of(struct json_object *object, const char *name)
 	return "?";
 }
 
-static void print_change(const char *id, const redisReply *message, bool colour)
+static void print_change(const char *id, const redisReply *message)
 {
+	enum table_colour colour;
 	const char *why, *status, *reason;
 	struct json_object *object = json_parse_object(message->str, message->len, &why);
 	char now[TIMES_LEN + 1];
@@ -94,17 +84,15 @@ static void print_change(const char *id, const redisReply *message, bool colour)
 		return;
 	status = word_of(object, "status");
 	reason = word_of(object, "reason");
+	colour = table_status_colour(status);
 	times_format(times_wall_ms() / 1000, now);
-	printf("%s  %-12s  %s%-7s%s  %s\n", now, id,
-	       !colour			       ? ""
-	       : strcmp(status, "online") == 0 ? GREEN
-					       : GREY,
-	       status, colour ? PLAIN : "", reason);
+	printf("%s  %-12s  %s%-7s%s  %s\n", now, id, table_begin_colour(colour), status,
+	       table_end_colour(colour), reason);
 	json_object_put(object);
 }
 
 /* A published message: [message, channel, text] or [pmessage, pattern, channel, text]. */
-static void print_message(struct ctl *ctl, const redisReply *reply, bool colour)
+static void print_message(struct ctl *ctl, const redisReply *reply)
 {
 	const redisReply *channel, *message;
 	const char *name;
@@ -123,21 +111,21 @@ static void print_message(struct ctl *ctl, const redisReply *reply, bool colour)
 	if (!userid_parse(name, strlen(name), &id))
 		return;
 	if (!ctl->json)
-		print_change(id.text, message, colour);
+		print_change(id.text, message);
 	else if (memchr(message->str, '\n', message->len) == NULL &&
 		 utf8_is_valid(message->str, message->len))
 		printf("%.*s\n", (int)message->len, message->str);
 }
 
 /* All that has come from one server; false when it is lost. */
-static bool print_messages(struct ctl *ctl, struct blocking *redis, bool colour)
+static bool print_messages(struct ctl *ctl, struct blocking *redis)
 {
 	redisReply *reply;
 
 	while (blocking_take(redis, &reply)) {
 		if (reply == NULL)
 			return true;
-		print_message(ctl, reply, colour);
+		print_message(ctl, reply);
 		reply_free(reply);
 	}
 	return false;
@@ -149,7 +137,6 @@ static enum ctl_exit print_changes(struct ctl *ctl)
 	unsigned count = nodes_count(ctl->nodes);
 	struct pollfd *fds = xcalloc(count, sizeof *fds);
 	struct blocking *lost = NULL;
-	bool colour = has_colour();
 
 	for (unsigned i = 0; i < count; i++)
 		fds[i] = (struct pollfd){.fd = blocking_fd(nodes_at(ctl->nodes, i)),
@@ -160,8 +147,8 @@ static enum ctl_exit print_changes(struct ctl *ctl)
 			bool is_readable = fds[i].revents != 0;
 
 			fds[i].revents = 0;
-			if (fds[i].fd >= 0 && ((is_readable && !blocking_feed(redis)) ||
-					       !print_messages(ctl, redis, colour)))
+			if (fds[i].fd >= 0 &&
+			    ((is_readable && !blocking_feed(redis)) || !print_messages(ctl, redis)))
 				lost = redis;
 		}
 		if (lost == NULL)

@@ -10,6 +10,7 @@ static const char schema[] =
 #include "directory/schema.sql.inc"
 	;
 
+#define EMAIL_SHOWN 254 /* bytes of an address in a sentence */
 #define NO_SQL "directory.backend is not sql"
 
 const char *schema_init(struct directory *directory)
@@ -87,19 +88,79 @@ const char *schema_list_users(struct directory *directory, schema_each_user *eac
 									       : sql_error(sql);
 }
 
+/* A sentence, valid until the next call of this thread. */
+static const char *no_user(const char *text)
+{
+	static _Thread_local char sentence[EMAIL_SHOWN + 32];
+
+	snprintf(sentence, sizeof sentence, "there is no user %.*s", EMAIL_SHOWN, text);
+	return sentence;
+}
+
 /* NULL, or what is wrong: valid until the next call of this thread. */
 static const char *check_user(struct sql *sql, const struct userid *id)
 {
-	static _Thread_local char unknown[sizeof id->text + 32];
+	const char *unknown = no_user(id->text);
 	struct userid found;
 
-	snprintf(unknown, sizeof unknown, "there is no user %s", id->text);
 	/* The schema's ids are integers: PostgreSQL refuses to compare them with others. */
 	if (!userid_is_integer(id))
 		return unknown;
 	if (!find_id(sql, SQL_FIND_USER, id->text, &found))
 		return sql_error(sql);
 	return found.text[0] != '\0' ? NULL : unknown;
+}
+
+const char *schema_find_user(struct directory *directory, const char *text, struct userid *id)
+{
+	struct sql *sql = directory_sql(directory);
+
+	if (sql == NULL)
+		return NO_SQL;
+	if (strchr(text, '@') == NULL)
+		return userid_parse(text, strlen(text), id) ? check_user(sql, id) : no_user(text);
+	if (!find_id(sql, SQL_FIND_EMAIL, text, id))
+		return sql_error(sql);
+	return id->text[0] != '\0' ? NULL : no_user(text);
+}
+
+bool schema_lacks_user(struct directory *directory, const struct userid *id)
+{
+	struct sql *sql = directory_sql(directory);
+	struct userid found;
+
+	if (sql == NULL)
+		return false;
+	return !userid_is_integer(id) ||
+	       (find_id(sql, SQL_FIND_USER, id->text, &found) && found.text[0] == '\0');
+}
+
+/* Runs a query that changes one account. */
+static const char *change_user(struct directory *directory, enum sql_query query,
+			       const char *const *values, size_t count, const struct userid *id)
+{
+	struct sql *sql = directory_sql(directory);
+	const char *wrong = sql != NULL ? check_user(sql, id) : NO_SQL;
+	int changed;
+
+	if (wrong == NULL && !sql_execute(sql, query, values, count, &changed))
+		wrong = sql_error(sql);
+	return wrong;
+}
+
+const char *schema_remove_user(struct directory *directory, const struct userid *id)
+{
+	const char *values[] = {id->text};
+
+	return change_user(directory, SQL_REMOVE_USER, values, 1, id);
+}
+
+const char *schema_set_password(struct directory *directory, const struct userid *id,
+				const char *password_hash)
+{
+	const char *values[] = {password_hash, id->text};
+
+	return change_user(directory, SQL_SET_PASSWORD, values, 2, id);
 }
 
 /* Runs `query` on both directions of a friendship between two accounts. */
@@ -139,4 +200,25 @@ const char *schema_remove_friend(struct directory *directory, const struct useri
 	if (wrong == NULL && changed == 0)
 		return "they are not friends";
 	return wrong;
+}
+
+const char *schema_begin(struct directory *directory)
+{
+	struct sql *sql = directory_sql(directory);
+
+	if (sql == NULL)
+		return NO_SQL;
+	return sql_begin(sql) ? NULL : sql_error(sql);
+}
+
+const char *schema_commit(struct directory *directory)
+{
+	struct sql *sql = directory_sql(directory);
+
+	return sql_commit(sql) ? NULL : sql_error(sql);
+}
+
+void schema_cancel(struct directory *directory)
+{
+	sql_rollback(directory_sql(directory));
 }

@@ -43,6 +43,8 @@ static const struct {
 	[SQL_REMOVE_FRIEND] = {"DELETE FROM friends WHERE (user_id = %s AND friend_id = %s) "
 			       "OR (user_id = %s AND friend_id = %s)",
 			       0},
+	[SQL_REMOVE_USER] = {"DELETE FROM users WHERE id = %s", 0},
+	[SQL_SET_PASSWORD] = {"UPDATE users SET password_hash = %s WHERE id = %s", 0},
 };
 
 struct sql {
@@ -57,6 +59,7 @@ struct sql {
 	apr_dbd_t *handle;
 	apr_dbd_prepared_t *prepared[SQL_QUERY_COUNT]; /* NULL: not yet on this connection */
 	bool holding; /* in a transaction of sql_hold() */
+	bool changing; /* in one of sql_begin() */
 	struct stat file; /* what was at `path` when it was opened */
 	char error[256];
 };
@@ -185,7 +188,7 @@ static void disconnect(struct sql *sql)
 	if (sql->pool != NULL)
 		apr_pool_destroy(sql->pool);
 	sql->pool = NULL;
-	sql->holding = false;
+	sql->holding = sql->changing = false;
 	memset(sql->prepared, 0, sizeof sql->prepared);
 }
 
@@ -266,7 +269,7 @@ static bool is_replaced(const struct sql *sql)
 
 static bool ensure_connected(struct sql *sql)
 {
-	if (sql->handle != NULL && !sql->holding && is_replaced(sql))
+	if (sql->handle != NULL && !sql->holding && !sql->changing && is_replaced(sql))
 		disconnect(sql);
 	return sql->handle != NULL || connect_now(sql, false);
 }
@@ -350,7 +353,8 @@ bool sql_select(struct sql *sql, enum sql_query query, const char *const *values
 {
 	const char *bound[SQL_VALUES_MAX];
 	int64_t started = times_mono_ms();
-	bool used_before = sql->handle != NULL;
+	/* A second try would be outside of the transaction. */
+	bool used_before = sql->handle != NULL && !sql->changing;
 
 	spread(values, count, bound);
 	if (!ensure_connected(sql))
@@ -410,6 +414,30 @@ void sql_release(struct sql *sql)
 	if (sql->holding && !run_plain(sql, "COMMIT"))
 		disconnect(sql);
 	sql->holding = false;
+}
+
+bool sql_begin(struct sql *sql)
+{
+	/* IMMEDIATE: SQLite would else find only at the first change that another process writes. */
+	sql->changing = ensure_connected(sql) &&
+			run_plain(sql, sql->is_sqlite ? "BEGIN IMMEDIATE" : "BEGIN");
+	return sql->changing;
+}
+
+bool sql_commit(struct sql *sql)
+{
+	bool ok = sql->changing && run_plain(sql, "COMMIT");
+
+	if (!ok)
+		disconnect(sql);
+	sql->changing = false;
+	return ok;
+}
+
+void sql_rollback(struct sql *sql)
+{
+	if (sql->changing)
+		disconnect(sql);
 }
 
 static bool run_statement(struct sql *sql, const char *text, size_t len)

@@ -19,6 +19,8 @@ enum sql_query {
 	SQL_ADD_USER, /* e-mail, name, password_hash */
 	SQL_ADD_FRIEND, /* a, b, b, a */
 	SQL_REMOVE_FRIEND, /* a, b, b, a */
+	SQL_REMOVE_USER, /* id; the friendships go with it */
+	SQL_SET_PASSWORD, /* password_hash, id */
 	SQL_QUERY_COUNT,
 };
 
@@ -57,6 +59,15 @@ void sql_release(struct sql *sql);
 /* Runs a query that changes rows, once; *changed is how many. */
 bool sql_execute(struct sql *sql, enum sql_query query, const char *const *values, size_t count,
 		 int *changed);
+
+/*
+ * Between these two all changes are made, or none: an error of any query ends it
+ * by itself and takes back what was done, after which no other may be run. An
+ * sql_rollback() does so, too.
+ */
+bool sql_begin(struct sql *sql);
+bool sql_commit(struct sql *sql);
+void sql_rollback(struct sql *sql);
 
 /* Runs statements, each ended by a semicolon and a newline; makes SQLite's file if missing. */
 bool sql_create(struct sql *sql, const char *statements);

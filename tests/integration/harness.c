@@ -421,6 +421,11 @@ char *ctl_ok(const char *file, int line, struct stack *stack, const char *input,
 	return out;
 }
 
+char *ctl_said(struct stack *stack)
+{
+	return stack_file(stack, "run.log");
+}
+
 void check_part(const char *file, int line, const char *text, const char *part, bool wanted)
 {
 	if ((strstr(text, part) != NULL) != wanted)

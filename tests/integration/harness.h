@@ -155,6 +155,8 @@ const char *program(const char *name); /* path of a program under test */
 char *ctl_ok(const char *file, int line, struct stack *stack, const char *input,
 	     const char *const args[]);
 int ctl_run(struct stack *stack, char **out, const char *input, const char *const args[]);
+/* What it said on standard error so far. */
+char *ctl_said(struct stack *stack);
 /* Processes whose parent is `parent`; at most max; how many. */
 int children_of(pid_t parent, pid_t *list, int max);
 /* The parent of the API's workers. */

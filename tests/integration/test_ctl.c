@@ -29,8 +29,8 @@ START_TEST(status_online_and_count_tell_who_is_online)
 	check_has(out, "anna\n");
 	ck_assert_int_eq(json_object_array_length(parse_json(CTL(stack, "--json", "online"))), 2);
 	out = CTL(stack, "status", "2", "3");
-	check_has(out, "2  online   active ");
-	check_has(out, "3  offline  never seen\n");
+	check_has(out, "2     online   active ");
+	check_has(out, "3     offline  never seen\n");
 	CHECK_JSON(
 		parse_json(CTL(stack, "status", "anna", "3", "--json")),
 		"[{'user_id':'anna','is_online':true,'status':'online',"
@@ -228,7 +228,7 @@ START_TEST(accounts_and_friends_are_made_and_listed)
 	CHECK_JSON(parse_json(out), "{'user_id':7}");
 	ck_assert_int_eq(run(stack, &out, "secret\n", add), 1); /* the address is taken */
 	ck_assert_int_eq(run(stack, &out, "\n", add), 1); /* no password */
-	check_has(CTL(stack, "user", "list"), "     7  new@example.com                 N. \"Q\"\n");
+	check_has(CTL(stack, "user", "list"), "7   new@example.com    N. \"Q\"\n");
 	users = parse_json(CTL(stack, "user", "list", "--json"));
 	ck_assert_int_eq(json_object_array_length(users), 7);
 	CHECK_JSON(json_object_array_get_idx(users, 6),
@@ -277,6 +277,8 @@ START_TEST(wrong_usage_is_exit_status_2)
 		{"count", "1"},
 		{"user"},
 		{"user", "remove"},
+		{"user", "passwd"},
+		{"friend", "list"},
 		{"user", "add", "--name", "x"},
 		{"friend", "add", "1"},
 		{"token", "1", "--scope", "a\"b"},

@@ -8,12 +8,6 @@
 #include "calls.h"
 #include "servers.h"
 
-/* What was said on standard error so far. */
-static char *said(struct stack *stack)
-{
-	return stack_file(stack, "run.log");
-}
-
 /* --- help ------------------------------------------------------------------------------------- */
 
 START_TEST(each_command_tells_its_own_usage)
@@ -136,9 +130,9 @@ START_TEST(a_variable_that_names_no_option_is_warned_about)
 	setenv("PRESENCE_REDIS_ULR", "x", 1);
 	setenv("PRESENCE_REDIS_TIMEOUT_MS", "900", 1);
 	CTL_STATUS(stack, NULL, "count");
-	check_has(said(stack), "PRESENCE_REDIS_ULR in the environment names no option");
-	check_has_not(said(stack), "PRESENCE_REDIS_TIMEOUT_MS");
-	check_has_not(said(stack), "PRESENCE_CONFIG");
+	check_has(ctl_said(stack), "PRESENCE_REDIS_ULR in the environment names no option");
+	check_has_not(ctl_said(stack), "PRESENCE_REDIS_TIMEOUT_MS");
+	check_has_not(ctl_said(stack), "PRESENCE_CONFIG");
 	unsetenv("PRESENCE_REDIS_ULR");
 	unsetenv("PRESENCE_REDIS_TIMEOUT_MS");
 	stack_stop(stack);
@@ -152,7 +146,7 @@ START_TEST(a_configuration_that_is_not_there_names_the_option_for_another_one)
 			      NULL};
 
 	ck_assert_int_eq(run(stack, NULL, NULL, argv), 2);
-	check_has(said(stack),
+	check_has(ctl_said(stack),
 		  "/nonexistent/presence.conf: No such file or directory (-c FILE names "
 		  "another one)\n");
 	stack_stop(stack);

@@ -286,12 +286,6 @@ static int try_move(struct stack *stack, char **out, const struct layout *layout
 			  text_of("%u", layout->partitions), option);
 }
 
-/* What was said on standard error so far. */
-static char *said(struct stack *stack)
-{
-	return stack_file(stack, "run.log");
-}
-
 /* --- moving ----------------------------------------------------------------------------------- */
 
 START_TEST(what_is_worth_keeping_moves_to_partitions_on_two_servers_and_back)
@@ -413,7 +407,7 @@ START_TEST(servers_of_the_old_layout_are_used_again_once_it_is_cleared)
 	ck_assert_str_eq(CTL(stack, "count"), "0\n");
 	/* Both divided: only one of them can be used there. */
 	ck_assert_int_eq(try_move(stack, &out, &eight_on_old, NULL), 1);
-	check_has(said(stack), "--clear");
+	check_has(ctl_said(stack), "--clear");
 	ck_assert_int_eq(try_move(stack, &out, &eight_on_old, "--clear"), 0);
 	check_moved(stack, &before, &eight_on_old);
 	configure(stack, &eight_on_old);
@@ -477,8 +471,8 @@ START_TEST(progress_is_told_and_the_sums_are_in_json)
 
 	fill(stack, &one);
 	move_to(stack, &four_on_two);
-	check_has(said(stack), " keys looked at\n");
-	check_has(said(stack), " keys compared\n");
+	check_has(ctl_said(stack), " keys looked at\n");
+	check_has(ctl_said(stack), " keys compared\n");
 	set(stack, &four_on_two, "1", "user:settings:1", "DEL", "");
 	ck_assert_int_eq(CTL_STATUS(stack, &out, "--json", "move", "--to",
 				    url_of(stack, &four_on_two), "--partitions", "4", "--check"),
@@ -513,7 +507,7 @@ START_TEST(a_service_that_still_runs_is_told_of)
 	streamd_start(stack, 0);
 	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
 	move_to(stack, &four_on_two);
-	check_has(said(stack), "Stop the service");
+	check_has(ctl_said(stack), "Stop the service");
 	stack_stop(stack);
 }
 END_TEST
@@ -526,7 +520,7 @@ START_TEST(while_the_service_runs_the_old_layout_is_not_cleared)
 	streamd_start(stack, 0);
 	WAIT_UNTIL(redis_has(stack, "presence:swept"), 5000);
 	ck_assert_int_eq(try_move(stack, &out, &four_on_two, "--clear"), 1);
-	check_has(said(stack), "stop the service");
+	check_has(ctl_said(stack), "stop the service");
 	ck_assert(redis_has(stack, "presence:swept"));
 	stack_stop(stack);
 }
@@ -538,12 +532,12 @@ START_TEST(the_layout_that_is_there_is_no_other_one)
 	char *out;
 
 	ck_assert_int_eq(try_move(stack, &out, &one, NULL), 2);
-	check_has(said(stack), "that is the layout of the configuration");
+	check_has(ctl_said(stack), "that is the layout of the configuration");
 	/* By another way to the same server. */
 	ck_assert_int_eq(CTL_STATUS(stack, &out, "move", "--to",
 				    text_of("unix://%s/./redis.sock?db=0", stack->dir)),
 			 2);
-	check_has(said(stack), "that is the layout of the configuration");
+	check_has(ctl_said(stack), "that is the layout of the configuration");
 	stack_stop(stack);
 }
 END_TEST
@@ -558,7 +552,7 @@ START_TEST(one_server_under_two_names_is_refused)
 					    stack->dir, stack->dir),
 				    "--partitions", "4"),
 			 1);
-	check_has(said(stack), "servers 1 and 2 of those it names are the same one");
+	check_has(ctl_said(stack), "servers 1 and 2 of those it names are the same one");
 	stack_stop(stack);
 }
 END_TEST
@@ -572,13 +566,13 @@ START_TEST(users_of_another_layout_are_not_mixed_with_these)
 	fill(stack, &one);
 	move_to(stack, &four_on_two);
 	ck_assert_int_eq(try_move(stack, &out, &eight_on_two, NULL), 1);
-	check_has(said(stack), "presence:layout says 4/2");
+	check_has(ctl_said(stack), "presence:layout says 4/2");
 	ck_assert_int_eq(try_move(stack, &out, &one_on_other, NULL), 1);
-	check_has(said(stack), "presence:layout says 4/2");
+	check_has(ctl_said(stack), "presence:layout says 4/2");
 	freeReplyObject(redis_cmd_at(stack, 1, "FLUSHALL"));
 	freeReplyObject(redis_cmd_at(stack, 1, "ZADD presence:deadlines 1 1"));
 	ck_assert_int_eq(try_move(stack, &out, &four_on_two, NULL), 1);
-	check_has(said(stack), "it holds users of redis.partitions = 1");
+	check_has(ctl_said(stack), "it holds users of redis.partitions = 1");
 	stack_stop(stack);
 }
 END_TEST
@@ -592,7 +586,7 @@ START_TEST(a_layout_that_is_in_use_is_not_overwritten)
 	move_to(stack, &four_on_two);
 	set(stack, &four_on_two, "1", "presence:epoch", "SET", "word");
 	ck_assert_int_eq(try_move(stack, &out, &four_on_two, NULL), 1);
-	check_has(said(stack), "a service has worked there");
+	check_has(ctl_said(stack), "a service has worked there");
 	stack_stop(stack);
 }
 END_TEST
@@ -603,14 +597,14 @@ START_TEST(a_bad_url_or_number_is_wrong_usage)
 	char *out;
 
 	ck_assert_int_eq(CTL_STATUS(stack, &out, "move"), 2);
-	check_has(said(stack), "needs --to");
+	check_has(ctl_said(stack), "needs --to");
 	ck_assert_int_eq(CTL_STATUS(stack, &out, "move", "--to", "http://x"), 2);
 	ck_assert_int_eq(CTL_STATUS(stack, &out, "move", "--to", url_of(stack, &four_on_two),
 				    "--partitions", "3"),
 			 2);
-	check_has(said(stack), "power of two");
+	check_has(ctl_said(stack), "power of two");
 	ck_assert_int_eq(CTL_STATUS(stack, &out, "move", "--to", url_of(stack, &four_on_two)), 2);
-	check_has(said(stack), "at least the number of servers");
+	check_has(ctl_said(stack), "at least the number of servers");
 	stack_stop(stack);
 }
 END_TEST
