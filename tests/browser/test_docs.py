@@ -1,7 +1,7 @@
-"""Runs what docs/web-developer.md shows, as it stands there (stand.py).
+"""Runs what docs/web-developer.md and docs/ko/first-steps.md show, as it stands there (stand.py).
 
-Each program is taken from the page; only names of this stack's places are put in: its key file, its
-address. The site of these tests has /my-token and presence.js, as the page asks for.
+Each program is taken from its page; only names of this stack's places are put in: its key file, its
+address. The site of these tests has /my-token and presence.js, as the pages ask for.
 """
 
 import os
@@ -10,11 +10,11 @@ import subprocess
 import unittest
 
 from snippets import snippets
-from stand import DEADLINE, DIR, PLAIN_PORT, SOURCE, Site, run_directory, wait_until
+from stand import DEADLINE, DIR, PLAIN_PORT, SOURCE, URL, Site, run_directory, wait_until
 from test_client import BOB, ESBUILD, Case, token
 
-PAGE = os.path.join(SOURCE, "docs/web-developer.md")
-SNIPPETS = list(snippets(PAGE))
+SNIPPETS = list(snippets(os.path.join(SOURCE, "docs/web-developer.md")))
+FIRST_STEPS = list(snippets(os.path.join(SOURCE, "docs/ko/first-steps.md")))
 HERE = os.path.dirname(os.path.abspath(__file__))
 ALICE = "2"
 SITE_URL = f"http://localhost:{PLAIN_PORT}"
@@ -54,10 +54,11 @@ def write(name, text):
 def here(text):
     """A program of the page, with the places of this stack in it."""
     return (text.replace("/etc/presence/secret.key", os.path.join(DIR, "secret.key"))
-            .replace("http://localhost/", SITE_URL + "/"))
+            .replace("http://localhost/", SITE_URL + "/")
+            .replace("http://localhost:8000/", URL + "/"))
 
 
-class WebDeveloper(Case):
+class Pages(Case):
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -78,7 +79,7 @@ class WebDeveloper(Case):
         self.assertEqual(done.returncode, 0, f"{command}: {done.stdout}{done.stderr}")
         return done.stdout.strip()
 
-    def shell(self, text, a_token):
+    def shell(self, text, a_token=""):
         return self.run_program("bash", "-euc", here(text), env={"TOKEN": a_token})
 
     def takes_the_token(self, language, name, *interpreter):
@@ -171,6 +172,18 @@ class WebDeveloper(Case):
         answer = self.shell(snippet("A program on your server", "sh"), token(ALICE))
         self.assertIn('"user_id":3', answer)
         self.assertIn('"1":{"user_id":1', answer)
+
+    @unittest.skipUnless(shutil.which("jq"), "jq is missing: ./bootstrap --tests")
+    def test_the_first_steps_in_a_terminal(self):
+        commands = "\n".join(text for _, language, text in FIRST_STEPS if language == "sh")
+        answer = self.shell(commands)
+        for part in ('"access_token"', "event: initial", '"status":"meeting"', '{"ok":true}'):
+            self.assertIn(part, answer)
+
+    def test_the_page_of_the_first_steps(self):
+        page, = (text for _, language, text in FIRST_STEPS if language == "html")
+        write("first.html", page)
+        self.shows_what_changes("first.html")
 
 
 if __name__ == "__main__":

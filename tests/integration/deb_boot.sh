@@ -32,7 +32,8 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 cp "$package" "$root/root/presence.deb"
-cp "$(dirname "$0")/deb_service.sh" "$root/root/deb_service.sh"
+here=$(dirname "$0")
+cp "$here/deb_service.sh" "$here/../browser/snippets.py" "$here/../../docs/operator.md" "$root/root/"
 
 # What this machine starts by itself, or was told of presence, is not that one's.
 rm -rf "$root"/etc/systemd/system/*.wants "$root"/etc/systemd/system/presence* \

@@ -75,7 +75,7 @@ id -nG www-data | grep -qw presence || fail "www-data is not in the group presen
 for unit in presence-streamd.socket presence-streamd.service presence-api.socket; do
 	systemctl is-enabled --quiet $unit || fail "$unit would not start at boot"
 done
-for name in Anna Bert; do
+for name in Anna Bert Carl; do
 	echo 'a secret' | as_presence presencectl user add --email "${name,}@example.com" \
 		--name $name > /dev/null || fail "cannot add $name"
 done
@@ -88,6 +88,26 @@ systemctl start presence || fail "systemctl start presence"
 	fail "stream.sock: $(stat -c '%a %U %G' /run/presence/stream.sock)"
 check_service
 [ "$(systemctl show -P User presence-streamd)" = presence ] || fail "streamd's user"
+
+# The page for operators: every command of it succeeds, and though it upgrades the package, friends of
+# a user with a stream are never told "offline".
+anna=$(login anna)
+while :; do
+	curl -sN -H "Authorization: Bearer $anna" http://127.0.0.1/api/presence/stream || true
+done > /tmp/stream 2>&1 &
+reader=$!
+wait_for "anna's stream" grep -q '^event: initial' /tmp/stream
+presencectl watch 1 > /tmp/changes 2>&1 &
+watch=$!
+mkdir /tmp/operator
+cp /root/presence.deb /tmp/operator/presence_new_all.deb
+python3 /root/snippets.py /root/operator.md sh > /tmp/operator/commands
+[ "$(wc -l < /tmp/operator/commands)" -gt 30 ] || fail "docs/operator.md has no commands"
+(cd /tmp/operator && bash -euxo pipefail commands) > /tmp/commands.log 2>&1 ||
+	fail "docs/operator.md: $(tail -n 30 /tmp/commands.log)"
+wait_for "another stream of anna's" eval '[ "$(grep -c "^event: initial" /tmp/stream)" -gt 1 ]'
+! grep offline /tmp/changes || fail "anna went offline in an upgrade: $(cat /tmp/changes)"
+kill $reader $watch
 
 server=apache2
 systemctl stop lighttpd
