@@ -94,6 +94,10 @@ static const struct command command_table[] = {
 	 FLAG_JSON | FLAG_LIFETIME | FLAG_SCOPE | FLAG_WATCH, ctl_token,
 	 "A token for the user, on standard output, for trying things out or for a service\n"
 	 "that acts in the user's name."},
+	{"checktoken", "[TOKEN]", 0, 1, FLAG_JSON, ctl_checktoken,
+	 "Whether a token is let in, and else which check fails; before that what the token says\n"
+	 "of itself. Without TOKEN it is the first line of standard input, where no other user\n"
+	 "of this machine can see it."},
 	{"user add", "--email E --name N", 0, 0, FLAG_JSON | FLAG_EMAIL | FLAG_NAME, ctl_user_add,
 	 "An account; its password is the first line of standard input. Prints the new id."},
 	{"user remove", "USER", 1, 1, 0, ctl_user_remove,

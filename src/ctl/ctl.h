@@ -55,7 +55,7 @@ ctl_command ctl_doctor;
 /* push.c: Web Push */
 ctl_command ctl_push_key, ctl_push_state;
 /* tokens.c */
-ctl_command ctl_token;
+ctl_command ctl_token, ctl_checktoken;
 /* accounts.c, friendships.c: the directory's own tables */
 ctl_command ctl_user_add, ctl_user_list, ctl_user_remove, ctl_user_passwd, ctl_directory_init;
 ctl_command ctl_friend_add, ctl_friend_remove, ctl_friend_list;

@@ -139,6 +139,84 @@ START_TEST(of_tables_that_are_not_ours_nothing_is_said)
 }
 END_TEST
 
+/* --- checktoken ------------------------------------------------------------------------------- */
+
+/* What it says of a token that is refused. */
+static char *refused(struct stack *stack, const char *token)
+{
+	char *out;
+
+	ck_assert_int_eq(CTL_STATUS(stack, &out, "checktoken", token), 1);
+	check_has_not(out, stack->secret);
+	return out;
+}
+
+START_TEST(a_good_token_is_told_with_what_it_says)
+{
+	struct stack *stack = stack_new("");
+	char *out;
+
+	redis_start(stack, NULL);
+	out = CTL(stack, "checktoken", token_for(stack, "7"));
+	check_has(out, "header    {\"alg\":\"HS256\"");
+	check_has(out, "payload   {\"sub\":\"7\"");
+	check_has(out, "ok    it is good: user 7, for another ");
+	CHECK_JSON(parse_json(CTL(stack, "checktoken", token_for(stack, "7"), "--json")),
+		   "{'valid':true,'why':null,'user_id':7}");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_token_is_read_from_standard_input_as_a_field_of_a_request)
+{
+	struct stack *stack = stack_new("");
+
+	redis_start(stack, NULL);
+	check_has(CTL_INPUT(stack, text_of("Bearer %s\n", token_for(stack, "anna")), "checktoken"),
+		  "it is good: user anna");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(the_check_that_fails_is_named)
+{
+	struct stack *stack = stack_new("auth { issuer = \"https://a.example\" }");
+	const char *other = "another secret of at least 32 bytes, of nobody";
+
+	check_has(refused(stack, "a.b"), "FAIL  the token is not of the form");
+	check_has(refused(stack, token_make("{'alg':'HS256'}", "{'sub':'7'}", KEY_HMAC, other)),
+		  "FAIL  the token's signature is wrong\n");
+	check_has(refused(stack, token_make("{'alg':'HS512'}", "{'sub':'7'}", KEY_HMAC_512,
+					    stack->secret)),
+		  "(auth.algorithm is HS256)");
+	check_has(refused(stack, token_make("{'alg':'HS256'}", "{'sub':'7','exp':9999999999}",
+					    KEY_HMAC, stack->secret)),
+		  "another issuer (auth.issuer is 'https://a.example')");
+	check_has(refused(stack, token_make("{'alg':'HS256'}",
+					    "{'sub':'7','exp':1,'iss':'https://a.example'}",
+					    KEY_HMAC, stack->secret)),
+		  "FAIL  the token has expired\n");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_token_that_was_logged_out_or_kicked_is_told)
+{
+	struct stack *stack = stack_start_api("");
+	const char *token = token_for(stack, "1"), *kicked = token_for(stack, "2");
+	char *out;
+
+	http_ok(stack, LOGOUT, token, "");
+	check_has(refused(stack, token), "FAIL  the token was logged out");
+	touch(stack, kicked);
+	freeReplyObject(redis_cmd(stack, "SET presence:not_before:2 9999999999"));
+	check_has(refused(stack, kicked), "FAIL  the token was issued before all");
+	ck_assert_int_eq(CTL_STATUS(stack, &out, "checktoken", token, "--json"), 1);
+	CHECK_JSON(parse_json(out), "{'valid':false,'why':'the token was logged out'}");
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("accounts");
@@ -153,5 +231,9 @@ int main(void)
 	tcase_add_test(tcase, friends_are_listed_as_the_directory_has_them);
 	tcase_add_test(tcase, a_kick_and_a_token_of_an_unknown_user_are_done_and_say_so);
 	tcase_add_test(tcase, of_tables_that_are_not_ours_nothing_is_said);
+	tcase_add_test(tcase, a_good_token_is_told_with_what_it_says);
+	tcase_add_test(tcase, a_token_is_read_from_standard_input_as_a_field_of_a_request);
+	tcase_add_test(tcase, the_check_that_fails_is_named);
+	tcase_add_test(tcase, a_token_that_was_logged_out_or_kicked_is_told);
 	return harness_main(suite);
 }
