@@ -19,6 +19,7 @@
 #include "base/log.h"
 #include "base/options.h"
 #include "base/signals.h"
+#include "store/kin.h"
 
 #define PROGRAM "presence-api"
 #define SOCKET_MODE 0660
@@ -204,7 +205,8 @@ static int serve_fastcgi(const struct config *config, int channel)
 static int check_service(const struct config *config, int channel)
 {
 	char err[ERR_SIZE];
-	struct service *service = service_open(config, err, sizeof err);
+	struct service *service =
+		kin_check(config, err, sizeof err) ? service_open(config, err, sizeof err) : NULL;
 
 	(void)channel;
 	if (service == NULL)

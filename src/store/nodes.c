@@ -11,6 +11,7 @@
 #include "store/cluster.h"
 #include "store/layout_key.h"
 #include "store/members.h"
+#include "store/pipeline.h"
 #include "store/reply.h"
 #include "store/resp.h"
 
@@ -21,17 +22,9 @@
 
 struct node {
 	struct blocking *link;
-	struct printbuf *pipeline;
-	size_t count; /* commands in it */
 	bool is_under_way;
 	int64_t asked_ms; /* when it was asked last, monotonic */
 	int64_t away_until_ms; /* it is not asked before, monotonic */
-};
-
-/* Commands in a row for one server: a piece of its pipeline. */
-struct run {
-	unsigned node;
-	size_t start, end, count;
 };
 
 struct nodes {
@@ -42,8 +35,7 @@ struct nodes {
 	bool wants_map; /* what is known of it is old */
 	bool ignores_layout, knows_layout, is_other_layout;
 	int64_t looked_ms; /* for the layout, monotonic */
-	struct run *runs;
-	size_t run_count, run_capacity;
+	struct pipeline pipeline; /* by node */
 	char error[256];
 	unsigned count;
 	struct node *list;
@@ -65,6 +57,7 @@ unsigned nodes_count_servers(const struct config *config)
 static void add_nodes(struct nodes *nodes, size_t count)
 {
 	nodes->list = xrealloc(nodes->list, count * sizeof *nodes->list);
+	pipeline_resize(&nodes->pipeline, (unsigned)count);
 	while (nodes->count < count) {
 		struct node *node = &nodes->list[nodes->count];
 
@@ -73,7 +66,6 @@ static void add_nodes(struct nodes *nodes, size_t count)
 				     ? blocking_new_member(nodes->config,
 							   members_at(nodes->members, nodes->count))
 				     : blocking_new(nodes->config, nodes->count);
-		node->pipeline = buf_new();
 		nodes->count++;
 	}
 }
@@ -107,14 +99,12 @@ void nodes_free(struct nodes *nodes)
 {
 	if (nodes == NULL)
 		return;
-	for (unsigned i = 0; i < nodes->count; i++) {
+	for (unsigned i = 0; i < nodes->count; i++)
 		blocking_free(nodes->list[i].link);
-		printbuf_free(nodes->list[i].pipeline);
-	}
+	pipeline_clear(&nodes->pipeline);
 	members_free(nodes->members);
 	redis_url_free(&nodes->url);
 	free(nodes->list);
-	free(nodes->runs);
 	free(nodes);
 }
 
@@ -170,44 +160,9 @@ const char *nodes_error(const struct nodes *nodes)
 	return nodes->error;
 }
 
-/* --- a pipeline ------------------------------------------------------------------------------ */
-
-static void begin_pipeline(struct nodes *nodes)
-{
-	for (unsigned i = 0; i < nodes->count; i++) {
-		buf_reset(nodes->list[i].pipeline);
-		nodes->list[i].count = 0;
-	}
-	nodes->run_count = 0;
-}
-
-static void end_run(struct nodes *nodes)
-{
-	struct run *run = &nodes->runs[nodes->run_count - 1];
-
-	run->end = buf_len(nodes->list[run->node].pipeline);
-}
-
-static struct printbuf *to_node(struct nodes *nodes, unsigned node)
-{
-	struct printbuf *pipeline = nodes->list[node].pipeline;
-
-	if (nodes->run_count > 0) {
-		if (nodes->runs[nodes->run_count - 1].node == node)
-			return pipeline;
-		end_run(nodes);
-	}
-	if (nodes->run_count == nodes->run_capacity) {
-		nodes->run_capacity = nodes->run_capacity * 2 + 8;
-		nodes->runs = xrealloc(nodes->runs, nodes->run_capacity * sizeof *nodes->runs);
-	}
-	nodes->runs[nodes->run_count++] = (struct run){.node = node, .start = buf_len(pipeline)};
-	return pipeline;
-}
-
 struct printbuf *nodes_to(struct nodes *nodes, const struct store *store)
 {
-	return to_node(nodes, nodes_number_of(nodes, store));
+	return pipeline_to(&nodes->pipeline, nodes_number_of(nodes, store));
 }
 
 /* --- one server ------------------------------------------------------------------------------ */
@@ -241,40 +196,33 @@ static void note_failure(struct nodes *nodes, struct node *node)
 	fail(nodes, node, blocking_error(node->link));
 }
 
-static bool begin(struct nodes *nodes, struct node *node)
+static bool begin(struct nodes *nodes, unsigned number)
 {
+	struct node *node = &nodes->list[number];
+
 	node->asked_ms = times_mono_ms();
 	if (node->asked_ms < node->away_until_ms)
 		return fail(nodes, node, "it did not answer a moment ago");
-	node->is_under_way = blocking_begin(node->link, node->pipeline);
+	node->is_under_way = blocking_begin(node->link, nodes->pipeline.parts[number].out);
 	if (!node->is_under_way)
 		note_failure(nodes, node);
 	return node->is_under_way;
 }
 
 /* The replies to all commands of its pipeline; false: there are none. */
-static bool end(struct nodes *nodes, struct node *node, redisReply **replies)
+static bool end(struct nodes *nodes, unsigned number, redisReply **replies)
 {
+	struct node *node = &nodes->list[number];
+	const struct pipeline_part *part = &nodes->pipeline.parts[number];
+
 	node->is_under_way = false;
-	if (blocking_end(node->link, node->pipeline, node->count, replies))
+	if (blocking_end(node->link, part->out, part->count, replies))
 		return true;
 	note_failure(nodes, node);
 	return false;
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */
-
-/* How many commands there are for each server. */
-static void count_commands(struct nodes *nodes)
-{
-	for (size_t i = 0; i < nodes->run_count; i++) {
-		struct run *run = &nodes->runs[i];
-		struct node *node = &nodes->list[run->node];
-
-		run->count = resp_count(node->pipeline->buf + run->start, run->end - run->start);
-		node->count += run->count;
-	}
-}
 
 /* The replies of each server follow each other in its part of `by_node`, in the order of the nodes. */
 static bool ask_all(struct nodes *nodes, redisReply **by_node)
@@ -283,33 +231,19 @@ static bool ask_all(struct nodes *nodes, redisReply **by_node)
 	bool ok = true;
 
 	for (unsigned i = 0; ok && i < nodes->count; i++)
-		ok = nodes->list[i].count == 0 || begin(nodes, &nodes->list[i]);
+		ok = nodes->pipeline.parts[i].count == 0 || begin(nodes, i);
 	for (unsigned i = 0; i < nodes->count; i++) {
 		struct node *node = &nodes->list[i];
+		size_t count = nodes->pipeline.parts[i].count;
 
 		if (ok && node->is_under_way)
-			ok = end(nodes, node, replies);
+			ok = end(nodes, i, replies);
 		else if (node->is_under_way)
-			blocking_abandon(node->link, node->count);
+			blocking_abandon(node->link, count);
 		node->is_under_way = false;
-		replies += node->count;
+		replies += count;
 	}
 	return ok;
-}
-
-/* Into the order in which they were asked. */
-static void sort_replies(const struct nodes *nodes, redisReply *const *by_node,
-			 redisReply **replies)
-{
-	size_t *next = xcalloc(nodes->count, sizeof *next), done = 0;
-
-	for (unsigned i = 1; i < nodes->count; i++)
-		next[i] = next[i - 1] + nodes->list[i - 1].count;
-	for (size_t i = 0; i < nodes->run_count; i++) {
-		for (size_t left = nodes->runs[i].count; left > 0; left--)
-			replies[done++] = by_node[next[nodes->runs[i].node]++];
-	}
-	free(next);
 }
 
 static bool run_several(struct nodes *nodes, size_t count, redisReply **replies)
@@ -317,10 +251,9 @@ static bool run_several(struct nodes *nodes, size_t count, redisReply **replies)
 	redisReply **by_node = xcalloc(count, sizeof *by_node);
 	bool ok;
 
-	count_commands(nodes);
 	ok = ask_all(nodes, by_node);
 	if (ok)
-		sort_replies(nodes, by_node, replies);
+		pipeline_sort(&nodes->pipeline, by_node, replies);
 	else
 		blocking_free_replies(by_node, count);
 	free(by_node);
@@ -329,13 +262,12 @@ static bool run_several(struct nodes *nodes, size_t count, redisReply **replies)
 
 static bool run_pipeline(struct nodes *nodes, size_t count, redisReply **replies)
 {
-	struct node *only;
+	unsigned only;
 
-	end_run(nodes);
-	if (nodes->run_count > 1)
+	pipeline_end(&nodes->pipeline, count);
+	if (nodes->pipeline.run_count > 1)
 		return run_several(nodes, count, replies);
-	only = &nodes->list[nodes->runs[0].node];
-	nodes->runs[0].count = only->count = count;
+	only = nodes->pipeline.runs[0].server;
 	return begin(nodes, only) && end(nodes, only, replies);
 }
 
@@ -424,14 +356,14 @@ static bool follow_all(struct nodes *nodes, size_t count, redisReply **replies)
 	bool ok = true;
 	size_t done = 0;
 
-	for (size_t i = 0; ok && i < nodes->run_count; i++) {
-		const struct run *run = &nodes->runs[i];
-		const char *command = nodes->list[run->node].pipeline->buf + run->start;
+	for (size_t i = 0; ok && i < nodes->pipeline.run_count; i++) {
+		const struct pipeline_run *run = &nodes->pipeline.runs[i];
+		const char *command = pipeline_text(&nodes->pipeline, run);
 
 		for (size_t left = run->count; ok && left > 0; left--) {
 			size_t len = resp_length(command);
 
-			ok = follow(nodes, run->node, command, len, &replies[done++], until_ms);
+			ok = follow(nodes, run->server, command, len, &replies[done++], until_ms);
 			command += len;
 		}
 	}
@@ -467,8 +399,8 @@ static void note_layout(struct nodes *nodes)
 	redisReply *reply;
 	char *key = layout_key(nodes->config);
 
-	begin_pipeline(nodes);
-	layout_put_note(to_node(nodes, node_of_key(nodes, key)), nodes->config, 1);
+	pipeline_begin(&nodes->pipeline);
+	layout_put_note(pipeline_to(&nodes->pipeline, node_of_key(nodes, key)), nodes->config, 1);
 	if (run_in_cluster(nodes, 1, &reply))
 		reply_free(reply);
 	free(key);
@@ -482,11 +414,11 @@ static void look_at_layout(struct nodes *nodes)
 	bool is_noted = false;
 
 	nodes->looked_ms = times_mono_ms();
-	begin_pipeline(nodes);
+	pipeline_begin(&nodes->pipeline);
 	for (unsigned i = 0; i < LAYOUT_LOOK_KEYS; i++) {
 		char *key = layout_look_key(nodes->config, i);
 
-		layout_put_look_key(to_node(nodes, node_of_key(nodes, key)), i, key);
+		layout_put_look_key(pipeline_to(&nodes->pipeline, node_of_key(nodes, key)), i, key);
 		free(key);
 	}
 	nodes->knows_layout = run_in_cluster(nodes, LAYOUT_LOOK_KEYS, replies);
@@ -521,7 +453,7 @@ void nodes_begin(struct nodes *nodes)
 {
 	if (nodes->members != NULL)
 		get_ready(nodes);
-	begin_pipeline(nodes);
+	pipeline_begin(&nodes->pipeline);
 }
 
 bool nodes_run(struct nodes *nodes, size_t count, redisReply **replies)
@@ -548,16 +480,14 @@ unsigned nodes_try(struct nodes *nodes, size_t count_each)
 	unsigned done = 0;
 
 	for (unsigned i = 0; i < nodes->count && !nodes->is_other_layout; i++) {
-		struct node *node = &nodes->list[i];
+		struct pipeline_part *part = &nodes->pipeline.parts[i];
 
-		node->count = buf_len(node->pipeline) > 0 ? count_each : 0;
-		if (node->count > 0)
-			begin(nodes, node);
+		part->count = buf_len(part->out) > 0 ? count_each : 0;
+		if (part->count > 0)
+			begin(nodes, i);
 	}
 	for (unsigned i = 0; i < nodes->count; i++) {
-		struct node *node = &nodes->list[i];
-
-		if (!node->is_under_way || !end(nodes, node, replies))
+		if (!nodes->list[i].is_under_way || !end(nodes, i, replies))
 			continue;
 		if (!sends_elsewhere(replies, count_each))
 			done++;

@@ -16,6 +16,7 @@
 #include "directory/directory.h"
 #include "store/connection.h"
 #include "store/durability.h"
+#include "store/kin.h"
 #include "store/nodes.h"
 #include "stream/server.h"
 
@@ -89,7 +90,7 @@ static bool look_at_redis(const struct config *config, char *err, size_t errsize
 {
 	struct nodes *nodes = nodes_new(config);
 	struct durability durability;
-	bool ok = nodes_check(nodes, err, errsize);
+	bool ok = kin_check(config, err, errsize) && nodes_check(nodes, err, errsize);
 
 	for (unsigned i = 0; ok && i < nodes_count(nodes); i++) {
 		durability_ask(nodes_at(nodes, i), &durability);

@@ -327,6 +327,54 @@ START_TEST(another_layout_is_refused)
 }
 END_TEST
 
+/* What a program says that does not start. */
+static void expect_refusal(const char *name, const char *text)
+{
+	const char *argv[] = {program(name), "-c", stack_path(stack, "presence.conf"), NULL};
+	char *out;
+
+	ck_assert_int_eq(run(stack, &out, NULL, argv), 2);
+	check_has(stack_file(stack, "run.log"), text);
+}
+
+static void configure(const char *url)
+{
+	char *conf;
+
+	ck_assert(asprintf(&conf,
+			   "redis { url = \"%s\" partitions = %d }\n"
+			   "api { listen = \"unix:%s/api.sock\" children = 1 }\n",
+			   url, PARTITIONS, stack->dir) > 0);
+	stack_write_conf(stack, conf);
+	free(conf);
+}
+
+START_TEST(nodes_that_are_of_no_one_cluster_are_refused)
+{
+	struct fleet_server other = {.port = 0}, plain = {.port = 0};
+	char *url;
+
+	fleet_start(stack, &other, "other",
+		    "--cluster-enabled yes --cluster-config-file other.nodes");
+	freeReplyObject(fleet_cmd(&other, "CLUSTER ADDSLOTSRANGE 0 16383"));
+	fleet_start(stack, &plain, "plain", NULL);
+	ck_assert(asprintf(&url, "%s,127.0.0.1:%d", cluster->url, other.port) > 0);
+	configure(url);
+	expect_refusal("presence-streamd", "is a node of another cluster than 127.0.0.1:");
+	ck_assert(asprintf(&url, "%s,127.0.0.1:%d", cluster->url, plain.port) > 0);
+	configure(url);
+	expect_refusal("presence-api", "is no node of a Redis Cluster");
+	/* One that is away may be right. */
+	fleet_kill(&plain);
+	fleet_kill(&cluster->servers[5]);
+	close_nodes();
+	open_nodes(url);
+	expect_all("a");
+	fleet_kill(&other);
+	free(url);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("cluster_nodes");
@@ -341,5 +389,6 @@ int main(void)
 	tcase_add_test(tcase, a_replica_that_takes_over_is_found);
 	tcase_add_test(tcase, a_node_that_stands_still_costs_no_more_than_the_limit);
 	tcase_add_test(tcase, another_layout_is_refused);
+	tcase_add_test(tcase, nodes_that_are_of_no_one_cluster_are_refused);
 	return harness_main(suite);
 }
