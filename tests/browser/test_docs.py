@@ -1,7 +1,7 @@
-"""Runs what docs/web-developer.md and docs/ko/first-steps.md show, as it stands there (stand.py).
+"""Runs what docs/web-developer.md and the first steps show, as it stands there (stand.py).
 
 Each program is taken from its page; only names of this stack's places are put in: its key file, its
-address. The site of these tests has /my-token and presence.js, as the pages ask for.
+address. The site of these tests has /my-token and /presence/, as the pages ask for.
 """
 
 import os
@@ -14,7 +14,7 @@ from stand import DEADLINE, DIR, PLAIN_PORT, SOURCE, URL, Site, run_directory, w
 from test_client import BOB, ESBUILD, Case, token
 
 SNIPPETS = list(snippets(os.path.join(SOURCE, "docs/web-developer.md")))
-FIRST_STEPS = list(snippets(os.path.join(SOURCE, "docs/ko/first-steps.md")))
+FIRST_STEPS = ("docs/first-steps.md", "docs/ko/first-steps.md")
 HERE = os.path.dirname(os.path.abspath(__file__))
 ALICE = "2"
 SITE_URL = f"http://localhost:{PLAIN_PORT}"
@@ -44,6 +44,12 @@ def snippet(heading, language):
     return found[0]
 
 
+def snippet_of(page, language):
+    """All blocks of this language of a page."""
+    return "\n".join(text for _, lang, text in snippets(os.path.join(SOURCE, page))
+                     if lang == language)
+
+
 def write(name, text):
     path = os.path.join(ROOT, name)
     with open(path, "w", encoding="utf-8") as out:
@@ -63,7 +69,7 @@ class Pages(Case):
     def setUpClass(cls):
         super().setUpClass()
         os.makedirs(ROOT)
-        shutil.copy(os.path.join(SOURCE, "src/web/presence.js"), ROOT)
+        os.symlink(os.path.join(SOURCE, "src/web"), os.path.join(ROOT, "presence"))
         cls.site = Site("site", SITE_URL, SITE_CONF.format(
             root=ROOT, run=run_directory(), dir=DIR, port=PLAIN_PORT))
         cls.site.start()
@@ -175,14 +181,13 @@ class Pages(Case):
 
     @unittest.skipUnless(shutil.which("jq"), "jq is missing: ./bootstrap --tests")
     def test_the_first_steps_in_a_terminal(self):
-        commands = "\n".join(text for _, language, text in FIRST_STEPS if language == "sh")
-        answer = self.shell(commands)
-        for part in ('"access_token"', "event: initial", '"status":"meeting"', '{"ok":true}'):
-            self.assertIn(part, answer)
+        for page in FIRST_STEPS:
+            answer = self.shell(snippet_of(page, "sh"))
+            for part in ('"user_id":3', "event: initial", '"status":"meeting"', '{"ok":true}'):
+                self.assertIn(part, answer)
 
     def test_the_page_of_the_first_steps(self):
-        page, = (text for _, language, text in FIRST_STEPS if language == "html")
-        write("first.html", page)
+        write("first.html", snippet_of(FIRST_STEPS[1], "html"))
         self.shows_what_changes("first.html")
 
 

@@ -47,6 +47,10 @@ else
 	echo "lintian is not installed, so what it says was not seen"
 fi
 
+version=$(sed -n 's/^AC_INIT(\[presence\], \[\([^]]*\).*/\1/p' "$here/../../configure.ac")
+[ "$(dpkg-deb -f "$package" Version)" = "$version" ] ||
+	fail "conf/debian/changelog: expected version $version, seen $(dpkg-deb -f "$package" Version)"
+
 # Its dependencies are not in that root; the scripts see DPKG_ROOT and touch nothing outside of it.
 dpkg --root="$root" --force-depends --force-not-root --force-script-chrootless \
 	--log="$dir/dpkg.log" -i "$package" > "$dir/install.log" 2>&1 ||
