@@ -11,6 +11,7 @@
 #include "base/json.h"
 #include "base/random.h"
 #include "base/times.h"
+#include "store/throttle.h"
 
 #define EMAIL_MAX 254 /* bytes, RFC 5321 */
 #define PASSWORD_MAX 512 /* bytes; crypt(3) takes no more */
@@ -82,13 +83,13 @@ static struct problem begin_attempt(struct request *request, const struct accoun
 
 	name_account(attempt, account, email);
 	name_address(attempt, cgi_param(request->env, "REMOTE_ADDR"));
-	store_put_throttle(request_pipeline(request), first, attempt->account, attempt->address);
+	throttle_put(request_pipeline(request), first, attempt->account, attempt->address);
 	if (elsewhere)
 		store_put_time(request_to(request, request_store_of(request, &account->user)));
 	problem = request_ask(request, elsewhere ? 2 : 1);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	if (!store_read_throttle(request->replies[0], &wait, &attempt->now))
+	if (!throttle_read(request->replies[0], &wait, &attempt->now))
 		return request_bad_reply(request);
 	if (elsewhere) {
 		if (!store_read_time(request->replies[1], &now_ms))
@@ -163,7 +164,7 @@ static struct problem log_in(struct request *request, const struct account *acco
 	if (text == NULL)
 		return request_refuse(PROBLEM_INTERNAL, "The token could not be signed.");
 	request_touch(request, "login");
-	store_put_unthrottle(request_to(request, request_first_store(request)),
+	throttle_put_success(request_to(request, request_first_store(request)),
 			     request_first_store(request), attempt->account, attempt->address);
 	problem = request_ask_touched(request, 1);
 	if (problem.kind == PROBLEM_NONE)

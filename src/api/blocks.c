@@ -65,8 +65,8 @@ static struct problem check_change(struct request *request, bool adds)
 	enum store_verdict verdict;
 	int64_t wait;
 
-	store_put_may_block(pipeline, request->store, &request->token.user, request->token.name,
-			    request->token.issued, &request->id, adds);
+	blocks_put_may(pipeline, request->store, &request->token.user, request->token.name,
+		       request->token.issued, &request->id, adds);
 	if (!adds)
 		status_put_mget(pipeline, store_prefix(request->store), 0);
 	problem = request_ask_touched(request, adds ? 1 : 2);
@@ -74,7 +74,7 @@ static struct problem check_change(struct request *request, bool adds)
 		problem = settled_check(request, request->store, request->replies[2]);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
-	verdict = store_read_may_block(request->replies[1], &wait);
+	verdict = blocks_read_may(request->replies[1], &wait);
 	if (verdict == STORE_TOO_MANY)
 		return request_refuse(PROBLEM_TOO_MANY_BLOCKS,
 				      "At most " TEXT(BLOCKS_MAX) " users may be blocked.");
@@ -91,21 +91,20 @@ static void put_step(struct request *request, bool adds, unsigned step)
 {
 	const struct userid *user = &request->token.user, *other = &request->id;
 	const struct store *store =
-		request_store_of(request, store_block_owner(user, other, adds, step));
+		request_store_of(request, blocks_owner(user, other, adds, step));
 
-	store_put_block(request_to(request, store), store, user, other, adds, step);
+	blocks_put(request_to(request, store), store, user, other, adds, step);
 }
 
 static struct problem change(struct request *request, bool adds)
 {
 	const struct store *own = request->store, *other = request_store_of(request, &request->id);
 	/* Servers do not wait for each other: the side that hides first is asked for first. */
-	unsigned together =
-		nodes_are_one(request->service->nodes, own, other) ? STORE_BLOCK_STEPS : 1;
+	unsigned together = nodes_are_one(request->service->nodes, own, other) ? BLOCKS_STEPS : 1;
 	struct problem problem = check_change(request, adds);
 
 	request->status = 204;
-	for (unsigned step = 0; problem.kind == PROBLEM_NONE && step < STORE_BLOCK_STEPS;
+	for (unsigned step = 0; problem.kind == PROBLEM_NONE && step < BLOCKS_STEPS;
 	     step += together) {
 		request_pipeline(request);
 		for (unsigned i = 0; i < together; i++)

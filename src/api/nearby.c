@@ -13,10 +13,12 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/random.h"
+#include "store/inbox.h"
 #include "store/keys.h"
 #include "store/place.h"
 #include "store/resp.h"
 #include "store/settings.h"
+#include "store/whereabouts.h"
 
 /* What is read of a user, in one MGET; of a friend all but the marks. */
 enum { ONLINE, SETTINGS, CELL, MARKS, KEYS };
@@ -197,7 +199,7 @@ static void put_near(struct request *request, const struct userid *user,
 {
 	const struct store *store = request_store_of(request, user);
 
-	store_put_near(request_to(request, store), store, user, friend, near);
+	inbox_put_near(request_to(request, store), store, user, friend, near);
 }
 
 /* Both of each pair for whom it is another now, each by a call on its own keys. */
@@ -243,8 +245,8 @@ static struct problem announce(struct request *request, const struct cell *befor
 void nearby_put_leave(struct request *request, struct printbuf *pipeline)
 {
 	store_put_time(pipeline);
-	store_put_leave(pipeline, request->store, &request->token.user, request->token.name,
-			request->token.issued);
+	whereabouts_put_leave(pipeline, request->store, &request->token.user, request->token.name,
+			      request->token.issued);
 }
 
 struct problem nearby_tell_left(struct request *request, size_t first)
@@ -254,7 +256,8 @@ struct problem nearby_tell_left(struct request *request, size_t first)
 	const struct cell *shown;
 	int64_t now;
 
-	problem = request_check(request, store_read_leave(request->replies[first + 1], &before));
+	problem = request_check(request,
+				whereabouts_read_leave(request->replies[first + 1], &before));
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	if (!store_read_time(request->replies[first], &now))
@@ -346,8 +349,8 @@ static struct problem keep(struct request *request, const struct known *before,
 {
 	struct problem problem;
 
-	store_put_place(request_pipeline(request), request->store,
-			&(struct store_place){
+	whereabouts_put(request_pipeline(request), request->store,
+			&(struct whereabouts){
 				.user = &request->token.user,
 				.tok = request->token.name,
 				.iat = request->token.issued,
@@ -356,7 +359,7 @@ static struct problem keep(struct request *request, const struct known *before,
 			});
 	problem = request_ask(request, 1);
 	if (problem.kind == PROBLEM_NONE)
-		problem = request_check(request, store_read_place(request->replies[0], kept));
+		problem = request_check(request, whereabouts_read(request->replies[0], kept));
 	return problem;
 }
 

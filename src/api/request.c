@@ -13,6 +13,7 @@
 #include "base/json.h"
 #include "base/log.h"
 #include "base/times.h"
+#include "store/pause.h"
 
 #define PATH_SIZE 1024
 #define CHUNK 8192
@@ -410,7 +411,7 @@ struct problem request_ask_touched(struct request *request, size_t count)
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	service_has_lost_epoch(request->service, request->store,
-			       store_read_swept(request->replies[0]));
+			       pause_has_swept(request->replies[0]));
 	return request_check(request, store_read_touch(request->replies[0], 0));
 }
 

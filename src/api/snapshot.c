@@ -4,6 +4,7 @@
 
 #include "api/settled.h"
 #include "base/alloc.h"
+#include "store/pause.h"
 #include "store/status.h"
 
 #define MGET_USERS 1000 /* users in one MGET: bounds how long Redis is busy with it */
@@ -112,15 +113,15 @@ static size_t put_pauses(struct request *request, struct parts *parts, size_t fi
 		if (part->store == request->store)
 			continue;
 		part->pause = first + commands;
-		commands += store_put_pause(request_to(request, part->store), part->store);
+		commands += pause_put(request_to(request, part->store), part->store);
 	}
 	return commands;
 }
 
 static bool is_unsettled(const struct request *request, const struct part *part)
 {
-	return part->pause == 0 ? store_read_unsettled(request->replies[0])
-				: store_read_pause(request->replies + part->pause, part->store);
+	return part->pause == 0 ? pause_is_unsettled(request->replies[0])
+				: pause_read(request->replies + part->pause, part->store);
 }
 
 /* --- the answer ------------------------------------------------------------------------------ */
@@ -230,7 +231,7 @@ static struct problem look_again(struct request *request, const struct place *pl
 		batch = batch_of(places + done, count - done);
 		for (size_t i = 0; i < batch; i++)
 			ids[i] = places[done + i].id;
-		store_put_look(request_to(request, store), store, ids, batch);
+		pause_put_look(request_to(request, store), store, ids, batch);
 		commands++;
 	}
 	problem = request_ask(request, commands);
@@ -239,7 +240,7 @@ static struct problem look_again(struct request *request, const struct place *pl
 		batch = batch_of(places + done, count - done);
 		for (size_t i = 0; i < batch; i++) {
 			const struct place *place = &places[done + i];
-			redisReply *look = store_read_look(request->replies[commands], i);
+			redisReply *look = pause_read_look(request->replies[commands], i);
 
 			if (look != NULL)
 				status_use_look(place->reply, place->index, look);

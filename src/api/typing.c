@@ -6,6 +6,7 @@
 #include "api/resources.h"
 #include "api/visibility.h"
 #include "base/json.h"
+#include "store/inbox.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/settings.h"
@@ -44,8 +45,8 @@ static bool parse_conversation(struct json_object *value, struct typing *typing)
 {
 	typing->conversation = "";
 	return value == NULL ||
-	       (json_is_text(value, STORE_CONVERSATION_MAX, &typing->conversation) &&
-		userid_is_word(typing->conversation, STORE_CONVERSATION_MAX));
+	       (json_is_text(value, INBOX_CONVERSATION_MAX, &typing->conversation) &&
+		userid_is_word(typing->conversation, INBOX_CONVERSATION_MAX));
 }
 
 static struct problem parse(struct json_object *body, struct typing *typing)
@@ -121,8 +122,8 @@ static struct problem tell(struct request *request, const struct typing *typing)
 	for (size_t i = 0; i < typing->count; i++) {
 		const struct store *store = request_store_of(request, &typing->ids[i]);
 
-		store_put_typing(request_to(request, store), store,
-				 &(struct store_typing){
+		inbox_put_typing(request_to(request, store), store,
+				 &(struct inbox_typing){
 					 .to = &typing->ids[i],
 					 .from = &request->token.user,
 					 .starts = typing->starts,

@@ -10,6 +10,7 @@
 #include "base/alloc.h"
 #include "base/json.h"
 #include "base/config_options.h"
+#include "store/inbox.h"
 
 #define EMAIL_MAX 254
 #define ANNOUNCED 500 /* users told of at a time */
@@ -152,7 +153,7 @@ static bool announce_some(struct ctl *ctl, const struct userid *ids, size_t coun
 	for (size_t i = 0; i < count; i++) {
 		const struct store *store = partitions_of(ctl->partitions, &ids[i]);
 
-		store_put_friends_changed(nodes_to(ctl->nodes, store), store, &ids[i]);
+		inbox_put_friends_changed(nodes_to(ctl->nodes, store), store, &ids[i]);
 	}
 	if (!nodes_run(ctl->nodes, count, replies))
 		return false;

@@ -10,6 +10,7 @@
 #include "ctl/doctor_checks.h"
 #include "ctl/doctor_host.h"
 #include "ctl/doctor_probe.h"
+#include "store/inbox.h"
 #include "store/reply.h"
 #include "store/store.h"
 
@@ -120,7 +121,7 @@ static bool publish_friends_changed(struct doctor *doctor, const char *user)
 	if (!userid_parse(user, strlen(user), &id))
 		return false;
 	store = partitions_of(ctl->partitions, &id);
-	store_put_friends_changed(ctl_begin(ctl, store), store, &id);
+	inbox_put_friends_changed(ctl_begin(ctl, store), store, &id);
 	if (!nodes_run(ctl->nodes, 1, &reply))
 		return false;
 	reply_free(reply);

@@ -8,6 +8,7 @@
 #include "auth/ticket.h"
 #include "base/alloc.h"
 #include "ctl/survey.h"
+#include "store/blocks.h"
 #include "store/keys.h"
 #include "store/push.h"
 #include "store/reply.h"
@@ -58,15 +59,15 @@ static size_t put_unblock(struct ctl *ctl, const struct userid *user, const stru
 
 	if (!userid_parse(text, strlen(text), &other))
 		return 0;
-	for (unsigned step = 0; step < STORE_BLOCK_STEPS; step++) {
+	for (unsigned step = 0; step < BLOCKS_STEPS; step++) {
 		const struct userid *blocker = is_blocker ? user : &other,
 				    *blocked = is_blocker ? &other : user;
-		const struct store *store = partitions_of(
-			ctl->partitions, store_block_owner(blocker, blocked, false, step));
+		const struct store *store =
+			partitions_of(ctl->partitions, blocks_owner(blocker, blocked, false, step));
 
-		store_put_block(nodes_to(ctl->nodes, store), store, blocker, blocked, false, step);
+		blocks_put(nodes_to(ctl->nodes, store), store, blocker, blocked, false, step);
 	}
-	return STORE_BLOCK_STEPS;
+	return BLOCKS_STEPS;
 }
 
 /* What the answer to the question leads to; returns how many commands. */

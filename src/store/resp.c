@@ -56,6 +56,11 @@ void resp_number(struct printbuf *out, int64_t number)
 	resp_arg(out, at, (size_t)(end - at));
 }
 
+void resp_flag(struct printbuf *out, bool flag)
+{
+	resp_arg(out, flag ? "1" : "0", 1);
+}
+
 void resp_key(struct printbuf *out, const char *prefix, const char *key, const char *rest)
 {
 	size_t prefix_len = strlen(prefix), key_len = strlen(key), rest_len = strlen(rest);

@@ -6,6 +6,7 @@
 #ifndef PRESENCE_STORE_RESP_H
 #define PRESENCE_STORE_RESP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ void resp_begin(struct printbuf *out, unsigned argc);
 void resp_arg(struct printbuf *out, const void *data, size_t len);
 void resp_text(struct printbuf *out, const char *text);
 void resp_number(struct printbuf *out, int64_t number);
+void resp_flag(struct printbuf *out, bool flag); /* "1" or "0" */
 /* One argument: prefix, then a name of keys.h, then what follows it ("" for nothing). */
 void resp_key(struct printbuf *out, const char *prefix, const char *key, const char *rest);
 

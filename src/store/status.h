@@ -54,7 +54,7 @@ bool status_is_of_another(const redisReply *reply, const char *epoch);
 /* The epoch of such a reply, borrowed; NULL when Redis has none. Another than before: wiped. */
 const char *status_epoch(const redisReply *reply);
 /*
- * Puts what store_read_look() found where the reply has the user at `index`, whose
+ * Puts what pause_read_look() found where the reply has the user at `index`, whose
  * key is gone: the look must be kept as long as the reply.
  */
 void status_use_look(redisReply *reply, size_t index, redisReply *look);

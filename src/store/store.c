@@ -7,9 +7,7 @@
 
 #include "base/alloc.h"
 #include "base/redis_url.h"
-#include "store/blocks.h"
 #include "store/keys.h"
-#include "store/place.h"
 #include "store/resp.h"
 #include "store/traces.h"
 
@@ -134,6 +132,16 @@ bool store_is_sharded(const struct store *store)
 	return store->is_sharded;
 }
 
+int64_t store_pause_ms(const struct store *store)
+{
+	return store->pause_ms;
+}
+
+int64_t store_stream_ttl_ms(const struct store *store)
+{
+	return store->stream_ttl_ms;
+}
+
 bool store_is_noscript(const redisReply *reply)
 {
 	return reply->type == REDIS_REPLY_ERROR && strncmp(reply->str, "NOSCRIPT", 8) == 0;
@@ -200,21 +208,14 @@ void store_put_evalsha(struct printbuf *out, const struct store *store, enum scr
 		resp_key(out, store->prefix, KEY_EPOCH, "");
 }
 
-/* A call with the head and `argc` more arguments, which the caller appends. */
-static void put_script(struct printbuf *out, const struct store *store, enum script script,
-		       size_t argc)
+void store_put_script(struct printbuf *out, const struct store *store, enum script script,
+		      size_t argc)
 {
 	store_put_evalsha(out, store, script, (unsigned)(HEAD_ARGS + argc));
 	buf_put(out, store->head, store->head_len);
 }
 
-static void put_flag(struct printbuf *out, bool flag)
-{
-	resp_arg(out, flag ? "1" : "0", 1);
-}
-
-/* The integer at `index` of an array reply; false when there is none. */
-static bool read_integer(const redisReply *reply, size_t index, int64_t *number)
+bool store_read_integer(const redisReply *reply, size_t index, int64_t *number)
 {
 	if (reply->type != REDIS_REPLY_ARRAY || index >= reply->elements ||
 	    reply->element[index]->type != REDIS_REPLY_INTEGER)
@@ -223,23 +224,23 @@ static bool read_integer(const redisReply *reply, size_t index, int64_t *number)
 	return true;
 }
 
-static enum store_verdict read_verdict(const redisReply *reply, size_t index)
+enum store_verdict store_read_verdict(const redisReply *reply, size_t index)
 {
 	int64_t number;
 
-	if (!read_integer(reply, index, &number) || number < STORE_DONE || number > STORE_TOO_MANY)
+	if (!store_read_integer(reply, index, &number) || number < STORE_DONE ||
+	    number > STORE_TOO_MANY)
 		return STORE_FAILED;
 	return (enum store_verdict)number;
 }
 
-/* Of one user alone: {verdict, ...}, or {STORE_TOO_OFTEN, ms}. */
-static enum store_verdict read_verdict_or_wait(const redisReply *reply, int64_t *wait)
+enum store_verdict store_read_verdict_or_wait(const redisReply *reply, int64_t *wait)
 {
 	int64_t verdict, ms;
 
-	if (!read_integer(reply, 0, &verdict) || verdict != STORE_TOO_OFTEN)
-		return read_verdict(reply, 0);
-	if (!read_integer(reply, 1, &ms))
+	if (!store_read_integer(reply, 0, &verdict) || verdict != STORE_TOO_OFTEN)
+		return store_read_verdict(reply, 0);
+	if (!store_read_integer(reply, 1, &ms))
 		return STORE_FAILED;
 	*wait = (ms + 999) / 1000;
 	return STORE_TOO_OFTEN;
@@ -257,7 +258,7 @@ static void put_everyday_touch(struct printbuf *out, const struct store *store,
 {
 	bool is_new = caller == STORE_WORKER;
 
-	put_script(out, store, SCRIPT_TOUCH, 3 + is_new);
+	store_put_script(out, store, SCRIPT_TOUCH, 3 + is_new);
 	resp_text(out, item->user->text);
 	resp_text(out, item->tok);
 	resp_number(out, item->iat);
@@ -275,18 +276,18 @@ void store_put_touch(struct printbuf *out, const struct store *store, enum store
 		put_everyday_touch(out, store, caller, items);
 		return;
 	}
-	put_script(out, store, SCRIPT_TOUCH, 1 + 9 * count);
+	store_put_script(out, store, SCRIPT_TOUCH, 1 + 9 * count);
 	resp_arg(out, callers[caller], 1);
 	for (size_t i = 0; i < count; i++) {
 		resp_text(out, items[i].user->text);
 		resp_text(out, items[i].tok);
 		resp_number(out, items[i].iat);
 		resp_text(out, items[i].stream != NULL ? items[i].stream : "");
-		put_flag(out, items[i].token);
+		resp_flag(out, items[i].token);
 		resp_text(out, items[i].reason);
 		resp_text(out, marks[items[i].idle]);
 		resp_text(out, items[i].chosen != NULL ? items[i].chosen : "");
-		put_flag(out, items[i].wants_self);
+		resp_flag(out, items[i].wants_self);
 	}
 }
 
@@ -296,11 +297,11 @@ enum store_verdict store_read_touch(const redisReply *reply, size_t index)
 
 	if (reply->type == REDIS_REPLY_INTEGER) /* of touch_quick.lua */
 		return STORE_DONE;
-	if (!read_integer(reply, 0, &now))
+	if (!store_read_integer(reply, 0, &now))
 		return STORE_FAILED;
 	if (1 + index < reply->elements && reply->element[1 + index]->type == REDIS_REPLY_ARRAY)
-		return read_verdict(reply->element[1 + index], 0);
-	return read_verdict(reply, 1 + index);
+		return store_read_verdict(reply->element[1 + index], 0);
+	return store_read_verdict(reply, 1 + index);
 }
 
 /* Reads {verdict, own STATUS, chosen state}. */
@@ -325,7 +326,7 @@ bool store_read_self(const redisReply *reply, size_t index, struct store_self *s
 void store_put_choose(struct printbuf *out, const struct store *store,
 		      const struct store_choose *choose)
 {
-	put_script(out, store, SCRIPT_CHOOSE, 5);
+	store_put_script(out, store, SCRIPT_CHOOSE, 5);
 	resp_text(out, choose->user->text);
 	resp_text(out, choose->tok);
 	resp_number(out, choose->iat);
@@ -336,7 +337,7 @@ void store_put_choose(struct printbuf *out, const struct store *store,
 enum store_verdict store_read_choose(const redisReply *reply, struct store_self *self,
 				     int64_t *wait)
 {
-	enum store_verdict verdict = read_verdict_or_wait(reply, wait);
+	enum store_verdict verdict = store_read_verdict_or_wait(reply, wait);
 
 	return verdict == STORE_DONE && !read_self(reply, self) ? STORE_FAILED : verdict;
 }
@@ -344,7 +345,7 @@ enum store_verdict store_read_choose(const redisReply *reply, struct store_self 
 void store_put_settings(struct printbuf *out, const struct store *store, const struct userid *user,
 			const char *tok, int64_t iat, const char *settings)
 {
-	put_script(out, store, SCRIPT_SETTINGS, 4);
+	store_put_script(out, store, SCRIPT_SETTINGS, 4);
 	resp_text(out, user->text);
 	resp_text(out, tok);
 	resp_number(out, iat);
@@ -357,20 +358,6 @@ enum store_verdict store_read_noted(const redisReply *reply)
 		return STORE_FAILED;
 	return reply->integer == STORE_DONE ? STORE_DONE : STORE_REVOKED;
 }
-
-void store_put_typing(struct printbuf *out, const struct store *store,
-		      const struct store_typing *typing)
-{
-	put_script(out, store, SCRIPT_TYPING, 6);
-	resp_text(out, typing->to->text);
-	resp_text(out, typing->from->text);
-	put_flag(out, typing->starts);
-	resp_text(out, typing->conversation);
-	resp_number(out, STORE_TYPING_SECONDS * 1000);
-	put_flag(out, typing->passes);
-}
-
-/* --- where a user is ------------------------------------------------------------------------- */
 
 void store_put_time(struct printbuf *out)
 {
@@ -389,147 +376,10 @@ bool store_read_time(const redisReply *reply, int64_t *now_ms)
 	return true;
 }
 
-static void put_place(struct printbuf *out, const struct place *place)
-{
-	struct printbuf *text = buf_new();
-
-	place_put(text, place);
-	resp_arg(out, text->buf, buf_len(text));
-	printbuf_free(text);
-}
-
-void store_put_place(struct printbuf *out, const struct store *store,
-		     const struct store_place *place)
-{
-	struct place marks = place_without_cells(place->place);
-
-	put_script(out, store, SCRIPT_PLACE, 8);
-	resp_text(out, place->user->text);
-	resp_text(out, place->tok);
-	resp_number(out, place->iat);
-	resp_text(out, place->before);
-	put_place(out, place->place);
-	resp_number(out, PLACE_HOLDS_MS);
-	put_place(out, &marks);
-	resp_number(out, PLACE_MARK_MS);
-}
-
-enum store_verdict store_read_place(const redisReply *reply, bool *kept)
-{
-	int64_t number = 0;
-
-	*kept = read_integer(reply, 1, &number) && number == 1;
-	return read_verdict(reply, 0);
-}
-
-void store_put_leave(struct printbuf *out, const struct store *store, const struct userid *user,
-		     const char *tok, int64_t iat)
-{
-	put_script(out, store, SCRIPT_LEAVE, 3);
-	resp_text(out, user->text);
-	resp_text(out, tok);
-	resp_number(out, iat);
-}
-
-enum store_verdict store_read_leave(const redisReply *reply, struct place *before)
-{
-	memset(before, 0, sizeof *before);
-	if (read_verdict(reply, 0) == STORE_DONE && reply->elements == 2 &&
-	    reply->element[1]->type == REDIS_REPLY_STRING)
-		place_parse(reply->element[1]->str, reply->element[1]->len, before);
-	return read_verdict(reply, 0);
-}
-
-void store_put_near(struct printbuf *out, const struct store *store, const struct userid *user,
-		    const struct userid *friend, bool near)
-{
-	put_script(out, store, SCRIPT_NEAR, 3);
-	resp_text(out, user->text);
-	resp_text(out, friend->text);
-	put_flag(out, near);
-}
-
-/* --- what a touch tells ---------------------------------------------------------------------- */
-
-/* What a worker's touch learned besides, as in touch.lua: the last number of the reply, or it alone. */
-enum { LEARNED_LOOK_TWICE = 1, LEARNED_SWEPT = 2 };
-
-static bool has_learned(const redisReply *reply, int64_t what)
-{
-	int64_t number = 0;
-
-	if (reply->type == REDIS_REPLY_INTEGER)
-		number = reply->integer;
-	else if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
-		read_integer(reply, reply->elements - 1, &number);
-	return (number & what) != 0;
-}
-
-bool store_read_unsettled(const redisReply *reply)
-{
-	return has_learned(reply, LEARNED_LOOK_TWICE);
-}
-
-unsigned store_put_pause(struct printbuf *out, const struct store *store)
-{
-	resp_begin(out, 4);
-	resp_text(out, "MGET");
-	resp_key(out, store->prefix, KEY_SWEPT, "");
-	resp_key(out, store->prefix, KEY_HOLD, "");
-	resp_key(out, store->prefix, KEY_PAUSED, "");
-	store_put_time(out);
-	return 2;
-}
-
-/* A time in ms; 0 when there is none. */
-static int64_t read_ms(const redisReply *reply)
-{
-	return reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : 0;
-}
-
-/* As is_unsettled() in common.lua. */
-bool store_read_pause(redisReply *const *replies, const struct store *store)
-{
-	const redisReply *known = replies[0];
-	int64_t now, swept, hold, paused;
-
-	if (known->type != REDIS_REPLY_ARRAY || known->elements != 3 ||
-	    !store_read_time(replies[1], &now))
-		return true;
-	swept = read_ms(known->element[0]);
-	hold = read_ms(known->element[1]);
-	paused = read_ms(known->element[2]);
-	if (hold > now)
-		return true;
-	return swept > 0 && now - swept > store->pause_ms &&
-	       (paused != swept || now - swept < 3 * store->stream_ttl_ms);
-}
-
-bool store_read_swept(const redisReply *reply)
-{
-	return has_learned(reply, LEARNED_SWEPT);
-}
-
-void store_put_look(struct printbuf *out, const struct store *store,
-		    const struct userid *const *users, size_t count)
-{
-	put_script(out, store, SCRIPT_LOOK, count);
-	for (size_t i = 0; i < count; i++)
-		resp_text(out, users[i]->text);
-}
-
-redisReply *store_read_look(const redisReply *reply, size_t index)
-{
-	if (reply->type != REDIS_REPLY_ARRAY || index >= reply->elements ||
-	    reply->element[index]->type != REDIS_REPLY_STRING)
-		return NULL;
-	return reply->element[index];
-}
-
 void store_put_close(struct printbuf *out, const struct store *store,
 		     const struct store_close *items, size_t count)
 {
-	put_script(out, store, SCRIPT_CLOSE, 4 * count);
+	store_put_script(out, store, SCRIPT_CLOSE, 4 * count);
 	for (size_t i = 0; i < count; i++) {
 		resp_text(out, items[i].user->text);
 		resp_text(out, items[i].tok);
@@ -540,7 +390,7 @@ void store_put_close(struct printbuf *out, const struct store *store,
 
 enum store_verdict store_read_close(const redisReply *reply, size_t index)
 {
-	return read_verdict(reply, index);
+	return store_read_verdict(reply, index);
 }
 
 void store_put_end(struct printbuf *out, const struct store *store, const struct store_end *end)
@@ -550,15 +400,15 @@ void store_put_end(struct printbuf *out, const struct store *store, const struct
 
 	if (end->forget)
 		count = traces_put_named(forgotten, store->prefix, end->user);
-	put_script(out, store, SCRIPT_END, 9 + count);
+	store_put_script(out, store, SCRIPT_END, 9 + count);
 	resp_text(out, end->user->text);
 	resp_text(out, end->tok != NULL ? end->tok : "");
 	resp_number(out, end->iat);
 	resp_number(out, end->exp);
 	resp_number(out, store->leeway);
-	put_flag(out, end->all);
+	resp_flag(out, end->all);
 	resp_text(out, end->reason);
-	put_flag(out, end->knows_epoch);
+	resp_flag(out, end->knows_epoch);
 	if (end->forget)
 		resp_number(out, store->ahead);
 	else
@@ -570,22 +420,22 @@ void store_put_end(struct printbuf *out, const struct store *store, const struct
 void store_put_drop(struct printbuf *out, const struct store *store, const char *key, size_t len,
 		    const char *value)
 {
-	put_script(out, store, SCRIPT_DROP, 2);
+	store_put_script(out, store, SCRIPT_DROP, 2);
 	resp_arg(out, key, len);
 	resp_text(out, value);
 }
 
 enum store_verdict store_read_end(const redisReply *reply)
 {
-	return read_verdict(reply, 0);
+	return store_read_verdict(reply, 0);
 }
 
 void store_put_sweep(struct printbuf *out, const struct store *store, bool streamd,
 		     const char *word)
 {
-	put_script(out, store, SCRIPT_SWEEP, 3);
+	store_put_script(out, store, SCRIPT_SWEEP, 3);
 	resp_number(out, STORE_SWEEP_MAX);
-	put_flag(out, streamd);
+	resp_flag(out, streamd);
 	resp_text(out, word);
 }
 
@@ -593,7 +443,7 @@ bool store_read_sweep(const redisReply *reply, struct store_sweep *sweep)
 {
 	int64_t looked_at, recovers;
 
-	if (!read_integer(reply, 0, &looked_at) || !read_integer(reply, 2, &recovers) ||
+	if (!store_read_integer(reply, 0, &looked_at) || !store_read_integer(reply, 2, &recovers) ||
 	    reply->element[1]->type != REDIS_REPLY_STRING)
 		return false;
 	sweep->more = looked_at >= STORE_SWEEP_MAX;
@@ -605,7 +455,7 @@ bool store_read_sweep(const redisReply *reply, struct store_sweep *sweep)
 void store_put_epoch(struct printbuf *out, const struct store *store, const char *word,
 		     const char *known)
 {
-	put_script(out, store, SCRIPT_EPOCH, 2);
+	store_put_script(out, store, SCRIPT_EPOCH, 2);
 	resp_text(out, word);
 	resp_text(out, known != NULL ? known : "");
 }
@@ -627,100 +477,16 @@ void store_put_recovering(struct printbuf *out, const struct store *store)
 
 void store_put_health(struct printbuf *out, const struct store *store, bool all)
 {
-	put_script(out, store, SCRIPT_HEALTH, 1);
-	put_flag(out, all);
+	store_put_script(out, store, SCRIPT_HEALTH, 1);
+	resp_flag(out, all);
 }
 
 void store_put_websocket(struct printbuf *out, const struct store *store, const struct userid *user,
 			 const char *tok, int64_t iat, const char *session)
 {
-	put_script(out, store, SCRIPT_WEBSOCKET, 4);
+	store_put_script(out, store, SCRIPT_WEBSOCKET, 4);
 	resp_text(out, user->text);
 	resp_text(out, tok);
 	resp_number(out, iat);
 	resp_text(out, session);
-}
-
-void store_put_throttle(struct printbuf *out, const struct store *store, const char *account,
-			const char *address)
-{
-	put_script(out, store, SCRIPT_THROTTLE, address != NULL ? 4 : 3);
-	resp_number(out, STORE_LOGINS_MAX);
-	resp_number(out, STORE_LOGINS_WINDOW);
-	resp_text(out, account);
-	if (address != NULL)
-		resp_text(out, address);
-}
-
-bool store_read_throttle(const redisReply *reply, int *wait, int64_t *now)
-{
-	int64_t seconds;
-
-	if (!read_integer(reply, 0, &seconds) || !read_integer(reply, 1, now))
-		return false;
-	*wait = (int)seconds;
-	return true;
-}
-
-void store_put_unthrottle(struct printbuf *out, const struct store *store, const char *account,
-			  const char *address)
-{
-	put_script(out, store, SCRIPT_UNTHROTTLE, 2);
-	resp_text(out, account);
-	resp_text(out, address != NULL ? address : "");
-}
-
-/* --- blocks ---------------------------------------------------------------------------------- */
-
-void store_put_may_block(struct printbuf *out, const struct store *store,
-			 const struct userid *blocker, const char *tok, int64_t iat,
-			 const struct userid *blocked, bool adds)
-{
-	put_script(out, store, SCRIPT_MAY_BLOCK, 7);
-	resp_text(out, blocker->text);
-	resp_text(out, tok);
-	resp_number(out, iat);
-	resp_text(out, blocked->text);
-	put_flag(out, adds);
-	resp_number(out, BLOCKS_MAX);
-	resp_number(out, BLOCKS_CHANGES_MAX);
-}
-
-enum store_verdict store_read_may_block(const redisReply *reply, int64_t *wait)
-{
-	return read_verdict_or_wait(reply, wait);
-}
-
-static void put_side(struct printbuf *out, const struct store *store, const char *side,
-		     const struct userid *owner, const struct userid *other, bool adds)
-{
-	put_script(out, store, SCRIPT_BLOCK, 4);
-	resp_text(out, owner->text);
-	resp_text(out, other->text);
-	resp_text(out, side);
-	put_flag(out, adds);
-}
-
-const struct userid *store_block_owner(const struct userid *blocker, const struct userid *blocked,
-				       bool adds, unsigned step)
-{
-	return (step == 0) == adds ? blocked : blocker;
-}
-
-void store_put_block(struct printbuf *out, const struct store *store, const struct userid *blocker,
-		     const struct userid *blocked, bool adds, unsigned step)
-{
-	if (store_block_owner(blocker, blocked, adds, step) == blocked)
-		put_side(out, store, "blocked_by", blocked, blocker, adds);
-	else
-		put_side(out, store, "blocked", blocker, blocked, adds);
-}
-
-void store_put_friends_changed(struct printbuf *out, const struct store *store,
-			       const struct userid *user)
-{
-	resp_begin(out, 3);
-	resp_text(out, store->is_sharded ? "SPUBLISH" : "PUBLISH");
-	resp_key(out, store->prefix, CHANNEL_INBOX, user->text);
-	resp_text(out, "{\"type\":\"friends_changed\"}");
 }

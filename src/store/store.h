@@ -25,7 +25,6 @@
 #define STORE_STREAM_LEN 22 /* characters of a stream's random id */
 
 struct store;
-struct place;
 
 /*
  * One partition: its number, what stands before its keys and channels
@@ -39,6 +38,9 @@ unsigned store_partition(const struct store *store);
 const char *store_prefix(const struct store *store);
 /* In a Redis Cluster: channels are sharded (SSUBSCRIBE). */
 bool store_is_sharded(const struct store *store);
+/* The age of presence:swept from which on everything stood still, and [presence] stream_ttl. */
+int64_t store_pause_ms(const struct store *store);
+int64_t store_stream_ttl_ms(const struct store *store);
 
 /*
  * Appends a call of a script with `argc` arguments, which the caller appends. In a cluster it declares a key of the
@@ -46,6 +48,10 @@ bool store_is_sharded(const struct store *store);
  */
 void store_put_evalsha(struct printbuf *out, const struct store *store, enum script script,
 		       unsigned argc);
+
+/* The same for a script that begins with head.lua: what that reads, and `argc` more arguments. */
+void store_put_script(struct printbuf *out, const struct store *store, enum script script,
+		      size_t argc);
 
 /* Whether a reply says that Redis does not know a script (any more). */
 bool store_is_noscript(const redisReply *reply);
@@ -68,6 +74,12 @@ enum store_verdict {
 	STORE_FAILED = 3, /* an error: the reply's, or a key of this user has a wrong type */
 	STORE_TOO_OFTEN = 4, /* nothing changed */
 };
+
+/* The integer at `index` of an array reply; false when there is none. */
+bool store_read_integer(const redisReply *reply, size_t index, int64_t *number);
+enum store_verdict store_read_verdict(const redisReply *reply, size_t index);
+/* Of one user alone: {verdict, ...}, or {STORE_TOO_OFTEN, ms}, of which *wait becomes the seconds. */
+enum store_verdict store_read_verdict_or_wait(const redisReply *reply, int64_t *wait);
 
 /* Who touches; a worker sweeps a few expired users along with it where no streamd does. */
 enum store_caller {
@@ -149,76 +161,9 @@ void store_put_settings(struct printbuf *out, const struct store *store, const s
 /* Of settings or a WebSocket session: STORE_DONE; STORE_REVOKED, after a touch that let the token in. */
 enum store_verdict store_read_noted(const redisReply *reply);
 
-/*
- * `from` types to `to`, or no longer does: the streams of `to` are told, unless
- * its settings or a block are against it, or it was told less than 2 seconds ago.
- * `passes`: nothing on the side of `from` is against it; else all is asked just
- * the same, and nobody told. On the keys of `to` alone.
- */
-#define STORE_TYPING_SECONDS 6 /* for so long it holds, unless it is said again */
-#define STORE_CONVERSATION_MAX 64
-struct store_typing {
-	const struct userid *to, *from;
-	bool starts;
-	const char *conversation; /* of the characters of user ids; "" = none */
-	bool passes;
-};
-void store_put_typing(struct printbuf *out, const struct store *store,
-		      const struct store_typing *typing);
-
 /* Redis' clock, which a place's times are of. */
 void store_put_time(struct printbuf *out);
 bool store_read_time(const redisReply *reply, int64_t *now_ms);
-
-/*
- * Where a user is (place.h): kept, unless the text that was read `before` ("" =
- * none) is another one by now or the user looks offline. The marks are kept apart,
- * too, and outlive the place.
- */
-struct store_place {
-	const struct userid *user;
-	const char *tok;
-	int64_t iat; /* seconds, the token's `issued` */
-	const char *before;
-	const struct place *place;
-};
-void store_put_place(struct printbuf *out, const struct store *store,
-		     const struct store_place *place);
-enum store_verdict store_read_place(const redisReply *reply, bool *kept);
-/* Forgets it, but for the marks; *before becomes what it was. */
-void store_put_leave(struct printbuf *out, const struct store *store, const struct userid *user,
-		     const char *tok, int64_t iat);
-enum store_verdict store_read_leave(const redisReply *reply, struct place *before);
-
-/*
- * `friend` is near `user`, or no longer is: the streams of `user` are told,
- * unless its settings or a block are against it. On the keys of `user` alone.
- */
-#define STORE_NEAR_SECONDS 1800 /* for so long it may be shown, unless it is said again */
-void store_put_near(struct printbuf *out, const struct store *store, const struct userid *user,
-		    const struct userid *friend, bool near);
-
-/*
- * Whether a worker's touch found that everything stood still a moment ago: the
- * sessions of open streams may have lapsed meanwhile, and with them the key that
- * tells that their user is online. Who looks offline then is looked at twice.
- */
-bool store_read_unsettled(const redisReply *reply);
-/*
- * The same of a partition that was not touched: appends what asks for it, and
- * returns how many commands that are.
- */
-unsigned store_put_pause(struct printbuf *out, const struct store *store);
-bool store_read_pause(redisReply *const *replies, const struct store *store);
-/* Whether it found that a presence-streamd has swept: not after a wipe, until the next sweep. */
-bool store_read_swept(const redisReply *reply);
-/*
- * That second look, at up to STORE_BATCH_MAX users; read for each: the part of the reply that has the text
- * that user:online:{id} would be, NULL: the user is offline.
- */
-void store_put_look(struct printbuf *out, const struct store *store,
-		    const struct userid *const *users, size_t count);
-redisReply *store_read_look(const redisReply *reply, size_t index);
 
 /*
  * A stream that closed `ago_ms` ago: its session, and with the token's last
@@ -297,44 +242,5 @@ void store_put_health(struct printbuf *out, const struct store *store, bool all)
 /* Notes a WebSocket session of the site's own for online_ttl; store_read_noted(). */
 void store_put_websocket(struct printbuf *out, const struct store *store, const struct userid *user,
 			 const char *tok, int64_t iat, const char *session);
-
-/*
- * Throttling of failed logins, by names for an account and for an address
- * (NULL: not known). The first call counts an attempt as failed, unless there
- * were too many: then *wait is the seconds until the next may be made, else 0;
- * *now is Redis' clock in seconds. The second one is for an attempt that
- * succeeded.
- */
-#define STORE_LOGINS_MAX 10
-#define STORE_LOGINS_WINDOW 300 /* seconds */
-void store_put_throttle(struct printbuf *out, const struct store *store, const char *account,
-			const char *address);
-bool store_read_throttle(const redisReply *reply, int *wait, int64_t *now);
-void store_put_unthrottle(struct printbuf *out, const struct store *store, const char *account,
-			  const char *address);
-
-/* Whether a block may be added or removed: STORE_DONE, then it was counted. */
-void store_put_may_block(struct printbuf *out, const struct store *store,
-			 const struct userid *blocker, const char *tok, int64_t iat,
-			 const struct userid *blocked, bool adds);
-/* STORE_TOO_MANY are blocked; STORE_TOO_OFTEN with the seconds to wait; or as for settings. */
-enum store_verdict store_read_may_block(const redisReply *reply, int64_t *wait);
-
-/*
- * Adds or removes a block: two commands (step 0, then 1), one for each user's
- * side in its owner's partition, which may be repeated. Whoever is on the blocker's own list is hidden
- * from: the side that hides the blocker is added first and removed last. What is
- * asked of blocks: blocks.h.
- */
-#define STORE_BLOCK_STEPS 2
-/* Whose side a step is about. */
-const struct userid *store_block_owner(const struct userid *blocker, const struct userid *blocked,
-				       bool adds, unsigned step);
-void store_put_block(struct printbuf *out, const struct store *store, const struct userid *blocker,
-		     const struct userid *blocked, bool adds, unsigned step);
-
-/* Tells the user's streams that its friends are others now: they ask the directory. */
-void store_put_friends_changed(struct printbuf *out, const struct store *store,
-			       const struct userid *user);
 
 #endif

@@ -8,6 +8,7 @@
 #include "base/utf8.h"
 #include "stream/friends.h"
 #include "stream/hidden.h"
+#include "store/inbox.h"
 
 #define MESSAGE_MAX 16384 /* bytes */
 
@@ -115,8 +116,8 @@ static void on_typing(struct dispatch *dispatch, const struct topic *topic,
 
 	if (!userid_from_json(json_member(message, "user_id"), &friend) ||
 	    !json_object_is_type(types, json_type_boolean) ||
-	    (value != NULL && !(json_is_text(value, STORE_CONVERSATION_MAX, &conversation) &&
-				userid_is_word(conversation, STORE_CONVERSATION_MAX))))
+	    (value != NULL && !(json_is_text(value, INBOX_CONVERSATION_MAX, &conversation) &&
+				userid_is_word(conversation, INBOX_CONVERSATION_MAX))))
 		drop(dispatch, topic, "not what tells that a friend types");
 	else
 		deliver_about(dispatch, topic, &friend,

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "base/times.h"
+#include "store/inbox.h"
 #include "store/store.h"
 
 static const char redis_unavailable[] = "{\"reason\":\"redis_unavailable\"}";
@@ -86,7 +87,7 @@ struct frame *events_typing(const struct userid *friend, bool types, const char 
 	buf_putf(data, ",\"typing\":%s", types ? "true" : "false");
 	if (*conversation != '\0')
 		buf_putf(data, ",\"conversation\":\"%s\"", conversation);
-	buf_putf(data, ",\"expires_in\":%d}", STORE_TYPING_SECONDS);
+	buf_putf(data, ",\"expires_in\":%d}", INBOX_TYPING_SECONDS);
 	frame = events_frame("typing", data->buf, buf_len(data));
 	frame->fleeting = true;
 	printbuf_free(data);
@@ -101,7 +102,7 @@ struct frame *events_nearby(const struct userid *friend, bool near)
 	buf_puts(data, "{\"user_id\":");
 	userid_put_json(data, friend);
 	buf_putf(data, ",\"nearby\":%s,\"expires_in\":%d}", near ? "true" : "false",
-		 STORE_NEAR_SECONDS);
+		 INBOX_NEAR_SECONDS);
 	frame = events_frame("nearby", data->buf, buf_len(data));
 	printbuf_free(data);
 	return frame;

@@ -316,14 +316,14 @@ void hidden_put_back(struct stream *stream, struct hidden_mark *marks)
 static void restore_block(struct context *context, const uint64_t *partitions,
 			  const struct userid *blocker, const struct userid *blocked)
 {
-	for (unsigned step = 0; step < STORE_BLOCK_STEPS; step++) {
-		const struct userid *owner = store_block_owner(blocker, blocked, true, step);
+	for (unsigned step = 0; step < BLOCKS_STEPS; step++) {
+		const struct userid *owner = blocks_owner(blocker, blocked, true, step);
 		const struct partition *partition = partition_of(context, owner->text);
 
 		if (!partset_has(partitions, partition->number) || !partition_is_up(partition))
 			continue;
 		buf_reset(context->scratch);
-		store_put_block(context->scratch, partition->store, blocker, blocked, true, step);
+		blocks_put(context->scratch, partition->store, blocker, blocked, true, step);
 		partition_command(partition, context->scratch, NULL, NULL);
 	}
 }

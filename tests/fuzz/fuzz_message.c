@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "stream/dispatch.h"
 #include "stream/events.h"
+#include "store/inbox.h"
 
 #define STATUS_CHANNEL "user:status:1"
 #define INBOX_CHANNEL "user:inbox:1"

@@ -10,9 +10,12 @@
 
 #include "auth/ticket.h"
 #include "base/json.h"
+#include "store/pause.h"
 #include "store/place.h"
 #include "store/status.h"
 #include "store/store.h"
+#include "store/throttle.h"
+#include "store/whereabouts.h"
 
 #define USERS_MAX 8
 #define TEXT_MAX (1 << 20)
@@ -109,18 +112,18 @@ static void check_store(const redisReply *reply)
 		REQUIRE(verdict >= STORE_DONE && verdict <= STORE_FAILED);
 		verdict = store_read_close(reply, i);
 		REQUIRE(verdict >= STORE_DONE && verdict <= STORE_FAILED);
-		store_read_look(reply, i);
+		pause_read_look(reply, i);
 	}
-	store_read_unsettled(reply);
+	pause_is_unsettled(reply);
 	REQUIRE(store_read_end(reply) <= STORE_FAILED);
-	REQUIRE(store_read_leave(reply, &place) <= STORE_FAILED);
-	store_read_place(reply, &more);
+	REQUIRE(whereabouts_read_leave(reply, &place) <= STORE_FAILED);
+	whereabouts_read(reply, &more);
 	store_read_time(reply, &now_ms);
 	if (store_read_sweep(reply, &swept))
 		REQUIRE(swept.epoch != NULL);
 	epoch = store_read_epoch(reply);
 	REQUIRE(epoch == NULL || strlen(epoch) < TEXT_MAX);
-	store_read_throttle(reply, &wait, &now);
+	throttle_read(reply, &wait, &now);
 	store_is_noscript(reply);
 }
 

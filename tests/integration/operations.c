@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "store/pause.h"
 
 struct stack *stack;
 struct config *config;
@@ -94,7 +95,7 @@ bool call_touch_as_worker(const char *id, const char *tok)
 	store_put_touch(out, store, true, &item, 1);
 	reply = call_run(out);
 	ck_assert_int_eq(store_read_touch(reply, 0), STORE_DONE);
-	unsettled = store_read_unsettled(reply);
+	unsettled = pause_is_unsettled(reply);
 	reply_free(reply);
 	return unsettled;
 }
@@ -125,9 +126,9 @@ const char *call_look(const char *id)
 	redisReply *reply, *look;
 	char *text;
 
-	store_put_look(out, store, users, 1);
+	pause_put_look(out, store, users, 1);
 	reply = call_run(out);
-	look = store_read_look(reply, 0);
+	look = pause_read_look(reply, 0);
 	text = look != NULL ? xstrdup(look->str) : NULL;
 	reply_free(reply);
 	return text;

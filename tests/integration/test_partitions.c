@@ -10,9 +10,13 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "monitor.h"
+#include "store/blocks.h"
+#include "store/inbox.h"
 #include "store/layout.h"
 #include "store/place.h"
 #include "store/push.h"
+#include "store/throttle.h"
+#include "store/whereabouts.h"
 
 #define TIMES "presence { online_ttl = 100 stream_ttl = 50 grace = 10 heartbeat = 20 sweep = 1 }\n"
 
@@ -164,10 +168,10 @@ static void block(const char *one, const char *other)
 {
 	struct userid blocker = call_user(one), blocked = call_user(other);
 
-	for (unsigned step = 0; step < STORE_BLOCK_STEPS; step++) {
+	for (unsigned step = 0; step < BLOCKS_STEPS; step++) {
 		struct printbuf *out = buf_new();
 
-		store_put_block(out, store, &blocker, &blocked, true, step);
+		blocks_put(out, store, &blocker, &blocked, true, step);
 		reply_free(call_run(out));
 	}
 }
@@ -179,7 +183,7 @@ static void type_to(const char *id, const char *friend)
 	for (int starts = 1; starts >= 0; starts--) {
 		struct printbuf *out = buf_new();
 
-		store_put_typing(out, store, &(struct store_typing){&to, &from, starts, "c", true});
+		inbox_put_typing(out, store, &(struct inbox_typing){&to, &from, starts, "c", true});
 		reply_free(call_run(out));
 	}
 }
@@ -189,23 +193,23 @@ static void be_at(const char *id, const char *friend)
 {
 	struct userid who = call_user(id), other = call_user(friend);
 	struct place place = {0};
-	struct store_place item = {&who, "a", 1000, "", &place};
+	struct whereabouts item = {&who, "a", 1000, "", &place};
 	struct printbuf *out = buf_new();
 	bool kept;
 
 	ck_assert(place_look(&place, 1, 2, 1700000000000, 5));
 	for (int i = 0; i < 2; i++) {
 		buf_reset(out);
-		store_put_place(out, store, &item);
-		ck_assert_int_eq(store_read_place(call_run(out), &kept), STORE_DONE);
+		whereabouts_put(out, store, &item);
+		ck_assert_int_eq(whereabouts_read(call_run(out), &kept), STORE_DONE);
 		ck_assert_int_eq(kept, i == 0);
 		out = buf_new();
 	}
-	store_put_near(out, store, &who, &other, true);
+	inbox_put_near(out, store, &who, &other, true);
 	reply_free(call_run(out));
 	out = buf_new();
-	store_put_leave(out, store, &who, "a", 1000);
-	ck_assert_int_eq(store_read_leave(call_run(out), &place), STORE_DONE);
+	whereabouts_put_leave(out, store, &who, "a", 1000);
+	ck_assert_int_eq(whereabouts_read_leave(call_run(out), &place), STORE_DONE);
 	ck_assert_int_eq(place.phase, 5);
 }
 
@@ -213,10 +217,10 @@ static void throttle_and_health(void)
 {
 	struct printbuf *out = buf_new();
 
-	store_put_throttle(out, store, "account:x", "addr:x");
+	throttle_put(out, store, "account:x", "addr:x");
 	reply_free(call_run(out));
 	out = buf_new();
-	store_put_unthrottle(out, store, "account:x", "addr:x");
+	throttle_put_success(out, store, "account:x", "addr:x");
 	reply_free(call_run(out));
 	out = buf_new();
 	store_put_epoch(out, store, "word", "another");

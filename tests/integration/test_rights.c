@@ -3,6 +3,7 @@
  * a replica. A transition is done wholly or not at all, and who asks is told.
  */
 #include "operations.h"
+#include "store/blocks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,7 +112,7 @@ static struct printbuf *leave_to_block_of(const char *id)
 	struct printbuf *out = buf_new();
 	struct userid who = call_user(id), other = call_user("2");
 
-	store_put_may_block(out, store, &who, "a", 1000, &other, true);
+	blocks_put_may(out, store, &who, "a", 1000, &other, true);
 	return out;
 }
 
@@ -120,7 +121,7 @@ static struct printbuf *block_of(const char *id)
 	struct printbuf *out = buf_new();
 	struct userid who = call_user(id), other = call_user("2");
 
-	store_put_block(out, store, &who, &other, true, 1);
+	blocks_put(out, store, &who, &other, true, 1);
 	return out;
 }
 

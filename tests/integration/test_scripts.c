@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "base/times.h"
+#include "store/blocks.h"
+#include "store/throttle.h"
 
 #define TIMES "presence { online_ttl = 100 stream_ttl = 50 grace = 10 heartbeat = 20 sweep = 1 "
 
@@ -471,9 +473,9 @@ START_TEST(a_limit_that_is_no_number_is_none)
 		reply_free(reply);
 		ck_assert_str_eq(redis_text(stack, "GET presence:rate:idle:1"), "1");
 		out = buf_new();
-		store_put_may_block(out, store, &who, "a", 1, &other, true);
+		blocks_put_may(out, store, &who, "a", 1, &other, true);
 		reply = call_run(out);
-		ck_assert_int_eq(store_read_may_block(reply, &wait), STORE_DONE);
+		ck_assert_int_eq(blocks_read_may(reply, &wait), STORE_DONE);
 		reply_free(reply);
 		ck_assert_int_gt(redis_int(stack, "PTTL presence:rate:blocks:1"), 20000);
 		out = buf_new();
@@ -491,15 +493,15 @@ START_TEST(a_login_is_throttled_whatever_somebody_else_wrote_there)
 
 	freeReplyObject(redis_cmd(stack, "MSET presence:throttle:account:x no "
 					 "presence:throttle:addr:y 99"));
-	store_put_throttle(out, store, "account:x", "addr:y");
+	throttle_put(out, store, "account:x", "addr:y");
 	reply = call_run(out);
-	ck_assert(store_read_throttle(reply, &wait, &now));
+	ck_assert(throttle_read(reply, &wait, &now));
 	ck_assert_int_eq(wait, 0);
 	reply_free(reply);
 	ck_assert_str_eq(redis_text(stack, "GET presence:throttle:account:x"), "1");
 	ck_assert_int_gt(redis_int(stack, "TTL presence:throttle:addr:y"), 290);
 	out = buf_new();
-	store_put_unthrottle(out, store, "account:x", "addr:y");
+	throttle_put_success(out, store, "account:x", "addr:y");
 	reply_free(call_run(out));
 	ck_assert(!redis_has(stack, "presence:throttle:account:x"));
 	ck_assert_str_eq(redis_text(stack, "GET presence:throttle:addr:y"), "0");
@@ -728,9 +730,9 @@ START_TEST(nothing_is_done_for_a_token_that_was_revoked_since_its_touch)
 	ck_assert_int_eq(store_read_noted(reply), STORE_REVOKED);
 	reply_free(reply);
 	out = buf_new();
-	store_put_may_block(out, store, &who, "a", 1000, &other, true);
+	blocks_put_may(out, store, &who, "a", 1000, &other, true);
 	reply = call_run(out);
-	ck_assert_int_eq(store_read_may_block(reply, &wait), STORE_REVOKED);
+	ck_assert_int_eq(blocks_read_may(reply, &wait), STORE_REVOKED);
 	reply_free(reply);
 	ck_assert(!redis_has(stack, "user:settings:1"));
 	ck_assert(!redis_has(stack, "user:websocket:1"));
@@ -746,9 +748,9 @@ START_TEST(a_throttled_login_is_told_the_time_of_redis)
 		before = redis_int(stack, "EVAL %s 0", "return tonumber(redis.call('TIME')[1])");
 	int wait;
 
-	store_put_throttle(out, store, "account:x", "addr:y");
+	throttle_put(out, store, "account:x", "addr:y");
 	reply = call_run(out);
-	ck_assert(store_read_throttle(reply, &wait, &now));
+	ck_assert(throttle_read(reply, &wait, &now));
 	ck_assert_int_eq(wait, 0);
 	ck_assert_int_ge(now, before);
 	ck_assert_int_le(now, before + 60);

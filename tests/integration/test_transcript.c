@@ -11,7 +11,10 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "monitor.h"
+#include "store/blocks.h"
 #include "store/store.h"
+#include "store/throttle.h"
+#include "store/whereabouts.h"
 
 /* --- what is compared ----------------------------------------------------------------------- */
 
@@ -58,15 +61,15 @@ static void find_scripts(struct stack *stack)
 	add_script("epoch", out);
 	store_put_health(out, store, false);
 	add_script("health", out);
-	store_put_throttle(out, store, "", NULL);
+	throttle_put(out, store, "", NULL);
 	add_script("throttle", out);
-	store_put_unthrottle(out, store, "", NULL);
+	throttle_put_success(out, store, "", NULL);
 	add_script("unthrottle", out);
-	store_put_may_block(out, store, &user, "", 1, &user, true);
+	blocks_put_may(out, store, &user, "", 1, &user, true);
 	add_script("may_block", out);
-	store_put_leave(out, store, &user, "", 0);
+	whereabouts_put_leave(out, store, &user, "", 0);
 	add_script("leave", out);
-	store_put_block(out, store, &user, &user, true, 0);
+	blocks_put(out, store, &user, &user, true, 0);
 	add_script("block", out);
 }
 
