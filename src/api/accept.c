@@ -35,6 +35,8 @@ static int channel_end = -1, channel_epoll = -1; /* with a parent */
 static struct gate *gate; /* without one */
 static int64_t stop_by; /* ms; 0 until we are to stop */
 
+static struct accept_idle idle; /* run NULL: nothing */
+
 /* The request that is being served. */
 static int connection;
 static struct arrived arrived;
@@ -110,7 +112,24 @@ bool accept_init(int channel, size_t most)
 	return gate != NULL;
 }
 
+void accept_when_idle(const struct accept_idle *what)
+{
+	idle = *what;
+}
+
 /* --- the way in ------------------------------------------------------------------------------ */
+
+/* For how long to wait until there is nothing to do, ms; -1: for ever. */
+static int idle_ms(void)
+{
+	return idle.run != NULL ? idle.wait_ms(idle.arg) : -1;
+}
+
+static void be_idle(void)
+{
+	if (idle.run != NULL)
+		idle.run(idle.arg);
+}
 
 /* The next connection that the parent passes on, or -1 when the process is to stop. */
 static int connection_of_parent(void)
@@ -122,8 +141,9 @@ static int connection_of_parent(void)
 		bool stopping = is_stopping();
 		int fd = CHANNEL_EMPTY;
 
-		if (!stopping)
-			epoll_pwait(channel_epoll, &event, 1, -1, &waiting_mask);
+		if (!stopping &&
+		    epoll_pwait(channel_epoll, &event, 1, idle_ms(), &waiting_mask) == 0)
+			be_idle();
 		if (!is_late(stopping))
 			fd = channel_receive(channel_end, &word, taken);
 		if (fd >= 0)
@@ -139,9 +159,11 @@ static int connection_of_parent(void)
 static bool wait_at_gate(bool stopping)
 {
 	bool expects = gate_expects(gate);
-	int limit = !stopping ? -1 : expects ? (int)(stop_by - times_mono_ms()) : 0;
+	int limit = !stopping ? idle_ms() : expects ? (int)(stop_by - times_mono_ms()) : 0;
 	int happened = gate_wait(gate, limit < -1 ? 0 : limit, &waiting_mask);
 
+	if (happened == 0 && !stopping)
+		be_idle();
 	if (happened < 0)
 		log_error("cannot accept any more: %s", strerror(errno));
 	return happened > 0 || (happened == 0 && (!stopping || expects));

@@ -27,6 +27,17 @@ struct accept_request {
 bool accept_init(int channel, size_t most);
 
 /*
+ * What is to be done when nothing came for some time: `wait_ms` tells for how long, -1
+ * for never, `run` does it. No request that has arrived waits for it.
+ */
+struct accept_idle {
+	int (*wait_ms)(void *arg);
+	void (*run)(void *arg);
+	void *arg;
+};
+void accept_when_idle(const struct accept_idle *idle);
+
+/*
  * Waits for the next request, which is valid until accept_answer(). NULL: a signal
  * came, the parent is gone, or the socket is.
  */

@@ -60,6 +60,7 @@ static const struct route routes[] = {
 	{"DELETE", "/push/when-online/{id}", push_not_when_online, ROUTE_PUSH},
 	{"POST", "/push/notify", push_notify, ROUTE_BODY | ROUTE_PUSH | ROUTE_SCOPE_PUSH},
 	{"GET", "/health", health_report, ROUTE_OPEN},
+	{"GET", "/metrics", metrics_scrape, ROUTE_OPEN | ROUTE_METRICS},
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])
 
@@ -143,6 +144,7 @@ static int serve_cgi(const struct config *config)
 
 	if (service == NULL)
 		return refuse(err);
+	service_count(service, routes, ROUTE_COUNT);
 	request_serve(service, routes, ROUTE_COUNT, environ, &transport);
 	discard_body(done);
 	service_free(service);
@@ -174,6 +176,16 @@ static void write_answer(void *arg, const char *data, size_t len)
 	accept_answer(data, len);
 }
 
+static int idle_ms(void *service)
+{
+	return service_idle_ms(service);
+}
+
+static void on_idle(void *service)
+{
+	service_idle(service);
+}
+
 /* A worker: one request after the other, from the parent's channel or (-1) from fd 0. */
 static int serve_fastcgi(const struct config *config, int channel)
 {
@@ -190,6 +202,8 @@ static int serve_fastcgi(const struct config *config, int channel)
 	service = service_open(config, err, sizeof err);
 	if (service == NULL)
 		return refuse(err);
+	service_count(service, routes, ROUTE_COUNT);
+	accept_when_idle(&(struct accept_idle){idle_ms, on_idle, service});
 	while (!service->ending && (reading.request = accept_next()) != NULL) {
 		reading.done = 0;
 		request_serve(service, routes, ROUTE_COUNT, reading.request->env, &transport);

@@ -203,23 +203,26 @@ static const char *status_line(int status)
 	}
 }
 
-static void put_answer(struct printbuf *out, int status, const char *fields,
-		       const struct printbuf *json)
+static void put_answer(struct printbuf *out, const struct request *request, const char *fields)
 {
-	char digits[24], *end = digits + sizeof digits, *length = buf_digits(end, buf_len(json));
+	const struct printbuf *text = request->answer;
+	int status = request->status;
+	char digits[24], *end = digits + sizeof digits, *length = buf_digits(end, buf_len(text));
 
 	buf_puts(out, "Status: ");
 	buf_puts(out, status_line(status));
 	buf_puts(out, "\r\nCache-Control: no-store\r\n");
 	if (status != 204) {
-		buf_puts(out, "Content-Type: application/json\r\nContent-Length: ");
+		buf_puts(out, "Content-Type: ");
+		buf_puts(out, request->type != NULL ? request->type : "application/json");
+		buf_puts(out, "\r\nContent-Length: ");
 		buf_put(out, length, (size_t)(end - length));
 		buf_puts(out, "\r\n");
 	}
 	buf_puts(out, fields);
 	buf_puts(out, "\r\n");
 	if (status != 204)
-		buf_put(out, json->buf, buf_len(json));
+		buf_put(out, text->buf, buf_len(text));
 }
 
 /* The CORS fields that every answer to this request carries. */
@@ -257,7 +260,8 @@ static void request_end(struct request *request)
 static unsigned hidden_routes(const struct service *service)
 {
 	return (service->config->auth.login == LOGIN_EXTERNAL ? ROUTE_LOCAL_LOGIN : 0) |
-	       (service->vapid == NULL ? ROUTE_PUSH : 0);
+	       (service->vapid == NULL ? ROUTE_PUSH : 0) |
+	       (service->metrics_token.len == 0 ? ROUTE_METRICS : 0);
 }
 
 /* Finds the route and runs it. */
@@ -282,6 +286,12 @@ static struct problem answer(struct request *request, const struct route *routes
 	}
 }
 
+static bool is_preflight(const struct request *request, const struct problem *problem)
+{
+	return problem->kind == PROBLEM_METHOD_NOT_ALLOWED &&
+	       strcmp(request->method, "OPTIONS") == 0;
+}
+
 /* Writes the answer as a whole to service->out. */
 static void put(struct request *request, struct problem *problem)
 {
@@ -290,7 +300,7 @@ static void put(struct request *request, struct problem *problem)
 
 	buf_reset(out);
 	problem->request_id = cgi_request_id(request->env);
-	if (problem->kind == PROBLEM_METHOD_NOT_ALLOWED && strcmp(request->method, "OPTIONS") == 0)
+	if (is_preflight(request, problem))
 		cors_put_options(out, service->config->cors.allow_origins,
 				 cgi_param(request->env, "HTTP_ORIGIN"),
 				 cgi_param(request->env, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
@@ -298,9 +308,17 @@ static void put(struct request *request, struct problem *problem)
 	else if (problem->kind != PROBLEM_NONE)
 		problem_put(out, problem, cors_fields(request));
 	else
-		put_answer(out, request->status, cors_fields(request), service->answer);
+		put_answer(out, request, cors_fields(request));
 	if (strcmp(request->method, "HEAD") == 0)
 		cgi_drop_body(out);
+}
+
+/* What was answered; a preflight is none of the route's calls. */
+static int status_of(const struct request *request, const struct problem *problem)
+{
+	if (problem->kind == PROBLEM_NONE)
+		return request->status != 0 ? request->status : 200;
+	return is_preflight(request, problem) ? 204 : problem_status(problem->kind);
 }
 
 void request_serve(struct service *service, const struct route *routes, size_t count,
@@ -312,7 +330,8 @@ void request_serve(struct service *service, const struct route *routes, size_t c
 				  .method = method != NULL ? method : "",
 				  .store = partitions_at(service->partitions, 0),
 				  .answer = service->answer};
-	struct route_match match;
+	int64_t start_us = times_mono_us();
+	struct route_match match = {.route = NULL};
 	struct problem problem;
 
 	log_set_request(cgi_request_id(env));
@@ -321,6 +340,9 @@ void request_serve(struct service *service, const struct route *routes, size_t c
 	problem = answer(&request, routes, count, transport, &match);
 	put(&request, &problem);
 	transport->write(transport->arg, service->out->buf, buf_len(service->out));
+	if (service->tally != NULL)
+		tally_count(service->tally, match.route, status_of(&request, &problem),
+			    times_mono_us() - start_us);
 	request_end(&request);
 	log_set_request(NULL);
 }
@@ -404,10 +426,31 @@ struct printbuf *request_touch_for(struct request *request, const struct touch_w
 	return put_touch(request, "activity", wish);
 }
 
+/*
+ * What was counted goes along with the last command, if the first partition is where this user is
+ * anyway: the call waits for no other server.
+ */
+static bool put_tally(struct request *request)
+{
+	struct service *service = request->service;
+	const struct store *first = request_first_store(request);
+	int64_t now = times_mono_ms();
+
+	if (service->tally == NULL || !tally_is_due(service->tally, now) ||
+	    !nodes_are_one(service->nodes, first, request->store))
+		return false;
+	tally_put(service->tally, request_to(request, first), first, now, false);
+	return true;
+}
+
 struct problem request_ask_touched(struct request *request, size_t count)
 {
-	struct problem problem = request_ask(request, 1 + count);
+	bool tells = put_tally(request);
+	struct problem problem = request_ask(request, 1 + count + tells);
 
+	if (tells)
+		tally_read(request->service->tally,
+			   problem.kind == PROBLEM_NONE ? request->replies[1 + count] : NULL);
 	if (problem.kind != PROBLEM_NONE)
 		return problem;
 	service_has_lost_epoch(request->service, request->store,

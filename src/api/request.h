@@ -33,6 +33,7 @@ struct request {
 	struct userid id; /* the path's {id}, if the route has one */
 	struct json_object *body; /* NULL when empty, or the route takes none */
 	struct printbuf *answer; /* the JSON of an answer that is not a problem */
+	const char *type; /* of it, where it is no JSON; else NULL */
 	int status; /* of it: 201, 202, 204 (without JSON); 0 = 200 */
 	redisReply **replies; /* of request_ask(), kept until the request is over */
 	size_t reply_count;

@@ -35,6 +35,9 @@ route_handler online_page;
 route_handler push_key, push_subscriptions, push_subscribe, push_unsubscribe, push_when_online,
 	push_not_when_online, push_notify;
 
+/* metrics.c */
+route_handler metrics_scrape;
+
 /* health.c */
 route_handler health_report, health_no_streams;
 

@@ -21,6 +21,7 @@ enum route_flag {
 	ROUTE_SCOPE_ADMIN = 64, /* or "admin" */
 	ROUTE_LIST = 256, /* takes a body of LIST_BODY_LIMIT bytes */
 	ROUTE_PUSH = 128, /* exists only with push.key_file */
+	ROUTE_METRICS = 512, /* exists only with metrics.token_file */
 };
 
 struct route {

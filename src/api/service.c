@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "auth/password.h"
 #include "base/alloc.h"
@@ -10,10 +11,39 @@
 #include "store/connection.h"
 
 #define REDIS_LOG_EVERY 1000 /* ms */
+#define METRICS_TOKEN_MIN 16 /* characters */
+/* RFC 6750 section 2.1. */
+#define TOKEN_CHARS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~+/="
+
+/* What a scraper has to show, without the end of its line. True, with nothing, where none is configured. */
+static bool read_metrics_token(struct service *service, char *err, size_t errsize)
+{
+	const char *path = service->config->metrics.token_file;
+	struct secret_file *file = &service->metrics_token;
+	size_t len;
+
+	if (path[0] == '\0')
+		return true;
+	if (!secret_file_read(file, path, err, errsize) ||
+	    !secret_file_is_private(file, path, err, errsize))
+		return false;
+	len = strcspn((const char *)file->data, "\r\n");
+	if (len < METRICS_TOKEN_MIN || strlen((const char *)file->data + len) > 2 ||
+	    strspn((const char *)file->data, TOKEN_CHARS) != len) {
+		snprintf(err, errsize,
+			 "%s: not one line of at least %d letters, digits and - . _ ~ + / =", path,
+			 METRICS_TOKEN_MIN);
+		return false;
+	}
+	file->data[len] = '\0';
+	file->len = len;
+	return true;
+}
 
 struct service *service_open(const struct config *config, char *err, size_t errsize)
 {
 	struct service *service = xcalloc(1, sizeof *service);
+	bool has_token;
 
 	service->config = config;
 	service->redis_logged_ms = -REDIS_LOG_EVERY;
@@ -27,11 +57,13 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 	if (service->directory != NULL && config->push.key_file[0] != '\0')
 		service->vapid =
 			vapid_open(config->push.key_file, config->push.subject, err, errsize);
+	has_token = service->directory != NULL && read_metrics_token(service, err, errsize);
 	service->nodes = nodes_new(config);
-	if (service->directory == NULL ||
+	if (service->directory == NULL || !has_token ||
 	    (config->push.key_file[0] != '\0' && service->vapid == NULL) ||
 	    !nodes_check(service->nodes, err, errsize)) {
 		nodes_free(service->nodes);
+		secret_file_clear(&service->metrics_token);
 		vapid_free(service->vapid);
 		directory_close(service->directory);
 		token_keys_free(service->keys);
@@ -47,8 +79,53 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 	return service;
 }
 
+void service_count(struct service *service, const struct route *routes, size_t count)
+{
+	service->tally = tally_new(routes, count);
+}
+
+static void tell(struct service *service, bool is_last)
+{
+	const struct store *first = partitions_at(service->partitions, 0);
+	redisReply *reply = NULL;
+	bool ok;
+
+	nodes_begin(service->nodes);
+	tally_put(service->tally, nodes_to(service->nodes, first), first, times_mono_ms(), is_last);
+	ok = nodes_run(service->nodes, 1, &reply);
+	tally_read(service->tally, ok ? reply : NULL);
+	if (ok)
+		blocking_free_replies(&reply, 1);
+}
+
+/* One that has lost Redis does not wait for it here: a call that needs it finds it again. */
+static bool may_tell(const struct service *service)
+{
+	const struct store *first = partitions_at(service->partitions, 0);
+
+	return nodes_error(service->nodes)[0] == '\0' ||
+	       blocking_fd(nodes_of(service->nodes, first)) >= 0;
+}
+
+int service_idle_ms(const struct service *service)
+{
+	if (service->tally == NULL)
+		return -1;
+	return may_tell(service) ? tally_wait_ms(service->tally, times_mono_ms()) : TALLY_ALIVE_MS;
+}
+
+void service_idle(struct service *service)
+{
+	if (may_tell(service) && tally_is_due(service->tally, times_mono_ms()))
+		tell(service, false);
+}
+
 void service_free(struct service *service)
 {
+	if (service->tally != NULL && may_tell(service))
+		tell(service, true);
+	tally_free(service->tally);
+	secret_file_clear(&service->metrics_token);
 	printbuf_free(service->body);
 	printbuf_free(service->answer);
 	printbuf_free(service->fields);

@@ -7,10 +7,12 @@
 #include <stdint.h>
 
 #include "api/guesses.h"
+#include "api/tally.h"
 #include "auth/token_keys.h"
 #include "auth/vapid.h"
 #include "base/buf.h"
 #include "base/config.h"
+#include "base/secret.h"
 #include "directory/directory.h"
 #include "store/nodes.h"
 #include "store/partitions.h"
@@ -30,6 +32,9 @@ struct service {
 	struct nodes *nodes;
 	struct known_partition *known; /* by number */
 	struct guesses guesses;
+	struct tally *tally; /* NULL: nothing is counted */
+	struct secret_file
+		metrics_token; /* what GET /metrics takes; empty: there is no such call */
 	struct printbuf *body, *answer, *fields, *out; /* reused by every request */
 	int64_t redis_logged_ms; /* when Redis' silence was logged last, monotonic */
 	bool ending; /* the worker ends after the request it serves */
@@ -50,6 +55,12 @@ void service_free(struct service *service);
  */
 bool service_has_lost_epoch(struct service *service, const struct store *store, bool is_there);
 struct known_partition *service_known(struct service *service, const struct store *store);
+
+/* Begins to count the calls of these routes. What was counted is told to Redis at the end, too. */
+void service_count(struct service *service, const struct route *routes, size_t count);
+/* When nothing came for that many ms (-1: never), Redis is told what was counted. */
+int service_idle_ms(const struct service *service);
+void service_idle(struct service *service);
 
 /* Logs why Redis failed, about one line per second whatever the number of requests. */
 void service_log_redis_error(struct service *service, const char *why);

@@ -23,19 +23,28 @@ static const char *bearer(const char *value, size_t *len)
 	return value;
 }
 
+const char *credentials_bearer(char *const *env, size_t *len)
+{
+	static const char *const fields[] = {"HTTP_AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION"};
+
+	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
+		const char *text = bearer(cgi_param(env, fields[i]), len);
+
+		if (text != NULL)
+			return text;
+	}
+	return NULL;
+}
+
 enum problem_kind credentials_verify(const struct token_keys *keys, char *const *env,
 				     int64_t now_ms, struct token *token, const char **why)
 {
-	static const char *const fields[] = {"HTTP_AUTHORIZATION", "REDIRECT_HTTP_AUTHORIZATION"};
 	char value[TOKEN_MAX + 1];
 	size_t len;
+	const char *text = credentials_bearer(env, &len);
 
-	for (size_t i = 0; i < sizeof fields / sizeof fields[0]; i++) {
-		const char *text = bearer(cgi_param(env, fields[i]), &len);
-
-		if (text != NULL)
-			return token_keys_verify(keys, text, len, now_ms, token, why);
-	}
+	if (text != NULL)
+		return token_keys_verify(keys, text, len, now_ms, token, why);
 	switch (cgi_query_get(env, "token", value, sizeof value)) {
 	case CGI_QUERY_FOUND:
 		return token_keys_verify(keys, value, strlen(value), now_ms, token, why);

@@ -14,4 +14,10 @@
 enum problem_kind credentials_verify(const struct token_keys *keys, char *const *env,
 				     int64_t now_ms, struct token *token, const char **why);
 
+/*
+ * The token in the header alone, borrowed from env, of *len bytes; NULL: there is none. For one that is
+ * no token of a user.
+ */
+const char *credentials_bearer(char *const *env, size_t *len);
+
 #endif

@@ -100,6 +100,9 @@ struct config {
 		int timeout_ms;
 	} push;
 	struct {
+		char *token_file; /* "": no metrics */
+	} metrics;
+	struct {
 		char *allow_origins;
 	} cors;
 	struct {

@@ -104,6 +104,7 @@ static const struct config_row table[] = {
 	TEXT(push, webhook_key_file, "", NULL),
 	TEXT(push, ca_file, "", NULL),
 	INT(push, timeout_ms, 10000, 10, 60000),
+	TEXT(metrics, token_file, "", NULL),
 	TEXT(cors, allow_origins, "", NULL),
 	CHOICE(log, level, "info", "error warn info debug"),
 	CHOICE(log, target, "stderr", "stderr syslog"),

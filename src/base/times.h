@@ -23,6 +23,7 @@ void times_coarsen(char text[TIMES_LEN + 1], int64_t now);
 
 int64_t times_wall_ms(void); /* this host's clock, ms since 1970 */
 int64_t times_mono_ms(void); /* a clock that only runs forward, ms */
+int64_t times_mono_us(void); /* the same, us: for what takes so little */
 
 /*
  * How long to wait from now_ms (of times_mono_ms) for the next multiple of the

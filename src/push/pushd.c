@@ -31,6 +31,7 @@
 #include "push/source.h"
 #include "push/task.h"
 #include "store/connection.h"
+#include "store/figures.h"
 #include "store/nodes.h"
 #include "store/partitions.h"
 #include "store/push.h"
@@ -47,6 +48,7 @@ struct pushd {
 	struct mailer *mailer;
 	struct notes notes;
 	struct tasks tasks;
+	struct figures *figures;
 	struct source *sources; /* by server */
 	unsigned source_count;
 	struct curl_waitfd *fds; /* what is waited for: for each source, and signals */
@@ -101,6 +103,7 @@ struct pushd *pushd_new(struct config *config, const char *file, char *err, size
 	pushd->file = file;
 	pushd->mailer = mailer;
 	pushd->nodes = nodes;
+	pushd->figures = figures_new("pushd");
 	random_id(pushd->consumer);
 	open_sources(pushd);
 	return pushd;
@@ -113,6 +116,7 @@ void pushd_free(struct pushd *pushd)
 	notes_clear(&pushd->notes);
 	for (unsigned i = 0; i < pushd->source_count; i++)
 		source_close(&pushd->sources[i]);
+	figures_free(pushd->figures);
 	free(pushd->sources);
 	free(pushd->fds);
 	nodes_free(pushd->nodes);
@@ -340,6 +344,39 @@ static void decide_all(struct pushd *pushd)
 	note_away(pushd);
 }
 
+/* --- figures --------------------------------------------------------------------------------- */
+
+static void gather(struct pushd *pushd)
+{
+	char server[12];
+
+	for (unsigned i = 0; i < pushd->source_count; i++) {
+		snprintf(server, sizeof server, "%u", i);
+		*figures_at(pushd->figures, FIGURE_REDIS_UP, server, NULL) =
+			pushd->sources[i].is_up;
+	}
+	*figures_at(pushd->figures, FIGURE_BUILD, PACKAGE_VERSION, NULL) = 1;
+	*figures_at(pushd->figures, FIGURE_PUSH_UNDER_WAY, NULL, NULL) = tasks_count(&pushd->tasks);
+}
+
+/* Tells Redis, for that many ms; 0: the process ends. What became of notifications notes.c tells. */
+static void tell(struct pushd *pushd, int64_t ttl_ms)
+{
+	const struct store *first = partitions_at(pushd->partitions, 0);
+	redisReply *reply;
+	bool ok;
+
+	if (!source_of(pushd, first)->is_up)
+		return;
+	gather(pushd);
+	nodes_begin(pushd->nodes);
+	figures_put(nodes_to(pushd->nodes, first), first, pushd->figures, ttl_ms);
+	ok = nodes_run(pushd->nodes, 1, &reply);
+	figures_read(pushd->figures, ok ? reply : NULL);
+	if (ok)
+		blocking_free_replies(&reply, 1);
+}
+
 /* --- taking ---------------------------------------------------------------------------------- */
 
 static void tick(struct pushd *pushd)
@@ -349,6 +386,7 @@ static void tick(struct pushd *pushd)
 	for (unsigned i = 0; i < pushd->source_count; i++)
 		source_tick(&pushd->sources[i], &pushd->tasks,
 			    share(&pushd->sources[i], capacity(pushd)));
+	tell(pushd, 3 * sweep_ms);
 	pushd->tick_ms = times_mono_ms() + times_to_grid_ms(times_mono_ms(), sweep_ms);
 }
 
@@ -437,6 +475,7 @@ void pushd_run(struct pushd *pushd, int signal_fd)
 		read_more(pushd);
 		wait_for_something(pushd, signal_fd);
 	}
+	tell(pushd, 0);
 	/* What is not under way goes back with the leases, which end here. */
 	for (unsigned i = 0; i < pushd->source_count; i++) {
 		flush(pushd, &pushd->sources[i]);

@@ -80,6 +80,15 @@ bool tasks_are_under_way(const struct tasks *tasks)
 	return false;
 }
 
+unsigned tasks_count(const struct tasks *tasks)
+{
+	unsigned count = 0;
+
+	for (const struct task *task = tasks->first; task != NULL; task = task->next)
+		count++;
+	return count;
+}
+
 void tasks_clear(struct tasks *tasks)
 {
 	while (tasks->first != NULL)

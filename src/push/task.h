@@ -44,6 +44,7 @@ int64_t task_now(const struct task *task);
 void tasks_add(struct tasks *tasks, const struct store *store, const struct push_entry *entry);
 /* Whether requests of one are under way. */
 bool tasks_are_under_way(const struct tasks *tasks);
+unsigned tasks_count(const struct tasks *tasks);
 /* Frees them without a note: their entries stay in the queue. */
 void tasks_clear(struct tasks *tasks);
 

@@ -33,6 +33,9 @@
 #define KEY_PAUSED "presence:paused"
 #define KEY_RECOVERING "presence:recovering"
 #define KEY_HEALTH "presence:health" /* nobody ever sees it */
+#define KEY_FIGURES "presence:figures" /* the shared counters; + ":" and a process: its gauges */
+#define KEY_PROCESSES "presence:processes"
+#define KEY_TRANSITIONS "presence:transitions"
 #define KEY_PUSH_SUBS "push:subs:" /* + id */
 #define KEY_PUSH_OWNER "push:owner:" /* + a subscription's id */
 #define KEY_PUSH_WANTED "push:wanted:" /* + id */

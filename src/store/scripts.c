@@ -113,6 +113,12 @@ static const char push_later_source[] =
 static const char push_done_source[] =
 #include "store/scripts/push_done.lua.inc"
 	;
+static const char figures_add_source[] =
+#include "store/scripts/figures_add.lua.inc"
+	;
+static const char figures_read_source[] =
+#include "store/scripts/figures_read.lua.inc"
+	;
 
 /*
  * With a first line such as these Redis itself refuses, before it runs the
@@ -156,6 +162,8 @@ static const char *const sources[SCRIPT_COUNT][PIECES_MAX] = {
 	[SCRIPT_PUSH_COUNT] = {WRITES, push_count_source},
 	[SCRIPT_PUSH_LATER] = {WRITES, push_later_source},
 	[SCRIPT_PUSH_DONE] = {WRITES, push_done_source},
+	[SCRIPT_FIGURES_ADD] = {WRITES, figures_add_source},
+	[SCRIPT_FIGURES_READ] = {READS, figures_read_source},
 };
 
 static char *make_text(enum script script, size_t *len)

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 
-/* Of store.c, and of push.c. */
+/* Of store.c, of push.c, of figures.c and scrape.c. */
 enum script {
 	SCRIPT_TOUCH,
 	SCRIPT_CHOOSE,
@@ -33,6 +33,8 @@ enum script {
 	SCRIPT_PUSH_COUNT,
 	SCRIPT_PUSH_LATER,
 	SCRIPT_PUSH_DONE,
+	SCRIPT_FIGURES_ADD,
+	SCRIPT_FIGURES_READ,
 	SCRIPT_COUNT,
 };
 

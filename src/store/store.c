@@ -439,17 +439,39 @@ void store_put_sweep(struct printbuf *out, const struct store *store, bool strea
 	resp_text(out, word);
 }
 
+enum {
+	SWEPT_LOOKED_AT,
+	SWEPT_EPOCH,
+	SWEPT_RECOVERS,
+	SWEPT_LATENESS,
+	SWEPT_CHECKED,
+	SWEPT_REPAIRED
+};
+
 bool store_read_sweep(const redisReply *reply, struct store_sweep *sweep)
 {
 	int64_t looked_at, recovers;
 
-	if (!store_read_integer(reply, 0, &looked_at) || !store_read_integer(reply, 2, &recovers) ||
-	    reply->element[1]->type != REDIS_REPLY_STRING)
+	if (!store_read_integer(reply, SWEPT_LOOKED_AT, &looked_at) ||
+	    !store_read_integer(reply, SWEPT_RECOVERS, &recovers) ||
+	    !store_read_integer(reply, SWEPT_CHECKED, &sweep->checked) ||
+	    !store_read_integer(reply, SWEPT_REPAIRED, &sweep->repaired) ||
+	    reply->element[SWEPT_EPOCH]->type != REDIS_REPLY_STRING ||
+	    reply->element[SWEPT_LATENESS]->type != REDIS_REPLY_ARRAY)
 		return false;
 	sweep->more = looked_at >= STORE_SWEEP_MAX;
 	sweep->recovers = recovers != 0;
-	sweep->epoch = reply->element[1]->str;
+	sweep->epoch = reply->element[SWEPT_EPOCH]->str;
+	sweep->offline = reply->element[SWEPT_LATENESS]->elements;
 	return true;
+}
+
+int64_t store_read_lateness(const redisReply *reply, size_t index)
+{
+	int64_t late = 0;
+
+	store_read_integer(reply->element[SWEPT_LATENESS], index, &late);
+	return late;
 }
 
 void store_put_epoch(struct printbuf *out, const struct store *store, const char *word,

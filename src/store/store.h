@@ -212,9 +212,14 @@ struct store_sweep {
 	bool more; /* call again at once */
 	bool recovers; /* Redis was wiped, and somebody may still have to fill it */
 	const char *epoch; /* borrowed from the reply */
+	/* A streamd's sweep alone: a sample of online_users that was compared with keys and sessions; */
+	int64_t checked, repaired; /* those of it that were not as these say */
+	size_t offline; /* users who are now: see store_read_lateness() */
 };
 /* False on an error reply. */
 bool store_read_sweep(const redisReply *reply, struct store_sweep *sweep);
+/* Of one of these: how long ago its last deadline was when it was announced, ms. */
+int64_t store_read_lateness(const redisReply *reply, size_t index);
 
 /*
  * Asks for the epoch alone, made `word` when Redis has none. `known` is the one

@@ -202,9 +202,9 @@ void conn_end_request(struct conn *conn)
 	set_state(conn, CONN_ENDING);
 }
 
-void conn_drop_unsent(struct conn *conn)
+unsigned conn_drop_unsent(struct conn *conn)
 {
-	outbox_drop_unsent(&conn->outbox);
+	return outbox_drop_unsent(&conn->outbox);
 }
 
 void conn_drop_fleeting(struct conn *conn)

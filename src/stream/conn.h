@@ -80,8 +80,8 @@ void conn_write_now(struct conn *conn);
 /* The request is over: what waits goes out, then CONN_READING or CONN_DEAD follows. */
 void conn_end_request(struct conn *conn);
 
-/* Forgets the frames of which nothing is sent yet. */
-void conn_drop_unsent(struct conn *conn);
+/* Forgets the frames of which nothing is sent yet; returns how many those were. */
+unsigned conn_drop_unsent(struct conn *conn);
 void conn_drop_fleeting(struct conn *conn); /* of these, the fleeting ones alone */
 
 /* Of the next request nothing has come. */

@@ -11,6 +11,7 @@
 #include "base/config.h"
 #include "directory/directory.h"
 #include "store/partitions.h"
+#include "stream/counts.h"
 #include "stream/events.h"
 #include "stream/hub.h"
 #include "stream/partition.h"
@@ -33,6 +34,7 @@ struct context {
 	struct hub hub;
 	struct turn turn;
 	struct shared_events events;
+	struct counts counts;
 	struct printbuf *scratch; /* for texts and commands; free for use in every function */
 	bool draining; /* the process stops: nothing new is let in */
 };

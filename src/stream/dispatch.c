@@ -40,6 +40,7 @@ static void on_status(struct dispatch *dispatch, struct topic *topic, const char
 	topic->is_offline = memmem(text, len, offline, sizeof offline - 1) != NULL;
 	frame = events_status_change(text, len);
 	frame->about = topic->number;
+	frame->heard_us = dispatch->now_us;
 	frame->heard = ++dispatch->streams->snapshots.heard;
 	fanout_tell(&dispatch->streams->fanout, topic, frame);
 	frame_unref(frame);
@@ -97,6 +98,7 @@ static void deliver_about(const struct dispatch *dispatch, const struct topic *t
 {
 	const struct hub *hub = &dispatch->streams->context->hub;
 
+	frame->heard_us = dispatch->now_us;
 	for (uint32_t index = 0; index < topic->subscribers.count; index++) {
 		struct stream *stream = stream_of_subscriber(hub_subscriber_at(hub, topic, index));
 
@@ -171,11 +173,14 @@ static void on_inbox(struct dispatch *dispatch, const struct topic *topic, const
 
 void dispatch_message(struct dispatch *dispatch, const char *channel, const char *text, size_t len)
 {
-	struct topic *topic = hub_find(&dispatch->streams->context->hub, channel);
+	struct context *context = dispatch->streams->context;
+	struct topic *topic = hub_find(&context->hub, channel);
 
 	if (topic == NULL)
 		return;
-	topic->changed_ms = times_mono_ms();
+	dispatch->now_us = times_mono_us();
+	context->counts.messages++;
+	topic->changed_ms = dispatch->now_us / 1000;
 	if (topic_watched_id(topic) != NULL)
 		on_status(dispatch, topic, text, len);
 	else

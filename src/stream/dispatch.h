@@ -9,6 +9,7 @@
 
 struct dispatch {
 	struct streams *streams;
+	int64_t now_us; /* when the message was read that is being passed on */
 	uint64_t dropped; /* messages that are not what they should be */
 };
 

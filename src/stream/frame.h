@@ -16,6 +16,7 @@ struct frame {
 	bool shared; /* made by frame_new(): stamped when it is sent */
 	bool fleeting; /* of use for a moment: the first to go where there is no room */
 	uint32_t about; /* the topic whose user's state it tells; 0 = none: all of them count */
+	int64_t heard_us; /* when its message was read (times_mono_us); 0 = it is of none */
 	uint64_t heard; /* where it is about one: its number among all such messages */
 	size_t len;
 	uint8_t records[];

@@ -117,6 +117,12 @@ bool hub_hide(struct hub *hub, struct subscriber *subscriber, uint32_t index, un
 
 struct topic *hub_find(const struct hub *hub, const char *channel);
 
+/* Numbers begin with 1. */
+static inline uint32_t hub_topic_count(const struct hub *hub)
+{
+	return hub->next_topic - 1 - hub->free_topic_count;
+}
+
 static inline struct topic *hub_topic_at(const struct hub *hub, const struct subscriber *subscriber,
 					 uint32_t index)
 {

@@ -209,6 +209,7 @@ static enum step step_open(struct stream *stream, int64_t now)
 		log_set_request(stream->request_id);
 		log_info("stream of user %s: closed, reads nothing", stream->session.user);
 		log_set_request(NULL);
+		stream->end = "stuck";
 		return destroy(stream);
 	}
 	heartbeat_beat(stream, now);

@@ -48,6 +48,7 @@ struct link {
 	bool lacks_writes;
 	unsigned greeted; /* answers to the greeting that have come */
 
+	int64_t ping_sent_us; /* when the last one was sent */
 	int64_t ping_sent_ms; /* the health check without an answer; 0 = none */
 	unsigned pongs_left; /* of its answers */
 	int64_t watchdog_ms; /* when the watchdog ran last */
@@ -459,6 +460,8 @@ static void on_pong(struct link *link)
 {
 	link->ping_sent_ms = 0;
 	link->backoff_ms = BACKOFF_FIRST_MS;
+	if (link->events.echo != NULL)
+		link->events.echo(link->arg, times_mono_us() - link->ping_sent_us);
 	if (link->reason.told[0] != '\0')
 		tell_success(link);
 }
@@ -518,6 +521,7 @@ static void ping(struct link *link, int64_t now)
 	struct printbuf *out = buf_new();
 
 	link->ping_sent_ms = now;
+	link->ping_sent_us = times_mono_us();
 	if (link->target.member != NULL) {
 		link->pongs_left = 2;
 		feed_put_ping(&link->feed);

@@ -64,6 +64,8 @@ struct link_events {
 	void (*message)(void *arg, const char *channel, const char *text, size_t len);
 	/* One more subscription is confirmed: see link_acked(). */
 	void (*subscribed)(void *arg);
+	/* A health check came back after so many us: a message to ourselves; in a cluster a PING. */
+	void (*echo)(void *arg, int64_t us);
 	/* Something was queued: call link_flush() at the end of this turn. */
 	void (*pending)(void *arg);
 	/*

@@ -57,6 +57,7 @@ static void refuse(struct stream *stream, const struct request *request, enum pr
 
 	if (kind == PROBLEM_METHOD_NOT_ALLOWED)
 		problem.allow = METHODS;
+	stream_count_refusal(stream, kind);
 	buf_reset(text);
 	problem_put(text, &problem, cors_fields(stream));
 	answer(stream, request, text);
@@ -347,6 +348,7 @@ void opening_finish(struct stream *stream)
 		events_put_degraded(text);
 	stream_send_text(stream, text);
 	stream_set_phase(stream, PHASE_OPEN);
+	context->counts.opened++;
 	view_open(&stream->all->snapshots, &stream->view);
 	heartbeat_start(stream);
 	stream_clear_deadline(stream);

@@ -57,9 +57,10 @@ void outbox_clear(struct outbox *outbox)
 	release_memory(outbox);
 }
 
-void outbox_drop_unsent(struct outbox *outbox)
+unsigned outbox_drop_unsent(struct outbox *outbox)
 {
 	unsigned keep = outbox->sent > 0 ? 1 : 0;
+	unsigned dropped = outbox->count > keep ? outbox->count - keep : 0;
 
 	while (outbox->count > keep) {
 		struct frame *last = *slot(outbox, --outbox->count);
@@ -69,6 +70,7 @@ void outbox_drop_unsent(struct outbox *outbox)
 	}
 	if (outbox->count == 0)
 		release_memory(outbox);
+	return dropped;
 }
 
 void outbox_drop_fleeting(struct outbox *outbox)

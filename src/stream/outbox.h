@@ -25,8 +25,8 @@ struct outbox {
 void outbox_push(struct outbox *outbox, struct frame *frame); /* takes a reference of its own */
 void outbox_clear(struct outbox *outbox);
 
-/* Forgets the frames of which nothing is sent yet. */
-void outbox_drop_unsent(struct outbox *outbox);
+/* Forgets the frames of which nothing is sent yet; returns how many those were. */
+unsigned outbox_drop_unsent(struct outbox *outbox);
 /* Of these, the fleeting ones alone. */
 void outbox_drop_fleeting(struct outbox *outbox);
 

@@ -15,6 +15,7 @@
 #include "stream/exchange.h"
 #include "stream/life.h"
 #include "stream/notify.h"
+#include "stream/report.h"
 #include "stream/servers.h"
 #include "stream/shards.h"
 #include "stream/timer.h"
@@ -26,6 +27,7 @@ struct server {
 	struct context context;
 	struct streams streams;
 	struct exchange exchange;
+	struct report report;
 	struct servers *servers; /* or */
 	struct shards *shards; /* in a cluster */
 	struct acceptor acceptor;
@@ -59,7 +61,8 @@ static void stop_if_done(struct server *server)
 		    (partition_is_up(home->partition) || !is_late))
 			return;
 	}
-	event_base_loopexit(server->context.base, NULL);
+	if (report_end(&server->report) || is_late)
+		event_base_loopexit(server->context.base, NULL);
 }
 
 /* The first signal says goodbye to the streams over `drain` seconds, a second one cuts them off. */
@@ -162,6 +165,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	life_run(streams);
 	exchange_flush(&server->exchange);
 	conns_flush(&streams->conns);
+	counts_written(&server->context.counts);
 	fanout_turn(&streams->fanout);
 	acceptor_check_room(&server->acceptor);
 	stop_if_done(server);
@@ -175,6 +179,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	exchange_tick(&server->exchange, now);
+	if (!server->context.draining)
+		report_tick(&server->report, now);
 	turn_schedule(&server->context.turn);
 	/* On the grid, so that heartbeats and this are one wake-up. */
 	timer_set(server->tick, times_to_grid_ms(now, SWEEP_TICK_MS));
@@ -197,6 +203,7 @@ static void init_parts(struct server *server)
 	bool is_cluster;
 
 	context->scratch = buf_new();
+	counts_init(&context->counts);
 	partition_open_all(context);
 	hub_init(&context->hub, context->partition_count);
 	turn_init(&context->turn, context->base, on_turn, server);
@@ -205,6 +212,8 @@ static void init_parts(struct server *server)
 	context->links = xcalloc(context->link_max, sizeof *context->links);
 	streams_init(&server->streams, context);
 	exchange_init(&server->exchange, &server->streams, on_complete, server);
+	server->report.streams = &server->streams;
+	server->report.dispatch = &server->exchange.dispatch;
 	if (is_cluster)
 		server->shards = shards_new(&server->exchange);
 	else
@@ -303,6 +312,7 @@ void server_free(struct server *server)
 	events_free(&context->events);
 	slots_close(server->streams.slots);
 	printbuf_free(context->scratch);
+	counts_clear(&context->counts);
 	token_keys_free(context->keys);
 	free(server);
 }

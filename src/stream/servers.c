@@ -96,6 +96,7 @@ static void on_up(void *arg)
 {
 	struct node *node = arg;
 
+	counts_add_server(&node->all->context->counts, FIGURE_REDIS_CONNECTS, node->number);
 	note_layout(node);
 	exchange_up(node->all->exchange, node->partitions);
 }
@@ -104,6 +105,7 @@ static void on_down(void *arg)
 {
 	struct node *node = arg;
 
+	counts_add_server(&node->all->context->counts, FIGURE_REDIS_LOSSES, node->number);
 	exchange_down(node->all->exchange, node->partitions);
 }
 
@@ -115,6 +117,11 @@ static void on_message(void *arg, const char *channel, const char *text, size_t 
 static void on_subscribed(void *arg)
 {
 	exchange_subscribed(((struct node *)arg)->all->exchange);
+}
+
+static void on_echo(void *arg, int64_t us)
+{
+	counts_echo(&((struct node *)arg)->all->context->counts, us);
 }
 
 static void on_pending(void *arg)
@@ -129,6 +136,7 @@ static const struct link_events link_events = {
 	.down = on_down,
 	.message = on_message,
 	.subscribed = on_subscribed,
+	.echo = on_echo,
 	.pending = on_pending,
 };
 

@@ -332,6 +332,7 @@ static void send_batch(struct sessions *all)
 	store_put_touch(context->scratch, all->partition->store, STORE_STREAMD, items,
 			batch->count);
 	all->asked++;
+	context->counts.registrations += batch->count;
 	partition_command(all->partition, context->scratch, on_touched, batch);
 }
 

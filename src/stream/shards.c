@@ -302,6 +302,8 @@ static void on_up(void *arg)
 {
 	struct node *node = arg;
 
+	counts_add_server(&node->all->context->counts, FIGURE_REDIS_CONNECTS,
+			  (unsigned)node->number);
 	look(node->all);
 	greet_all(node->all);
 }
@@ -313,6 +315,7 @@ static void on_down(void *arg)
 	uint64_t down[PARTSET_WORDS_MAX] = {0};
 	bool any = false;
 
+	counts_add_server(&all->context->counts, FIGURE_REDIS_LOSSES, (unsigned)node->number);
 	for (unsigned i = 0; i < all->context->partition_count; i++) {
 		struct shard *shard = &all->list[i];
 
@@ -338,6 +341,11 @@ static void on_message(void *arg, const char *channel, const char *text, size_t 
 static void on_subscribed(void *arg)
 {
 	exchange_subscribed(((struct node *)arg)->all->exchange);
+}
+
+static void on_echo(void *arg, int64_t us)
+{
+	counts_echo(&((struct node *)arg)->all->context->counts, us);
 }
 
 static void on_pending(void *arg)
@@ -369,6 +377,7 @@ static const struct link_events link_events = {
 	.down = on_down,
 	.message = on_message,
 	.subscribed = on_subscribed,
+	.echo = on_echo,
 	.pending = on_pending,
 	.unsubscribed = on_unsubscribed,
 };

@@ -100,7 +100,7 @@ void view_caught_up(struct snapshots *all, struct view *view)
 void view_close(struct snapshots *all, struct view *view)
 {
 	set_state(all, view, VIEW_NONE);
-	view->told_degraded = false;
+	view->told_degraded = view->was_shown = false;
 }
 
 void view_hold(struct view *view, struct frame *frame)
@@ -136,6 +136,9 @@ void view_show(struct snapshots *all, struct view *view, struct outbox *to)
 	frame_unref(frame);
 	outbox_move(to, &draft->held);
 	view->told_degraded = false;
+	all->context->counts.initials++;
+	all->context->counts.resyncs += view->was_shown;
+	view->was_shown = true;
 	set_state(all, view, VIEW_CURRENT);
 }
 

@@ -64,6 +64,7 @@ struct view {
 	uint64_t asked; /* messages that were heard before the last snapshot was asked for */
 	enum view_state state;
 	bool told_degraded; /* the reader was, and of no `initial` since */
+	bool was_shown; /* the reader had an `initial` */
 };
 
 void snapshots_init(struct snapshots *all, struct context *context);

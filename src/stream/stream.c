@@ -59,8 +59,10 @@ void streams_clear(struct streams *all)
 {
 	struct stream *stream;
 
-	while ((stream = TAILQ_FIRST(&all->list)) != NULL)
+	while ((stream = TAILQ_FIRST(&all->list)) != NULL) {
+		stream->end = "shutdown";
 		stream_destroy(stream);
+	}
 }
 
 void streams_free(struct streams *all)
@@ -137,6 +139,10 @@ static void leave(struct stream *stream)
 {
 	struct streams *all = stream->all;
 
+	if (stream->phase == PHASE_OPEN)
+		counts_add(&all->context->counts, FIGURE_STREAMS_CLOSED,
+			   stream->end != NULL ? stream->end : "client");
+	stream->end = NULL;
 	release_slot(stream);
 	forget_questions(stream);
 	leave_home(stream);
@@ -303,6 +309,7 @@ void stream_release(struct stream *stream)
 	struct outbox kept = {0};
 
 	view_take(&stream->all->snapshots, &stream->view, &kept);
+	stream->all->context->counts.deliveries += kept.count;
 	conn_send_all(&stream->conn, &kept);
 	outbox_clear(&kept);
 }
@@ -321,10 +328,16 @@ bool stream_make_room(struct stream *stream, size_t len)
 		conn_drop_fleeting(&stream->conn);
 	if (fits(stream, len))
 		return true;
-	conn_drop_unsent(&stream->conn);
+	stream->all->context->counts.deliveries_dropped += conn_drop_unsent(&stream->conn);
 	session_forget_self(&stream->home->sessions, &stream->session);
 	view_overrun(&stream->all->snapshots, &stream->view, conn_is_idle(&stream->conn));
 	return false;
+}
+
+static void send_change(struct stream *stream, struct frame *frame)
+{
+	counts_delivery(&stream->all->context->counts, frame->heard_us);
+	conn_send(&stream->conn, frame);
 }
 
 static void deliver_fleeting(struct stream *stream, struct frame *frame)
@@ -334,7 +347,7 @@ static void deliver_fleeting(struct stream *stream, struct frame *frame)
 	if (!fits(stream, frame->len))
 		conn_write_now(&stream->conn);
 	if (!conn_is_blocked(&stream->conn) && fits(stream, frame->len))
-		conn_send(&stream->conn, frame);
+		send_change(stream, frame);
 }
 
 void stream_deliver(struct stream *stream, struct frame *frame)
@@ -349,17 +362,20 @@ void stream_deliver(struct stream *stream, struct frame *frame)
 	case VIEW_NONE:
 	case VIEW_MISSING:
 	case VIEW_QUEUED:
-	case VIEW_OVERRUN:
 		return; /* the snapshot to come holds this change */
+	case VIEW_OVERRUN: /* likewise */
+		stream->all->context->counts.deliveries_dropped++;
+		return;
 	case VIEW_ASKED:
 	case VIEW_READY:
 		if (stream_make_room(stream, frame->len))
 			view_hold(&stream->view, frame);
 		return;
 	case VIEW_CURRENT:
-		if (stream_make_room(stream, frame->len) &&
-		    !view_keep(&stream->all->snapshots, &stream->view, frame))
-			conn_send(&stream->conn, frame);
+		if (!stream_make_room(stream, frame->len))
+			stream->all->context->counts.deliveries_dropped++;
+		else if (!view_keep(&stream->all->snapshots, &stream->view, frame))
+			send_change(stream, frame);
 		return;
 	}
 }
@@ -374,11 +390,17 @@ void stream_finish(struct stream *stream)
 	stream_set_deadline(stream, ENDING_TIMEOUT_MS);
 }
 
+void stream_count_refusal(const struct stream *stream, enum problem_kind kind)
+{
+	counts_add(&stream->all->context->counts, FIGURE_STREAMS_REFUSED, problem_code(kind));
+}
+
 void stream_refuse(struct stream *stream, enum problem_kind kind, const char *detail)
 {
 	struct problem problem = {.kind = kind, .detail = detail, .request_id = stream->request_id};
 	struct printbuf *text = stream->all->context->scratch;
 
+	stream_count_refusal(stream, kind);
 	buf_reset(text);
 	problem_put(text, &problem, stream->cors_fields != NULL ? stream->cors_fields : "");
 	stream_send_text(stream, text);
@@ -392,6 +414,7 @@ void stream_say_bye(struct stream *stream, const char *reason)
 	/* A reader that was too slow gets the reason, not what it missed. */
 	if (stream->view.state == VIEW_OVERRUN)
 		conn_drop_unsent(&stream->conn);
+	stream->end = reason;
 	buf_reset(text);
 	events_put_bye(text, reason);
 	stream_send_text(stream, text);

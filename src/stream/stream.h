@@ -128,6 +128,7 @@ struct stream {
 	int slot; /* of all->slots, or 0 without them; NO_SLOT = not counted */
 	char *cors_fields; /* header lines that every answer to the request carries, or NULL */
 	char *request_id; /* cgi_request_id() of its request, or NULL */
+	const char *end; /* why it ends, static; NULL: the other side went, or it goes on */
 	int64_t exp; /* of the token, seconds */
 	int64_t deadline_ms; /* of the phase, in OPEN of max_lifetime; 0 = none (times_mono_ms) */
 	int64_t heartbeat_ms; /* in OPEN: when the next one is due */
@@ -213,6 +214,8 @@ void stream_release(struct stream *stream);
  */
 void stream_finish(struct stream *stream);
 void stream_refuse(struct stream *stream, enum problem_kind kind, const char *detail);
+/* Of one that is answered otherwise. */
+void stream_count_refusal(const struct stream *stream, enum problem_kind kind);
 void stream_say_bye(struct stream *stream, const char *reason); /* in OPEN */
 
 #endif

@@ -1,5 +1,7 @@
 #include "stream/sweep.h"
 
+#include <inttypes.h>
+
 #include "base/log.h"
 #include "base/random.h"
 #include "base/times.h"
@@ -19,6 +21,18 @@ static void set_state(struct sweep *sweep, enum sweep_state state)
 	partition_wake(sweep->home->partition);
 }
 
+static void count(struct counts *counts, const redisReply *reply, const struct store_sweep *swept)
+{
+	counts->ghosts_checked += swept->checked;
+	counts->ghosts_repaired += swept->repaired;
+	if (swept->repaired > 0)
+		log_warn("redis: %" PRId64 " of %" PRId64
+			 " users were not as their keys and sessions say, and are now",
+			 swept->repaired, swept->checked);
+	for (size_t i = 0; i < swept->offline; i++)
+		counts_offline(counts, store_read_lateness(reply, i));
+}
+
 static void on_swept(void *arg, const redisReply *reply)
 {
 	struct sweep *sweep = arg;
@@ -27,11 +41,13 @@ static void on_swept(void *arg, const redisReply *reply)
 	set_state(sweep, SWEEP_IDLE);
 	if (reply == NULL)
 		return;
-	if (store_read_sweep(reply, &swept))
+	if (store_read_sweep(reply, &swept)) {
+		count(&sweep->home->partition->context->counts, reply, &swept);
 		recovery_learn_epoch(sweep->recovery, sweep->home->partition, swept.epoch);
-	else
+	} else {
 		log_warn("redis: a sweep failed: %s",
 			 reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply");
+	}
 	sweep->waits = swept.recovers;
 	if (sweep->waits || is_recovering(sweep))
 		sweep->comes_first = true;

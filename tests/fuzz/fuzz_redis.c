@@ -99,10 +99,10 @@ static void check_place(const redisReply *reply)
 
 static void check_store(const redisReply *reply)
 {
-	struct store_sweep swept;
 	struct place place;
 	const char *epoch;
 	int64_t now_ms, now;
+	struct store_sweep swept;
 	bool more;
 	int wait;
 
@@ -119,8 +119,11 @@ static void check_store(const redisReply *reply)
 	REQUIRE(whereabouts_read_leave(reply, &place) <= STORE_FAILED);
 	whereabouts_read(reply, &more);
 	store_read_time(reply, &now_ms);
-	if (store_read_sweep(reply, &swept))
+	if (store_read_sweep(reply, &swept)) {
 		REQUIRE(swept.epoch != NULL);
+		for (size_t i = 0; i < swept.offline; i++)
+			store_read_lateness(reply, i);
+	}
 	epoch = store_read_epoch(reply);
 	REQUIRE(epoch == NULL || strlen(epoch) < TEXT_MAX);
 	throttle_read(reply, &wait, &now);

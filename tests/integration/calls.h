@@ -24,6 +24,7 @@
 #define TICKET "/api/presence/ticket"
 #define STREAM "/api/presence/stream"
 #define HEALTH "/api/health"
+#define METRICS "/api/metrics"
 
 /* The body of a login of user 1. */
 #define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"

@@ -310,12 +310,14 @@ static bool is_housekeeping(const char *key)
 	static const char *const names[] = {
 		"presence:swept", "presence:sweeping",	 "presence:hold",  "presence:paused",
 		"presence:epoch", "presence:recovering", "presence:health"};
+	static const char figures[] = "presence:figures";
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		if (strcmp(key, names[i]) == 0)
 			return true;
 	}
-	return false;
+	return strncmp(key, figures, sizeof figures - 1) == 0 ||
+	       strcmp(key, "presence:processes") == 0 || strcmp(key, "presence:transitions") == 0;
 }
 
 static void put_sorted(struct printbuf *out, redisReply *reply, size_t step)

@@ -136,6 +136,7 @@ static const struct default_row {
 	{"push", "webhook_key_file", ""},
 	{"push", "ca_file", ""},
 	{"push", "timeout_ms", "10000"},
+	{"metrics", "token_file", ""},
 	{"cors", "allow_origins", ""},
 	{"log", "level", "info"},
 	{"log", "target", "stderr"},

@@ -409,7 +409,9 @@ local function write_version(id, version)
   redis.call('SET', prefix .. 'presence:version:' .. id, version, 'EX', version_ttl)
 end
 
+-- The service's figures count changes by their reason; that never keeps one from being told.
 local function publish(id, status, reason)
+  redis.pcall('HINCRBY', prefix .. 'presence:transitions', reason, 1)
   local message = status .. ',"reason":"' .. reason .. '"}'
   redis.call(PUBLISH, prefix .. 'user:status:' .. id, message)
   if broadcast then
@@ -618,14 +620,19 @@ local function settle(id, reason, lost)
   local state = wait and derive(id)
   if wait and not (state.live and (state.hides or redis.call('EXISTS', online_key(id)) == 1)) then
     redis.call('ZADD', deadlines, integer(now + wait), id)
-  else
-    transition(id, reason)
+    return {}, false
   end
+  return transition(id, reason)
 end
+
+local lateness = {} -- of those whom a sweep took offline: ms since their last deadline
 
 local function expire(id)
   require_rights(id)
-  settle(id)
+  local state, is_told = settle(id)
+  if is_told and not state.live and state.lasts > 0 then
+    lateness[#lateness + 1] = math.floor(now - state.lasts)
+  end
   return true
 end
 

@@ -1,9 +1,41 @@
 -- Ends users whose deadline has passed. Own arguments: limit, "1" when the caller is a streamd, a random
 -- word for the epoch if Redis has none.
--- Returns {users looked at, epoch, recovers}: as many as the limit means that there may be more; 1 when Redis was
--- wiped and may not be filled again, else 0.
+-- Returns {users looked at, epoch, recovers, how late those were announced who are offline now (ms), users of
+-- online_users who were compared with keys and sessions, those who were not as these say}: as many looked at
+-- as the limit means that there may be more. recovers: 1 when Redis was wiped and may not be filled again, else 0.
+
+local SAMPLE = 20 -- users compared in one sweep
 
 local epoch_key = prefix .. 'presence:epoch'
+
+-- Whether a member of online_users was not what keys and sessions say of it: then it is, and that was
+-- announced. One whose deadline has passed is what the sweep itself is for.
+local function repair(id)
+  local deadline = tonumber(redis.call('ZSCORE', deadlines, id) or nil)
+  if deadline and (deadline <= now or derive(id).online and get(online_key(id))) then
+    return 0
+  end
+  require_rights(id)
+  transition(id)
+  return 1
+end
+
+-- A random sample, so that in time all have their turn, however many there are. Not while sessions may be
+-- missing because Redis was wiped or stood still.
+local function compare()
+  if is_recovering(false) or pauses(false).hold > now
+    or not redis.acl_check_cmd('SRANDMEMBER', online_users, SAMPLE) then
+    return 0, 0
+  end
+  local ids, repaired = redis.pcall('SRANDMEMBER', online_users, SAMPLE), 0
+  if ids.err then
+    return 0, 0
+  end
+  for _, id in ipairs(ids) do
+    repaired = repaired + (per_user(repair, id) or 0)
+  end
+  return #ids, repaired
+end
 
 if ARGV[FIRST + 1] == '1' then
   local swept = redis.call('GET', swept_key)
@@ -21,4 +53,9 @@ if ARGV[FIRST + 1] == '1' then
     redis.call('SET', recovering_key, '1', 'PX', recovering_for)
   end
 end
-return {sweep(tonumber(ARGV[FIRST])), redis.call('GET', epoch_key) or '', is_recovering(false) and 1 or 0}
+local looked_at = sweep(tonumber(ARGV[FIRST]))
+local checked, repaired = 0, 0
+if ARGV[FIRST + 1] == '1' then
+  checked, repaired = compare()
+end
+return {looked_at, redis.call('GET', epoch_key) or '', is_recovering(false) and 1 or 0, lateness, checked, repaired}

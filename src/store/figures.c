@@ -1,0 +1,213 @@
+#include "store/figures.h"
+
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/alloc.h"
+#include "store/resp.h"
+
+#define PROCESS_MAX 96
+
+/* One sample. */
+struct cell {
+	struct cell *next;
+	int64_t value;
+	int64_t asked; /* what the command under way says; */
+	int64_t told; /* what Redis has */
+	enum figure figure;
+	char field[];
+};
+
+struct figures_histogram {
+	struct figures_histogram *next;
+	const struct figure_family *family;
+	int64_t *sum, *above; /* of times, in us; of events beyond the last bound */
+	int64_t *buckets[];
+};
+
+struct figures {
+	struct cell *cells, **last; /* in the order in which they were made */
+	struct figures_histogram *histograms;
+	bool is_asked;
+	char process[PROCESS_MAX];
+};
+
+/* Its first part alone, of characters that need no quoting anywhere. */
+static void read_host(char host[PROCESS_MAX / 2])
+{
+	char name[256] = "";
+
+	gethostname(name, sizeof name - 1);
+	name[strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")] =
+		'\0';
+	snprintf(host, PROCESS_MAX / 2, "%s", name[0] != '\0' ? name : "localhost");
+}
+
+struct figures *figures_new(const char *program)
+{
+	struct figures *figures = xcalloc(1, sizeof *figures);
+	char host[PROCESS_MAX / 2];
+
+	read_host(host);
+	snprintf(figures->process, sizeof figures->process, "%s/%s/%d", program, host,
+		 (int)getpid());
+	figures->last = &figures->cells;
+	return figures;
+}
+
+void figures_free(struct figures *figures)
+{
+	struct cell *cell = figures->cells;
+	struct figures_histogram *histogram = figures->histograms;
+
+	while (cell != NULL) {
+		struct cell *next = cell->next;
+
+		free(cell);
+		cell = next;
+	}
+	while (histogram != NULL) {
+		struct figures_histogram *next = histogram->next;
+
+		free(histogram);
+		histogram = next;
+	}
+	free(figures);
+}
+
+const char *figures_process(const struct figures *figures)
+{
+	return figures->process;
+}
+
+/* --- counting -------------------------------------------------------------------------------- */
+
+static int64_t *at(struct figures *figures, enum figure figure, const char *field)
+{
+	struct cell *cell;
+
+	for (cell = figures->cells; cell != NULL; cell = cell->next) {
+		if (cell->figure == figure && strcmp(cell->field, field) == 0)
+			return &cell->value;
+	}
+	cell = xcalloc(1, sizeof *cell + strlen(field) + 1);
+	cell->figure = figure;
+	strcpy(cell->field, field); /* NOLINT: as long as that */
+	*figures->last = cell;
+	figures->last = &cell->next;
+	return &cell->value;
+}
+
+int64_t *figures_at(struct figures *figures, enum figure figure, const char *first,
+		    const char *second)
+{
+	char field[FIGURE_FIELD_MAX + 1];
+
+	snprintf(field, sizeof field, "%s%s%s%s%s", figure_families[figure].name,
+		 first != NULL ? "|" : "", first != NULL ? first : "", second != NULL ? "|" : "",
+		 second != NULL ? second : "");
+	return at(figures, figure, field);
+}
+
+/* Of a histogram: the sample that is called `what`. */
+static int64_t *part_at(struct figures *figures, enum figure figure, const char *first,
+			const char *what)
+{
+	return first != NULL ? figures_at(figures, figure, first, what)
+			     : figures_at(figures, figure, what, NULL);
+}
+
+struct figures_histogram *figures_histogram_at(struct figures *figures, enum figure figure,
+					       const char *first)
+{
+	const struct figure_family *family = &figure_families[figure];
+	struct figures_histogram *histogram =
+		xcalloc(1, sizeof *histogram + family->bounds * sizeof histogram->buckets[0]);
+	char name[32];
+
+	histogram->family = family;
+	histogram->sum = part_at(figures, figure, first, "sum");
+	histogram->above = part_at(figures, figure, first, "leInf");
+	for (unsigned i = 0; i < family->bounds; i++) {
+		snprintf(name, sizeof name, "le%" PRId64, figure_bounds[family->first_bound + i]);
+		histogram->buckets[i] = part_at(figures, figure, first, name);
+	}
+	histogram->next = figures->histograms;
+	figures->histograms = histogram;
+	return histogram;
+}
+
+void figures_observe(struct figures_histogram *histogram, int64_t us, int64_t times)
+{
+	const int64_t *bounds = figure_bounds + histogram->family->first_bound;
+	unsigned i = 0;
+
+	while (i < histogram->family->bounds && us > bounds[i])
+		i++;
+	*(i < histogram->family->bounds ? histogram->buckets[i] : histogram->above) += times;
+	*histogram->sum += us * times;
+}
+
+/* --- telling --------------------------------------------------------------------------------- */
+
+static bool is_gauge(const struct cell *cell)
+{
+	return figure_families[cell->figure].kind == FIGURE_GAUGE;
+}
+
+/* Gauges are told each time, of the others what is new. */
+static bool is_wanted(const struct cell *cell, bool gauges)
+{
+	return gauges ? is_gauge(cell) : !is_gauge(cell) && cell->value != cell->told;
+}
+
+static unsigned count(const struct figures *figures, bool gauges)
+{
+	unsigned sum = 0;
+
+	for (const struct cell *cell = figures->cells; cell != NULL; cell = cell->next)
+		sum += is_wanted(cell, gauges);
+	return sum;
+}
+
+static void put_cells(struct printbuf *out, struct figures *figures, bool gauges)
+{
+	for (struct cell *cell = figures->cells; cell != NULL; cell = cell->next) {
+		if (!is_wanted(cell, gauges))
+			continue;
+		cell->asked = cell->value;
+		resp_text(out, cell->field);
+		resp_number(out, cell->value - (gauges ? 0 : cell->told));
+	}
+}
+
+void figures_put(struct printbuf *out, const struct store *store, struct figures *figures,
+		 int64_t ttl_ms)
+{
+	unsigned gauges = count(figures, true), counters = count(figures, false);
+
+	for (struct cell *cell = figures->cells; cell != NULL; cell = cell->next)
+		cell->asked = cell->told;
+	store_put_evalsha(out, store, SCRIPT_FIGURES_ADD, 4 + 2 * (gauges + counters));
+	resp_text(out, store_prefix(store));
+	resp_text(out, figures->process);
+	resp_number(out, ttl_ms);
+	resp_number(out, gauges);
+	put_cells(out, figures, true);
+	put_cells(out, figures, false);
+	figures->is_asked = true;
+}
+
+void figures_read(struct figures *figures, const redisReply *reply)
+{
+	bool is_told = figures->is_asked && reply != NULL && reply->type == REDIS_REPLY_INTEGER &&
+		       reply->integer == 1;
+
+	figures->is_asked = false;
+	for (struct cell *cell = figures->cells; is_told && cell != NULL; cell = cell->next)
+		cell->told = cell->asked;
+}

@@ -1,0 +1,563 @@
+/* The figures of the service: what is told, by whom, and that it is true. docs/monitoring.md */
+#include "calls.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "store/figure.h"
+
+#define TOKEN "metrics-0123456789abcdef"
+#define OPENMETRICS "Accept: application/openmetrics-text; version=1.0.0"
+/* Figures are told once a second; a worker looks again when it is idle. */
+#define SOON 5000
+
+static void prepare(struct stack *stack, const char *conf)
+{
+	char *text;
+
+	stack_write_secret(stack, "metrics.token", TOKEN "\n");
+	ck_assert(asprintf(&text, "metrics { token_file = \"%s\" }\n%s",
+			   stack_path(stack, "metrics.token"), conf) > 0);
+	stack_write_conf(stack, text);
+	free(text);
+}
+
+/* Redis and the web server with its workers, and with so many presence-streamd. */
+static struct stack *start(const char *conf, int streamds)
+{
+	struct stack *stack = stack_new("");
+
+	prepare(stack, conf);
+	redis_start(stack, NULL);
+	for (int i = 0; i < streamds; i++)
+		streamd_start(stack, i);
+	lighttpd_start(stack);
+	return stack;
+}
+
+static const char *scrape(struct stack *stack)
+{
+	struct response *response = HTTP(stack, .path = METRICS, .token = TOKEN);
+
+	ck_assert_msg(response->status == 200, "%d %s", response->status, response->body);
+	return response->body;
+}
+
+/* The value of a sample, without "presence_", as it is written; -1: there is none. */
+static double value_in(const char *text, const char *sample)
+{
+	size_t len = strlen(sample);
+
+	for (const char *line = text; line != NULL && *line != '\0'; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (strncmp(line, "presence_", 9) == 0 && strncmp(line + 9, sample, len) == 0 &&
+		    line[9 + len] == ' ')
+			return strtod(line + 9 + len, NULL);
+	}
+	return -1;
+}
+
+static double value(struct stack *stack, const char *sample)
+{
+	return value_in(scrape(stack), sample);
+}
+
+static void wait_value(struct stack *stack, const char *sample, double wanted)
+{
+	int64_t end = now_ms() + patience(SOON);
+	double seen;
+
+	while ((seen = value(stack, sample)) != wanted) {
+		ck_assert_msg(now_ms() <= end, "%s: %g expected, seen %g:\n%.3000s", sample, wanted,
+			      seen, scrape(stack));
+		nap();
+	}
+}
+
+/* How many processes of that program tell this gauge. */
+static int tellers(struct stack *stack, const char *gauge, const char *program)
+{
+	char head[128];
+	int count = 0;
+
+	snprintf(head, sizeof head, "presence_%s{process=\"%s/", gauge, program);
+	for (const char *at = scrape(stack); (at = strstr(at, head)) != NULL; at++)
+		count++;
+	return count;
+}
+
+/* --- who may ask -------------------------------------------------------------------------- */
+
+START_TEST(a_scrape_takes_the_token_of_the_file)
+{
+	static const char *const wrong[] = {"metrics-0123456789abcdeX", "metrics-0123456789abcde",
+					    "metrics-0123456789abcdef0", "x"};
+	struct stack *stack = start("", 0);
+	struct response *response = HTTP(stack, .path = METRICS, .token = TOKEN);
+
+	ck_assert_int_eq(response->status, 200);
+	ck_assert_str_eq(header_of(response->head, "Content-Type"),
+			 "text/plain; version=0.0.4; charset=utf-8");
+	for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++)
+		check_problem(HTTP(stack, .path = METRICS, .token = wrong[i]), 401,
+			      "token_invalid");
+	check_problem(HTTP(stack, .path = METRICS, .token = token_for(stack, "1")), 401,
+		      "token_invalid");
+	check_problem(HTTP(stack, .path = METRICS), 401, "token_missing");
+	check_problem(HTTP(stack, .path = METRICS "?token=" TOKEN), 401, "token_missing");
+	check_problem(HTTP(stack, .path = METRICS, .token = TOKEN, .body = "{}"), 405,
+		      "method_not_allowed");
+	/* Nor is it good for anything else. */
+	check_problem(HTTP(stack, .path = COUNT, .token = TOKEN), 401, "token_invalid");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(without_the_option_there_is_no_such_call)
+{
+	struct stack *stack = stack_start_api("");
+
+	check_problem(HTTP(stack, .path = METRICS, .token = TOKEN), 404, "not_found");
+	stack_stop(stack);
+}
+END_TEST
+
+/* With what is said on standard error. */
+static int run_api(struct stack *stack, char **out)
+{
+	char *listen;
+
+	ck_assert(asprintf(&listen, "PRESENCE_API_LISTEN=unix:%s", stack_path(stack, "api.sock")) >
+		  0);
+	return run(stack, out, NULL,
+		   (const char *[]){"env", listen, "sh", "-c", "exec \"$0\" -c \"$1\" 2>&1",
+				    program("presence-api"), stack_path(stack, "presence.conf"),
+				    NULL});
+}
+
+START_TEST(a_token_file_that_is_none_is_refused_at_the_start)
+{
+	struct stack *stack = stack_new("");
+	char *out;
+
+	prepare(stack, "");
+	chmod(stack_path(stack, "metrics.token"), 0644);
+	ck_assert_int_eq(run_api(stack, &out), 2);
+	check_has(out, "metrics.token: mode 0644 opens this secret");
+	stack_write_secret(stack, "metrics.token", "short\n");
+	ck_assert_int_eq(run_api(stack, &out), 2);
+	check_has(out, "not one line of at least 16");
+	stack_write_secret(stack, "metrics.token", TOKEN "\n" TOKEN "\n");
+	ck_assert_int_eq(run_api(stack, &out), 2);
+	check_has(out, "not one line of at least 16");
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- how it is told ----------------------------------------------------------------------- */
+
+/* Something of everything: calls that work and that do not, streams, changes. */
+static void live_a_little(struct stack *stack)
+{
+	struct sse *friend = sse_open(stack, token_for(stack, "2"));
+
+	sse_ready(friend);
+	touch(stack, token_for(stack, "1"));
+	sse_wait_change(friend, "1", true, 2000);
+	HTTP(stack, .path = COUNT);
+	HTTP(stack, .path = "/api/nonsense");
+	sse_close(friend);
+	wait_value(stack, "streams_closed_total{reason=\"client\"}", 1);
+	wait_value(stack, "http_requests_total{route=\"other\",status=\"4xx\"}", 1);
+}
+
+START_TEST(promtool_finds_nothing_wrong_with_it)
+{
+	struct stack *stack = start("", 1);
+	char *out;
+	int status;
+
+	live_a_little(stack);
+	status = run(stack, &out, scrape(stack),
+		     (const char *[]){"sh", "-c", "promtool check metrics 2>&1", NULL});
+	ck_assert_msg(status == 0 && out[0] == '\0', "promtool: %s", out);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(openmetrics_is_read_by_its_own_parser)
+{
+	static const char parser[] =
+		"import sys\n"
+		"from prometheus_client.openmetrics.parser import text_string_to_metric_families\n"
+		"print(sum(1 for family in text_string_to_metric_families(sys.stdin.read())))\n";
+	struct stack *stack = start("", 1);
+	struct response *response;
+	char *out;
+	int status;
+
+	live_a_little(stack);
+	response = HTTP(stack, .path = METRICS, .token = TOKEN, .header = OPENMETRICS);
+	ck_assert_str_eq(header_of(response->head, "Content-Type"),
+			 "application/openmetrics-text; version=1.0.0; charset=utf-8");
+	check_has(response->body, "# TYPE presence_deliveries counter\npresence_deliveries_total");
+	status = run(stack, &out, response->body,
+		     (const char *[]){"sh", "-c", "/usr/bin/python3 -c \"$0\" 2>&1", parser, NULL});
+	ck_assert_msg(status == 0, "the parser: %s", out);
+	ck_assert_int_eq(atoi(out), FIGURE_COUNT);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(the_format_is_the_one_that_accept_prefers)
+{
+	static const struct {
+		const char *accept;
+		bool openmetrics;
+	} rows[] = {
+		{"Accept: application/openmetrics-text;version=1.0.0;q=0.5,"
+		 "application/openmetrics-text;version=0.0.1;q=0.4,text/plain;version=0.0.4;q=0.3,"
+		 "*/*;q=0.2",
+		 true},
+		{"Accept: text/plain;version=0.0.4;q=0.5,*/*;q=0.1", false},
+		{"Accept: application/openmetrics-text;q=0.2, text/plain;q=0.9", false},
+		{"Accept: application/openmetrics-text;q=0, */*", false},
+		{"Accept: application/openmetrics-textual", false},
+		{"Accept: APPLICATION/OPENMETRICS-TEXT", true},
+		{"Accept: */*", false},
+	};
+	struct stack *stack = start("", 0);
+
+	for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+		struct response *response =
+			HTTP(stack, .path = METRICS, .token = TOKEN, .header = rows[i].accept);
+
+		ck_assert_msg((strstr(response->body, "# EOF\n") != NULL) == rows[i].openmetrics,
+			      "%s: %s", rows[i].accept, header_of(response->head, "Content-Type"));
+	}
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(every_figure_is_told_and_documented)
+{
+	struct stack *stack = start("", 1);
+	const char *page = source_file("docs/monitoring.md"), *text;
+	char part[128];
+
+	live_a_little(stack);
+	text = scrape(stack);
+	for (size_t i = 0; i < FIGURE_COUNT; i++) {
+		snprintf(part, sizeof part, "# TYPE presence_%s ", figure_families[i].name);
+		check_has(text, part);
+		snprintf(part, sizeof part, "`%s`", figure_families[i].name);
+		check_has(page, part);
+	}
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(no_figure_tells_of_a_user)
+{
+	struct stack *stack = start("", 1);
+	const char *token = token_for(stack, "auth0|somebody");
+	struct sse *sse = sse_open(stack, token);
+
+	sse_ready(sse);
+	HTTP(stack, .path = STATUS_USER "auth0%7Csomebody", .token = token);
+	HTTP(stack, .path = "/api/somebody", .token = token);
+	wait_value(stack,
+		   "http_requests_total{route=\"GET /online-status/user/{id}\",status=\"2xx\"}", 1);
+	wait_value(stack, "streams_opened_total", 1);
+	check_has_not(scrape(stack), "somebody");
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- what is counted ---------------------------------------------------------------------- */
+
+START_TEST(calls_are_counted_by_route_and_status)
+{
+	struct stack *stack = start("", 0);
+	const char *token = token_for(stack, "1");
+
+	for (int i = 0; i < 3; i++)
+		http_ok(stack, COUNT, token, NULL);
+	HTTP(stack, .method = "HEAD", .path = COUNT, .token = token);
+	HTTP(stack, .path = COUNT);
+	HTTP(stack, .path = STATUS_USERS, .token = token, .body = "[]");
+	wait_value(stack, "http_requests_total{route=\"GET /online-status/count\",status=\"2xx\"}",
+		   4);
+	wait_value(stack, "http_requests_total{route=\"GET /online-status/count\",status=\"4xx\"}",
+		   1);
+	wait_value(stack, "http_requests_total{route=\"POST /online-status/users\",status=\"4xx\"}",
+		   1);
+	wait_value(stack, "http_request_seconds_count{route=\"GET /online-status/count\"}", 5);
+	wait_value(stack,
+		   "http_request_seconds_bucket{route=\"GET /online-status/count\",le=\"+Inf\"}",
+		   5);
+	wait_value(stack, "workers", 2);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(what_was_counted_outlives_who_counted_it)
+{
+	struct stack *stack = start("", 2);
+	struct sse *sse = sse_open_direct(stack, 0, token_for(stack, "1"));
+	pid_t workers[8];
+	int count;
+
+	sse_ready(sse);
+	http_ok(stack, COUNT, token_for(stack, "1"), NULL);
+	wait_value(stack, "streams_opened_total", 1);
+	wait_value(stack, "http_requests_total{route=\"GET /online-status/count\",status=\"2xx\"}",
+		   1);
+	ck_assert_int_eq(tellers(stack, "streams", "streamd"), 2);
+	streamd_end(stack, 0, SIGKILL);
+	count = children_of(api_parent(stack), workers, 8);
+	for (int i = 0; i < count; i++)
+		kill(workers[i], SIGKILL);
+	WAIT_UNTIL(tellers(stack, "streams", "streamd") == 1, SOON);
+	ck_assert(value(stack, "streams_opened_total") == 1);
+	ck_assert(value(stack,
+			"http_requests_total{route=\"GET /online-status/count\",status=\"2xx\"}") ==
+		  1);
+	streamd_start(stack, 0);
+	sse_ready(sse_open_direct(stack, 0, token_for(stack, "2")));
+	wait_value(stack, "streams_opened_total", 2);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_process_that_ends_tells_the_last_it_counted)
+{
+	struct stack *stack = start("presence { sweep = 60 heartbeat = 30 stream_ttl = 150 }\n"
+				    "stream { drain = 0 }\n",
+				    1);
+	struct sse *sse = sse_open(stack, token_for(stack, "1"));
+
+	sse_ready(sse);
+	ck_assert_int_eq(streamd_end(stack, 0, SIGTERM), 0);
+	wait_value(stack, "streams_opened_total", 1);
+	wait_value(stack, "streams_closed_total{reason=\"shutdown\"}", 1);
+	ck_assert_int_eq(tellers(stack, "streams", "streamd"), 0);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(changes_are_counted_by_reason_and_deliveries_by_reader)
+{
+	struct stack *stack = start("", 1);
+	struct sse *one = sse_open(stack, token_for(stack, "2"));
+	struct sse *other = sse_open(stack, token_for(stack, "3"));
+	const char *anna;
+
+	sse_ready(one);
+	sse_ready(other);
+	wait_value(stack, "transitions_total{reason=\"stream_open\"}", 2);
+	anna = login(stack, "user1@example.com");
+	sse_wait_change(one, "1", true, 2000);
+	sse_wait_change(other, "1", true, 2000);
+	http_ok(stack, LOGOUT, anna, "");
+	sse_wait_change(one, "1", false, 2000);
+	sse_wait_change(other, "1", false, 2000);
+	wait_value(stack, "transitions_total{reason=\"login\"}", 1);
+	wait_value(stack, "transitions_total{reason=\"logout\"}", 1);
+	/* 3 was told to 2 as well, unless 2 had no `initial` yet. */
+	WAIT_UNTIL(value(stack, "deliveries_total") >= 4, SOON);
+	WAIT_UNTIL(value(stack, "delivery_seconds_count") >= 4, SOON);
+	ck_assert(value(stack, "initials_total") == 2 && value(stack, "resyncs_total") == 0);
+	ck_assert(value(stack, "online_users") == 2);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(refusals_and_connections_to_redis_are_counted)
+{
+	struct stack *stack = start("stream { max_streams_per_user = 1 }\n", 1);
+	const char *token = token_for(stack, "1");
+
+	sse_ready(sse_open(stack, token));
+	ck_assert_int_eq(sse_status(sse_open(stack, token)), 429);
+	ck_assert_int_eq(sse_status(sse_open(stack, "nonsense")), 401);
+	wait_value(stack, "streams_refused_total{code=\"too_many_streams\"}", 1);
+	wait_value(stack, "streams_refused_total{code=\"token_invalid\"}", 1);
+	wait_value(stack, "redis_connects_total{server=\"0\"}", 1);
+	freeReplyObject(redis_cmd(stack, "CLIENT KILL TYPE pubsub"));
+	wait_value(stack, "redis_losses_total{server=\"0\"}", 1);
+	wait_value(stack, "redis_connects_total{server=\"0\"}", 2);
+	WAIT_UNTIL(value(stack, "redis_echo_seconds_count") > 0, SOON);
+	wait_value(stack, "resyncs_total", 1);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(how_late_offline_is_told_is_measured)
+{
+	struct stack *stack = start(FAST, 1);
+	struct listener *listener = listener_open(stack, "user:status:1");
+
+	touch_user(stack, "1");
+	ck_assert_ptr_nonnull(listener_next(listener, patience(2000)));
+	ck_assert_ptr_nonnull(listener_next(listener, patience(6000)));
+	wait_value(stack, "offline_delay_seconds_count", 1);
+	/* docs/api.md promises two sweeps. */
+	ck_assert(value(stack, "offline_delay_seconds_bucket{le=\"2.5\"}") == 1);
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- ghosts ------------------------------------------------------------------------------- */
+
+START_TEST(a_ghost_is_found_told_once_and_counted)
+{
+	struct stack *stack = start("presence { sweep = 1 }\n", 1);
+	struct sse *friend = sse_open(stack, token_for(stack, "2"));
+	struct listener *listener;
+
+	sse_ready(friend);
+	touch_user(stack, "1");
+	sse_wait_change(friend, "1", true, 2000);
+	listener = listener_open(stack, "user:status:*");
+	/* No session and no deadline: no sweep would ever look at this user. */
+	freeReplyObject(redis_cmd(stack, "DEL user:sessions:1"));
+	freeReplyObject(redis_cmd(stack, "ZREM presence:deadlines 1"));
+	sse_wait_change(friend, "1", false, 5000);
+	ck_assert(!redis_has(stack, "user:online:1"));
+	ck_assert_int_eq(redis_int(stack, "SISMEMBER online_users 1"), 0);
+	wait_value(stack, "ghosts_repaired_total", 1);
+	ck_assert(value(stack, "ghosts_checked_total") > 0);
+	check_has(listener_next(listener, 0)->text, "\"reason\":\"expired\"");
+	ck_assert_ptr_null(listener_next(listener, patience(1200)));
+	ck_assert(value(stack, "ghosts_repaired_total") == 1);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(who_is_online_and_looks_offline_is_put_right)
+{
+	struct stack *stack = start("presence { sweep = 1 }\n", 1);
+
+	touch_user(stack, "1");
+	freeReplyObject(redis_cmd(stack, "DEL user:online:1"));
+	WAIT_UNTIL(redis_has(stack, "user:online:1"), SOON);
+	freeReplyObject(redis_cmd(stack, "ZREM presence:deadlines 1"));
+	WAIT_UNTIL(redis_text(stack, "ZSCORE presence:deadlines 1") != NULL, SOON);
+	wait_value(stack, "ghosts_repaired_total", 2);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(nobody_who_is_as_redis_says_is_taken_for_a_ghost)
+{
+	struct stack *stack = start(FAST, 1);
+	struct sse *sse = sse_open(stack, token_for(stack, "1"));
+	struct listener *listener;
+
+	sse_ready(sse);
+	touch_user(stack, "2");
+	HTTP(stack, .method = "PUT", .path = STATE, .token = token_for(stack, "3"),
+	     .body = "{\"status\":\"invisible\"}");
+	listener = listener_open(stack, "user:status:2");
+	/* Long enough for 2 to expire in the ordinary way, and for the sample to have all of them. */
+	ck_assert_ptr_nonnull(listener_next(listener, patience(6000)));
+	WAIT_UNTIL(value(stack, "ghosts_checked_total") >= 5, SOON);
+	ck_assert(value(stack, "ghosts_repaired_total") == 0);
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
+/* --- Redis away, or several --------------------------------------------------------------- */
+
+START_TEST(without_redis_there_is_nothing_to_tell)
+{
+	struct stack *stack = start("", 0);
+
+	redis_kill(stack);
+	check_problem(HTTP(stack, .path = METRICS, .token = TOKEN), 503, "redis_unavailable");
+	redis_start(stack, NULL);
+	WAIT_UNTIL(HTTP(stack, .path = METRICS, .token = TOKEN)->status == 200, SOON);
+	stack_stop(stack);
+}
+END_TEST
+
+/* Somebody else's key under one of our names costs the figures, never a call. */
+START_TEST(figures_that_cannot_be_kept_disturb_no_call)
+{
+	struct stack *stack = stack_new("");
+
+	prepare(stack, "");
+	redis_start(stack, NULL);
+	freeReplyObject(redis_cmd(stack, "SET presence:figures x"));
+	freeReplyObject(redis_cmd(stack, "SET presence:transitions x"));
+	streamd_start(stack, 0);
+	lighttpd_start(stack);
+	sse_ready(sse_open(stack, token_for(stack, "2")));
+	touch_user(stack, "1");
+	ck_assert(value(stack, "online_users") == 2);
+	freeReplyObject(redis_cmd(stack, "DEL presence:figures"));
+	wait_value(stack, "streams_opened_total", 1);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(one_scrape_shows_all_partitions)
+{
+	struct stack *stack = stack_new("");
+	char *conf;
+
+	stack_write_secret(stack, "metrics.token", TOKEN);
+	ck_assert(asprintf(&conf, "metrics { token_file = \"%s\" }\n",
+			   stack_path(stack, "metrics.token")) > 0);
+	stack_divide(stack, 2, 8, conf);
+	streamd_start(stack, 0);
+	lighttpd_start(stack);
+	for (int i = 1; i <= USERS; i++)
+		touch_user(stack, (char[]){(char)('0' + i), '\0'});
+	wait_value(stack, "online_users", USERS);
+	wait_value(stack, "transitions_total{reason=\"activity\"}", USERS);
+	wait_value(stack, "http_requests_total{route=\"GET /online-status/count\",status=\"2xx\"}",
+		   USERS);
+	wait_value(stack, "redis_connects_total{server=\"1\"}", 1);
+	check_has(scrape(stack), "state=\"settled\"} 8\n");
+	stack_stop(stack);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("metrics");
+	TCase *asking = harness_case(suite, "asking", 30);
+	TCase *telling = harness_case(suite, "telling", 30);
+	TCase *counting = harness_case(suite, "counting", 30);
+	TCase *ghosts = harness_case(suite, "ghosts", 30);
+	TCase *redis = harness_case(suite, "redis", 30);
+
+	tcase_add_test(asking, a_scrape_takes_the_token_of_the_file);
+	tcase_add_test(asking, without_the_option_there_is_no_such_call);
+	tcase_add_test(asking, a_token_file_that_is_none_is_refused_at_the_start);
+	tcase_add_test(telling, promtool_finds_nothing_wrong_with_it);
+	tcase_add_test(telling, openmetrics_is_read_by_its_own_parser);
+	tcase_add_test(telling, the_format_is_the_one_that_accept_prefers);
+	tcase_add_test(telling, every_figure_is_told_and_documented);
+	tcase_add_test(telling, no_figure_tells_of_a_user);
+	tcase_add_test(counting, calls_are_counted_by_route_and_status);
+	tcase_add_test(counting, what_was_counted_outlives_who_counted_it);
+	tcase_add_test(counting, a_process_that_ends_tells_the_last_it_counted);
+	tcase_add_test(counting, changes_are_counted_by_reason_and_deliveries_by_reader);
+	tcase_add_test(counting, refusals_and_connections_to_redis_are_counted);
+	tcase_add_test(counting, how_late_offline_is_told_is_measured);
+	tcase_add_test(ghosts, a_ghost_is_found_told_once_and_counted);
+	tcase_add_test(ghosts, who_is_online_and_looks_offline_is_put_right);
+	tcase_add_test(ghosts, nobody_who_is_as_redis_says_is_taken_for_a_ghost);
+	tcase_add_test(redis, without_redis_there_is_nothing_to_tell);
+	tcase_add_test(redis, figures_that_cannot_be_kept_disturb_no_call);
+	tcase_add_test(redis, one_scrape_shows_all_partitions);
+	return harness_main(suite);
+}
