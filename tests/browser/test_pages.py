@@ -15,7 +15,7 @@ from stand import CONFIG, DEADLINE, SOURCE, URL, presencectl, wait_until
 
 NPM = os.path.join(SOURCE, "tests/npm")
 AXE = os.path.join(NPM, "node_modules/axe-core/axe.min.js")
-PAGES = ("index.html",)
+PAGES = ("index.html", "dashboard.html")
 LOOKS = {
     "light": {"prefers-color-scheme": "light"},
     "dark": {"prefers-color-scheme": "dark"},

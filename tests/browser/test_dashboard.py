@@ -1,0 +1,169 @@
+"""The dashboard in a real browser, with a service that only tells figures (figures.py, stand.py)."""
+
+import os
+import unittest
+
+from selenium.webdriver.common.keys import Keys
+
+import figures
+from stand import wait_until
+from test_pages import AXE, LOOKS, Page
+
+
+class Dashboard(Page):
+    def setUp(self):
+        super().setUp()
+        self.service = figures.Figures()
+        self.addCleanup(self.service.close)
+        self.page.load(self.service.url + "/dashboard.html")
+
+    def enter(self, token=figures.TOKEN):
+        self.page.find("#token").send_keys(token, Keys.ENTER)
+
+    def open(self):
+        self.enter()
+        self.wait_state("live")
+        wait_until("figures of two minutes", lambda: self.tile("dash.deliveries") not in ("", "0"))
+
+    def wait_state(self, state):
+        wait_until(f"the page is {state}", lambda: self.page.run(
+            "return document.getElementById('connection').dataset.state") == state)
+
+    def tile(self, key, part="value"):
+        return self.page.text(f'[data-tile="{key}"] .{part}')
+
+    def rows(self, table):
+        """Of each row: the texts of its cells, and whether somebody should look at it."""
+        return self.page.run("""
+            return [...document.querySelectorAll(`#${arguments[0]} tr`)].map((row) =>
+              [[...row.children].map((cell) => cell.innerText), row.className === "bad"]);""", table)
+
+    def test_figures_rates_and_quantiles(self):
+        self.open()
+        self.assertRegex(self.tile("dash.streams"), r"^6,1\d\d$")
+        self.assertEqual(self.tile("dash.streams", "note"), "of 20,000 at most")
+        self.assertRegex(self.tile("dash.online"), r"^5,[12]\d\d$")
+        self.assertRegex(self.tile("dash.changes"), r"^\d{1,2}(\.\d)?$")
+        self.assertRegex(self.tile("dash.deliveries"), r"^[2-6]\d\d$")
+        # Half of them took at most 0.1 ms, 99 in 100 at most 0.5 ms.
+        self.assertEqual(self.tile("dash.delivery"), "0.1 ms")
+        self.assertEqual(self.tile("dash.delivery", "note"), "p99 0.5 ms, last minute")
+        self.assertEqual([self.tile(key) for key in ("dash.resyncs", "dash.drops", "dash.ghosts")],
+                         ["31", "14", "2"])
+        self.assertEqual(self.tile("dash.drops", "note"), "0 in the last minute")
+        before = self.page.run("return document.querySelector('.chart .line').getAttribute('d')")
+        self.assertGreater(before.count("L"), 100)
+        wait_until("the chart moves on", lambda: before != self.page.run(
+            "return document.querySelector('.chart .line').getAttribute('d')"))
+
+    def test_processes_and_requests(self):
+        self.open()
+        self.assertEqual(self.rows("processes"), [
+            [["pushd/web1/815", "\u2013", "\u2013", "reached", "\u2013"], False],
+            [[figures.STREAMD[0], self.rows("processes")[1][0][1], "3,121", "reached", "16 settled"],
+             False],
+            [[figures.STREAMD[1], "2,980", "2,981", "reached", "16 settled"], False]])
+        routes = {cells[0]: cells[1:] for cells, _ in self.rows("requests")}
+        self.assertEqual(routes["GET /friends/list"][:2], ["12", "2.47 ms"])
+        self.assertIn("2xx:", routes["POST /auth/login/json"][2])
+        self.service.say = lambda second: ("figures", figures.event(second, redis_up=0))
+        wait_until("a server of Redis is lost", lambda: self.rows("processes")[2] == [
+            [figures.STREAMD[1], "2,980", "2,981", "not reached: 1", "8 away, 8 settled"], True])
+
+    def test_one_user_and_the_end_of_the_sessions(self):
+        self.open()
+        self.page.find("[name=id]").send_keys("3")
+        self.page.find("[name=viewer]").send_keys("2", Keys.ENTER)
+        wait_until("the user is shown", lambda: self.page.text("#conclusion"))
+        self.assertIn("because that is chosen", self.page.text("#conclusion"))
+        self.assertIn("In a meeting", self.page.text("#facts"))
+        self.assertEqual([cells[0] for cells, _ in self.rows("sessions")], ["Stream", "Token"])
+        self.page.find("#kick").click()
+        question = wait_until("a question", lambda: self.alert())
+        self.assertIn("End all sessions of 3?", question.text)
+        question.accept()
+        wait_until("no session is left", lambda: self.page.text("#sessions-none"))
+        self.assertEqual(self.page.text("#user-notice"), "All sessions of 3 have ended.")
+
+    def alert(self):
+        try:
+            return self.driver.switch_to.alert
+        except Exception:  # there is none yet
+            return None
+
+    def test_what_is_no_user(self):
+        self.open()
+        self.page.find("[name=id]").send_keys("?", Keys.ENTER)
+        wait_until("it is told", lambda: self.page.text("#user-notice") == "This is not a user id.")
+
+    def test_a_token_without_the_scope(self):
+        self.enter("another")
+        wait_until("it is told", lambda: self.page.text("#entry-notice")
+                   == "This token lacks the scope admin.")
+        self.assertEqual(self.focus(), "token")
+
+    def test_figures_that_stand_still_say_so(self):
+        self.open()
+        self.service.say = lambda second: ("degraded", {"reason": "redis_unavailable"})
+        self.wait_state("degraded")
+        self.assertEqual(self.page.text("#connection"), "Redis is away")
+        self.assertEqual(self.page.run("return document.getElementById('board').dataset.stale"),
+                         "true")
+        self.service.cut.set()
+        wait_until("why is told", lambda: "Trying again in" in (self.page.text("#notice") or ""))
+        self.service.cut.clear()
+        self.service.say = lambda second: ("figures", figures.event(second))
+        self.wait_state("live")
+        self.assertIsNone(self.page.text("#notice"))
+
+    def test_a_reload_stays_and_leaving_forgets_the_token(self):
+        self.open()
+        self.page.load(self.service.url + "/dashboard.html")
+        self.wait_state("live")
+        self.page.find("#leave").click()
+        wait_until("the form", lambda: self.page.text("#entry"))
+        self.assertEqual(self.page.run("return sessionStorage.length"), 0)
+
+    @unittest.skipUnless(os.path.exists(AXE), "npm's tools are missing: ./bootstrap --tests")
+    def test_axe_finds_nothing(self):
+        self.assert_axe_is_silent("the token's form")
+        self.open()
+        self.service.say = lambda second: ("figures", figures.event(second, redis_up=second % 2))
+        self.page.find("[name=id]").send_keys("3", Keys.ENTER)
+        wait_until("the user is shown", lambda: self.page.text("#conclusion"))
+        for name in LOOKS:
+            self.look(name)
+            self.assert_axe_is_silent(name)
+
+    def test_it_fits_a_phone(self):
+        self.open()
+        self.page.find("[name=id]").send_keys("3", Keys.ENTER)
+        wait_until("the user is shown", lambda: self.page.text("#conclusion"))
+        for width in (320, 390, 1280):
+            self.resize(width)
+            self.assertLessEqual(self.page.run("return document.documentElement.scrollWidth"), width)
+
+    def test_the_keyboard_alone(self):
+        self.tab_to("#token")
+        self.press(figures.TOKEN, Keys.ENTER)
+        self.wait_state("live")
+        self.tab_to("[name=id]")
+        self.press("3", Keys.ENTER)
+        wait_until("the user is shown", lambda: self.page.text("#conclusion"))
+        self.tab_to("#kick")
+        self.press(Keys.ENTER)
+        wait_until("a question", lambda: self.alert()).dismiss()
+        self.tab_to("#leave")
+        self.press(Keys.ENTER)
+        wait_until("the form", lambda: self.page.text("#entry"))
+
+    def test_in_korean(self):
+        self.open()
+        self.page.find("[data-language=ko]").click()
+        self.assertEqual(self.page.text("#board-title"), "서비스 상태")
+        self.assertEqual(self.page.text("#connection"), "실시간")
+        self.assertEqual(self.tile("dash.drops", "note"), "최근 1분에 0건")
+
+
+if __name__ == "__main__":
+    unittest.main()
