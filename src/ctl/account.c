@@ -52,7 +52,7 @@ void account_warn_unknown(struct ctl *ctl, const struct userid *id)
 
 	if (directory == NULL)
 		return;
-	if (schema_lacks_user(directory, id))
+	if (schema_lacks_user(directory, id->text))
 		ctl_fail("there is no user %s in the directory; it is done all the same", id->text);
 	directory_close(directory);
 }

@@ -107,9 +107,19 @@ static const struct command command_table[] = {
 	 "Gives an account another password: the first line of standard input. To end what is\n"
 	 "open: kick ID."},
 	{"user list", "", 0, 0, FLAG_JSON, ctl_user_list, "Every account."},
+	{"user import", "FILE", 1, 1, FLAG_JSON, ctl_user_import,
+	 "Accounts from a file of comma-separated values, - being standard input: all of them, "
+	 "or,\n"
+	 "when one line is wrong, none. The first line names the columns: email, name, and "
+	 "password\n"
+	 "or password_hash, as crypt(5) has it."},
 	{"friend add", "A B", 2, 2, 0, ctl_friend_add,
 	 "Makes two users friends of one another. Their open streams learn of it."},
 	{"friend remove", "A B", 2, 2, 0, ctl_friend_remove, "Ends a friendship, likewise."},
+	{"friend import", "FILE", 1, 1, FLAG_JSON, ctl_friend_import,
+	 "Friendships from such a file, likewise. The columns are user and friend, each an id or "
+	 "an\n"
+	 "e-mail address. Open streams learn of it."},
 	{"friend list", "ID", 1, 1, FLAG_JSON, ctl_friend_list,
 	 "The user's friends, as friends_query has them."},
 	{"directory init", "", 0, 0, 0, ctl_directory_init,

@@ -59,6 +59,8 @@ ctl_command ctl_token, ctl_checktoken;
 /* accounts.c, friendships.c: the directory's own tables */
 ctl_command ctl_user_add, ctl_user_list, ctl_user_remove, ctl_user_passwd, ctl_directory_init;
 ctl_command ctl_friend_add, ctl_friend_remove, ctl_friend_list;
+/* imports.c: both from a file */
+ctl_command ctl_user_import, ctl_friend_import;
 
 /* Each writes "presencectl: sentence" to stderr and returns that exit status. */
 enum ctl_exit ctl_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));

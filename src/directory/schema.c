@@ -124,15 +124,18 @@ const char *schema_find_user(struct directory *directory, const char *text, stru
 	return id->text[0] != '\0' ? NULL : no_user(text);
 }
 
-bool schema_lacks_user(struct directory *directory, const struct userid *id)
+bool schema_lacks_user(struct directory *directory, const char *text)
 {
 	struct sql *sql = directory_sql(directory);
-	struct userid found;
+	bool is_email = strchr(text, '@') != NULL;
+	struct userid id;
 
 	if (sql == NULL)
 		return false;
-	return !userid_is_integer(id) ||
-	       (find_id(sql, SQL_FIND_USER, id->text, &found) && found.text[0] == '\0');
+	if (!is_email && (!userid_parse(text, strlen(text), &id) || !userid_is_integer(&id)))
+		return true;
+	return find_id(sql, is_email ? SQL_FIND_EMAIL : SQL_FIND_USER, text, &id) &&
+	       id.text[0] == '\0';
 }
 
 /* Runs a query that changes one account. */

@@ -13,8 +13,8 @@ const char *schema_add_user(struct directory *directory, const char *email, cons
 			    const char *password_hash, struct userid *id);
 /* The account of an id, or of an e-mail address. */
 const char *schema_find_user(struct directory *directory, const char *text, struct userid *id);
-/* Whether the tables were asked and have no such account. */
-bool schema_lacks_user(struct directory *directory, const struct userid *id);
+/* Whether the tables were asked for such a text and have no such account. */
+bool schema_lacks_user(struct directory *directory, const char *text);
 /* With all its friendships. */
 const char *schema_remove_user(struct directory *directory, const struct userid *id);
 const char *schema_set_password(struct directory *directory, const struct userid *id,

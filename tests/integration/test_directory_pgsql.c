@@ -112,6 +112,28 @@ START_TEST(our_own_tables_work_in_postgresql)
 }
 END_TEST
 
+START_TEST(an_import_into_postgresql_is_one_transaction)
+{
+	static const char *const file =
+		"email,name,password\na@example.com,A,s\nb@example.com,B,s\nc@example.com,C,s\n";
+	struct stack *stack = with_database("", NULL);
+	const char *args[] = {"user", "import", "-", NULL};
+
+	CTL(stack, "directory", "init");
+	postgres_sql(stack, "ALTER TABLE users ADD CONSTRAINT no CHECK (email <> 'c@example.com')");
+	ck_assert_int_eq(ctl_run(stack, NULL, file, args), 1);
+	check_has(ctl_said(stack), "standard input:4: ");
+	ck_assert_str_eq(postgres_sql(stack, "SELECT count(*) FROM users"), "0\n");
+	postgres_sql(stack, "ALTER TABLE users DROP CONSTRAINT no");
+	ck_assert_int_eq(ctl_run(stack, NULL, file, args), 0);
+	ck_assert_str_eq(postgres_sql(stack, "SELECT count(*) FROM users"), "3\n");
+	CTL(stack, "user", "remove", "b@example.com");
+	CTL_INPUT(stack, "another\n", "user", "passwd", "1");
+	ck_assert_str_eq(postgres_sql(stack, "SELECT count(*) FROM users"), "2\n");
+	stop(stack);
+}
+END_TEST
+
 START_TEST(a_sites_tables_with_integer_ids_are_used_by_configuration_alone)
 {
 	struct stack *stack = with_database(
@@ -344,6 +366,7 @@ int main(void)
 	TCase *tcase = harness_case(suite, "tables", 60);
 
 	tcase_add_test(tcase, our_own_tables_work_in_postgresql);
+	tcase_add_test(tcase, an_import_into_postgresql_is_one_transaction);
 	tcase_add_test(tcase, a_sites_tables_with_integer_ids_are_used_by_configuration_alone);
 	tcase_add_test(tcase, a_sites_tables_with_text_ids_are_used_by_configuration_alone);
 
