@@ -1,4 +1,4 @@
--- For wrk: wrk … -s rest.lua http://127.0.0.1:PORT -- single|batch|floor|hello TOKENS
+-- For wrk: wrk … -s rest.lua http://127.0.0.1:PORT -- single|batch|floor|hello|bare|empty TOKENS
 -- Each request is the next user's; the requests are made beforehand.
 
 local requests, next_request = {}, 0
@@ -19,13 +19,13 @@ local make = {
     headers['Content-Type'] = 'application/json'
     return wrk.format('POST', '/api/online-status/users', headers, batch(id))
   end,
-  floor = function(id, headers)
-    return wrk.format('GET', '/floor/online-status/user/' .. id + 1, headers)
-  end,
-  hello = function(id, headers)
-    return wrk.format('GET', '/hello/online-status/user/' .. id + 1, headers)
-  end,
 }
+
+for _, floor in ipairs({'floor', 'hello', 'bare', 'empty'}) do
+  make[floor] = function(id, headers)
+    return wrk.format('GET', '/' .. floor .. '/online-status/user/' .. id + 1, headers)
+  end
+end
 
 function init(args)
   local id = 0

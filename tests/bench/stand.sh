@@ -172,17 +172,27 @@ start_lighttpd() {
 		fastcgi.server += ( "/hello/" => ( "hello" => (
 		    "socket" => "$dir/floor-hello.sock", "check-local" => "disable", "disable-time" => 0,
 		) ) )
+		fastcgi.server += ( "/bare/" => ( "bare" => (
+		    "socket" => "$dir/floor-bare.sock", "check-local" => "disable", "disable-time" => 0,
+		) ) )
+		fastcgi.server += ( "/empty/" => ( "empty" => (
+		    "socket" => "$dir/floor-empty.sock", "check-local" => "disable", "disable-time" => 0,
+		) ) )
 	END
 	start lighttpd lighttpd -D -f "$dir/lighttpd.conf"
 	wait_for lighttpd port_answers "$http_port"
 }
 
-# Workers made for the same calls alone, which this lighttpd serves under /floor/ and /hello/.
+# Workers made for the same calls alone, which this lighttpd serves under /floor/, /hello/, /bare/, /empty/.
 start_floor() {
 	start floor "$bindir/floor_rest" "$config" "unix:$dir/floor-rest.sock" 4
 	wait_for floor [ -S "$dir/floor-rest.sock" ]
 	start hello "$bindir/floor_rest" "$config" "unix:$dir/floor-hello.sock" 4 hello
 	wait_for hello [ -S "$dir/floor-hello.sock" ]
+	start bare "$bindir/floor_rest" "$config" "unix:$dir/floor-bare.sock" 1 bare
+	wait_for bare [ -S "$dir/floor-bare.sock" ]
+	start empty "$bindir/floor_rest" "$config" "unix:$dir/floor-empty.sock" 1 empty
+	wait_for empty [ -S "$dir/floor-empty.sock" ]
 }
 
 nchan_module() {
