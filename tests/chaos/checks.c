@@ -218,7 +218,7 @@ static redisReply *ask_partition(struct chaos *chaos, unsigned partition)
 		if (stand_partition_of(chaos, i) == partition)
 			buf_putf(ids, "%u ", i);
 	}
-	reply = redis_cmd_at(stack, (int)(partition % stack->servers), "EVAL %s 0 %s %s", script,
+	reply = redis_cmd_at(stack, stand_server_at(chaos, partition), "EVAL %s 0 %s %s", script,
 			     prefix, ids->buf);
 	printbuf_free(ids);
 	free(prefix);

@@ -473,6 +473,9 @@ static bool cut_redis(struct chaos *chaos, const struct step *step)
 {
 	enum route route = route_of(step);
 
+	/* There the programs go to the nodes themselves: instead a partition moves. */
+	if (chaos->stand.layout == LAYOUT_CLUSTER)
+		return shards_begin_move(chaos, step);
 	if ((int)route >= chaos->stand.host_count)
 		return false;
 	network_cut(chaos, route, step->arg < 2 ? CUT_LATE : CUT_DEAD);
@@ -485,6 +488,10 @@ static bool cut_redis(struct chaos *chaos, const struct step *step)
 
 static void mend_redis(struct chaos *chaos, const struct step *step)
 {
+	if (chaos->stand.layout == LAYOUT_CLUSTER) {
+		shards_end_move(chaos);
+		return;
+	}
 	network_cut(chaos, route_of(step), CUT_NONE);
 	chaos->stand.host_cut[route_of(step)] = false;
 }

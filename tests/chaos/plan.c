@@ -15,7 +15,8 @@
 #define CALM_MS 1200 /* before the first of them */
 #define BUSY 6 /* every sixth user does half of all */
 
-static const char *const layout_names[LAYOUTS] = {"one", "two", "shared", "hosts", "partitions"};
+static const char *const layout_names[LAYOUTS] = {"one",   "two",	 "shared",
+						  "hosts", "partitions", "cluster"};
 static const char *const directory_names[DIRECTORIES] = {"sqlite", "postgres"};
 
 /* splitmix64 */
@@ -36,7 +37,7 @@ unsigned prng_below(struct prng *prng, unsigned limit)
 void plan_init(struct plan *plan, uint64_t seed, unsigned users, int layout, int directory)
 {
 	struct prng prng = {seed ^ 0x6c61796f7574};
-	int seeded_layout = (int)prng_below(&prng, LAYOUTS);
+	int seeded_layout = (int)prng_below(&prng, LAYOUTS_BY_SEED);
 	int seeded_directory = (int)prng_below(&prng, DIRECTORIES);
 
 	memset(plan, 0, sizeof *plan);

@@ -25,6 +25,8 @@ enum layout {
 	LAYOUT_SHARED, /* two on one listening socket */
 	LAYOUT_HOSTS, /* two web servers with workers and a streamd each */
 	LAYOUT_PARTITIONS, /* as LAYOUT_TWO; users in four partitions on two servers of Redis */
+	LAYOUTS_BY_SEED,
+	LAYOUT_CLUSTER = LAYOUTS_BY_SEED, /* as LAYOUT_PARTITIONS; they are nodes of a cluster */
 	LAYOUTS,
 };
 

@@ -58,6 +58,8 @@ void chaos_show_notes(const struct chaos *chaos, unsigned user)
 
 bool chaos_in_trouble(const struct chaos *chaos, int64_t since)
 {
+	if (chaos->stand.moving != 0)
+		return true;
 	for (int i = 0; i < ACTIVE_MAX; i++) {
 		if (chaos->active[i].step != NULL)
 			return true;
@@ -146,7 +148,7 @@ static bool any_fault(const struct chaos *chaos)
 		if (chaos->active[i].step != NULL)
 			return true;
 	}
-	return false;
+	return chaos->stand.moving != 0;
 }
 
 /* --- an episode ------------------------------------------------------------------------------ */
@@ -155,6 +157,7 @@ static void turn(struct chaos *chaos, int64_t until)
 {
 	conn_turn(chaos, until);
 	end_faults(chaos);
+	shards_turn(chaos);
 	tabs_come_back(chaos);
 	actions_repeat(chaos);
 	calls_give_up_late(chaos);

@@ -19,7 +19,6 @@
 
 #define KEEPS_DATA "--appendonly yes --appendfsync no"
 #define SERVERS 2 /* of Redis, in LAYOUT_PARTITIONS */
-#define PARTITIONS 4
 #define REDIS_TIMEOUT 2500 /* ms: longer than a busy machine may make anyone wait */
 
 static const char *second_redis(struct chaos *chaos)
@@ -31,10 +30,26 @@ static void put_partitions(struct chaos *chaos, struct printbuf *conf)
 {
 	struct stack *stack = chaos->stand.stack;
 
-	stack->servers = SERVERS;
-	stack->partitions = PARTITIONS;
 	buf_putf(conf, "redis { url = \"unix://%s unix://%s\" partitions = %d }\n",
-		 stack_path(stack, "redis.sock"), second_redis(chaos), PARTITIONS);
+		 stack_path(stack, "redis.sock"), second_redis(chaos), PARTITIONS_MAX);
+}
+
+/* Users are divided. */
+static bool has_partitions(const struct chaos *chaos)
+{
+	return chaos->stand.layout == LAYOUT_PARTITIONS || chaos->stand.layout == LAYOUT_CLUSTER;
+}
+
+static void divide(struct chaos *chaos)
+{
+	struct stand *stand = &chaos->stand;
+
+	if (!has_partitions(chaos))
+		return;
+	stand->stack->servers = SERVERS;
+	stand->stack->partitions = PARTITIONS_MAX;
+	for (int i = 0; i < PARTITIONS_MAX; i++)
+		stand->owner[i] = i % SERVERS;
 }
 
 static void write_conf(struct chaos *chaos)
@@ -54,6 +69,8 @@ static void write_conf(struct chaos *chaos)
 	buf_putf(conf, "redis { timeout_ms = %d }\n", REDIS_TIMEOUT);
 	if (chaos->stand.layout == LAYOUT_PARTITIONS)
 		put_partitions(chaos, conf);
+	else if (chaos->stand.layout == LAYOUT_CLUSTER)
+		shards_put_conf(chaos, conf);
 	directory_put_conf(chaos, conf);
 	service_put_conf(chaos, conf);
 	stack_write_conf(chaos->stand.stack, conf->buf);
@@ -102,7 +119,8 @@ static void enter_host(struct chaos *chaos, int host)
 
 	if (chaos->stand.layout == LAYOUT_PARTITIONS)
 		snprintf(url + len, sizeof url - (size_t)len, " unix://%s", second_redis(chaos));
-	setenv("PRESENCE_REDIS_URL", url, 1);
+	setenv("PRESENCE_REDIS_URL",
+	       chaos->stand.layout == LAYOUT_CLUSTER ? shards_url(chaos) : url, 1);
 	if (!chaos->stand.has_clock)
 		return;
 	setenv("LD_PRELOAD", faketime_library(), 1);
@@ -164,19 +182,28 @@ void stand_redis_start(struct chaos *chaos, int server, bool with_data)
 {
 	static const char *const dirs[SERVERS] = {"appendonlydir", "appendonlydir1"};
 	const char *argv[] = {"rm", "-rf", stack_path(chaos->stand.stack, dirs[server]), NULL};
-	char args[128];
+	bool is_node = chaos->stand.layout == LAYOUT_CLUSTER;
+	char args[512];
+	int len;
 
 	if (!with_data)
 		ck_assert_int_eq(run(chaos->stand.stack, NULL, NULL, argv), 0);
-	snprintf(args, sizeof args, KEEPS_DATA " --appenddirname %s", dirs[server]);
+	len = snprintf(args, sizeof args, KEEPS_DATA " --appenddirname %s", dirs[server]);
+	if (is_node)
+		shards_put_args(chaos, server, args + len, sizeof args - (size_t)len);
 	redis_start_at(chaos->stand.stack, server, args);
 	freeReplyObject(redis_cmd_at(chaos->stand.stack, server,
 				     "ACL SETUSER chaos on >chaos ~* &* +@all"));
 	freeReplyObject(redis_cmd_at(chaos->stand.stack, server, "AUTH chaos chaos"));
+	if (is_node && server > 0 && chaos->stand.streamds == 0)
+		shards_join(chaos);
+	else if (is_node && chaos->stand.streamds > 0)
+		shards_wait(chaos, server);
 	listen_again(chaos);
 	if (!with_data)
 		model_data_lost(chaos);
-	if (server == 0)
+	/* The first node takes nothing before it has met the other. */
+	if (server == (is_node && chaos->stand.streamds == 0 ? 1 : 0))
 		stand_write_neighbours(chaos);
 }
 
@@ -207,7 +234,12 @@ unsigned stand_partition_of(const struct chaos *chaos, unsigned user)
 
 int stand_server_of(const struct chaos *chaos, unsigned user)
 {
-	return (int)(stand_partition_of(chaos, user) % chaos->stand.stack->servers);
+	return stand_server_at(chaos, stand_partition_of(chaos, user));
+}
+
+int stand_server_at(const struct chaos *chaos, unsigned partition)
+{
+	return chaos->stand.owner[partition];
 }
 
 void stand_publish(struct chaos *chaos, const char *kind, unsigned user, const char *text)
@@ -216,13 +248,15 @@ void stand_publish(struct chaos *chaos, const char *kind, unsigned user, const c
 	char *prefix = layout_prefix(count, layout_tag(count, stand_partition_of(chaos, user)), "");
 
 	freeReplyObject(redis_cmd_at(chaos->stand.stack, stand_server_of(chaos, user),
-				     "PUBLISH %s%s%u %s", prefix, kind, user, text));
+				     "%s %s%s%u %s",
+				     chaos->stand.layout == LAYOUT_CLUSTER ? "SPUBLISH" : "PUBLISH",
+				     prefix, kind, user, text));
 	free(prefix);
 }
 
 /* Keys in which a sweep of ours would find something to do. */
 static const char neighbours[] =
-	"local p = 'other:' "
+	"local p = ARGV[2] .. 'other:' "
 	"if ARGV[1] == 'write' then "
 	"  redis.call('SET', p .. 'user:online:1', '{}') "
 	"  redis.call('SADD', p .. 'online_users', '1') "
@@ -237,14 +271,27 @@ static const char neighbours[] =
 	"  redis.call('GET', p .. 'presence:version:1') or '-', #redis.call('KEYS', p .. '*')}, ' "
 	"')";
 
+/* In a cluster they are in partition 0's slot. */
+static const char *neighbours_tag(const struct chaos *chaos)
+{
+	static char tag[16];
+
+	tag[0] = '\0';
+	if (chaos->stand.layout == LAYOUT_CLUSTER)
+		snprintf(tag, sizeof tag, "{%u}", layout_tag(PARTITIONS_MAX, 0));
+	return tag;
+}
+
 void stand_write_neighbours(struct chaos *chaos)
 {
-	freeReplyObject(redis_cmd(chaos->stand.stack, "EVAL %s 0 write", neighbours));
+	freeReplyObject(redis_cmd(chaos->stand.stack, "EVAL %s 0 write %s", neighbours,
+				  neighbours_tag(chaos)));
 }
 
 bool stand_neighbours_are_well(struct chaos *chaos)
 {
-	char *text = redis_text(chaos->stand.stack, "EVAL %s 0 look", neighbours);
+	char *text = redis_text(chaos->stand.stack, "EVAL %s 0 look %s", neighbours,
+				neighbours_tag(chaos));
 	bool well = strcmp(text, "{} 1 1 1 7 5") == 0;
 
 	free(text);
@@ -437,6 +484,7 @@ void stand_start(struct chaos *chaos)
 	stand->shared_fd = stand->redis_stopped = -1;
 	stand->stack = stack_new("");
 	service_start(chaos);
+	divide(chaos);
 	write_conf(chaos);
 	stand->has_clock = faketime_library() != NULL;
 	stand_set_clock(chaos, 0);
@@ -451,7 +499,7 @@ void stand_start(struct chaos *chaos)
 		stand_streamd_start(chaos, i);
 	enter_host(chaos, 0);
 	lighttpd_start(stand->stack);
-	if (stand->layout == LAYOUT_TWO || stand->layout == LAYOUT_PARTITIONS)
+	if (stand->layout == LAYOUT_TWO || has_partitions(chaos))
 		add_backend(chaos);
 	leave_host();
 	stand->hosts[0] = (struct host){
@@ -460,7 +508,8 @@ void stand_start(struct chaos *chaos)
 	stand->host_count = 1;
 	if (stand->layout == LAYOUT_HOSTS)
 		add_host(chaos);
-	stand_pushd_start(chaos);
+	if (stand->layout != LAYOUT_CLUSTER)
+		stand_pushd_start(chaos);
 }
 
 static void go_on(pid_t pid)

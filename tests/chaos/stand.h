@@ -7,6 +7,8 @@
 
 /* --- stand.c --------------------------------------------------------------------------------- */
 
+#define PARTITIONS_MAX 4
+
 struct host {
 	int port;
 	pid_t lighttpd; /* 0: does not run */
@@ -29,7 +31,11 @@ struct stand {
 	pid_t network; /* network.c */
 	int network_fd;
 	struct service *service; /* service.c */
-	pid_t pushd; /* 0: does not run */
+	pid_t pushd; /* 0: does not run; LAYOUT_CLUSTER has none */
+	int owner[PARTITIONS_MAX]; /* of a partition: the server that has it */
+	int ports[2], bus[2]; /* LAYOUT_CLUSTER: of the nodes */
+	unsigned moving; /* the partition that is on its way; 0: none */
+	bool move_ends; /* as soon as it can */
 };
 
 void stand_start(struct chaos *chaos);
@@ -63,6 +69,20 @@ void stand_set_clock(struct chaos *chaos, int seconds); /* ahead of the real one
 void stand_continue(struct chaos *chaos);
 /* Which host serves those of that number now; false: none, and it is any. */
 bool stand_host_of(const struct chaos *chaos, unsigned number, int *host);
+
+/* The server that has a partition. */
+int stand_server_at(const struct chaos *chaos, unsigned partition);
+
+/* --- shards.c: LAYOUT_CLUSTER ------------------------------------------------------------------ */
+
+void shards_put_conf(struct chaos *chaos, struct printbuf *conf); /* and takes ports */
+const char *shards_url(struct chaos *chaos); /* until the next call */
+void shards_put_args(const struct chaos *chaos, int server, char *args, size_t size);
+void shards_join(struct chaos *chaos); /* once all are started */
+void shards_wait(struct chaos *chaos, int server); /* until one that was started again answers */
+bool shards_begin_move(struct chaos *chaos, const struct step *step);
+void shards_end_move(struct chaos *chaos); /* at a later turn, if it cannot be now */
+void shards_turn(struct chaos *chaos);
 
 /* --- directory.c ----------------------------------------------------------------------------- */
 

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "store/layout.h"
 
 #define OTHERS 50 /* ms that Redis and the kernel may take to hand a message over */
 
@@ -23,6 +24,23 @@ static redisReply *ask(redisContext *context, const char *command)
 	return reply;
 }
 
+/* A channel that is sharded is heard by its name alone. */
+static void subscribe(struct chaos *chaos, redisContext *context, int server)
+{
+	unsigned count = chaos->stand.stack->partitions;
+
+	/* A partition's name begins with its tag. */
+	freeReplyObject(ask(context, "PSUBSCRIBE *presence:broadcast"));
+	for (unsigned i = 0; chaos->stand.layout == LAYOUT_CLUSTER && i < count; i++) {
+		char command[64];
+
+		snprintf(command, sizeof command, "SSUBSCRIBE {%u}presence:broadcast",
+			 layout_tag(count, i));
+		if (stand_server_at(chaos, i) == server)
+			freeReplyObject(ask(context, command));
+	}
+}
+
 void tap_open(struct chaos *chaos)
 {
 	static const char *const sockets[] = {"redis.sock", "redis1.sock"};
@@ -34,8 +52,7 @@ void tap_open(struct chaos *chaos)
 
 		ck_assert_msg(context->err == 0, "Redis: %s", context->errstr);
 		freeReplyObject(ask(context, "AUTH chaos chaos"));
-		/* A partition's name begins with its tag. */
-		freeReplyObject(ask(context, "PSUBSCRIBE *presence:broadcast"));
+		subscribe(chaos, context, (int)i);
 		tap->contexts[i] = context;
 	}
 	chaos->tap = tap;
@@ -97,6 +114,13 @@ static void on_message(struct chaos *chaos, const char *text, int64_t now)
 	json_object_put(message);
 }
 
+static bool is_message(const redisReply *reply)
+{
+	return reply->type == REDIS_REPLY_ARRAY &&
+	       ((reply->elements == 4 && strcmp(reply->element[0]->str, "pmessage") == 0) ||
+		(reply->elements == 3 && strcmp(reply->element[0]->str, "smessage") == 0));
+}
+
 /* False: the connection is lost. */
 static bool drain(struct chaos *chaos, redisContext *context)
 {
@@ -107,9 +131,9 @@ static bool drain(struct chaos *chaos, redisContext *context)
 			return false;
 		while (redisGetReplyFromReader(context, (void **)&reply) == REDIS_OK &&
 		       reply != NULL) {
-			if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 4 &&
-			    strcmp(reply->element[0]->str, "pmessage") == 0)
-				on_message(chaos, reply->element[3]->str, now_ms());
+			if (is_message(reply))
+				on_message(chaos, reply->element[reply->elements - 1]->str,
+					   now_ms());
 			freeReplyObject(reply);
 		}
 	}

@@ -77,6 +77,8 @@ void wishes_change(struct chaos *chaos, struct device *device, unsigned other, b
 	char path[48];
 	struct call *call;
 
+	if (chaos->stand.layout == LAYOUT_CLUSTER)
+		return; /* nobody notifies */
 	if (device->token == NULL || device->logging_out || device->user->id == other ||
 	    wish->pending || (!wants && wish->state == WISH_NO))
 		return;

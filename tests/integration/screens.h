@@ -1,0 +1,40 @@
+/*
+ * What users see of each other: each of the accounts but the last has a stream, and is online. The last has
+ * none: it is offline, but for screens_expect_live().
+ */
+#ifndef PRESENCE_TESTS_SCREENS_H
+#define PRESENCE_TESTS_SCREENS_H
+
+#include "harness.h"
+
+#define SCREENS (USERS - 1)
+#define GONE USERS /* the account without a stream */
+
+struct screen {
+	int user;
+	const char *token;
+	struct sse *sse;
+	bool is_current; /* not degraded */
+	int64_t since; /* when that changed */
+	int64_t longest; /* degraded, ms */
+	bool online[USERS + 1];
+	int64_t version[USERS + 1];
+	char lie[256]; /* the first */
+};
+
+struct screens {
+	struct stack *stack;
+	struct screen list[SCREENS]; /* of users 1 and on */
+};
+
+/* Waits until all show each other. */
+void screens_open(struct screens *screens, struct stack *stack);
+void screens_close(struct screens *screens);
+/* Takes in what has come; fails the test when one has shown what never was. */
+void screens_look(struct screens *screens, const char *when);
+/* Whether each shows what a call says, and is not degraded. */
+bool screens_are_true(struct screens *screens);
+/* The last account comes and goes, and each shows it. */
+void screens_expect_live(struct screens *screens, int within_ms);
+
+#endif
