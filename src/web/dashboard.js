@@ -120,7 +120,7 @@ function renderProcesses() {
       const lost = servers.filter(([, isUp]) => !isUp).map(([server]) => server);
       const counts = SETTLED.map((word) => partitions[name]?.[word] ?? 0);
       const redis = lost.length === 0 ? t("dash.up") : t("dash.lost", { servers: lost.join(", ") });
-      const states = SETTLED.map((word, i) => [t(`dash.${word}`), counts[i]])
+      const states = SETTLED.map((word, i) => [t(`partition.${word}`), counts[i]])
         .filter(([, count]) => count > 0)
         .map(([word, count]) => `${inWords(count)} ${word}`);
       const settled = states.join(", ") || "–";

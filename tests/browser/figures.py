@@ -26,7 +26,7 @@ def event(second, redis_up=1):
             "online_users": 5204 + round(40 * math.sin(second / 20)),
             "transitions_total": {"login": round(changes / 2), "stream_closed": round(changes / 2)},
             "ghosts_repaired_total": 2,
-            "streams": {STREAMD[0]: 3120 + round(25 * math.sin(second / 15)), STREAMD[1]: 2980},
+            "streams": {STREAMD[0]: 3120 + round(20 * math.sin(second / 15)), STREAMD[1]: 2980},
             "streams_max": {STREAMD[0]: 10000, STREAMD[1]: 10000},
             "connections": {STREAMD[0]: 3121, STREAMD[1]: 2981},
             "deliveries_total": round(deliveries),

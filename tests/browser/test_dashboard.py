@@ -40,7 +40,7 @@ class Dashboard(Page):
 
     def test_figures_rates_and_quantiles(self):
         self.open()
-        self.assertRegex(self.tile("dash.streams"), r"^6,1\d\d$")
+        self.assertRegex(self.tile("dash.streams"), r"^6,[01]\d\d$")
         self.assertEqual(self.tile("dash.streams", "note"), "of 20,000 at most")
         self.assertRegex(self.tile("dash.online"), r"^5,[12]\d\d$")
         self.assertRegex(self.tile("dash.changes"), r"^\d{1,2}(\.\d)?$")
@@ -58,10 +58,11 @@ class Dashboard(Page):
 
     def test_processes_and_requests(self):
         self.open()
-        self.assertEqual(self.rows("processes"), [
+        rows = self.rows("processes")
+        self.assertRegex(rows[1][0].pop(1), r"^3,1\d\d$")
+        self.assertEqual(rows, [
             [["pushd/web1/815", "\u2013", "\u2013", "reached", "\u2013"], False],
-            [[figures.STREAMD[0], self.rows("processes")[1][0][1], "3,121", "reached", "16 settled"],
-             False],
+            [[figures.STREAMD[0], "3,121", "reached", "16 settled"], False],
             [[figures.STREAMD[1], "2,980", "2,981", "reached", "16 settled"], False]])
         routes = {cells[0]: cells[1:] for cells, _ in self.rows("requests")}
         self.assertEqual(routes["GET /friends/list"][:2], ["12", "2.47 ms"])

@@ -229,7 +229,7 @@ class Files(Page):
             if name.endswith((".js", ".html")) and name != "texts.js":
                 with open(os.path.join(SOURCE, "src/web", name), encoding="utf-8") as file:
                     used |= set(re.findall(r"\w+\.\w+", file.read()))
-        families = ("status.", "connection.", "bye.", "error.", "login.")  # named with a variable
+        families = ("status.", "connection.", "bye.", "error.", "login.", "partition.")  # named with a variable
         self.assertEqual([key for key in texts["en"]
                           if key not in used and not key.startswith(families)], [])
 
