@@ -73,6 +73,23 @@ START_TEST(the_manual_has_every_command)
 }
 END_TEST
 
+/* In mdoc(7) what follows "Op" to the end of the line is in its brackets, another "Op" too. */
+START_TEST(options_in_the_manual_do_not_nest)
+{
+	struct stack *stack = stack_new("");
+	char *manual = source_file("docs/man/presencectl.8"), *save = NULL;
+
+	for (char *line = strtok_r(manual, "\n", &save); line != NULL;
+	     line = strtok_r(NULL, "\n", &save)) {
+		const char *option = strstr(line, " Op ");
+
+		ck_assert_msg(option == NULL || strstr(option + 1, " Op ") == NULL,
+			      "one option is within another's brackets: %s", line);
+	}
+	stack_stop(stack);
+}
+END_TEST
+
 /* --- completion ------------------------------------------------------------------------------- */
 
 START_TEST(the_completion_that_is_installed_is_that_of_the_commands)
@@ -162,6 +179,7 @@ int main(void)
 	tcase_add_test(tcase, the_usage_of_a_command_has_its_options);
 	tcase_add_test(tcase, the_first_of_two_words_tells_of_all_that_begin_with_it);
 	tcase_add_test(tcase, the_manual_has_every_command);
+	tcase_add_test(tcase, options_in_the_manual_do_not_nest);
 	tcase_add_test(tcase, the_completion_that_is_installed_is_that_of_the_commands);
 	tcase_add_test(tcase, bash_completes_commands_and_their_options);
 	tcase_add_test(tcase, a_variable_that_names_no_option_is_warned_about);

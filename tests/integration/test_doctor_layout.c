@@ -184,6 +184,43 @@ START_TEST(a_replica_without_min_replicas_to_write_is_found)
 }
 END_TEST
 
+/* A Redis Cluster of which every server is asked to go on without the slots that are missing. */
+static struct cluster_stand *start_cluster(struct stack *stack)
+{
+	struct cluster_stand *cluster = cluster_start(stack, "--cluster-require-full-coverage no");
+
+	stack_write_conf(stack, text_of("redis { url = \"%s\" partitions = 16 }\n", cluster->url));
+	return cluster;
+}
+
+START_TEST(each_node_of_a_cluster_is_looked_at)
+{
+	struct stack *stack = stack_new("");
+	struct cluster_stand *cluster = start_cluster(stack);
+	char *out = doctor(stack, 1); /* presence-streamd does not run */
+
+	for (int i = 0; i < CLUSTER_PRIMARIES; i++)
+		check_has(out, text_of("ok    redis 127.0.0.1:%d: keys can be written\n",
+				       cluster->servers[i].port));
+	check_has(out, "ok    redis: the cluster has nodes for all slots\n");
+	cluster_stop(cluster);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(slots_of_a_cluster_that_no_node_has_are_found)
+{
+	struct stack *stack = stack_new("");
+	struct cluster_stand *cluster = start_cluster(stack);
+
+	for (int i = 0; i < cluster->count; i++)
+		freeReplyObject(fleet_cmd(&cluster->servers[i], "CLUSTER DELSLOTS 0 1 2"));
+	check_has(doctor(stack, 1), "FAIL  redis: no node of the cluster has 3 of the 16384 slots");
+	cluster_stop(cluster);
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("doctor over several servers");
@@ -200,5 +237,7 @@ int main(void)
 	tcase_add_test(tcase, one_server_of_several_that_may_drop_keys_is_named);
 	tcase_add_test(tcase, one_server_of_several_that_cuts_subscribers_off_is_named);
 	tcase_add_test(tcase, a_replica_without_min_replicas_to_write_is_found);
+	tcase_add_test(tcase, each_node_of_a_cluster_is_looked_at);
+	tcase_add_test(tcase, slots_of_a_cluster_that_no_node_has_are_found);
 	return harness_main(suite);
 }
