@@ -95,6 +95,57 @@ START_TEST(a_reply_of_any_size_is_whole)
 }
 END_TEST
 
+static unsigned random_state;
+
+static unsigned pick(unsigned below)
+{
+	random_state = random_state * 1103515245 + 12345;
+	return (random_state >> 16) % below;
+}
+
+/* A reply as Redis might send it: of any kind, at most `depth` arrays in one another. */
+static void put_any(struct printbuf *bytes, unsigned depth)
+{
+	unsigned kind = pick(depth > 0 ? 8 : 5), count = pick(pick(8) == 0 ? 3000 : 40);
+
+	if (kind == 0) {
+		buf_putf(bytes, ":%d\r\n", (int)count - 20);
+	} else if (kind == 1) {
+		buf_puts(bytes, pick(2) == 0 ? "$-1\r\n" : "*-1\r\n");
+	} else if (kind == 2) {
+		buf_putf(bytes, "%c%.*s\r\n", pick(2) == 0 ? '+' : '-', (int)(count % 40),
+			 "a status or an error, of which a line is made");
+	} else if (kind < 5) {
+		buf_putf(bytes, "$%u\r\n", count);
+		while (count-- > 0)
+			buf_put(bytes, &(char){(char)pick(256)}, 1);
+		buf_puts(bytes, "\r\n");
+	} else {
+		count %= 12;
+		buf_putf(bytes, "*%u\r\n", count);
+		while (count-- > 0)
+			put_any(bytes, depth - 1);
+	}
+}
+
+START_TEST(any_replies_in_any_pieces_are_as_hiredis_reads_them)
+{
+	for (random_state = 1; random_state <= 300;) {
+		unsigned seed = random_state, count = 1 + pick(5);
+		struct printbuf *bytes = buf_new();
+		size_t step;
+
+		for (unsigned i = 0; i < count; i++)
+			put_any(bytes, 5);
+		step = 1 + pick((unsigned)buf_len(bytes));
+		ck_assert_msg(compare(bytes->buf, buf_len(bytes), step) == count,
+			      "of seed %u not all %u replies came", seed, count);
+		printbuf_free(bytes);
+		random_state = seed + 1;
+	}
+}
+END_TEST
+
 /* A sanitizer sees what is left. */
 START_TEST(a_reply_that_breaks_off_leaves_nothing_behind)
 {
@@ -114,6 +165,7 @@ int main(void)
 
 	tcase_add_test(tcase, every_kind_of_reply_is_as_hiredis_reads_it);
 	tcase_add_test(tcase, a_reply_of_any_size_is_whole);
+	tcase_add_test(tcase, any_replies_in_any_pieces_are_as_hiredis_reads_them);
 	tcase_add_test(tcase, a_reply_that_breaks_off_leaves_nothing_behind);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
