@@ -4,8 +4,9 @@
 #   run.sh [--full] [--doc] [SECTION…]
 #
 #   --full     more rounds, more sizes
-#   --doc      put the table and the plots into docs/performance.md
-#   SECTION    of: send friends open idle rest calls typing timing growth two push; all of them unless given
+#   --doc      put the table and the plots into docs/performance.md; of bench-scale, into docs/scale.md
+#   SECTION    of: send friends open idle rest calls typing timing growth two fanout push, all of them
+#              unless given; and those of make bench-scale: scale million
 #
 #   BENCH_SRCDIR    the source tree; where this script is, unless set
 #   BENCH_BUILDDIR  where the programs were built; the source tree unless set
@@ -37,7 +38,8 @@ for word in "$@"; do
 	case $word in
 	--full) full=yes ;;
 	--doc) doc=yes ;;
-	send | friends | open | idle | rest | calls | typing | timing | growth | two | push) sections+=("$word") ;;
+	send | friends | open | idle | rest | calls | typing | timing | growth | two | fanout | push | scale | million)
+		sections+=("$word") ;;
 	--help)
 		usage
 		exit 0
@@ -48,7 +50,7 @@ for word in "$@"; do
 		;;
 	esac
 done
-[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest calls typing timing growth two push)
+[ ${#sections[@]} -gt 0 ] || sections=(send friends open idle rest calls typing timing growth two fanout push)
 
 dir=$(mktemp -d /tmp/presence-bench.XXXXXX)
 chmod 755 "$dir"
@@ -61,6 +63,10 @@ config=$dir/presence.conf
 
 # shellcheck source-path=SCRIPTDIR source=stand.sh
 . "$srcdir/tests/bench/stand.sh"
+# shellcheck source-path=SCRIPTDIR source=fanout.sh
+. "$srcdir/tests/bench/fanout.sh"
+# shellcheck source-path=SCRIPTDIR source=scale.sh
+. "$srcdir/tests/bench/scale.sh"
 
 trap 'trap "" HUP INT TERM; stop_all; rm -rf "$dir"' EXIT
 trap 'exit 1' HUP INT TERM
@@ -70,7 +76,7 @@ for program in redis-server redis-cli lighttpd sqlite3 openssl setpriv awk; do
 done
 for program in src/presence-api src/presence-streamd tests/bench/streams tests/bench/store \
 	tests/bench/floor_send tests/bench/floor_fanout tests/bench/floor_relay \
-	tests/bench/floor_rest tests/bench/push tests/bench/timing src/presence-pushd src/presencectl; do
+	tests/bench/floor_rest tests/bench/push tests/bench/timing tests/bench/hold tests/bench/scale src/presence-pushd src/presencectl; do
 	[ -x "$builddir/$program" ] || die "$builddir/$program is missing: run make bench"
 done
 if ldd "$builddir/src/presence-streamd" | grep -q libasan; then
@@ -355,17 +361,13 @@ section_idle() {
 
 # rest KIND SECONDS [CONNECTIONS]: fills got[…], rate and reads.
 rest() {
-	local answer word before after
+	local answer before after
 
 	before=$(redis-cli -s "$dir/redis.sock" info stats | tr -d '\r' | awk -F: '/^total_reads_processed/ { print $2 }')
 	answer=$(wrk -t 1 -c "${3:-16}" -d "$2" -s "$srcdir/tests/bench/rest.lua" "http://127.0.0.1:$http_port" -- \
 		"$1" "$dir/tokens" | grep '^rest ') || die "wrk failed"
 	after=$(redis-cli -s "$dir/redis.sock" info stats | tr -d '\r' | awk -F: '/^total_reads_processed/ { print $2 }')
-	printf 'wrk %s: %s\n' "$1" "$answer" >>"$log"
-	got=()
-	for word in $answer; do
-		[[ $word != *=* ]] || got[${word%%=*}]=${word#*=}
-	done
+	read_answer "wrk $1: $answer"
 	[ "${got[errors]}" = 0 ] || say "bench: $1: ${got[errors]} requests failed"
 	rate=$(calc "${got[requests]} / ${got[seconds]}")
 	reads=$(calc "($after - $before) / ${got[requests]}" %.2f)
@@ -543,18 +545,14 @@ section_typing() {
 
 # world NAME TEXT: whether calls about one half of the users take as long as those about the other.
 timing_world() {
-	local line word least=2 name=none kinds=0
+	local line least=2 name=none kinds=0
 
 	start_redis
 	start_streamd 1 "$dir/mutual.db"
 	PRESENCE_DIRECTORY_PARAMS=$dir/mutual.db PRESENCE_PUSH_KEY_FILE=$dir/push.pem \
 		PRESENCE_PUSH_SUBJECT=mailto:bench@example.com start_lighttpd
 	while read -r line; do
-		printf '%s\n' "$line" >>"$log"
-		got=()
-		for word in $line; do
-			[[ $word != *=* ]] || got[${word%%=*}]=${word#*=}
-		done
+		read_answer "$line"
 		kinds=$((kinds + 1))
 		if [ "$(verdict "${got[p]}" '<' "$least")" = ok ]; then
 			least=${got[p]} name=${got[call]}
@@ -654,18 +652,14 @@ growth_friends() {
 }
 
 growth_store() {
-	local n sizes=(10000 100000) idle=() expired=() touch=() count=() answer word r
+	local n sizes=(10000 100000) idle=() expired=() touch=() count=() answer r
 
 	[ $full = no ] || sizes+=(1000000)
 	: >"$out/store.dat"
 	for n in "${sizes[@]}"; do
 		start_redis
 		answer=$("$bindir/store" "$config" "$n") || die "store failed"
-		printf '%s\n' "$answer" >>"$log"
-		got=()
-		for word in $answer; do
-			[[ $word != *=* ]] || got[${word%%=*}]=${word#*=}
-		done
+		read_answer "$answer"
 		idle+=("${got[idle]}") expired+=("${got[expired]}")
 		touch+=("${got[touch]}") count+=("${got[count]}")
 		printf '%s %s %s %s %s\n' "$n" "${got[idle]}" "${got[expired]}" "${got[touch]}" "${got[count]}" >>"$out/store.dat"
@@ -760,14 +754,10 @@ cpu_of() {
 }
 
 section_push() {
-	local answer word before share
+	local answer before share
 
 	answer=$("$bindir/push" 2) || die "push failed"
-	printf 'push: %s\n' "$answer" >>"$log"
-	got=()
-	for word in $answer; do
-		got[${word%%=*}]=${word#*=}
-	done
+	read_answer "$answer"
 	row "Web Push: messages encrypted and each signed, by a core" \
 		"${got[messages]} a second (${got[kept]} with the token kept)" \
 		"" "" "≥ 4000" "$(verdict "${got[messages]}" '>=' 4000)"
@@ -799,6 +789,7 @@ versions() {
 }
 
 plot() {
+	compgen -G "$out/*.dat" >/dev/null || return 0
 	if ! command -v gnuplot >/dev/null; then
 		say "bench: no plots: gnuplot is not installed"
 		return
@@ -806,10 +797,9 @@ plot() {
 	(cd "$out" && gnuplot "$srcdir/tests/bench/plot.gp") || say "bench: gnuplot failed"
 }
 
+# write_doc FILE: between its markers.
 write_doc() {
-	local doc=$srcdir/docs/performance.md
-
-	local name
+	local doc=$1 name
 
 	cp "$table" "$dir/figures.md"
 	mkdir -p "$srcdir/docs/performance"
@@ -842,6 +832,11 @@ for section in "${sections[@]}"; do
 	"section_$section"
 done
 plot
-[ $doc = no ] || write_doc
 cat "$table"
+if [ "${sections[*]}" = "scale million" ]; then
+	[ $doc = no ] || write_doc "$srcdir/docs/scale.md"
+	show_capacity
+elif [ $doc = yes ]; then
+	write_doc "$srcdir/docs/performance.md"
+fi
 say "bench: $((SECONDS - started)) s; the answers behind the table are in $log"

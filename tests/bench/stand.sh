@@ -78,7 +78,7 @@ wait_for() {
 # --- servers ------------------------------------------------------------------------------------
 
 redis_answers() {
-	[ "$(redis-cli -s "$dir/redis.sock" ping 2>/dev/null)" = PONG ]
+	[ "$(redis-cli -s "$1" ping 2>/dev/null)" = PONG ]
 }
 
 port_answers() {
@@ -99,12 +99,15 @@ free_port() {
 	die "no free port"
 }
 
+# start_redis [NUMBER]: on $dir/redisNUMBER.sock.
 start_redis() {
-	rm -f "$dir/redis.sock"
-	start redis redis-server --port 0 --unixsocket "$dir/redis.sock" --unixsocketperm 700 \
+	local name=redis${1:-}
+
+	rm -f "$dir/$name.sock"
+	start "$name" redis-server --port 0 --unixsocket "$dir/$name.sock" --unixsocketperm 700 \
 		--dir "$dir" --save '' --appendonly no --daemonize no \
 		--enable-debug-command local
-	wait_for redis redis_answers
+	wait_for "$name" redis_answers "$dir/$name.sock"
 }
 
 # make_directory FILE USERS FRIENDS: user U has the friends U + 1 … U + FRIENDS.
@@ -272,19 +275,26 @@ load() {
 	rm -f "$dir/$name.in" "$dir/$name.out"
 }
 
+# read_answer LINE: its NAME=NUMBER … are in got[…].
+read_answer() {
+	local word
+
+	printf '%s\n' "$1" >>"$log"
+	got=()
+	for word in $1; do
+		[[ $word != *=* ]] || got[${word%%=*}]=${word#*=}
+	done
+}
+
 # ask NAME COMMAND…: the answer is in got[…].
 ask() {
-	local name=$1 answer word
+	local name=$1 answer
 
 	shift
 	printf '%s\n' "$*" >&"${in_of[$name]}"
 	read -r -t 120 answer <&"${out_of[$name]}" ||
 		die "$name: '$*' got no answer: $(tail -n 3 "$dir/$name.log")"
-	printf '%s: %s\n' "$name" "$answer" >>"$log"
-	got=()
-	for word in $answer; do
-		[[ $word != *=* ]] || got[${word%%=*}]=${word#*=}
-	done
+	read_answer "$name: $answer"
 }
 
 # Ends a load generator, after its streams.

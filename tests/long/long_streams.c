@@ -96,6 +96,61 @@ START_TEST(streams_up_to_the_descriptor_limit_and_503_beyond)
 }
 END_TEST
 
+static unsigned count_at(const struct swarm *swarm, long long version)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < swarm->count; i++)
+		count += swarm->clients[i].version == version;
+	return count;
+}
+
+/* Faster than all can be told of each: everybody ends with the last, and others are served meanwhile. */
+START_TEST(a_user_whom_all_watch_changes_all_the_time)
+{
+	enum { STREAMS = 15000, CHANGES = 300 };
+	struct stack *stack = stack_new(SITE);
+	const char *targets[] = {unix_target(stack), NULL};
+	struct swarm *swarm;
+	struct sse *other;
+	int64_t start, opened, limit;
+
+	redis_start(stack, NULL);
+	streamd_start(stack, 0);
+	befriend(stack, FIRST, FIRST + STREAMS - 1, 1);
+	swarm = swarm_new(stack, targets, FIRST, STREAMS);
+	swarm_open(swarm, 0, STREAMS, 400, 120);
+	swarm_forget_changes(swarm);
+	start = now_us();
+	for (int version = 1; version <= CHANGES; version++) {
+		redis_int(stack, "PUBLISH user:status:1 {\"user_id\":1,\"version\":%d}", version);
+		swarm_turn(swarm, 1);
+	}
+	opened = now_us();
+	other = sse_open_direct(stack, 0, token_for(stack, "2"));
+	sse_ready(other);
+	opened = now_us() - opened;
+	sse_close(other);
+	limit = now_ms() + patience(60000);
+	while (count_at(swarm, CHANGES) < STREAMS) {
+		for (int i = 0; i < 100; i++)
+			swarm_turn(swarm, 1);
+		ck_assert_msg(now_ms() < limit, "%u of %u have the last change",
+			      count_at(swarm, CHANGES), STREAMS);
+	}
+	tell("300 changes of a user whom 15,000 streams watch: all have the last in",
+	     (double)(now_us() - start) / 1000, "ms");
+	tell("changes that a stream was told of", (double)swarm->changes / STREAMS, "");
+	figure("a stream that opened meanwhile", (double)opened / 1000, "ms", 2000);
+	for (unsigned i = 0; i < STREAMS; i++)
+		ck_assert_msg(!swarm->clients[i].went_back, "user %u was told backwards",
+			      swarm->clients[i].user);
+	ck_assert_uint_eq(swarm->lost, 0);
+	swarm_free(swarm);
+	stack_stop(stack);
+}
+END_TEST
+
 /* One lighttpd accepts nobody above nine tenths of 20,000 descriptors, and a stream takes two. */
 static char *second_lighttpd(struct stack *stack, pid_t *pid)
 {
@@ -218,5 +273,7 @@ int main(void)
 	tcase_add_test(tcase, streams_up_to_the_descriptor_limit_and_503_beyond);
 	tcase_add_test(tcase, nine_thousand_streams_killed_at_once_come_back);
 	tcase_add_test(tcase, readers_that_never_read_cost_at_most_queue_limit);
+	tcase = harness_case(suite, "watchers", 300);
+	tcase_add_test(tcase, a_user_whom_all_watch_changes_all_the_time);
 	return harness_main(suite);
 }

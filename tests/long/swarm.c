@@ -120,10 +120,22 @@ bool client_open(struct client *client)
 	memset(&client->reader, 0, sizeof client->reader);
 	client->reader.in_head = true;
 	client->reader.framing = is_fcgi(client) ? FRAMING_FCGI : FRAMING_PLAIN;
-	client->in_initial = false;
+	client->in_initial = client->in_change = false;
 	ck_assert_int_eq(epoll_ctl(client->swarm->epoll, EPOLL_CTL_ADD, fd, &event), 0);
 	set_state(client, CLIENT_OPENING);
 	return true;
+}
+
+static void on_change(struct client *client, const char *line, size_t len)
+{
+	static const char name[] = "\"version\":";
+	const char *at = memmem(line, len, name, sizeof name - 1);
+	long long version = at != NULL ? strtoll(at + sizeof name - 1, NULL, 10) : 0;
+
+	client->went_back |= version < client->version;
+	client->version = version;
+	client->changes++;
+	client->swarm->changes++;
 }
 
 static void on_line(void *arg, const char *line, size_t len)
@@ -140,11 +152,10 @@ static void on_line(void *arg, const char *line, size_t len)
 			set_state(client, CLIENT_READY);
 		return;
 	}
+	if (client->in_change)
+		on_change(client, line, len);
 	client->in_initial = len == sizeof initial - 1 && memcmp(line, initial, len) == 0;
-	if (len == sizeof change - 1 && memcmp(line, change, len) == 0) {
-		client->changes++;
-		client->swarm->changes++;
-	}
+	client->in_change = len == sizeof change - 1 && memcmp(line, change, len) == 0;
 	if (len > 7 && len < 16 && memcmp(line, "retry: ", 7) == 0)
 		client->retry_ms = atoi(line + 7);
 }

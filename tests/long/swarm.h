@@ -29,7 +29,9 @@ struct client {
 	char *request; /* what it sends; its token's, kept */
 	size_t request_len;
 	struct reader reader;
-	bool in_initial; /* its data comes next */
+	bool in_initial, in_change; /* its data comes next */
+	long long version; /* of the last change */
+	bool went_back; /* a change had a lower version than the one before it */
 	unsigned changes; /* status_change events since swarm_forget_changes() */
 	unsigned opened; /* times it got an `initial` after it had connected */
 	int retry_ms; /* the server's hint */
