@@ -445,7 +445,8 @@ enum {
 	SWEPT_RECOVERS,
 	SWEPT_LATENESS,
 	SWEPT_CHECKED,
-	SWEPT_REPAIRED
+	SWEPT_REPAIRED,
+	SWEPT_HOLD
 };
 
 bool store_read_sweep(const redisReply *reply, struct store_sweep *sweep)
@@ -456,6 +457,7 @@ bool store_read_sweep(const redisReply *reply, struct store_sweep *sweep)
 	    !store_read_integer(reply, SWEPT_RECOVERS, &recovers) ||
 	    !store_read_integer(reply, SWEPT_CHECKED, &sweep->checked) ||
 	    !store_read_integer(reply, SWEPT_REPAIRED, &sweep->repaired) ||
+	    !store_read_integer(reply, SWEPT_HOLD, &sweep->hold) ||
 	    reply->element[SWEPT_EPOCH]->type != REDIS_REPLY_STRING ||
 	    reply->element[SWEPT_LATENESS]->type != REDIS_REPLY_ARRAY)
 		return false;

@@ -211,6 +211,7 @@ void store_put_sweep(struct printbuf *out, const struct store *store, bool strea
 struct store_sweep {
 	bool more; /* call again at once */
 	bool recovers; /* Redis was wiped, and somebody may still have to fill it */
+	int64_t hold; /* another than before: all stood still (docs/redis-keys.md); 0: none */
 	const char *epoch; /* borrowed from the reply */
 	/* A streamd's sweep alone: a sample of online_users that was compared with keys and sessions; */
 	int64_t checked, repaired; /* those of it that were not as these say */

@@ -120,6 +120,14 @@ void recovery_up(struct recovery *recovery, const uint64_t *partitions)
 	tick_all(recovery, partitions);
 }
 
+void recovery_gap(struct recovery *recovery, struct partition *partition)
+{
+	uint64_t only[PARTSET_WORDS_MAX] = {0};
+
+	partset_add(only, partition->number);
+	begin_gap(recovery, only);
+}
+
 static void lose_home(struct stream *stream)
 {
 	if (stream->subscription.state != SUBSCRIPTION_NONE)
@@ -201,12 +209,9 @@ bool recovery_read_greeting(struct recovery *recovery, struct partition *partiti
 
 void recovery_learn_epoch(struct recovery *recovery, struct partition *partition, const char *epoch)
 {
-	uint64_t only[PARTSET_WORDS_MAX] = {0};
-
 	if (!note_epoch(recovery, partition, epoch))
 		return;
-	partset_add(only, partition->number);
-	begin_gap(recovery, only);
+	recovery_gap(recovery, partition);
 	recovery_tick(recovery, partition);
 }
 

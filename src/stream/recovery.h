@@ -3,7 +3,7 @@
  * ways in, one way out: every session is registered again, then every reader who
  * watches one of their users gets a new `initial`.
  *
- *                          link down            link up          another epoch
+ *                          link down            link up          another epoch, a pause
  *   the partition          AWAY                 UNSETTLED        UNSETTLED
  *   cached statuses        forgotten            forgotten        forgotten
  *   who has topics there:
@@ -39,6 +39,9 @@ bool recovery_read_greeting(struct recovery *recovery, struct partition *partiti
 /* The partitions of a link (partset.h). */
 void recovery_up(struct recovery *recovery, const uint64_t *partitions);
 void recovery_down(struct recovery *recovery, const uint64_t *partitions);
+
+/* It stood still, say, and who was there may have been taken for gone: everything is asked for again. */
+void recovery_gap(struct recovery *recovery, struct partition *partition);
 
 /* The epoch as a sweep told it: another one than before means that the partition was wiped. */
 void recovery_learn_epoch(struct recovery *recovery, struct partition *partition,

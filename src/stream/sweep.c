@@ -33,6 +33,17 @@ static void count(struct counts *counts, const redisReply *reply, const struct s
 		counts_offline(counts, store_read_lateness(reply, i));
 }
 
+/*
+ * All stood still, and who had lapsed is back without a word: who was told of them in between looks
+ * again. Before the partition is settled nobody was.
+ */
+static void learn_hold(struct sweep *sweep, int64_t hold)
+{
+	if (hold != 0 && hold != sweep->hold && sweep->home->partition->state == PARTITION_SETTLED)
+		recovery_gap(sweep->recovery, sweep->home->partition);
+	sweep->hold = hold;
+}
+
 static void on_swept(void *arg, const redisReply *reply)
 {
 	struct sweep *sweep = arg;
@@ -44,6 +55,7 @@ static void on_swept(void *arg, const redisReply *reply)
 	if (store_read_sweep(reply, &swept)) {
 		count(&sweep->home->partition->context->counts, reply, &swept);
 		recovery_learn_epoch(sweep->recovery, sweep->home->partition, swept.epoch);
+		learn_hold(sweep, swept.hold);
 	} else {
 		log_warn("redis: a sweep failed: %s",
 			 reply->type == REDIS_REPLY_ERROR ? reply->str : "unexpected reply");

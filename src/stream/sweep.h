@@ -18,6 +18,7 @@ struct sweep {
 	enum sweep_state state;
 	bool comes_first; /* after a gap: a whole sweep comes before the snapshots */
 	bool waits; /* others may still fill a wiped Redis: the next tick looks again */
+	int64_t hold; /* that the last one told of, ms of Redis' clock */
 	int64_t asked_ms; /* when the last one was */
 };
 

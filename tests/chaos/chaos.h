@@ -83,6 +83,7 @@ struct chaos {
 	int64_t data_lost_at;
 	int64_t peek_at; /* the next look at Redis during an episode */
 	int64_t drained; /* the tap, last */
+	int64_t turned_at; /* the loop, last */
 	int64_t stalled_until; /* this process stood still: what it saw until then proves nothing */
 
 	const struct property *checking;

@@ -191,12 +191,13 @@ static void on_ready(struct source *source, uint32_t events)
 void conn_turn(struct chaos *chaos, int64_t until)
 {
 	struct epoll_event events[EVENTS];
-	int64_t before = chaos->drained, wait = until - now_ms();
+	int64_t now = now_ms(), wait = until - now;
 	int count;
 
+	if (chaos->turned_at != 0 && now - chaos->turned_at > STALL)
+		chaos->stalled_until = now + STREAM_TTL;
+	chaos->turned_at = now;
 	tap_drain(chaos);
-	if (before != 0 && chaos->drained - before > STALL)
-		chaos->stalled_until = chaos->drained + STREAM_TTL;
 	/* Short, so that between two looks at the tap little can happen. */
 	wait = wait < 0 ? 0 : wait > 10 ? 10 : wait;
 	count = epoll_wait(chaos->epoll, events, EVENTS, (int)wait);

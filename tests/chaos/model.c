@@ -288,7 +288,7 @@ static void close_ending_tabs(struct device *device)
 	}
 }
 
-void model_data_lost(struct chaos *chaos)
+void model_data_lost(struct chaos *chaos, int server)
 {
 	chaos->data_lost_at = now_ms();
 	blocks_data_lost(chaos); /* while the streams are as they were */
@@ -296,6 +296,8 @@ void model_data_lost(struct chaos *chaos)
 	for (unsigned i = 1; i <= chaos->user_count; i++) {
 		struct user *user = &chaos->users[i];
 
+		if (stand_server_of(chaos, i) != server)
+			continue;
 		for (int j = 0; j < DEVICES; j++) {
 			struct device *device = &user->devices[j];
 

@@ -43,7 +43,7 @@ void model_logout_sent(struct device *device);
 void model_logged_out(struct device *device); /* is known to be */
 /* The user has so many sessions that tokens' are pushed out. */
 void model_crowded(struct user *user);
-void model_data_lost(struct chaos *chaos);
+void model_data_lost(struct chaos *chaos, int server); /* of Redis */
 /* Whether the session of a stream that ended without a word may still stand in Redis. */
 bool model_may_have_zombie(const struct device *device);
 void model_streamd_died(struct chaos *chaos); /* it may not have told of what closed just now */

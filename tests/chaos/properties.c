@@ -37,11 +37,13 @@ static void tab_name(const struct chaos *chaos, const struct tab *tab, char *nam
 /* --- when a change is published -------------------------------------------------------------- */
 
 /* One whose last deadline passed looks offline at once and is announced so by the next sweep: if it
- * comes back before that, it is announced online again. */
+ * comes back before that, it is announced online again. So is one with a stream, when the machine stood
+ * still for so long that nobody renewed it. */
 static void announced_once(struct chaos *chaos, struct user *user, const struct change *change)
 {
 	bool may_have_looked_offline =
-		change->online && !model_held(user, user->told_at, change->to);
+		change->online && (!model_held(user, user->told_at, change->to) ||
+				   change->to <= chaos->stalled_until);
 
 	if (user->told && user->told_online == change->online &&
 	    strcmp(user->told_look, change->look) == 0 && !may_have_looked_offline)

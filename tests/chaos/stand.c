@@ -201,7 +201,7 @@ void stand_redis_start(struct chaos *chaos, int server, bool with_data)
 		shards_wait(chaos, server);
 	listen_again(chaos);
 	if (!with_data)
-		model_data_lost(chaos);
+		model_data_lost(chaos, server);
 	/* The first node takes nothing before it has met the other. */
 	if (server == (is_node && chaos->stand.streamds == 0 ? 1 : 0))
 		stand_write_neighbours(chaos);

@@ -226,7 +226,8 @@ void states_answered(struct chaos *chaos, const struct call *call)
 /* What a stream shows may be from before; its version tells, or when the stream was opened. */
 void states_shown(struct chaos *chaos, struct tab *tab, const char *event)
 {
-	bool is_after_wipe;
+	/* While a server of several is away changes of the others come without an `initial`. */
+	bool is_of_stream = tab->initial_at >= tab->opened, is_after_wipe;
 
 	if (strcmp(event, "initial") != 0 && strcmp(event, "status_change") != 0)
 		return;
@@ -237,7 +238,8 @@ void states_shown(struct chaos *chaos, struct tab *tab, const char *event)
 		const struct seen *seen = &tab->view[i];
 		struct user *user = &chaos->users[i];
 
-		if (!seen->known || !seen->online || !states_hide(user))
+		if (!seen->known || !seen->online || !states_hide(user) ||
+		    (!is_of_stream && i != tab->change_of))
 			continue;
 		if ((chaos->data_lost_at < user->chosen_at && is_after_wipe &&
 		     seen->version > user->hidden_version) ||

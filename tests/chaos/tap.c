@@ -79,14 +79,14 @@ static const char *text_of(struct json_object *message, const char *name)
 								: "";
 }
 
-static void on_message(struct chaos *chaos, const char *text, int64_t now)
+static void on_message(struct chaos *chaos, int server, const char *text, int64_t now)
 {
 	struct json_object *message, *id, *online, *version, *reason;
 	struct change change = {.from = chaos->drained - OTHERS, .to = now};
 	long long user = 0;
 
 	if (strcmp(text, WIPED) == 0) {
-		model_data_lost(chaos);
+		model_data_lost(chaos, server);
 		return;
 	}
 	message = json_tokener_parse(text);
@@ -122,8 +122,9 @@ static bool is_message(const redisReply *reply)
 }
 
 /* False: the connection is lost. */
-static bool drain(struct chaos *chaos, redisContext *context)
+static bool drain(struct chaos *chaos, int server)
 {
+	redisContext *context = chaos->tap->contexts[server];
 	redisReply *reply = NULL;
 
 	while (poll(&(struct pollfd){.fd = context->fd, .events = POLLIN}, 1, 0) > 0) {
@@ -132,7 +133,7 @@ static bool drain(struct chaos *chaos, redisContext *context)
 		while (redisGetReplyFromReader(context, (void **)&reply) == REDIS_OK &&
 		       reply != NULL) {
 			if (is_message(reply))
-				on_message(chaos, reply->element[reply->elements - 1]->str,
+				on_message(chaos, server, reply->element[reply->elements - 1]->str,
 					   now_ms());
 			freeReplyObject(reply);
 		}
@@ -144,8 +145,8 @@ void tap_drain(struct chaos *chaos)
 {
 	int64_t now = now_ms();
 
-	for (unsigned i = 0; chaos->tap != NULL && i < chaos->stand.stack->servers; i++) {
-		if (!drain(chaos, chaos->tap->contexts[i]))
+	for (int i = 0; chaos->tap != NULL && i < (int)chaos->stand.stack->servers; i++) {
+		if (!drain(chaos, i))
 			tap_close(chaos);
 	}
 	/* While Redis is stopped, what it had said may still be under way. */

@@ -128,6 +128,40 @@ START_TEST(after_a_pause_the_view_has_the_users_of_a_streamd_that_comes_back_lat
 }
 END_TEST
 
+/* A stream that opens when Redis' clock has jumped ahead, as after a suspended machine's sleep: what has run
+ * out comes back without a word. */
+START_TEST(who_looks_before_it_is_known_that_all_stood_still_looks_again)
+{
+	struct stack *stack =
+		stack_start("presence { heartbeat = 20 stream_ttl = 60 sweep = 2 }\n");
+	struct sse *tab = sse_open(stack, token_for(stack, "1")), *viewer;
+	char *swept;
+	struct event *event;
+
+	sse_ready(tab);
+	swept = redis_text(stack, "GET presence:swept");
+	WAIT_UNTIL(strcmp(redis_text(stack, "GET presence:swept"), swept) != 0, 5000);
+	freeReplyObject(
+		redis_cmd(stack, "EVAL %s 0",
+			  "for _, s in ipairs(redis.call('ZRANGE', 'user:sessions:1', 0, -1)) do "
+			  "  if s:find('^t:') then redis.call('ZREM', 'user:sessions:1', s) "
+			  "  else redis.call('ZADD', 'user:sessions:1', 1000, s) end "
+			  "end "
+			  "redis.call('ZADD', 'presence:deadlines', 1000, '1') "
+			  "redis.call('DEL', 'user:online:1') "
+			  "redis.call('SET', 'presence:swept', 1000)"));
+	viewer = sse_open(stack, token_for(stack, "2"));
+	event = sse_ready(viewer);
+	if (!json_object_get_boolean(json_at(json_at(event->json, "1"), "is_online")))
+		event = sse_wait(viewer, "initial", 10000);
+	ck_assert_msg(json_object_get_boolean(json_at(json_at(event->json, "1"), "is_online")),
+		      "user 1 has an open stream, but: %s", event->data);
+	sse_close(tab);
+	sse_close(viewer);
+	stack_stop(stack);
+}
+END_TEST
+
 /* User 1 has a stream, and each worker has answered a call. */
 static struct sse *prepare(struct stack *stack, const char *viewer)
 {
@@ -220,6 +254,7 @@ int main(void)
 			    sizeof pauses / sizeof pauses[0]);
 	tcase_add_test(tcase,
 		       a_device_that_logs_out_while_redis_stands_still_leaves_the_tab_online);
+	tcase_add_test(tcase, who_looks_before_it_is_known_that_all_stood_still_looks_again);
 	tcase_add_test(tcase,
 		       after_a_pause_the_view_has_the_users_of_a_streamd_that_comes_back_later);
 

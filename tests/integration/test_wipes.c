@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -62,25 +63,30 @@ START_TEST(after_a_wipe_no_snapshot_comes_before_the_last_session)
 {
 	enum { STREAMS = 900 }; /* more than are registered at a time */
 	/* A link that is lost on a busy machine would bring another `initial`, before the wipe. */
-	struct stack *stack = stack_start(FAST "redis { timeout_ms = 20000 }\n"
-					       "stream { max_streams_per_user = 2000 }\n"
-					       "presence { max_sessions = 2000 }\n");
+	struct stack *stack = stack_start(FAST "redis { timeout_ms = 20000 }\n");
 	struct sse *first = sse_open_direct(stack, 0, token_for(stack, "1"));
 	static int fds[STREAMS + USERS];
 	struct event *event;
+	char id[16];
 	int count = 0;
 
 	sse_ready(first);
-	while (count < STREAMS)
-		fds[count++] = open_unread(stack, "1");
-	WAIT_UNTIL(redis_int(stack, "ZCARD user:sessions:1") > STREAMS, 15000);
-	for (char id[2] = "2"; id[0] <= '0' + USERS; id[0]++)
+	while (count < STREAMS) {
+		snprintf(id, sizeof id, "%d", 1000 + count);
 		fds[count++] = open_unread(stack, id);
-	WAIT_UNTIL(redis_int(stack, "SCARD online_users") == USERS, 5000);
+	}
+	WAIT_UNTIL(redis_int(stack, "SCARD online_users") > STREAMS, 15000);
+	for (int user = 2; user <= USERS; user++) {
+		snprintf(id, sizeof id, "%d", user);
+		fds[count++] = open_unread(stack, id);
+	}
+	WAIT_UNTIL(redis_int(stack, "SCARD online_users") == STREAMS + USERS, 5000);
 	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
 	event = sse_wait(first, "initial", 10000);
-	for (char id[2] = "2"; id[0] <= '0' + USERS; id[0]++)
+	for (int user = 2; user <= USERS; user++) {
+		snprintf(id, sizeof id, "%d", user);
 		shows(event, id);
+	}
 	while (count > 0)
 		close(fds[--count]);
 	sse_close(first);

@@ -1,8 +1,9 @@
 -- Ends users whose deadline has passed. Own arguments: limit, "1" when the caller is a streamd, a random
 -- word for the epoch if Redis has none.
 -- Returns {users looked at, epoch, recovers, how late those were announced who are offline now (ms), users of
--- online_users who were compared with keys and sessions, those who were not as these say}: as many looked at
--- as the limit means that there may be more. recovers: 1 when Redis was wiped and may not be filled again, else 0.
+-- online_users who were compared with keys and sessions, those who were not as these say, hold}: as many looked
+-- at as the limit means that there may be more. recovers: 1 when Redis was wiped and may not be filled again, else 0.
+-- hold: until when (ms) one lasts, 0 = there is none.
 
 local SAMPLE = 20 -- users compared in one sweep
 
@@ -58,4 +59,5 @@ local checked, repaired = 0, 0
 if ARGV[FIRST + 1] == '1' then
   checked, repaired = compare()
 end
-return {looked_at, redis.call('GET', epoch_key) or '', is_recovering(false) and 1 or 0, lateness, checked, repaired}
+return {looked_at, redis.call('GET', epoch_key) or '', is_recovering(false) and 1 or 0, lateness, checked, repaired,
+  pauses(false).hold}
