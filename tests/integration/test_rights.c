@@ -230,6 +230,34 @@ START_TEST(without_a_right_a_first_touch_does_nothing)
 }
 END_TEST
 
+/* The everyday request of a worker, which has a script's quick way (touch_quick.lua). */
+static struct printbuf *renewal_of(const char *id)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user(id);
+	struct store_touch item = {
+		.user = &who, .tok = "a", .iat = 1000, .token = true, .reason = "activity"};
+
+	store_put_touch(out, store, STORE_WORKER_KNOWING, &item, 1);
+	return out;
+}
+
+static const char *const needed_to_renew[] = {"-set", "-zadd", "-pexpireat"};
+
+START_TEST(without_a_right_nothing_of_a_renewal_is_done)
+{
+	char *before;
+
+	call_sweep(true);
+	call_touch_as_worker("1", "a");
+	redis_int(stack, "ZINCRBY user:sessions:1 -20000 t:a"); /* renewed 20 s ago */
+	before = redis_dump(stack);
+	change_user(needed_to_renew[_i]);
+	check_refused(renewal_of("1"), "NOPERM");
+	ck_assert_str_eq(redis_dump(stack), before);
+}
+END_TEST
+
 START_TEST(without_a_right_nobody_is_half_ended)
 {
 	char *before;
@@ -522,6 +550,8 @@ int main(void)
 			    sizeof patterns / sizeof patterns[0]);
 	tcase_add_loop_test(tcase, without_a_right_a_first_touch_does_nothing, 0,
 			    sizeof needed / sizeof needed[0]);
+	tcase_add_loop_test(tcase, without_a_right_nothing_of_a_renewal_is_done, 0,
+			    sizeof needed_to_renew / sizeof needed_to_renew[0]);
 	tcase_add_loop_test(tcase, without_a_right_nobody_is_half_ended, 0,
 			    sizeof needed / sizeof needed[0]);
 	tcase_add_loop_test(tcase, without_a_right_nothing_is_half_said, 0,
