@@ -46,6 +46,8 @@ ctl_command ctl_blocks;
 ctl_command ctl_forget, ctl_export;
 /* move.c: to another layout */
 ctl_command ctl_move;
+/* stats.c: the figures of the service */
+ctl_command ctl_stats;
 /* watch.c: changes as they happen */
 ctl_command ctl_watch;
 /* explain.c: why a user looks so to another */

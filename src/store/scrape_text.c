@@ -333,3 +333,60 @@ void scrape_put_json(struct printbuf *out, const struct scrape *scrape, int64_t 
 	}
 	buf_puts(out, "}}");
 }
+
+/* --- for people ------------------------------------------------------------------------------ */
+
+#define NAME_WIDTH 24
+
+/* The bound that so many thousandths of the events stayed below. */
+static void put_quantile(struct printbuf *out, const struct figure_family *family,
+			 const struct histogram *histogram, int64_t thousandths)
+{
+	for (unsigned i = 0; i < family->bounds; i++) {
+		if (histogram->buckets[i] * 1000 < histogram->count * thousandths)
+			continue;
+		buf_puts(out, "at most ");
+		put_seconds(out, figure_bounds[family->first_bound + i]);
+		return;
+	}
+	buf_puts(out, "more than ");
+	put_seconds(out, figure_bounds[family->first_bound + family->bounds - 1]);
+}
+
+static void put_line(struct printbuf *out, const struct figure_family *family, struct range range)
+{
+	struct histogram histogram;
+
+	buf_putf(out, "%-*s", NAME_WIDTH, family->name);
+	for (size_t i = 0; range.at < range.end && i < count_labels(family); i++)
+		buf_putf(out, "  %s", range.at->labels[i]);
+	if (family->kind != FIGURE_HISTOGRAM) {
+		buf_putf(out, "  %" PRId64 "\n", range.at < range.end ? range.at->value : 0);
+		return;
+	}
+	read_histogram(family, range, &histogram);
+	buf_putf(out, "  %" PRId64, histogram.count);
+	if (histogram.count > 0) {
+		buf_puts(out, ", half ");
+		put_quantile(out, family, &histogram, 500);
+		buf_puts(out, ", 99 % ");
+		put_quantile(out, family, &histogram, 990);
+	}
+	buf_puts(out, "\n");
+}
+
+void scrape_put_lines(struct printbuf *out, const struct scrape *scrape)
+{
+	struct range all = all_of(scrape);
+
+	for (enum figure figure = 0; figure < FIGURE_COUNT; figure++) {
+		const struct figure_family *family = &figure_families[figure];
+		struct range range = take_figure(&all, figure);
+		size_t labels = count_labels(family);
+
+		if (labels == 0)
+			put_line(out, family, range);
+		while (labels > 0 && range.at < range.end)
+			put_line(out, family, take_alike(&range, labels));
+	}
+}

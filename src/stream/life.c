@@ -6,6 +6,8 @@
  */
 #include "stream/life.h"
 
+#include <stdio.h>
+
 #include "base/log.h"
 #include "base/random.h"
 #include "base/times.h"
@@ -147,6 +149,40 @@ static const char *reason_to_end(const struct stream *stream, int64_t now)
 	return NULL;
 }
 
+/* Closed as one that reads nothing. */
+static enum step close_stuck(struct stream *stream, const char *whose)
+{
+	log_set_request(stream->request_id);
+	log_info("stream of %s: closed, reads nothing", whose);
+	log_set_request(NULL);
+	stream->end = "stuck";
+	return destroy(stream);
+}
+
+/* The figures come from board.c; here is when they begin and end. */
+static enum step step_figures(struct stream *stream, int64_t now)
+{
+	const struct watcher *watcher = stream->watcher;
+
+	if (!watcher->is_open) {
+		if (watcher->state == WATCHER_REVOKED)
+			return refuse(stream, PROBLEM_TOKEN_REVOKED);
+		if (watcher->state == WATCHER_ASKED && !is_over(stream, now))
+			return STEP_STAY;
+		if (stream->all->context->draining)
+			return refuse(stream, PROBLEM_SHUTTING_DOWN);
+		opening_show_figures(stream);
+		return STEP_ON;
+	}
+	if (watcher->state == WATCHER_REVOKED)
+		return say_bye(stream, "revoked");
+	if (is_over(stream, now))
+		return say_bye(stream, stream->all->context->draining ? "shutdown" : "lifetime");
+	if (stream_ms_to_expiry(stream) <= 0)
+		return say_bye(stream, "token_expired");
+	return heartbeat_is_stuck(stream, now) ? close_stuck(stream, "figures") : STEP_STAY;
+}
+
 /* Whether Redis holds the session and what it publishes is heard. */
 static bool is_registered(const struct stream *stream)
 {
@@ -206,11 +242,10 @@ static enum step step_open(struct stream *stream, int64_t now)
 	if (stream->heartbeat_ms > now)
 		return STEP_STAY;
 	if (heartbeat_is_stuck(stream, now)) {
-		log_set_request(stream->request_id);
-		log_info("stream of user %s: closed, reads nothing", stream->session.user);
-		log_set_request(NULL);
-		stream->end = "stuck";
-		return destroy(stream);
+		char whose[sizeof "user " + USERID_MAX];
+
+		snprintf(whose, sizeof whose, "user %s", stream->session.user);
+		return close_stuck(stream, whose);
 	}
 	heartbeat_beat(stream, now);
 	return STEP_STAY;
@@ -236,7 +271,9 @@ static enum step life_step(struct stream *stream, int64_t now)
 		return finish(stream);
 	case CONN_HALF_CLOSED:
 		/* lighttpd would log the URL, token and all, of a stream whose end does not come. */
-		return stream->phase == PHASE_OPEN ? finish(stream) : destroy(stream);
+		return stream->phase == PHASE_OPEN || stream->phase == PHASE_FIGURES
+			       ? finish(stream)
+			       : destroy(stream);
 	case CONN_READING:
 	case CONN_REQUEST:
 	case CONN_ANSWERING:
@@ -254,6 +291,8 @@ static enum step life_step(struct stream *stream, int64_t now)
 		return step_friends(stream, now);
 	case PHASE_SESSION:
 		return step_session(stream, now);
+	case PHASE_FIGURES:
+		return step_figures(stream, now);
 	case PHASE_OPEN:
 		return step_open(stream, now);
 	case PHASE_ENDING:

@@ -17,6 +17,7 @@
 
 #define PATH_MAX_LEN 2048
 #define STREAM_PATH "/presence/stream"
+#define FIGURES_PATH STREAM_PATH "/admin"
 #define METHODS "GET, HEAD, OPTIONS"
 
 /* --- answers that are not a stream ----------------------------------------------------------- */
@@ -227,11 +228,43 @@ static void authenticate(struct stream *stream, const struct request *request)
 	}
 }
 
+/* A stream of figures: no ticket, and nothing that a stream of users may say of itself. */
+static void authenticate_watcher(struct stream *stream, const struct request *request)
+{
+	struct context *context = stream->all->context;
+	struct token token;
+	const char *why;
+	enum problem_kind wrong =
+		credentials_verify(context->keys, request->env, times_wall_ms(), &token, &why);
+
+	if (wrong != PROBLEM_NONE) {
+		refuse(stream, request, wrong, why);
+		return;
+	}
+	if (!token_has_scope(&token, "admin")) {
+		refuse(stream, request, PROBLEM_SCOPE_MISSING,
+		       "This stream takes a token whose scope holds \"admin\".");
+		return;
+	}
+	if (is_method(request, "HEAD")) {
+		answer_head(stream, request);
+		return;
+	}
+	stream->watcher = watcher_new(&stream->all->watchers, &stream->due, &token);
+	if (stream->watcher == NULL) {
+		refuse(stream, request, PROBLEM_TOO_MANY_STREAMS, "Enough people look already.");
+		return;
+	}
+	stream->exp = token.exp;
+	stream_set_phase(stream, PHASE_FIGURES);
+	stream_set_deadline(stream, context->config->redis.timeout_ms);
+}
+
 /* --- the request ----------------------------------------------------------------------------- */
 
-/* Path and method; the first thing that is wrong, or PROBLEM_NONE. */
+/* Path and method; the first thing that is wrong, or PROBLEM_NONE. *figures: it is the stream of those. */
 static enum problem_kind check(const struct context *context, const struct request *request,
-			       const char **why)
+			       bool *figures, const char **why)
 {
 	const char *base = context->config->http.base;
 	char path[PATH_MAX_LEN];
@@ -240,7 +273,10 @@ static enum problem_kind check(const struct context *context, const struct reque
 		*why = "REQUEST_METHOD and REQUEST_URI are required";
 		return PROBLEM_BAD_REQUEST;
 	}
-	if (strncmp(path, base, strlen(base)) != 0 || strcmp(path + strlen(base), STREAM_PATH) != 0)
+	if (strncmp(path, base, strlen(base)) != 0)
+		return PROBLEM_NOT_FOUND;
+	*figures = strcmp(path + strlen(base), FIGURES_PATH) == 0;
+	if (!*figures && strcmp(path + strlen(base), STREAM_PATH) != 0)
 		return PROBLEM_NOT_FOUND;
 	if (!is_method(request, "GET") && !is_method(request, "HEAD"))
 		return PROBLEM_METHOD_NOT_ALLOWED;
@@ -269,7 +305,8 @@ void opening_begin(struct stream *stream)
 	struct request request = {env, cgi_param(env, "REQUEST_METHOD"),
 				  cgi_param(env, "HTTP_ORIGIN")};
 	const char *why = NULL, *name = cgi_request_id(env);
-	enum problem_kind wrong = check(context, &request, &why);
+	bool figures = false;
+	enum problem_kind wrong = check(context, &request, &figures, &why);
 
 	stream->cors_fields = make_cors_fields(context, &request);
 	stream->request_id = name != NULL ? xstrdup(name) : NULL;
@@ -278,6 +315,8 @@ void opening_begin(struct stream *stream)
 		answer_options(stream, &request);
 	else if (wrong != PROBLEM_NONE)
 		refuse(stream, &request, wrong, why);
+	else if (figures)
+		authenticate_watcher(stream, &request);
 	else if (!stream_acquire_slot(stream))
 		refuse(stream, &request, PROBLEM_SERVER_FULL, NULL);
 	else
@@ -332,6 +371,30 @@ static int64_t lifetime_ms(const struct config *config)
 	return seconds * 800 + random_below((unsigned)spread);
 }
 
+/* When the stream says goodbye by itself. */
+static void set_lifetime(struct stream *stream)
+{
+	const struct context *context = stream->all->context;
+
+	stream_clear_deadline(stream);
+	/* Its share of `drain` is over or was never told: the goodbye comes next. */
+	if (context->draining)
+		stream_set_deadline(stream, 0);
+	else if (context->config->stream.max_lifetime > 0)
+		stream_set_deadline(stream, lifetime_ms(context->config));
+}
+
+void opening_show_figures(struct stream *stream)
+{
+	struct context *context = stream->all->context;
+
+	buf_reset(context->scratch);
+	events_put_head(context->scratch, cors_fields(stream));
+	stream_send_text(stream, context->scratch);
+	stream->watcher->is_open = true;
+	set_lifetime(stream);
+}
+
 void opening_finish(struct stream *stream)
 {
 	struct context *context = stream->all->context;
@@ -351,10 +414,5 @@ void opening_finish(struct stream *stream)
 	context->counts.opened++;
 	view_open(&stream->all->snapshots, &stream->view);
 	heartbeat_start(stream);
-	stream_clear_deadline(stream);
-	/* Its share of `drain` is over or was never told: the goodbye comes next. */
-	if (context->draining)
-		stream_set_deadline(stream, 0);
-	else if (context->config->stream.max_lifetime > 0)
-		stream_set_deadline(stream, lifetime_ms(context->config));
+	set_lifetime(stream);
 }

@@ -16,4 +16,7 @@ void opening_ask_session(struct stream *stream);
 /* SESSION: header and `connected` go out; with the link down, `degraded` too. OPEN. */
 void opening_finish(struct stream *stream);
 
+/* FIGURES, the token good, or Redis away: the header goes out. */
+void opening_show_figures(struct stream *stream);
+
 #endif

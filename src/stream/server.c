@@ -11,6 +11,7 @@
 #include "base/times.h"
 #include "store/cluster.h"
 #include "stream/acceptor.h"
+#include "stream/board.h"
 #include "stream/census.h"
 #include "stream/exchange.h"
 #include "stream/life.h"
@@ -28,6 +29,7 @@ struct server {
 	struct streams streams;
 	struct exchange exchange;
 	struct report report;
+	struct board board;
 	struct servers *servers; /* or */
 	struct shards *shards; /* in a cluster */
 	struct acceptor acceptor;
@@ -179,6 +181,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	exchange_tick(&server->exchange, now);
+	board_tick(&server->board, now);
 	if (!server->context.draining)
 		report_tick(&server->report, now);
 	turn_schedule(&server->context.turn);
@@ -212,6 +215,7 @@ static void init_parts(struct server *server)
 	context->links = xcalloc(context->link_max, sizeof *context->links);
 	streams_init(&server->streams, context);
 	exchange_init(&server->exchange, &server->streams, on_complete, server);
+	server->board.streams = &server->streams;
 	server->report.streams = &server->streams;
 	server->report.dispatch = &server->exchange.dispatch;
 	if (is_cluster)

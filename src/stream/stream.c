@@ -12,7 +12,9 @@
 #define ENDING_TIMEOUT_MS 5000 /* for the last bytes to be taken */
 
 const struct state_names stream_phases = {
-	"phase", 7, {"REQUEST", "TICKET", "INBOX", "FRIENDS", "SESSION", "OPEN", "ENDING"}};
+	"phase",
+	8,
+	{"REQUEST", "TICKET", "INBOX", "FRIENDS", "SESSION", "FIGURES", "OPEN", "ENDING"}};
 const struct state_names friends_states = {"friends", 4, {"NONE", "ASKED", "KNOWN", "FAILED"}};
 const struct state_names hidden_states = {
 	"hidden", 5, {"UNASKED", "ASKED", "KNOWN", "FAILED", "WAITING"}};
@@ -43,6 +45,7 @@ void streams_init(struct streams *all, struct context *context)
 	conns_init(&all->conns, context);
 	subscriptions_init(&all->subscriptions, context);
 	snapshots_init(&all->snapshots, context);
+	watchers_init(&all->watchers, context);
 	fanout_init(&all->fanout, context->base, &context->hub, deliver);
 	all->homes = xcalloc(context->partition_count, sizeof *all->homes);
 	for (unsigned i = 0; i < context->partition_count; i++) {
@@ -143,6 +146,8 @@ static void leave(struct stream *stream)
 		counts_add(&all->context->counts, FIGURE_STREAMS_CLOSED,
 			   stream->end != NULL ? stream->end : "client");
 	stream->end = NULL;
+	watcher_free(stream->watcher);
+	stream->watcher = NULL;
 	release_slot(stream);
 	forget_questions(stream);
 	leave_home(stream);
@@ -246,10 +251,11 @@ void stream_arm(struct stream *stream, int64_t now_ms)
 {
 	int64_t first = stream->deadline_ms != 0 ? stream->deadline_ms : INT64_MAX;
 
-	if (stream->phase == PHASE_OPEN) {
+	if (stream->phase == PHASE_OPEN || stream->phase == PHASE_FIGURES) {
 		int64_t expiry_ms = now_ms + stream_ms_to_expiry(stream);
 
-		first = stream->heartbeat_ms < first ? stream->heartbeat_ms : first;
+		if (stream->phase == PHASE_OPEN && stream->heartbeat_ms < first)
+			first = stream->heartbeat_ms;
 		first = expiry_ms < first ? expiry_ms : first;
 	}
 	if (first == INT64_MAX) {

@@ -24,6 +24,7 @@
 #include "stream/snapshots.h"
 #include "stream/state.h"
 #include "stream/subscriptions.h"
+#include "stream/watcher.h"
 
 enum stream_phase { /* each is named after what it waits for */
 		    PHASE_REQUEST, /* the parameters of a request */
@@ -31,6 +32,7 @@ enum stream_phase { /* each is named after what it waits for */
 		    PHASE_INBOX, /* its inbox subscribed, so that no change of friends is missed from here on */
 		    PHASE_FRIENDS, /* the directory */
 		    PHASE_SESSION, /* Redis to take the session; nothing is sent yet */
+		    PHASE_FIGURES, /* of the figures alone: for its token, then each second's */
 		    PHASE_OPEN, /* header and `connected` are sent */
 		    PHASE_ENDING, /* the last frames are queued */
 };
@@ -103,6 +105,7 @@ struct streams {
 	struct subscriptions subscriptions;
 	struct snapshots snapshots;
 	struct fanout fanout;
+	struct watchers watchers;
 	struct home *homes; /* by partition */
 	TAILQ_HEAD(stream_list, stream) list; /* every connection's */
 	unsigned hidden_waiting; /* streams in HIDDEN_WAITING */
@@ -125,6 +128,7 @@ struct stream {
 	struct friends_state friends;
 	struct hidden_state hidden;
 	struct ticket_state ticket;
+	struct watcher *watcher; /* in PHASE_FIGURES, else NULL */
 	int slot; /* of all->slots, or 0 without them; NO_SLOT = not counted */
 	char *cors_fields; /* header lines that every answer to the request carries, or NULL */
 	char *request_id; /* cgi_request_id() of its request, or NULL */

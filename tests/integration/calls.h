@@ -25,6 +25,7 @@
 #define STREAM "/api/presence/stream"
 #define HEALTH "/api/health"
 #define METRICS "/api/metrics"
+#define FIGURES STREAM "/admin"
 
 /* The body of a login of user 1. */
 #define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"

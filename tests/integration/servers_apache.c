@@ -208,7 +208,7 @@ void start_apache_shared_cgi(struct site *site)
 {
 	static const struct change plain_cgi[] = {
 		{"AddHandler fcgid-script .fcgi", "AddHandler cgi-script .fcgi"},
-		{"RewriteRule ^presence/stream$ presence-stream.fcgi [END]", ""},
+		{"RewriteRule ^presence/stream(/admin)?$ presence-stream.fcgi [END]", ""},
 		{NULL, NULL},
 	};
 

@@ -473,6 +473,142 @@ START_TEST(nobody_who_is_as_redis_says_is_taken_for_a_ghost)
 }
 END_TEST
 
+/* --- the stream of figures, stats ------------------------------------------------------------ */
+
+static const char *admin_token(struct stack *stack)
+{
+	return strtok(strdup(CTL(stack, "token", "9", "--scope", "admin")), "\n");
+}
+
+static struct sse *figures_open(struct stack *stack, const char *token)
+{
+	char *text;
+
+	ck_assert(asprintf(&text,
+			   "GET " FIGURES " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer "
+			   "%s\r\n\r\n",
+			   token) > 0);
+	return sse_request(stack, text);
+}
+
+static int64_t figure_of(struct event *event, const char *name)
+{
+	return json_object_get_int64(json_at(json_at(event->json, "figures"), name));
+}
+
+START_TEST(figures_come_each_second_to_an_admin)
+{
+	struct stack *stack = start("", 1);
+	struct sse *figures = figures_open(stack, admin_token(stack));
+	struct event *event = sse_expect(figures, "figures", 3000);
+	int64_t before, after;
+
+	ck_assert_str_eq(sse_header(figures, "Content-Type"), "text/event-stream");
+	for (size_t i = 0; i < FIGURE_COUNT; i++)
+		json_at(json_at(event->json, "figures"), figure_families[i].name);
+	ck_assert_int_eq(figure_of(event, "online_users"), 0);
+	before = json_object_get_int64(json_at(event->json, "ms"));
+	event = sse_expect(figures, "figures", 3000);
+	after = json_object_get_int64(json_at(event->json, "ms"));
+	ck_assert_msg(after - before >= 500, "a second event after %d ms", (int)(after - before));
+	touch_user(stack, "1");
+	do
+		event = sse_expect(figures, "figures", 3000);
+	while (figure_of(event, "online_users") == 0);
+	/* Who looks is not there. */
+	ck_assert_int_eq(figure_of(event, "online_users"), 1);
+	ck_assert(!redis_has(stack, "user:sessions:9"));
+	sse_close(figures);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(the_stream_of_figures_is_an_admins_alone)
+{
+	struct stack *stack = start("", 1);
+	const char *admin = admin_token(stack);
+	struct sse *figures = figures_open(stack, admin);
+	char *path;
+
+	sse_expect(figures, "figures", 3000);
+	check_problem(HTTP(stack, .path = FIGURES), 401, "token_missing");
+	check_problem(HTTP(stack, .path = FIGURES, .token = token_for(stack, "1")), 403,
+		      "scope_missing");
+	check_problem(
+		HTTP(stack, .path = FIGURES,
+		     .token = strtok(strdup(CTL(stack, "token", "1", "--scope", "push")), "\n")),
+		403, "scope_missing");
+	check_problem(HTTP(stack, .path = FIGURES, .token = TOKEN), 401, "token_invalid");
+	ck_assert(asprintf(&path, FIGURES "?ticket=%s", ticket_for(stack, token_for(stack, "1"))) >
+		  0);
+	check_problem(HTTP(stack, .path = path), 401, "token_missing");
+	check_problem(HTTP(stack, .path = FIGURES "/more", .token = admin), 404, "not_found");
+	/* Nor any longer once the token is no good. */
+	http_ok(stack, LOGOUT, admin, "");
+	sse_wait_bye(figures, "revoked", 5000);
+	check_problem(HTTP(stack, .path = FIGURES, .token = admin), 401, "token_revoked");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(no_more_than_ten_look_at_a_time)
+{
+	struct stack *stack = start("stream { max_streams = 1 }\n", 1);
+	const char *admin = admin_token(stack);
+	struct sse *figures[10];
+
+	for (int i = 0; i < 10; i++) {
+		figures[i] = figures_open(stack, admin);
+		sse_expect(figures[i], "figures", 5000);
+	}
+	check_problem(HTTP(stack, .path = FIGURES, .token = admin), 429, "too_many_streams");
+	/* They are in no user's way. */
+	sse_ready(sse_open(stack, token_for(stack, "1")));
+	sse_close(figures[0]);
+	WAIT_UNTIL(sse_status(figures_open(stack, admin)) == 200, SOON);
+	streamd_end(stack, 0, SIGTERM);
+	sse_wait(figures[1], "bye", 5000);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(who_looks_is_told_that_redis_is_away)
+{
+	struct stack *stack = start("", 1);
+	struct sse *figures = figures_open(stack, admin_token(stack));
+
+	sse_expect(figures, "figures", 3000);
+	redis_kill(stack);
+	sse_wait_degraded(figures);
+	redis_start(stack, NULL);
+	sse_wait(figures, "figures", 10000);
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(stats_tells_the_same)
+{
+	struct stack *stack = start("", 1);
+	struct json_object *figures;
+	char *lines;
+
+	live_a_little(stack);
+	figures = json_at(parse_json(CTL(stack, "stats", "--json")), "figures");
+	ck_assert_int_eq(json_object_get_int(json_at(figures, "streams_opened_total")), 1);
+	ck_assert_int_eq(
+		json_object_get_int(json_at(json_at(figures, "streams_closed_total"), "client")),
+		1);
+	ck_assert_int_eq(
+		json_object_get_int(json_at(json_at(figures, "delivery_seconds"), "count")),
+		json_object_get_int(json_at(figures, "deliveries_total")));
+	lines = CTL(stack, "stats");
+	check_has(lines, "streams_opened_total      1\n");
+	check_has(lines, "streams_closed_total      client  1\n");
+	check_has(lines, ", 99 % at most 0.");
+	stack_stop(stack);
+}
+END_TEST
+
 /* --- Redis away, or several --------------------------------------------------------------- */
 
 START_TEST(without_redis_there_is_nothing_to_tell)
@@ -537,6 +673,7 @@ int main(void)
 	TCase *telling = harness_case(suite, "telling", 30);
 	TCase *counting = harness_case(suite, "counting", 30);
 	TCase *ghosts = harness_case(suite, "ghosts", 30);
+	TCase *looking = harness_case(suite, "looking", 30);
 	TCase *redis = harness_case(suite, "redis", 30);
 
 	tcase_add_test(asking, a_scrape_takes_the_token_of_the_file);
@@ -556,6 +693,11 @@ int main(void)
 	tcase_add_test(ghosts, a_ghost_is_found_told_once_and_counted);
 	tcase_add_test(ghosts, who_is_online_and_looks_offline_is_put_right);
 	tcase_add_test(ghosts, nobody_who_is_as_redis_says_is_taken_for_a_ghost);
+	tcase_add_test(looking, figures_come_each_second_to_an_admin);
+	tcase_add_test(looking, the_stream_of_figures_is_an_admins_alone);
+	tcase_add_test(looking, no_more_than_ten_look_at_a_time);
+	tcase_add_test(looking, who_looks_is_told_that_redis_is_away);
+	tcase_add_test(looking, stats_tells_the_same);
 	tcase_add_test(redis, without_redis_there_is_nothing_to_tell);
 	tcase_add_test(redis, figures_that_cannot_be_kept_disturb_no_call);
 	tcase_add_test(redis, one_scrape_shows_all_partitions);
