@@ -20,6 +20,12 @@ static struct stack *start(void)
 {
 	struct stack *stack = push_stack_new(CORS);
 
+	/* So that each path of the table is there. */
+	stack_write_secret(stack, "metrics.token", "0123456789abcdef");
+	stack_write(stack, "presence.conf",
+		    text_of("%smetrics { token_file = \"%s\" }\n",
+			    stack_file(stack, "presence.conf"),
+			    stack_path(stack, "metrics.token")));
 	redis_start(stack, NULL);
 	streamd_start(stack, 0);
 	lighttpd_start(stack);
