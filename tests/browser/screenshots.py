@@ -10,7 +10,7 @@ import tempfile
 
 import figures
 from showcase import Window
-from stand import DIR, SOURCE, URL, Streamd, start_browser, wait_until
+from stand import DIR, SOURCE, Streamd, start_browser, wait_until
 
 OUT = os.path.join(SOURCE, "docs/screens")
 FONTS = """<?xml version="1.0"?>

@@ -2,12 +2,9 @@
 
 import glob
 import os
-import shutil
 import subprocess
-import tempfile
-import unittest
 
-from stand import DEADLINE, DIR, URL, Streamd, presencectl, start_browser, wait_until
+from stand import DEADLINE, DIR, URL, BrowserCase, presencectl, wait_until
 
 USERS = {"test": "1", "alice": "2", "bob": "3", "carol": "4", "dave": "5"}
 
@@ -146,21 +143,8 @@ class Side:
         wait_until("names instead of ids", lambda: self.friend("Dave" if user != "dave" else "Bob"))
 
 
-class Case(unittest.TestCase):
-    """A browser and presence-streamd; each test begins with everybody offline and nothing chosen."""
-
-    flags = ()
-
-    @classmethod
-    def setUpClass(cls):
-        cls.profile = tempfile.mkdtemp(prefix="chromium.", dir=os.path.dirname(DIR))
-        cls.addClassCleanup(shutil.rmtree, cls.profile, ignore_errors=True)
-        cls.streamd = Streamd()
-        cls.streamd.start()
-        cls.addClassCleanup(cls.streamd.stop)
-        cls.driver = start_browser(cls.profile, *cls.flags)
-        cls.addClassCleanup(cls.driver.quit)
-        cls.home = cls.driver.current_window_handle
+class Case(BrowserCase):
+    """Each test begins with everybody offline and nothing chosen."""
 
     def setUp(self):
         self.addCleanup(self.clean_up)

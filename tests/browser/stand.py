@@ -10,7 +10,9 @@ import re
 import shutil
 import ssl
 import subprocess
+import tempfile
 import time
+import unittest
 import urllib.error
 import urllib.request
 
@@ -204,6 +206,23 @@ def start_browser(profile, *flags):
         options.add_argument(flag)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
     return webdriver.Chrome(service=Service(shutil.which("chromedriver")), options=options)
+
+
+class BrowserCase(unittest.TestCase):
+    """A browser, started with `flags`, and presence-streamd, for all tests of a class."""
+
+    flags = ()
+
+    @classmethod
+    def setUpClass(cls):
+        cls.profile = tempfile.mkdtemp(prefix="chromium.", dir=os.path.dirname(DIR))
+        cls.addClassCleanup(shutil.rmtree, cls.profile, ignore_errors=True)
+        cls.streamd = Streamd()
+        cls.streamd.start()
+        cls.addClassCleanup(cls.streamd.stop)
+        cls.driver = start_browser(cls.profile, *cls.flags)
+        cls.addClassCleanup(cls.driver.quit)
+        cls.home = cls.driver.current_window_handle
 
 
 def presencectl(*args):

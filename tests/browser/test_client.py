@@ -7,11 +7,10 @@ import json
 import os
 import shutil
 import subprocess
-import tempfile
 import time
 import unittest
 
-from stand import (DEADLINE, DIR, GRACE, SOURCE, SWEEP, URL, Http2, Streamd, presencectl, start_browser,
+from stand import (DEADLINE, DIR, GRACE, SOURCE, SWEEP, URL, BrowserCase, Http2, presencectl,
                    streams_answer, version_of, wait_until)
 
 TABS = 12  # more than the six connections that a browser opens to one host over HTTP/1.1
@@ -105,22 +104,15 @@ class Tab:
         self.driver.close()
 
 
-class Case(unittest.TestCase):
+class Case(BrowserCase):
     flags = ("--host-resolver-rules=MAP presence.test 127.0.0.1",
              # Tabs in processes of their own, so that one can stand still while another does not.
              "--disable-features=ProcessPerSiteUpToMainFrameThreshold")
 
     @classmethod
     def setUpClass(cls):
-        cls.profile = tempfile.mkdtemp(prefix="chromium.", dir=os.path.dirname(DIR))
-        cls.addClassCleanup(shutil.rmtree, cls.profile, ignore_errors=True)
-        cls.streamd = Streamd()
-        cls.streamd.start()
-        cls.addClassCleanup(cls.streamd.stop)
-        cls.driver = start_browser(cls.profile, *cls.flags)
-        cls.addClassCleanup(cls.driver.quit)
+        super().setUpClass()
         cls.driver.set_script_timeout(DEADLINE)
-        cls.home = cls.driver.current_window_handle
 
     def setUp(self):
         self.tabs = []
