@@ -1,4 +1,4 @@
-"""The dashboard in a real browser, with a service that only tells figures (figures.py, stand.py)."""
+"""The dashboard in a real browser, with the service and with one that only tells figures (figures.py)."""
 
 import os
 import unittest
@@ -6,24 +6,13 @@ import unittest
 from selenium.webdriver.common.keys import Keys
 
 import figures
-from stand import wait_until
+from stand import URL, presencectl, wait_until
 from test_pages import AXE, LOOKS, Page
 
 
-class Dashboard(Page):
-    def setUp(self):
-        super().setUp()
-        self.service = figures.Figures()
-        self.addCleanup(self.service.close)
-        self.page.load(self.service.url + "/dashboard.html")
-
+class Board(Page):
     def enter(self, token=figures.TOKEN):
         self.page.find("#token").send_keys(token, Keys.ENTER)
-
-    def open(self):
-        self.enter()
-        self.wait_state("live")
-        wait_until("figures of two minutes", lambda: self.tile("dash.deliveries") not in ("", "0"))
 
     def wait_state(self, state):
         wait_until(f"the page is {state}", lambda: self.page.run(
@@ -37,6 +26,44 @@ class Dashboard(Page):
         return self.page.run("""
             return [...document.querySelectorAll(`#${arguments[0]} tr`)].map((row) =>
               [[...row.children].map((cell) => cell.innerText), row.className === "bad"]);""", table)
+
+
+class Service(Board):
+    def test_the_services_own_figures(self):
+        people = self.open()
+        people.start()
+        self.page.load(URL + "/dashboard.html")
+        self.enter(presencectl("token", "1", "--scope", "admin").strip())
+        self.wait_state("live")
+        wait_until("both people are counted", lambda: self.tile("dash.streams") == "2"
+                   and self.tile("dash.online") == "2")
+        rows = self.rows("processes")
+        self.assertEqual([[cells[1], *cells[3:]] for cells, _ in rows if "streamd/" in cells[0]],
+                         [["2", "reached", "1 settled"]])
+        people.second.choose("busy")
+        wait_until("the call and its time are shown", lambda: any(
+            cells[0] == "PUT /presence/status" and " ms" in cells[2]
+            for cells, _ in self.rows("requests")))
+        wait_until("so is how long the change took", lambda: " ms" in self.tile("dash.delivery"))
+
+    def test_a_token_of_a_user(self):
+        self.page.load(URL + "/dashboard.html")
+        self.enter(presencectl("token", "1").strip())
+        wait_until("it is told", lambda: self.page.text("#entry-notice")
+                   == "This token lacks the scope admin.")
+
+
+class Dashboard(Board):
+    def setUp(self):
+        super().setUp()
+        self.service = figures.Figures()
+        self.addCleanup(self.service.close)
+        self.page.load(self.service.url + "/dashboard.html")
+
+    def open(self):
+        self.enter()
+        self.wait_state("live")
+        wait_until("figures of two minutes", lambda: self.tile("dash.deliveries") not in ("", "0"))
 
     def test_figures_rates_and_quantiles(self):
         self.open()
