@@ -260,6 +260,57 @@ START_TEST(every_figure_is_told_and_documented)
 }
 END_TEST
 
+/* Whether a name is that of a sample of the figure, which of a histogram has three. */
+static bool is_sample_of(const struct figure_family *family, const char *name, size_t len)
+{
+	size_t own = strlen(family->name);
+
+	if (len < own || strncmp(name, family->name, own) != 0)
+		return false;
+	if (family->kind != FIGURE_HISTOGRAM)
+		return len == own;
+	return (len == own + 7 && strncmp(name + own, "_bucket", 7) == 0) ||
+	       (len == own + 6 && strncmp(name + own, "_count", 6) == 0) ||
+	       (len == own + 4 && strncmp(name + own, "_sum", 4) == 0);
+}
+
+START_TEST(alerts_and_dashboard_name_figures_that_there_are)
+{
+	static const char *const files[] = {"conf/alerts.yml", "conf/grafana.json"};
+	static const char prefix[] = "presence_";
+	const char *at = source_file(files[_i]);
+	size_t len, names = 0;
+
+	for (; (at = strstr(at, prefix)) != NULL; at += len, names++) {
+		size_t figure = 0;
+
+		at += sizeof prefix - 1;
+		len = strspn(at, "abcdefghijklmnopqrstuvwxyz_");
+		while (figure < FIGURE_COUNT && !is_sample_of(&figure_families[figure], at, len))
+			figure++;
+		ck_assert_msg(figure < FIGURE_COUNT, "%s: there is no presence_%.*s", files[_i],
+			      (int)len, at);
+	}
+	ck_assert_msg(names > 10, "%s names %zu figures", files[_i], names);
+}
+END_TEST
+
+START_TEST(promtool_takes_the_alerts)
+{
+	struct stack *stack = stack_new("");
+	char *out;
+	int status =
+		run(stack, &out, source_file("conf/alerts.yml"),
+		    (const char *[]){"sh", "-c", "cat > \"$0\" && promtool check rules \"$0\" 2>&1",
+				     stack_path(stack, "alerts.yml"), NULL});
+
+	ck_assert_msg(status == 0, "promtool: %s", out);
+	check_has(out, "SUCCESS");
+	parse_json(source_file("conf/grafana.json"));
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(no_figure_tells_of_a_user)
 {
 	struct stack *stack = start("", 1);
@@ -683,6 +734,8 @@ int main(void)
 	tcase_add_test(telling, openmetrics_is_read_by_its_own_parser);
 	tcase_add_test(telling, the_format_is_the_one_that_accept_prefers);
 	tcase_add_test(telling, every_figure_is_told_and_documented);
+	tcase_add_loop_test(telling, alerts_and_dashboard_name_figures_that_there_are, 0, 2);
+	tcase_add_test(telling, promtool_takes_the_alerts);
 	tcase_add_test(telling, no_figure_tells_of_a_user);
 	tcase_add_test(counting, calls_are_counted_by_route_and_status);
 	tcase_add_test(counting, what_was_counted_outlives_who_counted_it);
