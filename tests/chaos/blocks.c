@@ -113,12 +113,15 @@ static void end(struct chaos *chaos, struct block *block, unsigned by, unsigned 
 	}
 }
 
-/* Whether nothing that was sent before this call may be taken after it. */
+/* Whether nothing that was sent before this call may be taken after it. A stream that has not heard of
+ * the end of a block puts it back, when Redis was wiped or started again. */
 static bool is_the_last(const struct block *block, const struct call *call)
 {
 	const struct chaos *chaos = call->conn.chaos;
+	bool may_come_back = call->arg == NULL && chaos->restarted_at > 0 &&
+			     model_told_by(chaos, chaos->restarted_at) > call->sent;
 
-	return chaos->data_lost_at < call->sent &&
+	return chaos->data_lost_at < call->sent && !may_come_back &&
 	       (block->doubt == 0 || (model_told_by(chaos, block->doubt) < call->sent &&
 				      !chaos_in_trouble(chaos, call->sent)));
 }
@@ -184,6 +187,20 @@ static bool is_known_by(const struct chaos *chaos, unsigned id, unsigned other,
 			return true;
 	}
 	return false;
+}
+
+void blocks_come_back(struct chaos *chaos)
+{
+	chaos->restarted_at = now_ms();
+	for (unsigned a = 1; a <= chaos->user_count; a++) {
+		for (unsigned b = 1; b <= chaos->user_count; b++) {
+			struct block *block = block_of(chaos, a, b);
+
+			if (block->state == NO && block->since > 0 &&
+			    model_told_by(chaos, block->since) > now_ms())
+				set_doubt(block);
+		}
+	}
 }
 
 void blocks_data_lost(struct chaos *chaos)

@@ -81,6 +81,7 @@ struct chaos {
 	int64_t gap_at; /* the last one with GAP; its end */
 	int gap_server; /* of Redis, of that */
 	int64_t data_lost_at;
+	int64_t restarted_at; /* Redis, with its data or without */
 	int64_t peek_at; /* the next look at Redis during an episode */
 	int64_t drained; /* the tap, last */
 	int64_t turned_at; /* the loop, last */

@@ -423,9 +423,28 @@ static bool stop_streamd(struct chaos *chaos, const struct step *step)
 	return stop_process(stack_of(chaos)->streamd[streamd_of(chaos, step)]);
 }
 
+/* Streams that end for their lifetime meanwhile say so to nobody: they may be gone. */
+static void doubt_old_streams(struct chaos *chaos, int host, int64_t until)
+{
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		for (int j = 0; j < DEVICES * TABS; j++) {
+			struct tab *tab = &chaos->users[i].devices[j / TABS].tabs[j % TABS];
+
+			if (tab->state == TAB_READY && !tab->asleep && tab->host == host &&
+			    tab->opened + LIFETIME * 8 / 10 < until)
+				tab_sleep(tab);
+		}
+	}
+}
+
 static bool stop_web(struct chaos *chaos, const struct step *step)
 {
-	return stop_process(chaos->stand.hosts[host_of(chaos, step)].lighttpd);
+	int host = host_of(chaos, step);
+
+	if (!stop_process(chaos->stand.hosts[host].lighttpd))
+		return false;
+	doubt_old_streams(chaos, host, now_ms() + step->lasts + patience(NOTICE));
+	return true;
 }
 
 static bool stop_worker(struct chaos *chaos, const struct step *step)

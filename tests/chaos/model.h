@@ -67,6 +67,7 @@ void blocks_change(struct chaos *chaos, struct device *device, unsigned other, b
 bool blocks_may_hide(const struct chaos *chaos, unsigned a, unsigned b);
 /* The two are hidden from one another for sure, since then at the latest. */
 bool blocks_hide(const struct chaos *chaos, unsigned a, unsigned b, int64_t since);
+void blocks_come_back(struct chaos *chaos); /* Redis was started again: those that ended just now */
 void blocks_data_lost(struct chaos *chaos);
 void blocks_stream_lost(struct chaos *chaos, const struct user *user);
 void blocks_learn(struct chaos *chaos, const struct snapshot *snapshot);

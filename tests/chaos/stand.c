@@ -200,6 +200,8 @@ void stand_redis_start(struct chaos *chaos, int server, bool with_data)
 	else if (is_node && chaos->stand.streamds > 0)
 		shards_wait(chaos, server);
 	listen_again(chaos);
+	if (chaos->stand.streamds > 0)
+		blocks_come_back(chaos);
 	if (!with_data)
 		model_data_lost(chaos, server);
 	/* The first node takes nothing before it has met the other. */
