@@ -225,7 +225,7 @@ static void put_answer(struct printbuf *out, const struct request *request, cons
 		buf_put(out, text->buf, buf_len(text));
 }
 
-/* The CORS fields that every answer to this request carries. */
+/* The fields that every answer to this request carries: for CORS, and its name. */
 static const char *cors_fields(const struct request *request)
 {
 	struct printbuf *fields = request->service->fields;
@@ -233,6 +233,7 @@ static const char *cors_fields(const struct request *request)
 	buf_reset(fields);
 	cors_put_fields(fields, request->service->config->cors.allow_origins,
 			cgi_param(request->env, "HTTP_ORIGIN"));
+	cgi_put_request_id(fields, cgi_request_id(request->env));
 	return buf_len(fields) > 0 ? fields->buf : "";
 }
 

@@ -23,6 +23,12 @@ const char *cgi_request_id(char *const *env)
 	return len > 0 && len <= CGI_REQUEST_ID_MAX && id[len] == '\0' ? id : NULL;
 }
 
+void cgi_put_request_id(struct printbuf *fields, const char *name)
+{
+	if (name != NULL)
+		buf_putf(fields, "X-Request-Id: %s\r\n", name);
+}
+
 bool cgi_path(char *const *env, char *path, size_t size)
 {
 	const char *uri = cgi_param(env, "REQUEST_URI");

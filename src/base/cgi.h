@@ -47,4 +47,7 @@ void cgi_drop_body(struct printbuf *answer);
 /* Percent-decodes in place; false on a broken escape or an encoded NUL. */
 bool cgi_decode(char *text);
 
+/* Appends the header line by which an answer names its request; nothing without a name (NULL). */
+void cgi_put_request_id(struct printbuf *fields, const char *name);
+
 #endif

@@ -2,7 +2,9 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <syslog.h>
 #include <unistd.h>
 
@@ -15,8 +17,20 @@ static struct {
 	const char *program;
 	enum log_level level;
 	bool to_syslog;
+	bool to_journal; /* standard error is the journal's */
 	const char *request_id; /* NULL: none */
-} settings = {"presence", LOG_LEVEL_INFO, false, NULL};
+} settings = {"presence", LOG_LEVEL_INFO, false, false, NULL};
+
+/* systemd.exec(5): $JOURNAL_STREAM is "device:inode" of what leads to the journal. */
+static bool is_journal(int fd)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat info;
+
+	return stream != NULL && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(fd, &info) == 0 && info.st_dev == device && info.st_ino == inode;
+}
 
 void log_setup(const char *program, enum log_level level, bool to_syslog)
 {
@@ -25,6 +39,7 @@ void log_setup(const char *program, enum log_level level, bool to_syslog)
 	settings.program = program;
 	settings.level = level;
 	settings.to_syslog = to_syslog;
+	settings.to_journal = is_journal(STDERR_FILENO);
 	if (to_syslog)
 		openlog(program, LOG_PID, LOG_DAEMON);
 }
@@ -71,11 +86,15 @@ static void write_line(enum log_level level, const char *format, va_list args)
 		return;
 	len = vsnprintf(line, sizeof line, format, args);
 	if (settings.request_id != NULL && len >= 0 && (size_t)len < sizeof line)
-		snprintf(line + len, sizeof line - (size_t)len, " (request %s)",
-			 settings.request_id);
+		snprintf(line + len, sizeof line - (size_t)len, " request=%s", settings.request_id);
 	mask(line);
 	if (settings.to_syslog) {
 		syslog(priorities[level], "%s", line);
+		return;
+	}
+	/* sd-daemon(3): the priority in front; the journal has time, program and process. */
+	if (settings.to_journal) {
+		dprintf(STDERR_FILENO, "<%d>%s: %s\n", priorities[level], names[level], line);
 		return;
 	}
 	times_format(times_wall_ms() / 1000, when);

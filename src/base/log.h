@@ -8,7 +8,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 /*
  * From now on lines up to `level` go to stderr or, with `to_syslog`, to the
- * daemon facility. `program` must stay valid. May be called again on reload.
+ * daemon facility. Where stderr is the journal's, each begins with its priority
+ * instead of time and program. `program` must stay valid. May be called again on reload.
  */
 void log_setup(const char *program, enum log_level level, bool to_syslog);
 
@@ -16,7 +17,7 @@ void log_setup(const char *program, enum log_level level, bool to_syslog);
 bool log_is_wanted(enum log_level level);
 
 /*
- * From now on lines end with the name of the request that is served, until NULL
+ * From now on lines end with request=NAME, of the request that is served, until NULL
  * is set. It must stay valid. For programs that serve one request at a time.
  */
 void log_set_request(const char *request_id);

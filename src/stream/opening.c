@@ -286,15 +286,17 @@ static enum problem_kind check(const struct context *context, const struct reque
 }
 
 /* The fields that every answer to this request carries. */
-static char *make_cors_fields(const struct context *context, const struct request *request)
+static char *make_fields(const struct context *context, const struct request *request,
+			 const char *name)
 {
 	const char *allowed = context->config->cors.allow_origins;
 	struct printbuf *fields;
 
-	if (allowed[0] == '\0')
+	if (allowed[0] == '\0' && name == NULL)
 		return NULL;
 	fields = buf_new();
 	cors_put_fields(fields, allowed, request->origin);
+	cgi_put_request_id(fields, name);
 	return buf_take(fields, NULL);
 }
 
@@ -308,7 +310,7 @@ void opening_begin(struct stream *stream)
 	bool figures = false;
 	enum problem_kind wrong = check(context, &request, &figures, &why);
 
-	stream->cors_fields = make_cors_fields(context, &request);
+	stream->cors_fields = make_fields(context, &request, name);
 	stream->request_id = name != NULL ? xstrdup(name) : NULL;
 	log_set_request(name);
 	if (wrong == PROBLEM_METHOD_NOT_ALLOWED && is_method(&request, "OPTIONS"))

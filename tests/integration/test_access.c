@@ -274,7 +274,8 @@ START_TEST(a_requests_name_is_in_its_error_and_in_the_log)
 	response = HTTP(stack, .path = COUNT, .token = token, .header = "X-Request-Id: 7f3a-b.c");
 	ck_assert_int_eq(response->status, 503);
 	ck_assert_str_eq(json_text(response->json, "request_id"), "7f3a-b.c");
-	check_has(stack_file(stack, "lighttpd.log"), "(request 7f3a-b.c)");
+	ck_assert_str_eq(header_of(response->head, "X-Request-Id"), "7f3a-b.c");
+	check_has(stack_file(stack, "lighttpd.log"), " request=7f3a-b.c\n");
 	redis_start(stack, NULL);
 	stack_stop(stack);
 }

@@ -120,11 +120,12 @@ static void check_name(struct stack *stack, const char *path, const char *code, 
 	struct response *response;
 
 	snprintf(header, sizeof header, "X-Request-Id: %s", name);
-	snprintf(mark, sizeof mark, "(request %s)", name);
+	snprintf(mark, sizeof mark, " request=%s", name);
 	response = HTTP(stack, .path = path, .header = header);
 	ck_assert_int_eq(response->status, 401);
 	ck_assert_str_eq(json_text(response->json, "code"), code);
 	ck_assert_str_eq(json_text(response->json, "request_id"), name);
+	ck_assert_str_eq(header_of(response->head, "X-Request-Id"), name);
 	check_has(stack_file(stack, "streamd0.log"), mark);
 }
 

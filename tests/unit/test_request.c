@@ -146,7 +146,7 @@ START_TEST(a_missing_scope_is_told_by_the_challenge)
 }
 END_TEST
 
-START_TEST(an_error_tells_the_requests_name)
+START_TEST(an_answer_tells_the_requests_name)
 {
 	static const struct {
 		const char *id;
@@ -162,11 +162,12 @@ START_TEST(an_error_tells_the_requests_name)
 		snprintf(member, sizeof member, ",\"request_id\":\"%s\"}",
 			 ids[i].id != NULL ? ids[i].id : "");
 		ck_assert_msg((strstr(out->buf, member) != NULL) == ids[i].told &&
-				      (strstr(out->buf, "request_id") != NULL) == ids[i].told,
+				      (strstr(out->buf, "request_id") != NULL) == ids[i].told &&
+				      (strstr(out->buf, "X-Request-Id") != NULL) == ids[i].told,
 			      "id '%s': %s", ids[i].id != NULL ? ids[i].id : "(none)", out->buf);
 	}
 	serve("GET", "/seen", "", false, "abc");
-	ck_assert_ptr_null(strstr(out->buf, "abc"));
+	ck_assert_ptr_nonnull(strstr(out->buf, "\r\nX-Request-Id: abc\r\n"));
 }
 END_TEST
 
@@ -205,7 +206,7 @@ int main(void)
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_loop_test(tcase, a_token_may_call_what_it_is_for, 0, (int)UNIT_COUNT(rows));
 	tcase_add_test(tcase, a_missing_scope_is_told_by_the_challenge);
-	tcase_add_test(tcase, an_error_tells_the_requests_name);
+	tcase_add_test(tcase, an_answer_tells_the_requests_name);
 	tcase_add_test(tcase, a_long_name_of_a_request_is_left_out);
 	tcase_add_test(tcase, head_is_get_without_the_body);
 	suite_add_tcase(suite, tcase);
