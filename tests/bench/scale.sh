@@ -12,9 +12,9 @@ unit() {
 # linear KIND N: how near to N times the work of one server that of N comes, where the busiest has a
 # partition more than its even part, if it does not come out.
 linear() {
-	local most=$(((partitions[$2] + $2 - 1) / $2))
+	local most=$(((partitions + $2 - 1) / $2))
 
-	calc "${cost[$1.1]} / (${cost[$1.$2]} * $2 * $most / ${partitions[$2]})" %.2f
+	calc "${cost[$1.1]} / (${cost[$1.$2]} * $2 * $most / $partitions)" %.2f
 }
 
 # Of the last answer: CPU of each Redis server for each of N, us, in paid[…].
@@ -38,8 +38,7 @@ keep_paid() {
 		"$(printf '%s\n' "${paid[@]:1:nodes}" | sort -g | tail -n 1)"
 }
 
-# By the number of servers: about as many for each.
-partitions=([1]=16 [3]=64 [6]=128)
+partitions=64
 
 # N servers of Redis; the programs that are started then use them.
 start_nodes() {
@@ -52,32 +51,32 @@ start_nodes() {
 		redis_pids+=("${pid_of[redis$i]}")
 		redis_watches+=(-w "redis$i=${pid_of[redis$i]}")
 	done
-	export PRESENCE_REDIS_URL=${url# } PRESENCE_REDIS_PARTITIONS=${partitions[nodes]}
+	# More servers than cores: one that waits for its turn is not one that is away.
+	export PRESENCE_REDIS_URL=${url# } PRESENCE_REDIS_PARTITIONS=$partitions PRESENCE_REDIS_TIMEOUT_MS=10000
 }
 
 stop_nodes() {
 	stop_all
-	unset PRESENCE_REDIS_URL PRESENCE_REDIS_PARTITIONS
+	unset PRESENCE_REDIS_URL PRESENCE_REDIS_PARTITIONS PRESENCE_REDIS_TIMEOUT_MS
 }
 
 # --- Redis at 1, 3 and 6 servers ----------------------------------------------------------------
 
-# Each server has as many users, whatever their number. Fills cost[KIND.N], of all servers, and busiest[KIND.N].
+# Fills cost[KIND.N], of all servers, and busiest[KIND.N].
 scale_nodes() {
-	local n=$1 kind streams=$((1500 * $1)) i paid=()
+	local n=$1 kind streams=5000 i base paid=()
 
 	start_nodes "$n"
 	read_answer "$("$bindir/scale" "$config" 0 20000 "${redis_pids[@]}")"
 	for kind in login renew; do
 		keep "$kind.$n" "${got[$kind]}" "${got[$kind.busiest]}"
 	done
+	[ "$n" != 1 ] || base=$(idle_cpu)
 	# A heartbeat renews; a short one, so that there are more of them.
 	PRESENCE_PRESENCE_HEARTBEAT=5 PRESENCE_PRESENCE_STREAM_TTL=30 start_streamd 1 "$dir/ring50.db"
 	load ours -m fcgi -t "unix:$dir/stream1.sock" -f 50 -w "streamd=${pid_of[streamd1]}" \
 		"${redis_watches[@]}"
-	ask ours idle 5
-	redis_cpu $((5 * partitions[n]))
-	keep_paid "sweep.$n"
+	[ "$n" != 1 ] || keep sweep "$(calc "($(idle_cpu) - $base) / 5 / $partitions")" 0
 	ask ours open $streams # to warm up
 	ask ours close
 	ask ours idle 1
@@ -91,6 +90,15 @@ scale_nodes() {
 	streamd_beat=$(calc "${got[cpu.streamd]} / 1000 / 2 / $streams")
 	[ "$n" != 6 ] || scale_reconnect
 	stop_nodes
+}
+
+# What the first server computes in five seconds, us.
+idle_cpu() {
+	local before
+
+	before=$(cpu_of "${pid_of[redis1]}")
+	sleep 5
+	calc "($(cpu_of "${pid_of[redis1]}") - $before) / 1000"
 }
 
 # What the servers were asked for again when the subscriptions of all of them were cut.
@@ -112,8 +120,8 @@ scale_reconnect() {
 scale_reconnect_row() {
 	local most
 
-	most=$(calc "2 * ${partitions[6]} + $subscribed / 500" %.0f)
-	row "SUBSCRIBE commands after the subscriptions of 6 servers were cut, ${partitions[6]} partitions, $subscribed channels" \
+	most=$(calc "2 * $partitions + $subscribed / 500" %.0f)
+	row "SUBSCRIBE commands after the subscriptions of 6 servers were cut, $partitions partitions, $subscribed channels" \
 		"$subscribes" "" "" "≤ $most: of each partition one for its own channel, and one for 500 users" \
 		"$(verdict "$subscribes" '<=' "$most")"
 }
@@ -223,14 +231,14 @@ section_scale() {
 		scale_nodes $n
 	done
 	scale_reconnect_row
-	unit redis.sweep "${cost[sweep.1]}"
+	unit redis.sweep "${cost[sweep]}"
 	unit streamd.open "$streamd_open"
 	unit streamd.beat "$streamd_beat"
 	linear_row login "a user who comes online"
 	linear_row renew "a request of a user who is"
 	linear_row open "a stream that opens, 50 friends"
 	linear_row beat "a stream's renewal"
-	unit redis.beats "$(calc "9000 / 60 / ${partitions[6]}")"
+	unit redis.beats "$(calc "5000 / 60 / $partitions")"
 	for n in 1 2 4; do
 		scale_processes $n
 	done
