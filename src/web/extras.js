@@ -307,6 +307,8 @@ export class Nearby extends Fleeting {
   #onNearby;
   #onState;
   #onChange;
+  /** @type {Map<string, number>} when an event last told of a user: an answer asked for before is older */
+  #heardAt = new Map();
   /** @type {any} that it goes on is not told: it is asked for in time */
   #timer;
 
@@ -315,12 +317,17 @@ export class Nearby extends Fleeting {
     super();
     this.#client = client;
     this.#onNearby = ({ detail: { user_id: id, nearby, expires_in: seconds } }) => {
+      this.#heardAt.set(String(id), performance.now());
       if (nearby) this.set(String(id), true, seconds);
       else this.delete(String(id));
     };
     this.#onState = () => this.#ask();
     this.#onChange = ({ detail: { full, changes } }) => {
-      for (const { id, status } of changes) if (!status.is_online) this.delete(id);
+      for (const { id, status } of changes) {
+        if (status.is_online) continue;
+        this.#heardAt.set(id, performance.now());
+        this.delete(id);
+      }
       if (full) this.#ask();
     };
     this.#timer = setInterval(this.#onState, NEARBY_SECONDS * 500);
@@ -342,11 +349,13 @@ export class Nearby extends Fleeting {
   /** Who is near already; events tell the rest. */
   async #ask() {
     if (this.#client.state !== "live") return;
+    const askedAt = performance.now();
     const { user_ids: ids } = await this.#client.call("GET", "/presence/nearby").catch(() => ({}));
     if (ids === undefined) return;
     const near = ids.map(String);
-    for (const id of this.getSnapshot().keys()) if (!near.includes(id)) this.delete(id);
-    for (const id of near) this.set(id, true, NEARBY_SECONDS);
+    const isNews = (id) => (this.#heardAt.get(id) ?? -Infinity) < askedAt;
+    for (const id of this.getSnapshot().keys()) if (!near.includes(id) && isNews(id)) this.delete(id);
+    for (const id of near) if (isNews(id)) this.set(id, true, NEARBY_SECONDS);
   }
 }
 

@@ -263,9 +263,29 @@ class Nearby(Case):
     def test_who_goes_offline_is_near_no_more(self):
         alice, bob = self.two(self.SEOUL_STATION, self.SEOUL_STATION)
         wait_until("Alice sees Bob", lambda: self.seen(alice) == [BOB])
-        bob.extra("setStatus", {"status": "invisible"})
         self.addCleanup(redis_cli, "DEL", "user:chosen:" + BOB)
+        self.assertEqual(bob.extra("setStatus", {"status": "invisible"})["invisible"], True)
         wait_until("Alice sees nobody", lambda: self.seen(alice) == [])
+
+    def test_an_answer_that_is_older_than_an_event_changes_nothing(self):
+        alice, bob = self.two(self.SEOUL_STATION, self.SEOUL_STATION)
+        wait_until("Alice sees Bob", lambda: self.seen(alice) == [BOB])
+        alice.run("""
+            const call = client.call.bind(client);
+            client.call = async (...args) => {
+              const answer = await call(...args);
+              window.held = true;
+              await new Promise((give) => { window.give = give; });
+              setTimeout(() => { window.given = true; });
+              return answer;
+            };
+            client.dispatchEvent(new Event("state"));""")
+        wait_until("an answer is under way", lambda: alice.run("return window.held"))
+        bob.run("stopSharing()")
+        wait_until("Alice sees nobody", lambda: self.seen(alice) == [])
+        alice.run("give()")
+        wait_until("the answer is there", lambda: alice.run("return window.given"))
+        self.assertEqual(self.seen(alice), [])
 
     def test_without_the_setting_a_place_is_refused(self):
         alice = self.at("2", self.SEOUL_STATION)
