@@ -334,16 +334,18 @@ void request_serve(struct service *service, const struct route *routes, size_t c
 	int64_t start_us = times_mono_us();
 	struct route_match match = {.route = NULL};
 	struct problem problem;
+	int status;
 
 	log_set_request(cgi_request_id(env));
 	buf_reset(service->body);
 	buf_reset(service->answer);
 	problem = answer(&request, routes, count, transport, &match);
 	put(&request, &problem);
-	transport->write(transport->arg, service->out->buf, buf_len(service->out));
+	status = status_of(&request, &problem);
+	transport->write(transport->arg, service->out->buf,
+			 buf_len(service->out)); /* env may be gone */
 	if (service->tally != NULL)
-		tally_count(service->tally, match.route, status_of(&request, &problem),
-			    times_mono_us() - start_us);
+		tally_count(service->tally, match.route, status, times_mono_us() - start_us);
 	request_end(&request);
 	log_set_request(NULL);
 }
