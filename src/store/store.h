@@ -213,7 +213,7 @@ struct store_sweep {
 	bool recovers; /* Redis was wiped, and somebody may still have to fill it */
 	int64_t hold; /* another than before: all stood still (docs/redis-keys.md); 0: none */
 	const char *epoch; /* borrowed from the reply */
-	/* A streamd's sweep alone: a sample of online_users that was compared with keys and sessions; */
+	/* A streamd's sweep alone: now and then a sample of online_users that was compared with other keys; */
 	int64_t checked, repaired; /* those of it that were not as these say */
 	size_t offline; /* users who are now: see store_read_lateness() */
 };

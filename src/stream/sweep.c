@@ -27,7 +27,7 @@ static void count(struct counts *counts, const redisReply *reply, const struct s
 	counts->ghosts_repaired += swept->repaired;
 	if (swept->repaired > 0)
 		log_warn("redis: %" PRId64 " of %" PRId64
-			 " users were not as their keys and sessions say, and are now",
+			 " users were not as their sessions say, and are now",
 			 swept->repaired, swept->checked);
 	for (size_t i = 0; i < swept->offline; i++)
 		counts_offline(counts, store_read_lateness(reply, i));

@@ -306,6 +306,44 @@ START_TEST(a_sweep_takes_200_users_and_says_that_there_are_more)
 }
 END_TEST
 
+/* How many of online_users a sweep compared; before it, the last one is `ms` ago. */
+static int64_t compared_after(int ms)
+{
+	struct printbuf *out = buf_new();
+	struct store_sweep swept;
+	redisReply *reply;
+
+	freeReplyObject(redis_cmd(stack, "EVAL %s 0 %d",
+				  "local t = redis.call('TIME')[1] * 1000 - ARGV[1] "
+				  "redis.call('SET', 'presence:swept', string.format('%.0f', t))",
+				  ms));
+	store_put_sweep(out, store, true, "word");
+	reply = call_run(out);
+	ck_assert(store_read_sweep(reply, &swept));
+	reply_free(reply);
+	return swept.checked;
+}
+
+START_TEST(each_ghost_among_many_is_found_and_few_sweeps_look)
+{
+	int looked = 0;
+
+	call_sweep(true);
+	redis_int(stack, "DEL presence:recovering");
+	freeReplyObject(
+		redis_cmd(stack, "EVAL %s 0",
+			  "for i = 1, 2000 do redis.call('SADD', 'online_users', i) end return 1"));
+	for (int i = 0; i < 20; i++)
+		looked += compared_after(0) > 0;
+	ck_assert_msg(looked <= 1, "%d of 20 sweeps in a moment compared users", looked);
+	for (int i = 0; redis_has(stack, "online_users"); i++) {
+		ck_assert_msg(i < 2000, "%lld ghosts are left",
+			      (long long)redis_int(stack, "SCARD online_users"));
+		ck_assert_int_le(compared_after(5000), 100);
+	}
+}
+END_TEST
+
 START_TEST(the_epoch_is_made_once)
 {
 	redis_int(stack, "DEL presence:epoch");
@@ -1232,6 +1270,7 @@ int main(void)
 	tcase_add_test(tcase, sweeping_believes_the_sessions_not_the_deadline);
 	tcase_add_test(tcase, after_a_pause_a_user_with_a_stream_is_held);
 	tcase_add_test(tcase, a_sweep_takes_200_users_and_says_that_there_are_more);
+	tcase_add_test(tcase, each_ghost_among_many_is_found_and_few_sweeps_look);
 	tcase_add_test(tcase, the_epoch_is_made_once);
 	tcase_add_test(tcase, workers_sweep_where_no_streamd_does);
 	tcase_add_test(tcase, workers_leave_sweeping_to_a_streamd);

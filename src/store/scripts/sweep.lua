@@ -1,43 +1,59 @@
 -- Ends users whose deadline has passed. Own arguments: limit, "1" when the caller is a streamd, a random
 -- word for the epoch if Redis has none.
 -- Returns {users looked at, epoch, recovers, how late those were announced who are offline now (ms), users of
--- online_users who were compared with keys and sessions, those who were not as these say, hold}: as many looked
+-- online_users who were compared with other keys, those who were not as these say, hold}: as many looked
 -- at as the limit means that there may be more. recovers: 1 when Redis was wiped and may not be filled again, else 0.
 -- hold: until when (ms) one lasts, 0 = there is none.
 
-local SAMPLE = 20 -- users compared in one sweep
+local SAMPLE = 50 -- users compared at a time
+local COMPARE_EVERY = 5000 -- ms, by all streamds together
 
 local epoch_key = prefix .. 'presence:epoch'
 
--- Whether a member of online_users was not what keys and sessions say of it: then it is, and that was
--- announced. One whose deadline has passed is what the sweep itself is for.
 local function repair(id)
-  local deadline = tonumber(redis.call('ZSCORE', deadlines, id) or nil)
-  if deadline and (deadline <= now or derive(id).online and get(online_key(id))) then
-    return 0
-  end
   require_rights(id)
   transition(id)
   return 1
 end
 
--- A random sample, so that in time all have their turn, however many there are. Not while sessions may be
--- missing because Redis was wiped or stood still.
+-- Members of online_users, from any place on, so that in time all have their turn, however many there are.
+local function sample()
+  math.randomseed(clock[2])
+  local scan = redis.pcall('SSCAN', online_users, integer(math.random(0, 2147483647)), 'COUNT', SAMPLE)
+  local found, ids = scan[2] or {}, {}
+  local from = math.random(0, math.max(#found - 1, 0)) -- a small Set comes as a whole
+  for i = 1, math.min(#found, SAMPLE) do
+    ids[i] = found[(from + i) % #found + 1]
+  end
+  return ids
+end
+
+-- Members of online_users without a deadline or without what others are told are not as their sessions say:
+-- then they are made so, and that is announced. Sessions that are missing show when the deadline has passed,
+-- which is what the sweep itself is for. Not while sessions may be missing because Redis was wiped or stood
+-- still.
 local function compare()
-  if is_recovering(false) or pauses(false).hold > now
-    or not redis.acl_check_cmd('SRANDMEMBER', online_users, SAMPLE) then
+  if is_recovering(false) or pauses(false).hold > now then
     return 0, 0
   end
-  local ids, repaired = redis.pcall('SRANDMEMBER', online_users, SAMPLE), 0
-  if ids.err then
-    return 0, 0
+  local ids, keys, repaired = sample(), {}, 0
+  for i, id in ipairs(ids) do
+    keys[i] = online_key(id)
   end
-  for _, id in ipairs(ids) do
-    repaired = repaired + (per_user(repair, id) or 0)
+  local told = #ids > 0 and redis.pcall('MGET', unpack(keys)) or {}
+  if told.err then
+    return 0, 0 -- the slot is moving
+  end
+  for i, id in ipairs(ids) do
+    local deadline = redis.call('ZSCORE', deadlines, id)
+    if not deadline or not told[i] and tonumber(deadline) > now then
+      repaired = repaired + (per_user(repair, id) or 0)
+    end
   end
   return #ids, repaired
 end
 
+local compares = false
 if ARGV[FIRST + 1] == '1' then
   local swept = redis.call('GET', swept_key)
   if is_sharded then
@@ -49,6 +65,7 @@ if ARGV[FIRST + 1] == '1' then
   if swept and now - (tonumber(swept) or 0) > pause then
     grant_hold(swept)
   end
+  compares = swept and math.floor(now / COMPARE_EVERY) ~= math.floor((tonumber(swept) or 0) / COMPARE_EVERY)
   redis.call('SET', swept_key, integer(now))
   if redis.call('SET', epoch_key, ARGV[FIRST + 2], 'NX') then
     redis.call('SET', recovering_key, '1', 'PX', recovering_for)
@@ -56,7 +73,7 @@ if ARGV[FIRST + 1] == '1' then
 end
 local looked_at = sweep(tonumber(ARGV[FIRST]))
 local checked, repaired = 0, 0
-if ARGV[FIRST + 1] == '1' then
+if compares then
   checked, repaired = compare()
 end
 return {looked_at, redis.call('GET', epoch_key) or '', is_recovering(false) and 1 or 0, lateness, checked, repaired,
