@@ -82,11 +82,14 @@ static struct problem neighbours_load(struct request *request, struct neighbours
 	struct problem problem = request_friends(request, &all->friends);
 	size_t count = all->friends.count;
 
+	all->watched = NULL;
+	all->list = NULL;
+	all->count = 0;
+	if (count == 0)
+		return problem;
 	all->watched = xcalloc(count, sizeof *all->watched);
 	all->list = xcalloc(count, sizeof *all->list);
-	all->count = 0;
-	if (count > 0)
-		qsort(all->friends.list, count, sizeof all->friends.list[0], userid_compare);
+	qsort(all->friends.list, count, sizeof all->friends.list[0], userid_compare);
 	for (size_t i = 0; i < count; i++)
 		all->watched[i] = (struct watched){.id = &all->friends.list[i].user};
 	return problem;

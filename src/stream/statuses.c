@@ -312,6 +312,7 @@ static struct share *share_of(struct wishes *wishes, struct question *question, 
 	struct share *share;
 
 	LIST_FOREACH (share, &wishes->shares, of_wishes) {
+		/* cppcheck-suppress uninitvar ; whoever is in the list has a question */
 		if (share->question == question)
 			return share;
 	}
