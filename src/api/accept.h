@@ -35,7 +35,7 @@ struct accept_idle {
 	void (*run)(void *arg);
 	void *arg;
 };
-void accept_when_idle(const struct accept_idle *idle);
+void accept_when_idle(const struct accept_idle *what);
 
 /*
  * Waits for the next request, which is valid until accept_answer(). NULL: a signal

@@ -49,14 +49,13 @@ static void read_file(int fd, struct printbuf *taken)
 	close(fd);
 }
 
-static bool send_message(int end, const int fds[2], enum channel_word word, const void *bytes,
-			 size_t len)
+static bool send_message(int end, const int fds[2], enum channel_word word, void *bytes, size_t len)
 {
 	size_t size = (fds[1] >= 0 ? 2 : 1) * sizeof(int);
 	char byte = (char)word;
 	union control control = {.bytes = {0}};
 	struct iovec parts[2] = {{.iov_base = &byte, .iov_len = 1},
-				 {.iov_base = (void *)(uintptr_t)bytes, .iov_len = len}};
+				 {.iov_base = bytes, .iov_len = len}};
 	struct msghdr message = {.msg_iov = parts,
 				 .msg_iovlen = 2,
 				 .msg_control = control.bytes,

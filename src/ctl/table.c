@@ -156,10 +156,11 @@ void table_put(const struct table *table, struct printbuf *out, const char *inde
 		for (size_t i = 0; i < columns; i++)
 			put_cell(out, table->headers[i], TABLE_PLAIN, widths[i], i + 1 == columns);
 	}
-	for (size_t i = 0; i < table->count; i++) {
-		buf_puts(out, i % columns == 0 ? indent : "");
-		put_cell(out, table->cells[i].text, table->cells[i].colour, widths[i % columns],
-			 i % columns + 1 == columns);
+	for (size_t i = 0, column = 0; i < table->count; i++) {
+		buf_puts(out, column == 0 ? indent : "");
+		put_cell(out, table->cells[i].text, table->cells[i].colour, widths[column],
+			 column + 1 == columns);
+		column = column + 1 < columns ? column + 1 : 0;
 	}
 	free(widths);
 }

@@ -91,7 +91,8 @@ struct search *sentinel_search(struct sentinel *sentinel)
 	search_stop(sentinel->search);
 	for (size_t i = 0; i < url->count; i++)
 		search_add(sentinel->search, &url->nodes[(sentinel->first + i) % url->count]);
-	sentinel->first = (sentinel->first + 1) % url->count;
+	if (++sentinel->first >= url->count)
+		sentinel->first = 0;
 	return sentinel->search;
 }
 

@@ -216,9 +216,8 @@ static void authenticate(struct stream *stream, const struct request *request)
 	if (wrong == PROBLEM_TOKEN_MISSING &&
 	    cgi_query_get(request->env, "ticket", ticket, sizeof ticket) != CGI_QUERY_ABSENT) {
 		take_ticket(stream, request, ticket);
-	} else if (wrong != PROBLEM_NONE) {
-		refuse(stream, request, wrong, why);
-	} else if ((wrong = take_query(stream, request, &why)) != PROBLEM_NONE) {
+	} else if (wrong != PROBLEM_NONE ||
+		   (wrong = take_query(stream, request, &why)) != PROBLEM_NONE) {
 		refuse(stream, request, wrong, why);
 	} else if (is_method(request, "HEAD")) {
 		answer_head(stream, request);

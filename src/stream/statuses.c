@@ -338,7 +338,7 @@ static void wish(struct wishes *wishes, uint32_t index, int64_t now_ms)
 		return;
 	if (!is_good(all, known, topic, now_ms))
 		ask(all, known, topic, now_ms);
-	if (known->question == NULL) {
+	if (known->text != NULL) {
 		wishes->texts[index] = ref(known->text);
 		return;
 	}
