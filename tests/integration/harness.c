@@ -426,10 +426,14 @@ char *ctl_said(struct stack *stack)
 	return stack_file(stack, "run.log");
 }
 
+/* Of a log the end, for Check ends the whole program where a message has more than 8 KiB. */
 void check_part(const char *file, int line, const char *text, const char *part, bool wanted)
 {
+	size_t len = strlen(text), shown = len < 4096 ? len : 4096;
+
 	if ((strstr(text, part) != NULL) != wanted)
-		ck_abort_msg("%s:%d: %s'%s' in:\n%s", file, line, wanted ? "no " : "", part, text);
+		ck_abort_msg("%s:%d: %s'%s' in:\n%s%s", file, line, wanted ? "no " : "", part,
+			     shown < len ? "..." : "", text + len - shown);
 }
 
 struct json_object *parse_json(const char *text)

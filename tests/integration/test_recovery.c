@@ -319,7 +319,8 @@ START_TEST(a_signal_brings_the_states_into_the_log)
 	check_has(stack_file(pair.stack, "streamd0.log"),
 		  "state: link UP, 2 connections, 2 streams of at most ");
 	check_has(stack_file(pair.stack, "streamd0.log"),
-		  "state: phase: REQUEST 0 TICKET 0 INBOX 0 FRIENDS 0 SESSION 0 OPEN 2 ENDING 0");
+		  "state: phase: REQUEST 0 TICKET 0 INBOX 0 FRIENDS 0 SESSION 0 FIGURES 0 OPEN 2 "
+		  "ENDING 0");
 	check_has(stack_file(pair.stack, "streamd0.log"),
 		  "state: session: ABSENT 0 PENDING 0 RECOVERING 0 LIVE 2");
 	check_has(stack_file(pair.stack, "streamd0.log"), " CURRENT 2 ");
