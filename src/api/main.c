@@ -60,6 +60,8 @@ static const struct route routes[] = {
 	{"DELETE", "/push/when-online/{id}", push_not_when_online, ROUTE_PUSH},
 	{"POST", "/push/notify", push_notify, ROUTE_BODY | ROUTE_PUSH | ROUTE_SCOPE_PUSH},
 	{"GET", "/health", health_report, ROUTE_OPEN},
+	{"GET", "/admin/user/{id}", admin_user, ROUTE_SCOPE_ADMIN},
+	{"POST", "/admin/user/{id}/kick", admin_kick, ROUTE_SCOPE_ADMIN},
 	{"GET", "/metrics", metrics_scrape, ROUTE_OPEN | ROUTE_METRICS},
 };
 #define ROUTE_COUNT (sizeof routes / sizeof routes[0])

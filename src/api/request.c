@@ -250,6 +250,13 @@ void request_drop_replies(struct request *request)
 	drop(&request->replies, request->reply_count);
 }
 
+void request_keep_replies(struct request *request)
+{
+	request->looks = request->replies;
+	request->look_count = request->reply_count;
+	request->replies = NULL;
+}
+
 static void request_end(struct request *request)
 {
 	json_object_put(request->body);
@@ -409,7 +416,7 @@ static struct printbuf *put_touch(struct request *request, const char *reason,
 		.user = &request->token.user,
 		.tok = request->token.name,
 		.iat = request->token.issued,
-		.token = !request->token.watch,
+		.token = !request->token.watch && !wish->only_looks,
 		.reason = reason,
 		.idle = wish->idle,
 		.wants_self = wish->wants_self,
@@ -422,6 +429,11 @@ static struct printbuf *put_touch(struct request *request, const char *reason,
 struct printbuf *request_touch(struct request *request, const char *reason)
 {
 	return put_touch(request, reason, &(struct touch_wish){.wants_self = false});
+}
+
+struct printbuf *request_look(struct request *request)
+{
+	return put_touch(request, "activity", &(struct touch_wish){.only_looks = true});
 }
 
 struct printbuf *request_touch_for(struct request *request, const struct touch_wish *wish)

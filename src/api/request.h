@@ -37,7 +37,7 @@ struct request {
 	int status; /* of it: 201, 202, 204 (without JSON); 0 = 200 */
 	redisReply **replies; /* of request_ask(), kept until the request is over */
 	size_t reply_count;
-	redisReply **looks; /* of a second look (snapshot.c), likewise */
+	redisReply **looks; /* of another round trip (snapshot.c, admin.c), likewise */
 	size_t look_count;
 	char detail[REQUEST_DETAIL_MAX]; /* room for a problem's sentence */
 };
@@ -72,6 +72,7 @@ static inline struct problem request_refuse(enum problem_kind kind, const char *
 struct printbuf *request_pipeline(struct request *request);
 struct printbuf *request_to(struct request *request, const struct store *store);
 void request_drop_replies(struct request *request); /* early; else at the request's end */
+void request_keep_replies(struct request *request); /* once: a further call leaves them alone */
 struct problem request_ask(struct request *request, size_t count);
 
 /*
@@ -85,8 +86,12 @@ struct problem request_ask_touched(struct request *request, size_t count);
 /* The refusal that a script's verdict on the token means; none: STORE_DONE. */
 struct problem request_check(struct request *request, enum store_verdict verdict);
 
+/* Instead of it for an operator's request, which is no activity: only looks whether the token is good. */
+struct printbuf *request_look(struct request *request);
+
 /* What a touch is to do besides. */
 struct touch_wish {
+	bool only_looks;
 	enum store_idle idle;
 	bool wants_self; /* store_read_self() of replies[0] */
 };

@@ -38,6 +38,9 @@ route_handler push_key, push_subscriptions, push_subscribe, push_unsubscribe, pu
 /* metrics.c */
 route_handler metrics_scrape;
 
+/* admin.c */
+route_handler admin_user, admin_kick;
+
 /* health.c */
 route_handler health_report, health_no_streams;
 

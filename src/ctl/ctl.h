@@ -38,7 +38,7 @@ typedef enum ctl_exit ctl_command(struct ctl *ctl, char **args, int count);
 
 /* presence.c: what Redis holds */
 ctl_command ctl_status, ctl_online, ctl_count, ctl_sessions, ctl_kick, ctl_sweep;
-/* chosen.c: what a user said of itself */
+/* state.c: what a user said of itself */
 ctl_command ctl_state, ctl_settings;
 /* blocks.c: who blocks whom */
 ctl_command ctl_blocks;

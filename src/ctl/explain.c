@@ -3,111 +3,102 @@
  * JSON. Ends with one sentence that sums it up.
  */
 #include <inttypes.h>
-#include <stdio.h>
-#include <string.h>
+#include <stdlib.h>
 
-#include "base/json.h"
+#include "base/alloc.h"
+#include "base/span.h"
 #include "base/times.h"
-#include "ctl/facts.h"
+#include "ctl/ctl.h"
+#include "ctl/sessions.h"
+#include "ctl/state.h"
+#include "directory/directory.h"
+#include "store/explanation.h"
 #include "store/keys.h"
+#include "store/reply.h"
 
-#define CONCLUSION_SIZE 1024
+struct look {
+	struct facts facts;
+	char *name; /* of a friend */
+	size_t friends; /* how many the viewer has */
+	redisReply *replies[FACTS_COMMANDS]; /* that the facts borrow from */
+	bool has_replies;
+};
 
-/* --- the conclusion --- */
+/* --- gathering --- */
 
-/* Why the state is another than online. */
-static const char *why_so(const struct facts *facts)
+static bool ask(struct ctl *ctl, struct look *look)
 {
-	if (strcmp(facts->status.word, facts->chosen.status) == 0)
-		return "that is chosen and ";
-	return strcmp(facts->status.word, "away") == 0 ? "every token is idle and " : "";
+	struct facts *facts = &look->facts;
+
+	facts_put_user(ctl_begin(ctl, facts->store), facts);
+	facts_put_viewer(nodes_to(ctl->nodes, facts->home), facts);
+	look->has_replies = ctl_run(ctl, FACTS_COMMANDS, look->replies);
+	if (!look->has_replies)
+		return false;
+	if (facts_read(facts, look->replies))
+		return true;
+	ctl_fail("Redis gives no answer to what was asked");
+	return false;
 }
 
-static void conclude_online(const struct facts *facts, char *text, size_t size)
+static bool ask_revoked(struct ctl *ctl, struct facts *facts)
 {
-	const struct session *last =
-		facts->sessions.count > 0 ? &facts->sessions.list[facts->sessions.count - 1] : NULL;
-	char left[SPAN_SIZE];
+	redisReply *reply;
+	bool ok;
 
-	if (facts->alive == 0 || last == NULL) {
-		snprintf(text, size,
-			 "online, though no session of %s is alive any more: the next "
-			 "sweep ends that",
-			 facts->id.text);
-		return;
-	}
-	span_put(left, (last->left + 999) / 1000);
-	snprintf(text, size, "%s, because %s%zu session%s of %s %s alive, the last one for %s%s%s",
-		 facts->status.word, why_so(facts), facts->alive, facts->alive == 1 ? "" : "s",
-		 facts->id.text, facts->alive == 1 ? "is" : "are", left,
-		 last->is_closing ? " more, as its stream has closed" : "",
-		 facts->is_member ? ""
-				  : ", but online_users lacks it: the next activity mends that");
+	facts_put_revoked(ctl_begin(ctl, facts->store), facts);
+	reply = ctl_run_one(ctl);
+	if (reply == NULL)
+		return false;
+	ok = facts_read_revoked(facts, reply);
+	reply_free(reply);
+	if (!ok)
+		ctl_fail("Redis gives no answer to MGET");
+	return ok;
 }
 
-static void conclude_offline(const struct facts *facts, char *text, size_t size)
+static void ask_directory(struct ctl *ctl, struct look *look)
 {
-	char span[SPAN_SIZE], refused[TIMES_LEN + 64] = "", time[TIMES_LEN + 1];
+	struct facts *facts = &look->facts;
+	char err[512];
+	struct directory *directory;
+	struct friends friends = {.count = 0};
 
-	if (facts->not_before != FACTS_UNKNOWN) {
-		times_format(facts->not_before, time);
-		snprintf(refused, sizeof refused, "; tokens issued before %s are refused", time);
+	if (facts->friendship == FRIEND_SELF)
+		return;
+	directory = directory_open(ctl->config, 1, err, sizeof err);
+	if (directory == NULL) {
+		ctl_fail("%s", err);
+		return;
 	}
-	if (facts->alive > 0 && chosen_is_invisible(&facts->chosen)) {
-		snprintf(text, size,
-			 "offline, because %s chose to be invisible, though %zu sessions are alive",
-			 facts->id.text, facts->alive);
-	} else if (facts->alive > 0) {
-		snprintf(text, size,
-			 "offline, because the key " KEY_ONLINE "%s is gone though "
-			 "sessions are alive: the next activity brings it back",
-			 facts->id.text);
-	} else if (facts->status.seen[0] == '\0') {
-		span_put(span, facts->config->presence.last_seen_ttl);
-		snprintf(text, size, "offline, because %s was not seen in the last %s",
-			 facts->id.text, span);
-	} else {
-		span_put(span, span_since(facts->status.seen));
-		snprintf(text, size,
-			 "offline, because no session of %s is left; last active %s ago%s",
-			 facts->id.text, span, refused);
+	if (directory_friends(directory, &facts->viewer, &friends) == DIRECTORY_OK)
+		facts->friendship = FRIEND_NO;
+	look->friends = friends.count;
+	for (size_t i = 0; i < friends.count; i++) {
+		if (userid_equal(&friends.list[i].user, &facts->id)) {
+			facts->friendship = FRIEND_YES;
+			look->name = xstrdup(friends_name(&friends, &friends.list[i]));
+		}
 	}
+	friends_free(&friends);
+	directory_close(directory);
 }
 
-/* One sentence: what the viewer sees, and why. */
-static void conclude(const struct facts *facts, char text[CONCLUSION_SIZE])
+/* Asks for all; false after saying what is wrong. Either way clear() frees it. */
+static bool gather(struct ctl *ctl, struct look *look)
 {
-	const char *viewer = facts->viewer.text, *id = facts->id.text;
-	char why[CONCLUSION_SIZE / 2];
+	if (!ask(ctl, look) || !ask_revoked(ctl, &look->facts))
+		return false;
+	ask_directory(ctl, look);
+	return true;
+}
 
-	if (!facts_may_ask(facts) && facts->friendship == FRIEND_UNKNOWN) {
-		snprintf(text, CONCLUSION_SIZE,
-			 "%s's calls are answered 503 directory_unavailable, "
-			 "because the directory does not answer.",
-			 viewer);
-		return;
-	}
-	if (facts_is_blocked(facts)) {
-		snprintf(text, CONCLUSION_SIZE,
-			 "%s sees %s as a user never seen, because %s blocks %s.", viewer, id,
-			 facts->blocks ? viewer : id, facts->blocks ? id : viewer);
-		return;
-	}
-	if (!facts_may_ask(facts)) {
-		snprintf(text, CONCLUSION_SIZE,
-			 "%s sees %s as a user never seen, because visibility "
-			 "is \"friends\" and %s is not one of %s's.",
-			 viewer, id, id, viewer);
-		return;
-	}
-	if (facts->status.online)
-		conclude_online(facts, why, sizeof why);
-	else
-		conclude_offline(facts, why, sizeof why);
-	snprintf(text, CONCLUSION_SIZE, "%s sees %s %s%s.", viewer, id, why,
-		 facts->friendship == FRIEND_NO
-			 ? "; it is not a friend, so no changes come on the viewer's streams"
-			 : "");
+static void clear(struct look *look)
+{
+	facts_clear(&look->facts);
+	if (look->has_replies)
+		blocking_free_replies(look->replies, FACTS_COMMANDS);
+	free(look->name);
 }
 
 /* --- in words --- */
@@ -125,8 +116,9 @@ static void put_left(struct printbuf *out, int64_t left)
 	buf_putf(out, left > 0 ? "lasts for %s" : "passed %s ago", span);
 }
 
-static void put_friendship(struct printbuf *out, const struct facts *facts)
+static void put_friendship(struct printbuf *out, const struct look *look)
 {
+	const struct facts *facts = &look->facts;
 	const char *viewer = facts->viewer.text, *id = facts->id.text;
 
 	put_step(out, "friendship");
@@ -136,12 +128,12 @@ static void put_friendship(struct printbuf *out, const struct facts *facts)
 		break;
 	case FRIEND_YES:
 		buf_putf(out, "%s is a friend of %s%s%s%s: changes come on %s's streams\n", id,
-			 viewer, *facts->name != '\0' ? " (" : "", facts->name,
-			 *facts->name != '\0' ? ")" : "", viewer);
+			 viewer, *look->name != '\0' ? " (" : "", look->name,
+			 *look->name != '\0' ? ")" : "", viewer);
 		break;
 	case FRIEND_NO:
 		buf_putf(out, "%s is not one of %s's %zu friends: no changes on %s's streams\n", id,
-			 viewer, facts->friends, viewer);
+			 viewer, look->friends, viewer);
 		break;
 	case FRIEND_UNKNOWN:
 		buf_puts(out, "not known, for the directory does not answer\n");
@@ -214,11 +206,12 @@ static void put_history(struct printbuf *out, const struct facts *facts)
 			      : ": until one does, workers sweep along with requests\n");
 }
 
-static void put_words(struct printbuf *out, const struct facts *facts)
+static void put_words(struct printbuf *out, const struct look *look)
 {
-	char conclusion[CONCLUSION_SIZE];
+	const struct facts *facts = &look->facts;
+	char conclusion[EXPLANATION_SIZE];
 
-	put_friendship(out, facts);
+	put_friendship(out, look);
 	put_step(out, "sessions");
 	buf_putf(out, "%zu alive of %zu\n", facts->alive, facts->sessions.count);
 	sessions_put_lines(out, &facts->sessions, "              ");
@@ -227,100 +220,37 @@ static void put_words(struct printbuf *out, const struct facts *facts)
 			buf_putf(out, "              the token %.*s is revoked\n",
 				 facts->sessions.list[i].tok_len, facts->sessions.list[i].tok);
 	}
-	chosen_put_lines(out, &facts->chosen, facts_site_rule(facts));
+	state_put_lines(out, &facts->chosen, facts_site_rule(facts));
 	put_derived(out, facts);
 	put_history(out, facts);
-	conclude(facts, conclusion);
+	explanation_conclude(facts, conclusion);
 	put_step(out, "conclusion");
 	buf_putf(out, "%s\n", conclusion);
 }
 
-/* --- in JSON --- */
-
-static void put_number(struct printbuf *out, const char *name, int64_t number)
-{
-	if (number == FACTS_UNKNOWN)
-		buf_putf(out, ",\"%s\":null", name);
-	else
-		buf_putf(out, ",\"%s\":%" PRId64, name, number);
-}
-
-static void put_flag(struct printbuf *out, const char *name, bool flag)
-{
-	buf_putf(out, ",\"%s\":%s", name, flag ? "true" : "false");
-}
-
-static void put_json(struct printbuf *out, const struct facts *facts)
-{
-	const struct status hidden = {.online = false};
-	char conclusion[CONCLUSION_SIZE];
-	bool first = true;
-
-	buf_puts(out, "{\"viewer\":");
-	userid_put_json(out, &facts->viewer);
-	buf_puts(out, ",\"user_id\":");
-	userid_put_json(out, &facts->id);
-	if (facts->friendship == FRIEND_UNKNOWN)
-		buf_puts(out, ",\"is_friend\":null");
-	else
-		put_flag(out, "is_friend", facts->friendship == FRIEND_YES);
-	buf_putf(out, ",\"visibility\":\"%s\"",
-		 facts->config->presence.visibility == VISIBLE_TO_EVERYONE ? "everyone"
-									   : "friends");
-	put_flag(out, "blocks", facts->blocks);
-	put_flag(out, "blocked_by", facts->blocked_by);
-	buf_puts(out, ",\"status\":");
-	status_put_json(out, &facts->id, &facts->status);
-	buf_puts(out, ",\"sees\":");
-	if (!facts_may_ask(facts) && facts->friendship == FRIEND_UNKNOWN)
-		buf_puts(out, "null");
-	else
-		status_put_json(out, &facts->id, facts_is_visible(facts) ? &facts->told : &hidden);
-	buf_puts(out, ",\"sessions\":");
-	sessions_put_json(out, &facts->sessions);
-	buf_puts(out, ",\"revoked\":[");
-	for (size_t i = 0; i < facts->sessions.count; i++) {
-		if (!facts->revoked[i])
-			continue;
-		buf_puts(out, first ? "" : ",");
-		json_put_string(out, facts->sessions.list[i].tok,
-				(size_t)facts->sessions.list[i].tok_len);
-		first = false;
-	}
-	buf_puts(out, "]");
-	chosen_put_state_json(out, &facts->chosen);
-	chosen_put_settings_json(out, &facts->chosen, facts_site_rule(facts));
-	put_number(out, "key_expires_in_ms", facts->key_left);
-	put_flag(out, "in_online_users", facts->is_member);
-	put_number(out, "deadline_in_ms", facts->deadline_left);
-	put_number(out, "not_before", facts->not_before);
-	put_number(out, "swept_ms_ago", facts->swept_ago);
-	conclude(facts, conclusion);
-	buf_puts(out, ",\"conclusion\":");
-	json_put_string(out, conclusion, strlen(conclusion));
-	buf_puts(out, "}\n");
-}
-
 enum ctl_exit ctl_explain(struct ctl *ctl, char **args, int count)
 {
+	struct look look = {.name = NULL};
 	struct userid viewer, id;
-	struct facts facts;
 	struct printbuf *out;
 	bool ok;
 
 	(void)count;
 	if (!ctl_read_id(args[0], &viewer) || !ctl_read_id(args[1], &id))
 		return CTL_USAGE;
-	ok = facts_gather(ctl, &viewer, &id, &facts);
+	facts_init(&look.facts, ctl->config, ctl->partitions, &viewer, &id);
+	ok = gather(ctl, &look);
 	if (ok) {
 		out = buf_new();
-		if (ctl->json)
-			put_json(out, &facts);
-		else
-			put_words(out, &facts);
+		if (ctl->json) {
+			explanation_put_json(out, &look.facts);
+			buf_puts(out, "\n");
+		} else {
+			put_words(out, &look);
+		}
 		ctl_print(out);
 		printbuf_free(out);
 	}
-	facts_clear(&facts);
+	clear(&look);
 	return ok ? CTL_DONE : CTL_FAILED;
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/span.h"
 #include "ctl/account.h"
 #include "ctl/sessions.h"
 #include "ctl/table.h"
@@ -214,18 +215,19 @@ enum ctl_exit ctl_count(struct ctl *ctl, char **args, int count)
 
 /* --- sessions --- */
 
-/* Prints what sessions_put() asked for, and frees it. */
-static enum ctl_exit print_sessions(const struct ctl *ctl, redisReply *replies[SESSIONS_COMMANDS])
+/* Prints what session_list_put() asked for, and frees it. */
+static enum ctl_exit print_sessions(const struct ctl *ctl,
+				    redisReply *replies[SESSION_LIST_COMMANDS])
 {
 	struct session_list sessions;
 	struct printbuf *out;
 	int64_t now;
-	bool ok = sessions_read(replies, &sessions, &now);
+	bool ok = session_list_read(replies, &sessions, &now);
 
 	if (ok) {
 		out = buf_new();
 		if (ctl->json)
-			sessions_put_json(out, &sessions);
+			session_list_put_json(out, &sessions);
 		else
 			sessions_put_lines(out, &sessions, "");
 		buf_puts(out, ctl->json ? "\n" : "");
@@ -233,13 +235,13 @@ static enum ctl_exit print_sessions(const struct ctl *ctl, redisReply *replies[S
 		printbuf_free(out);
 		free(sessions.list);
 	}
-	blocking_free_replies(replies, SESSIONS_COMMANDS);
+	blocking_free_replies(replies, SESSION_LIST_COMMANDS);
 	return ok ? CTL_DONE : ctl_fail("Redis gives no answer to ZRANGE or TIME");
 }
 
 enum ctl_exit ctl_sessions(struct ctl *ctl, char **args, int count)
 {
-	redisReply *replies[SESSIONS_COMMANDS];
+	redisReply *replies[SESSION_LIST_COMMANDS];
 	const struct store *store;
 	struct userid id;
 
@@ -247,8 +249,9 @@ enum ctl_exit ctl_sessions(struct ctl *ctl, char **args, int count)
 	if (!ctl_read_id(args[0], &id))
 		return CTL_USAGE;
 	store = partitions_of(ctl->partitions, &id);
-	sessions_put(ctl_begin(ctl, store), store_prefix(store), &id);
-	return ctl_run(ctl, SESSIONS_COMMANDS, replies) ? print_sessions(ctl, replies) : CTL_FAILED;
+	session_list_put(ctl_begin(ctl, store), store_prefix(store), &id);
+	return ctl_run(ctl, SESSION_LIST_COMMANDS, replies) ? print_sessions(ctl, replies)
+							    : CTL_FAILED;
 }
 
 /* --- kick, sweep --- */

@@ -27,6 +27,12 @@ class Board(Page):
             return [...document.querySelectorAll(`#${arguments[0]} tr`)].map((row) =>
               [[...row.children].map((cell) => cell.innerText), row.className === "bad"]);""", table)
 
+    def alert(self):
+        try:
+            return self.driver.switch_to.alert
+        except Exception:  # there is none yet
+            return None
+
 
 class Service(Board):
     def test_the_services_own_figures(self):
@@ -45,6 +51,22 @@ class Service(Board):
             cells[0] == "PUT /presence/status" and " ms" in cells[2]
             for cells, _ in self.rows("requests")))
         wait_until("so is how long the change took", lambda: " ms" in self.tile("dash.delivery"))
+
+    def test_one_user_and_the_end_of_the_sessions(self):
+        self.open().start()
+        self.page.load(URL + "/dashboard.html")
+        self.enter(presencectl("token", "1", "--scope", "admin").strip())
+        self.wait_state("live")
+        self.page.find("[name=id]").send_keys("2")
+        self.page.find("[name=viewer]").send_keys("1", Keys.ENTER)
+        wait_until("the user is shown", lambda: self.page.text("#conclusion"))
+        self.assertIn("1 sees 2 online, because 2 sessions of 2 are alive", self.page.text("#conclusion"))
+        self.assertEqual(sorted(cells[0] for cells, _ in self.rows("sessions")), ["Stream", "Token"])
+        self.page.find("#kick").click()
+        wait_until("a question", lambda: self.alert()).accept()
+        wait_until("no session is left", lambda: self.page.text("#sessions-none"))
+        self.assertEqual(self.page.text("#user-notice"), "All sessions of 2 have ended.")
+        self.assertIn("1 sees 2 offline", self.page.text("#conclusion"))
 
     def test_a_token_of_a_user(self):
         self.page.load(URL + "/dashboard.html")
@@ -112,12 +134,6 @@ class Dashboard(Board):
         question.accept()
         wait_until("no session is left", lambda: self.page.text("#sessions-none"))
         self.assertEqual(self.page.text("#user-notice"), "All sessions of 3 have ended.")
-
-    def alert(self):
-        try:
-            return self.driver.switch_to.alert
-        except Exception:  # there is none yet
-            return None
 
     def test_what_is_no_user(self):
         self.open()

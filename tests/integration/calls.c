@@ -69,6 +69,16 @@ const char *login(struct stack *stack, const char *email)
 	return json_text(http_ok(stack, LOGIN, NULL, body), "access_token");
 }
 
+const char *scoped_token(struct stack *stack, const char *scope)
+{
+	return strtok(strdup(CTL(stack, "token", "9", "--scope", scope)), "\n");
+}
+
+const char *admin_token(struct stack *stack)
+{
+	return scoped_token(stack, "admin");
+}
+
 const char *ticket_for(struct stack *stack, const char *token)
 {
 	return json_text(http_ok(stack, TICKET, token, ""), "ticket");

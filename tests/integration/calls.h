@@ -26,6 +26,7 @@
 #define HEALTH "/api/health"
 #define METRICS "/api/metrics"
 #define FIGURES STREAM "/admin"
+#define ADMIN_USER "/api/admin/user/" /* + id; + id/kick */
 
 /* The body of a login of user 1. */
 #define CREDENTIALS "{\"email\":\"user1@example.com\",\"password\":\"" PASSWORD "\"}"
@@ -58,6 +59,9 @@ bool call_route_has(const struct call_route *route, const char *method);
 
 /* Logs in with PASSWORD; the token. */
 const char *login(struct stack *stack, const char *email);
+/* A new token of user 9 with this scope, by presencectl; of an operator. */
+const char *scoped_token(struct stack *stack, const char *scope);
+const char *admin_token(struct stack *stack);
 /* A new ticket for a stream. */
 const char *ticket_for(struct stack *stack, const char *token);
 

@@ -527,11 +527,6 @@ END_TEST
 
 /* --- the stream of figures, stats ------------------------------------------------------------ */
 
-static const char *admin_token(struct stack *stack)
-{
-	return strtok(strdup(CTL(stack, "token", "9", "--scope", "admin")), "\n");
-}
-
 static struct sse *figures_open(struct stack *stack, const char *token)
 {
 	char *text;
@@ -586,10 +581,8 @@ START_TEST(the_stream_of_figures_is_an_admins_alone)
 	check_problem(HTTP(stack, .path = FIGURES), 401, "token_missing");
 	check_problem(HTTP(stack, .path = FIGURES, .token = token_for(stack, "1")), 403,
 		      "scope_missing");
-	check_problem(
-		HTTP(stack, .path = FIGURES,
-		     .token = strtok(strdup(CTL(stack, "token", "1", "--scope", "push")), "\n")),
-		403, "scope_missing");
+	check_problem(HTTP(stack, .path = FIGURES, .token = scoped_token(stack, "push")), 403,
+		      "scope_missing");
 	check_problem(HTTP(stack, .path = FIGURES, .token = TOKEN), 401, "token_invalid");
 	ck_assert(asprintf(&path, FIGURES "?ticket=%s", ticket_for(stack, token_for(stack, "1"))) >
 		  0);

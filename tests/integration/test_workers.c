@@ -374,7 +374,7 @@ START_TEST(head_never_has_a_body)
 	struct stack *stack = push_stack_new("");
 	struct call_route routes[CALL_ROUTES_MAX];
 	size_t count = call_routes(routes);
-	const char *token = token_for(stack, "1");
+	const char *token = admin_token(stack);
 
 	redis_start(stack, NULL);
 	lighttpd_start(stack);

@@ -1,16 +1,13 @@
-#include "ctl/facts.h"
+#include "store/facts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/alloc.h"
-#include "directory/directory.h"
 #include "store/keys.h"
-#include "store/reply.h"
 #include "store/resp.h"
 
-/* The commands of the one pipeline, in their order. */
+/* The replies, in the order of the commands: facts_put_user()'s, then facts_put_viewer()'s. */
 enum {
 	REPLY_STATUS,
 	REPLY_NOT_BEFORE,
@@ -20,38 +17,25 @@ enum {
 	REPLY_DEADLINE,
 	REPLY_CHOSEN,
 	REPLY_SESSIONS = REPLY_CHOSEN + CHOSEN_COMMANDS,
-	REPLY_BLOCKS = REPLY_SESSIONS + SESSIONS_COMMANDS,
+	REPLY_BLOCKS = REPLY_SESSIONS + SESSION_LIST_COMMANDS,
 	REPLY_BLOCKED_BY,
 	REPLY_COUNT
 };
 
-static void gather_friendship(struct ctl *ctl, struct facts *facts)
-{
-	char err[512];
-	struct directory *directory;
-	struct friends friends = {.count = 0};
+_Static_assert((int)REPLY_COUNT == FACTS_COMMANDS, "a reply for each command");
 
-	if (userid_equal(&facts->viewer, &facts->id)) {
-		facts->friendship = FRIEND_SELF;
-		return;
-	}
-	facts->friendship = FRIEND_UNKNOWN;
-	directory = directory_open(ctl->config, 1, err, sizeof err);
-	if (directory == NULL) {
-		ctl_fail("%s", err);
-		return;
-	}
-	if (directory_friends(directory, &facts->viewer, &friends) == DIRECTORY_OK)
-		facts->friendship = FRIEND_NO;
-	facts->friends = friends.count;
-	for (size_t i = 0; i < friends.count; i++) {
-		if (userid_equal(&friends.list[i].user, &facts->id)) {
-			facts->friendship = FRIEND_YES;
-			facts->name = xstrdup(friends_name(&friends, &friends.list[i]));
-		}
-	}
-	friends_free(&friends);
-	directory_close(directory);
+void facts_init(struct facts *facts, const struct config *config,
+		const struct partitions *partitions, const struct userid *viewer,
+		const struct userid *id)
+{
+	*facts = (struct facts){
+		.config = config,
+		.viewer = *viewer,
+		.id = *id,
+		.store = partitions_of(partitions, id),
+		.home = partitions_of(partitions, viewer),
+		.friendship = userid_equal(viewer, id) ? FRIEND_SELF : FRIEND_UNKNOWN,
+	};
 }
 
 static void put_one(struct printbuf *out, const char *command, const char *prefix, const char *key,
@@ -64,12 +48,9 @@ static void put_one(struct printbuf *out, const char *command, const char *prefi
 		resp_text(out, argument);
 }
 
-/* The viewer's blocks are where the viewer is, all else where the user is. */
-static void put_questions(struct ctl *ctl, const struct facts *facts)
+void facts_put_user(struct printbuf *out, const struct facts *facts)
 {
-	const struct store *home = partitions_of(ctl->partitions, &facts->viewer);
 	const char *prefix = store_prefix(facts->store), *id = facts->id.text;
-	struct printbuf *out = ctl_begin(ctl, facts->store);
 
 	status_put_mget(out, prefix, 1);
 	status_put_keys(out, prefix, &facts->id);
@@ -79,22 +60,15 @@ static void put_questions(struct ctl *ctl, const struct facts *facts)
 	put_one(out, "SISMEMBER", prefix, KEY_ONLINE_USERS, "", id);
 	put_one(out, "ZSCORE", prefix, KEY_DEADLINES, "", id);
 	chosen_put(out, prefix, &facts->id);
-	sessions_put(out, prefix, &facts->id);
-	out = nodes_to(ctl->nodes, home);
-	put_one(out, "SISMEMBER", store_prefix(home), KEY_BLOCKED, facts->viewer.text, id);
-	put_one(out, "SISMEMBER", store_prefix(home), KEY_BLOCKED_BY, facts->viewer.text, id);
+	session_list_put(out, prefix, &facts->id);
 }
 
-static bool ask(struct ctl *ctl, struct facts *facts)
+void facts_put_viewer(struct printbuf *out, const struct facts *facts)
 {
-	facts->store = partitions_of(ctl->partitions, &facts->id);
-	put_questions(ctl, facts);
-	facts->replies = xcalloc(REPLY_COUNT, sizeof *facts->replies);
-	if (ctl_run(ctl, REPLY_COUNT, facts->replies))
-		return true;
-	free(facts->replies);
-	facts->replies = NULL;
-	return false;
+	const char *prefix = store_prefix(facts->home), *viewer = facts->viewer.text;
+
+	put_one(out, "SISMEMBER", prefix, KEY_BLOCKED, viewer, facts->id.text);
+	put_one(out, "SISMEMBER", prefix, KEY_BLOCKED_BY, viewer, facts->id.text);
 }
 
 static int64_t number_of(const redisReply *reply)
@@ -108,15 +82,14 @@ enum last_seen facts_site_rule(const struct facts *facts)
 	return (enum last_seen)facts->config->presence.last_seen;
 }
 
-static bool read_replies(struct facts *facts)
+bool facts_read(struct facts *facts, redisReply *const *replies)
 {
-	redisReply **replies = facts->replies;
 	int64_t now, deadline = number_of(replies[REPLY_DEADLINE]);
 	int64_t swept = number_of(replies[REPLY_SWEPT]);
 
 	if (!status_read(replies[REPLY_STATUS], 0, LAST_SEEN_EXACT, &facts->status) ||
 	    !status_read(replies[REPLY_STATUS], 0, facts_site_rule(facts), &facts->told) ||
-	    !sessions_read(replies + REPLY_SESSIONS, &facts->sessions, &now))
+	    !session_list_read(replies + REPLY_SESSIONS, &facts->sessions, &now))
 		return false;
 	chosen_read(replies + REPLY_CHOSEN, &facts->sessions, now, &facts->chosen);
 	facts->not_before = number_of(replies[REPLY_NOT_BEFORE]);
@@ -132,63 +105,44 @@ static bool read_replies(struct facts *facts)
 	return true;
 }
 
-/* Which sessions' tokens are revoked: they end when they are next looked at. */
-static bool gather_revoked(struct ctl *ctl, struct facts *facts)
+void facts_put_revoked(struct printbuf *out, const struct facts *facts)
 {
 	size_t count = facts->sessions.count;
 	const char *prefix = store_prefix(facts->store);
-	struct printbuf *command = ctl_begin(ctl, facts->store);
-	redisReply *reply;
 
-	facts->revoked = xcalloc(count + 1, sizeof *facts->revoked);
-	resp_begin(command, 2 + 2 * (unsigned)count);
-	resp_text(command, "MGET");
-	resp_key(command, prefix, KEY_EPOCH, ""); /* so that there is one */
+	resp_begin(out, 2 + 2 * (unsigned)count);
+	resp_text(out, "MGET");
+	resp_key(out, prefix, KEY_EPOCH, ""); /* so that there is one */
 	for (size_t i = 0; i < count; i++) {
 		const struct session *session = &facts->sessions.list[i];
 		char name[USERID_MAX + 256];
 
 		snprintf(name, sizeof name, "%s/%.*s", facts->id.text, session->tok_len,
 			 session->tok);
-		resp_key(command, prefix, KEY_REVOKED, name);
+		resp_key(out, prefix, KEY_REVOKED, name);
 		snprintf(name, sizeof name, "%.*s", session->tok_len, session->tok);
-		resp_key(command, prefix, KEY_REVOKED, name);
+		resp_key(out, prefix, KEY_REVOKED, name);
 	}
-	reply = ctl_run_one(ctl);
-	if (reply == NULL)
-		return false;
-	for (size_t i = 0; i < count && 2 * i + 2 < reply->elements; i++)
-		facts->revoked[i] = reply->element[2 * i + 1]->type == REDIS_REPLY_STRING ||
-				    reply->element[2 * i + 2]->type == REDIS_REPLY_STRING;
-	reply_free(reply);
-	return true;
 }
 
-bool facts_gather(struct ctl *ctl, const struct userid *viewer, const struct userid *id,
-		  struct facts *facts)
+bool facts_read_revoked(struct facts *facts, const redisReply *reply)
 {
-	*facts = (struct facts){.config = ctl->config, .viewer = *viewer, .id = *id};
-	if (!ask(ctl, facts))
+	size_t count = facts->sessions.count;
+
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 + 2 * count)
 		return false;
-	if (!read_replies(facts)) {
-		ctl_fail("Redis gives no answer to what was asked");
-		return false;
-	}
-	if (!gather_revoked(ctl, facts))
-		return false;
-	gather_friendship(ctl, facts);
+	facts->revoked = xcalloc(count + 1, sizeof *facts->revoked);
+	for (size_t i = 0; i < count; i++)
+		facts->revoked[i] = reply->element[2 * i + 1]->type == REDIS_REPLY_STRING ||
+				    reply->element[2 * i + 2]->type == REDIS_REPLY_STRING;
 	return true;
 }
 
 void facts_clear(struct facts *facts)
 {
 	chosen_clear(&facts->chosen);
-	if (facts->replies != NULL)
-		blocking_free_replies(facts->replies, REPLY_COUNT);
-	free(facts->replies);
 	free(facts->sessions.list);
 	free(facts->revoked);
-	free(facts->name);
 }
 
 bool facts_may_ask(const struct facts *facts)

@@ -1,11 +1,11 @@
 /* What a user said of itself: the chosen state, idle tokens, settings. */
-#ifndef PRESENCE_CTL_CHOSEN_H
-#define PRESENCE_CTL_CHOSEN_H
+#ifndef PRESENCE_STORE_CHOSEN_H
+#define PRESENCE_STORE_CHOSEN_H
 
 #include <json-c/json.h>
 
 #include "base/config.h"
-#include "ctl/sessions.h"
+#include "store/session_list.h"
 #include "store/settings.h"
 
 #define CHOSEN_COMMANDS 3
@@ -31,8 +31,6 @@ void chosen_clear(struct chosen *chosen);
 
 bool chosen_is_invisible(const struct chosen *chosen);
 
-/* Appends the steps, as lines of explain. */
-void chosen_put_lines(struct printbuf *out, const struct chosen *chosen, enum last_seen site);
 /* Appends members of a JSON object, each after a comma. */
 void chosen_put_state_json(struct printbuf *out, const struct chosen *chosen);
 void chosen_put_settings_json(struct printbuf *out, const struct chosen *chosen,
