@@ -189,7 +189,7 @@ static void on_idle(void *service)
 }
 
 /* A worker: one request after the other, from the parent's channel or (-1) from fd 0. */
-static int serve_fastcgi(const struct config *config, int channel)
+static int serve_fastcgi(const struct config *config, int channel, struct epochs *epochs)
 {
 	struct reading reading;
 	const struct transport transport = {read_arrived, write_answer, &reading};
@@ -204,6 +204,8 @@ static int serve_fastcgi(const struct config *config, int channel)
 	service = service_open(config, err, sizeof err);
 	if (service == NULL)
 		return refuse(err);
+	if (epochs != NULL)
+		service_share(service, epochs);
 	service_count(service, routes, ROUTE_COUNT);
 	accept_when_idle(&(struct accept_idle){idle_ms, on_idle, service});
 	while (!service->ending && (reading.request = accept_next()) != NULL) {
@@ -218,13 +220,13 @@ static int serve_fastcgi(const struct config *config, int channel)
 }
 
 /* Whether a worker could start with this configuration. */
-static int check_service(const struct config *config, int channel)
+static int check_service(const struct config *config, int channel, struct epochs *epochs)
 {
 	char err[ERR_SIZE];
 	struct service *service =
 		kin_check(config, err, sizeof err) ? service_open(config, err, sizeof err) : NULL;
 
-	(void)channel;
+	(void)channel, (void)epochs;
 	if (service == NULL)
 		return refuse(err);
 	service_free(service);
@@ -288,7 +290,7 @@ static int run(const struct config *config, const char *file)
 	/* Nobody else would restart a worker that listens on a socket of its own. */
 	if (config->api.children > 0 || !inherited)
 		return workers_run(config, file, check_service, serve_fastcgi);
-	return serve_fastcgi(config, -1);
+	return serve_fastcgi(config, -1, NULL);
 }
 
 int main(int argc, char **argv)

@@ -71,12 +71,18 @@ struct service *service_open(const struct config *config, char *err, size_t errs
 		return NULL;
 	}
 	service->partitions = partitions_new(config);
-	service->known = xcalloc((size_t)config->redis.partitions, sizeof *service->known);
+	service->epochs = epochs_new(config);
 	service->body = buf_new();
 	service->answer = buf_new();
 	service->fields = buf_new();
 	service->out = buf_new();
 	return service;
+}
+
+void service_share(struct service *service, struct epochs *epochs)
+{
+	epochs_free(service->epochs);
+	service->epochs = epochs;
 }
 
 void service_count(struct service *service, const struct route *routes, size_t count)
@@ -132,7 +138,7 @@ void service_free(struct service *service)
 	printbuf_free(service->out);
 	nodes_free(service->nodes);
 	partitions_free(service->partitions);
-	free(service->known);
+	epochs_free(service->epochs);
 	vapid_free(service->vapid);
 	directory_close(service->directory);
 	token_keys_free(service->keys);
@@ -151,18 +157,18 @@ void service_log_redis_error(struct service *service, const char *why)
 
 struct known_partition *service_known(struct service *service, const struct store *store)
 {
-	return &service->known[store_partition(store)];
+	return &service->epochs->partitions[store_partition(store)];
 }
 
 /*
  * Between a wipe and the first sweep after it nothing in Redis tells that it was
- * wiped; but this worker has seen an epoch before. Not for ever: where no
+ * wiped; but a worker has seen an epoch before. Not for ever: where no
  * presence-streamd runs any more, nobody makes another.
  */
 bool service_has_lost_epoch(struct service *service, const struct store *store, bool is_there)
 {
 	struct known_partition *known = service_known(service, store);
-	int64_t now = times_mono_ms();
+	int64_t now = times_mono_ms(), lost;
 
 	if (is_there) {
 		known->has_epoch = true;
@@ -171,8 +177,9 @@ bool service_has_lost_epoch(struct service *service, const struct store *store, 
 	}
 	if (!known->has_epoch)
 		return false;
-	if (known->epoch_lost_ms == 0)
-		known->epoch_lost_ms = now;
-	known->has_epoch = now - known->epoch_lost_ms < store_recovering_ms(service->config);
+	lost = known->epoch_lost_ms;
+	if (lost == 0)
+		known->epoch_lost_ms = lost = now;
+	known->has_epoch = now - lost < store_recovering_ms(service->config);
 	return known->has_epoch;
 }

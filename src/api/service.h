@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "api/epochs.h"
 #include "api/guesses.h"
 #include "api/tally.h"
 #include "auth/token_keys.h"
@@ -17,12 +18,6 @@
 #include "store/nodes.h"
 #include "store/partitions.h"
 
-/* What it knows of one partition. */
-struct known_partition {
-	bool has_epoch; /* it had one when it was last asked, or until a moment ago */
-	int64_t epoch_lost_ms; /* since when it has none, monotonic; 0 = it has */
-};
-
 struct service {
 	const struct config *config; /* borrowed */
 	struct token_keys *keys;
@@ -30,7 +25,7 @@ struct service {
 	struct directory *directory;
 	struct partitions *partitions;
 	struct nodes *nodes;
-	struct known_partition *known; /* by number */
+	struct epochs *epochs;
 	struct guesses guesses;
 	struct tally *tally; /* NULL: nothing is counted */
 	struct secret_file
@@ -48,6 +43,8 @@ struct service {
  */
 struct service *service_open(const struct config *config, char *err, size_t errsize);
 void service_free(struct service *service);
+/* Goes on with what other workers know, too. */
+void service_share(struct service *service, struct epochs *epochs);
 
 /*
  * Notes whether a partition was seen to have an epoch just now. True when it had

@@ -27,6 +27,7 @@ struct workers {
 	const struct config *config; /* in use: the one given at the start, or `loaded` */
 	struct config *loaded; /* the latest that was read again, or NULL */
 	const char *file;
+	struct epochs *epochs; /* shared by the workers that run with `config` */
 	worker_main *check, *serve;
 	struct gate *gate;
 	int ours, theirs; /* the ends of the channel */
@@ -77,7 +78,7 @@ int workers_check(const struct config *config, worker_main *check)
 
 	if (pid == 0) {
 		release_listener();
-		exit(check(config, -1));
+		exit(check(config, -1, NULL));
 	}
 	if (pid < 0 || wait_for(pid, &status, 0) != pid || !WIFEXITED(status))
 		return 1;
@@ -113,7 +114,7 @@ static pid_t spawn(struct workers *workers, const struct config *config, worker_
 	for (size_t i = 0; i < HANDLED; i++)
 		signal(handled[i], SIG_DFL);
 	sigprocmask(SIG_SETMASK, &workers->starting_mask, NULL);
-	exit(run(config, workers->theirs));
+	exit(run(config, workers->theirs, workers->epochs));
 }
 
 static pid_t spawn_worker(void *arg)
@@ -179,6 +180,8 @@ static void on_check_end(struct workers *workers, int status)
 		log_warn("api.listen changed: that takes a restart");
 	config_free(workers->loaded);
 	workers->config = workers->loaded = config;
+	epochs_free(workers->epochs);
+	workers->epochs = epochs_new(config);
 	log_setup("presence-api", (enum log_level)config->log.level, config->log.target == 1);
 	log_info("configuration read again, replacing the workers");
 	gate_set_most(workers->gate, request_most(config));
@@ -353,6 +356,7 @@ int workers_run(const struct config *config, const char *file, worker_main *chec
 {
 	struct workers workers = {.config = config,
 				  .file = file,
+				  .epochs = epochs_new(config),
 				  .check = check,
 				  .serve = serve,
 				  .held = -1,
@@ -370,6 +374,7 @@ int workers_run(const struct config *config, const char *file, worker_main *chec
 	close(workers.theirs);
 	gate_free(workers.gate);
 	free(workers.pool.slots);
+	epochs_free(workers.epochs);
 	config_free(workers.checked);
 	config_free(workers.loaded);
 	return 0;

@@ -2,13 +2,15 @@
 #ifndef PRESENCE_API_WORKERS_H
 #define PRESENCE_API_WORKERS_H
 
+#include "api/epochs.h"
 #include "base/config.h"
 
 /*
  * What a process does; the result is its exit status. `channel`: where a worker's
- * requests come from (accept.h); -1 for a check.
+ * requests come from (accept.h); -1 for a check. `epochs`: what all workers of a
+ * configuration know, NULL where one serves alone.
  */
-typedef int worker_main(const struct config *config, int channel);
+typedef int worker_main(const struct config *config, int channel, struct epochs *epochs);
 
 /*
  * Runs until SIGTERM or SIGINT, then ends the workers and returns 0. The parent

@@ -190,6 +190,34 @@ START_TEST(between_a_wipe_and_the_rebuild_nobody_is_told_offline)
 }
 END_TEST
 
+static pid_t worker_of(struct stack *stack)
+{
+	pid_t worker;
+
+	return children_of(api_parent(stack), &worker, 1) == 1 ? worker : 0;
+}
+
+/* What a worker has seen is known to the one in its place, too. */
+START_TEST(a_worker_that_starts_after_a_wipe_tells_nobody_offline)
+{
+	struct stack *stack = stack_start(FAST "api { children = 1 }\n");
+	const char *viewer = token_for(stack, "2");
+	struct sse *sse = prepare(stack, viewer);
+	pid_t worker = worker_of(stack);
+
+	signal_and_wait_stopped(stack->streamd[0]);
+	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	kill(worker, SIGKILL);
+	WAIT_UNTIL(worker_of(stack) != 0 && worker_of(stack) != worker, 5000);
+	check_problem(HTTP(stack, .path = STATUS_USER "1", .token = viewer), 503,
+		      "redis_unavailable");
+	kill(stack->streamd[0], SIGCONT);
+	WAIT_UNTIL(is_told_online(stack, viewer), 10000);
+	sse_close(sse);
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_redis_that_comes_back_empty_tells_nobody_offline)
 {
 	struct stack *stack = stack_start(FAST);
@@ -260,6 +288,7 @@ int main(void)
 
 	tcase = harness_case(suite, "wipes", 60);
 	tcase_add_test(tcase, between_a_wipe_and_the_rebuild_nobody_is_told_offline);
+	tcase_add_test(tcase, a_worker_that_starts_after_a_wipe_tells_nobody_offline);
 	tcase_add_test(tcase, a_redis_that_comes_back_empty_tells_nobody_offline);
 	tcase_add_test(tcase, while_redis_is_recovering_calls_that_tell_a_status_are_503);
 	tcase_add_test(tcase, where_nobody_makes_a_new_epoch_a_wipe_is_waited_for_not_for_ever);
