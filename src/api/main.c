@@ -52,6 +52,7 @@ static const struct route routes[] = {
 	{"GET", "/presence/nearby", nearby_list, 0},
 	{"POST", "/presence/ticket", auth_ticket, ROUTE_BODY_OPTIONAL | ROUTE_WATCH | ROUTE_LIST},
 	{"GET", "/presence/stream", health_no_streams, ROUTE_OPEN},
+	{"GET", "/presence/stream/admin", health_no_streams, ROUTE_OPEN},
 	{"GET", "/push/key", push_key, ROUTE_OPEN | ROUTE_PUSH},
 	{"GET", "/push/subscriptions", push_subscriptions, ROUTE_PUSH},
 	{"POST", "/push/subscriptions", push_subscribe, ROUTE_BODY | ROUTE_PUSH},
