@@ -222,7 +222,7 @@ static bool check_primary(struct blocking *link, const redisReply *reply)
 static bool greet(struct blocking *link)
 {
 	struct printbuf *out = buf_new();
-	redisReply *replies[RESP_GREETING_MAX + 1 + LAYOUT_LOOK_COMMANDS];
+	redisReply *replies[RESP_GREETING_MAX + 1 + LAYOUT_LOOK_COMMANDS] = {NULL};
 	size_t count = resp_greeting(out, address_of(link)), primary = count, layout;
 	bool ok;
 

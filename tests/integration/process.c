@@ -407,7 +407,7 @@ int free_port(void)
 
 	do {
 		ck_assert_int_eq(getrandom(&random, sizeof random, 0), sizeof random);
-		name.sin_port = htons((uint16_t)(10000 + random % 20000));
+		name.sin_port = htons((uint16_t)(10000 + random % 10000));
 	} while (bind(fd, (struct sockaddr *)&name, sizeof name) != 0);
 	close(fd);
 	return ntohs(name.sin_port);
