@@ -2,16 +2,10 @@
 
 import glob
 import os
-import subprocess
 
-from stand import DEADLINE, DIR, URL, BrowserCase, presencectl, wait_until
+from stand import DIR, URL, BrowserCase, forget_rates, presencectl, redis_cli, wait_until
 
 USERS = {"test": "1", "alice": "2", "bob": "3", "carol": "4", "dave": "5"}
-
-
-def redis_cli(*args):
-    return subprocess.run(["redis-cli", "-s", os.path.join(DIR, "redis.sock"), *args], check=True,
-                          capture_output=True, text=True, timeout=DEADLINE).stdout
 
 
 class Window:
@@ -165,8 +159,7 @@ class Case(BrowserCase):
             presencectl("kick", user)
             redis_cli("DEL", *(f"user:{key}:{user}" for key in (
                 "chosen", "settings", "cell", "blocked", "blocked_by")))
-        for key in redis_cli("--scan", "--pattern", "presence:rate:*").split():
-            redis_cli("DEL", key)
+        forget_rates()
 
     def assert_no_token_in_logs(self):
         for name in glob.glob(os.path.join(DIR, "*.log")):

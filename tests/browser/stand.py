@@ -230,6 +230,17 @@ def presencectl(*args):
                           check=True, capture_output=True, text=True, timeout=DEADLINE).stdout
 
 
+def redis_cli(*args):
+    return subprocess.run(["redis-cli", "-s", os.path.join(DIR, "redis.sock"), *args], check=True,
+                          capture_output=True, text=True, timeout=DEADLINE).stdout
+
+
+def forget_rates():
+    """What one test did often is not held against the next one."""
+    for key in redis_cli("--scan", "--pattern", "presence:rate:*").split():
+        redis_cli("DEL", key)
+
+
 def version_of(user):
     """The number that each transition of the user raises."""
     return json.loads(presencectl("--json", "status", user))[0]["version"]

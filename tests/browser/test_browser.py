@@ -14,8 +14,8 @@ import time
 import unittest
 import urllib.request
 
-from showcase import Case, Window, redis_cli
-from stand import (DEADLINE, DIR, GRACE, SWEEP, URL, PlainCgi, presencectl, start_browser,
+from showcase import Case, Window
+from stand import (DEADLINE, DIR, GRACE, SWEEP, URL, PlainCgi, presencectl, redis_cli, start_browser,
                    version_of, wait_until)
 
 POLL_MS = 1000  # for the page where there are no streams

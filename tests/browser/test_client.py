@@ -10,8 +10,8 @@ import subprocess
 import time
 import unittest
 
-from stand import (DEADLINE, DIR, GRACE, SOURCE, SWEEP, URL, BrowserCase, Http2, presencectl,
-                   streams_answer, version_of, wait_until)
+from stand import (DEADLINE, DIR, GRACE, SOURCE, SWEEP, URL, BrowserCase, Http2, forget_rates,
+                   presencectl, streams_answer, version_of, wait_until)
 
 TABS = 12  # more than the six connections that a browser opens to one host over HTTP/1.1
 PORT = URL.rsplit(":", 1)[1]
@@ -127,6 +127,7 @@ class Case(BrowserCase):
         self.driver.get("about:blank")
         for user in ("1", "2", "3", "4", "5"):
             presencectl("kick", user)
+        forget_rates()
 
     def open(self, url=URL):
         tab = Tab(self.driver, url)

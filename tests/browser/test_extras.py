@@ -4,8 +4,7 @@ import json
 import time
 import unittest
 
-from showcase import redis_cli
-from stand import GRACE, SWEEP, URL, version_of, wait_until
+from stand import GRACE, SWEEP, URL, redis_cli, version_of, wait_until
 from test_client import BOB, Case, token
 
 
@@ -198,8 +197,7 @@ class Nearby(Case):
     def setUp(self):
         super().setUp()
         for user in ("2", BOB):  # of whom an earlier test told a place another one counts later
-            redis_cli("DEL", "user:cell:" + user, "presence:rate:location:" + user,
-                      "user:settings:" + user)
+            redis_cli("DEL", "user:cell:" + user, "user:settings:" + user)
 
     def at(self, user, place):
         """A live tab of this user, on a device that is there."""
