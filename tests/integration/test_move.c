@@ -164,7 +164,8 @@ static struct content content_of(struct stack *stack, const struct layout *layou
 		}
 		freeReplyObject(names);
 	}
-	qsort(content.list, content.count, sizeof *content.list, by_own);
+	if (content.count > 0)
+		qsort(content.list, content.count, sizeof *content.list, by_own);
 	return content;
 }
 
