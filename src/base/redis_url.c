@@ -214,7 +214,8 @@ static const char *parse_sentinel(char *rest, bool tls, struct redis_url *url)
 	return why;
 }
 
-static const char *parse_one(char *text, struct redis_url *url, bool *stands_alone)
+/* `before`: how many have been parsed. What stands alone is not parsed into what they filled. */
+static const char *parse_one(char *text, size_t before, struct redis_url *url, bool *stands_alone)
 {
 	for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
 		size_t len = strlen(schemes[i].name);
@@ -222,6 +223,8 @@ static const char *parse_one(char *text, struct redis_url *url, bool *stands_alo
 		if (strncmp(text, schemes[i].name, len) != 0)
 			continue;
 		*stands_alone = *stands_alone || schemes[i].stands_alone;
+		if (before > 0 && *stands_alone)
+			return "only redis://, rediss:// and unix:// can be several";
 		return schemes[i].parse(text + len, schemes[i].tls, url);
 	}
 	return "a Redis URL starts with redis://, rediss://, unix://, sentinel:// or cluster://";
@@ -258,9 +261,7 @@ const char *redis_url_parse(const char *text, struct redis_url *url)
 	while (why == NULL && (one = strsep(&rest, BLANKS)) != NULL) {
 		if (*one == '\0')
 			continue;
-		why = parse_one(one, url, &stands_alone);
-		if (why == NULL && ++parsed > 1 && stands_alone)
-			why = "only redis://, rediss:// and unix:// can be several";
+		why = parse_one(one, parsed++, url, &stands_alone);
 	}
 	if (why == NULL && parsed == 0)
 		why = "the Redis URL is empty";

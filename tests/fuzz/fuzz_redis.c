@@ -6,6 +6,7 @@
 #include "fuzz.h"
 
 #include <ctype.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "auth/ticket.h"
@@ -77,6 +78,8 @@ static void check_ticket(const redisReply *reply)
 		REQUIRE(ticket_read(&copy, &other));
 		REQUIRE(userid_equal(&token->user, &again->user) && token->exp == again->exp &&
 			ticket.idle == other.idle && strcmp(token->name, again->name) == 0);
+		free(ticket.users);
+		free(other.users);
 	}
 	printbuf_free(command);
 }

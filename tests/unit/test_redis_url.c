@@ -205,6 +205,7 @@ static const char *const bad[] = {
 	"redis://a sentinel://b/m",
 	"redis://a cluster://b",
 	"sentinel://b/m redis://a",
+	"sentinel://u:p@b/m sentinel://u:p@c/n",
 	"cluster://a cluster://b",
 	"redis://a redis://a",
 	"redis://a/1 rediss://a:6379/2",
