@@ -37,13 +37,8 @@ trap finish EXIT
 trap 'exit 1' HUP INT TERM
 
 # The site's owner: nobody in particular, where the test runs as root.
-as_owner() {
-	if [ "$(id -u)" -eq 0 ]; then
-		setpriv --reuid www-data --regid www-data --clear-groups "$@"
-	else
-		"$@"
-	fi
-}
+owner=()
+[ "$(id -u)" -ne 0 ] || owner=(setpriv --reuid www-data --regid www-data --clear-groups)
 
 # Below those that the system gives to connections.
 free_port() {
@@ -68,7 +63,7 @@ END
 chmod 755 "$HOME/source/bootstrap" "$dir"
 [ "$(id -u)" -ne 0 ] || chown -R www-data:www-data "$dir"
 
-as_owner redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --dir "$dir" >"$dir/redis.log" 2>&1 &
+"${owner[@]}" redis-server --bind 127.0.0.1 --port "$redis_port" --save '' --dir "$dir" >"$dir/redis.log" 2>&1 &
 pids+=($!)
 {
 	for module in mpm_event authz_core env alias headers rewrite setenvif mime dir fcgid; do
@@ -91,7 +86,7 @@ DocumentRoot $HOME/public_html
 </Directory>
 END
 } >"$dir/apache.conf"
-as_owner apache2 -D FOREGROUND -d "$dir" -f "$dir/apache.conf" >"$dir/apache-out.log" 2>&1 &
+"${owner[@]}" apache2 -D FOREGROUND -d "$dir" -f "$dir/apache.conf" >"$dir/apache-out.log" 2>&1 &
 pids+=($!)
 end=$((SECONDS + 15 * ${TEST_SLOW:-1}))
 until (exec 3<>"/dev/tcp/127.0.0.1/$web_port") 2>/dev/null &&
@@ -107,7 +102,7 @@ python3 "$srcdir/tests/browser/snippets.py" "$srcdir/docs/shared-host.md" sh |
 	sed -e "s|127.0.0.1:6379|127.0.0.1:$redis_port|" -e "s|https://example.com|http://127.0.0.1:$web_port|" \
 		>"$dir/commands.sh"
 chmod 644 "$dir/commands.sh"
-(cd "$HOME/source" && as_owner bash -euxo pipefail "$dir/commands.sh") >"$dir/commands.log" 2>&1
+(cd "$HOME/source" && "${owner[@]}" bash -euxo pipefail "$dir/commands.sh") >"$dir/commands.log" 2>&1
 for part in '{"status":"ok","redis":"ok"}' 'event: connected' 'event: initial'; do
 	grep -qF "$part" "$dir/commands.log" || {
 		echo "expected $part in what the commands say"
