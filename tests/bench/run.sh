@@ -153,7 +153,7 @@ section_send() {
 	start_redis
 	start_streamd 1 "$dir/star.db"
 	start floor "$bindir/floor_send" "unix:$dir/floor.sock"
-	wait_for floor [ -S "$dir/floor.sock" ]
+	wait_for floor listens "$dir/floor.sock"
 	load ours -m fcgi -t "unix:$dir/stream1.sock" -w "streamd=${pid_of[streamd1]}"
 	load bare -m bare -t "unix:$dir/floor.sock" -w "floor=${pid_of[floor]}"
 	ask ours open $streams
@@ -199,7 +199,7 @@ start_relay() {
 
 	port=$(free_port)
 	start fanout_behind "$bindir/floor_fanout" "unix:$dir/fanout.sock" "$dir/redis.sock" 50 relay:
-	wait_for fanout_behind [ -S "$dir/fanout.sock" ]
+	wait_for fanout_behind listens "$dir/fanout.sock"
 	start relay "$bindir/floor_relay" "$port" "unix:$dir/fanout.sock"
 	wait_for relay port_answers "$port"
 	PRESENCE_REDIS_PREFIX=relay: load relay -m floor -t "$port" -f 50 -w "relay=${pid_of[relay]}" -w "floor=${pid_of[fanout_behind]}"

@@ -77,6 +77,11 @@ wait_for() {
 
 # --- servers ------------------------------------------------------------------------------------
 
+# listens PATH: a Unix socket is there a moment before anybody listens on it. Nobody is connected to for it.
+listens() {
+	awk -v path="$1" '$4 == "00010000" && $NF == path { found = 1 } END { exit !found }' /proc/net/unix
+}
+
 redis_answers() {
 	[ "$(redis-cli -s "$1" ping 2>/dev/null)" = PONG ]
 }
@@ -150,7 +155,7 @@ start_streamd() {
 	rm -f "$socket"
 	start "streamd$1" env "PRESENCE_STREAM_LISTEN=unix:$socket" "PRESENCE_DIRECTORY_PARAMS=$2" \
 		"$builddir/src/presence-streamd" -c "$config"
-	wait_for "streamd$1" [ -S "$socket" ]
+	wait_for "streamd$1" listens "$socket"
 	wait_for "streamd$1" grep -q 'redis: connected' "$dir/streamd$1.log"
 }
 
@@ -188,14 +193,20 @@ start_lighttpd() {
 
 # Workers made for the same calls alone, which this lighttpd serves under /floor/, /hello/, /bare/, /empty/.
 start_floor() {
-	start floor "$bindir/floor_rest" "$config" "unix:$dir/floor-rest.sock" 4
-	wait_for floor [ -S "$dir/floor-rest.sock" ]
-	start hello "$bindir/floor_rest" "$config" "unix:$dir/floor-hello.sock" 4 hello
-	wait_for hello [ -S "$dir/floor-hello.sock" ]
-	start bare "$bindir/floor_rest" "$config" "unix:$dir/floor-bare.sock" 1 bare
-	wait_for bare [ -S "$dir/floor-bare.sock" ]
-	start empty "$bindir/floor_rest" "$config" "unix:$dir/floor-empty.sock" 1 empty
-	wait_for empty [ -S "$dir/floor-empty.sock" ]
+	start_floor_worker floor floor-rest 4
+	start_floor_worker hello floor-hello 4 hello
+	start_floor_worker bare floor-bare 1 bare
+	start_floor_worker empty floor-empty 1 empty
+}
+
+# start_floor_worker NAME SOCKET WORKERS [KIND]: on $dir/SOCKET.sock.
+start_floor_worker() {
+	local name=$1 socket=$dir/$2.sock
+
+	shift 2
+	rm -f "$socket"
+	start "$name" "$bindir/floor_rest" "$config" "unix:$socket" "$@"
+	wait_for "$name" listens "$socket"
 }
 
 nchan_module() {

@@ -25,6 +25,7 @@
 #include "base/buf.h"
 
 #define LOG_TAIL 6000 /* bytes of each log that a failed test shows */
+#define ACCEPTS_CONNECTIONS 0x10000u /* a flag in /proc/net/unix: __SO_ACCEPTCON of linux/net.h */
 
 int patience(int ms)
 {
@@ -423,4 +424,20 @@ bool port_answers(int port)
 
 	close(fd);
 	return answers;
+}
+
+bool socket_listens(const char *path)
+{
+	FILE *sockets = fopen("/proc/net/unix", "re");
+	char line[256], name[128];
+	unsigned flags;
+	bool found = false;
+
+	ck_assert_ptr_nonnull(sockets);
+	while (!found && fgets(line, sizeof line, sockets) != NULL) {
+		found = sscanf(line, "%*s %*x %*x %x %*x %*x %*u %127s", &flags, name) == 2 &&
+			(flags & ACCEPTS_CONNECTIONS) != 0 && strcmp(name, path) == 0;
+	}
+	fclose(sockets);
+	return found;
 }

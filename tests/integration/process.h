@@ -28,5 +28,8 @@ bool process_runs(pid_t pid); /* the same of one that is not our child */
  * system gives to connections, and to those who ask for any. */
 int free_port(void);
 bool port_answers(int port);
+/* Whether somebody listens on the Unix socket, which is there a moment before; by /proc/net/unix, so that
+ * nobody is connected to for it. */
+bool socket_listens(const char *path);
 
 #endif

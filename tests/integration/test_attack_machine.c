@@ -76,7 +76,7 @@ START_TEST(sockets_are_0660_whatever_the_umask)
 				    (const char *const[]){program("presence-api"), "-c",
 							  stack_path(stack, "presence.conf"), NULL},
 				    (const char *const[]){"PRESENCE_API_LISTEN", address, NULL}, 0);
-		WAIT_UNTIL(access(api, F_OK) == 0 && mode_of(api) == 0660, 5000);
+		WAIT_UNTIL(socket_listens(api) && mode_of(api) == 0660, 5000);
 		umask(mask);
 		ck_assert_uint_eq(mode_of(streamd_socket(stack, 0)), 0660);
 		ck_assert_int_eq(process_end(&pid, SIGTERM, "presence-api", 10000), 0);
@@ -154,8 +154,8 @@ START_TEST(both_programs_serve_as_nobody_without_a_capability)
 	stack->streamd[0] = start_confined(stack, "streamd0", "presence-streamd", NULL);
 	api = start_confined(stack, "api", "presence-api",
 			     (const char *const[]){"PRESENCE_API_LISTEN", address, NULL});
-	WAIT_UNTIL(access(stack_path(stack, "api.sock"), F_OK) == 0, 10000);
-	WAIT_UNTIL(access(streamd_socket(stack, 0), F_OK) == 0, 10000);
+	WAIT_UNTIL(socket_listens(stack_path(stack, "api.sock")), 10000);
+	WAIT_UNTIL(socket_listens(streamd_socket(stack, 0)), 10000);
 	/* The web server is somebody else; it only connects. */
 	lighttpd_start(stack);
 	lighttpd_change(stack, "\"bin-path\" => var.presence_api + \" -c \" + var.presence_conf,",

@@ -93,7 +93,9 @@ valgrind --leak-check=full --show-leak-kinds=definite --errors-for-leak-kinds=de
 	"$builddir/src/presence-streamd" -c "$dir/presence.conf" >"$dir/streamd.log" 2>&1 &
 streamd=$!
 pids="$pids $streamd"
-wait_for 60 test -S "$dir/stream.sock"
+# The socket is there a moment before anybody listens on it.
+wait_for 60 awk -v path="$dir/stream.sock" \
+	'$4 == "00010000" && $NF == path { found = 1 } END { exit !found }' /proc/net/unix
 
 "$builddir/tests/integration/streams_client" "$dir/stream.sock" 1000 50 100 <"$dir/tokens"
 

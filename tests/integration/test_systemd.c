@@ -90,7 +90,7 @@ START_TEST(a_first_connection_starts_streamd)
 
 	redis_start(stack, NULL);
 	stack->streamd[0] = process_start(stack, "streamd0", argv, NULL, 0);
-	WAIT_UNTIL(access(streamd_socket(stack, 0), F_OK) == 0, 5000);
+	WAIT_UNTIL(socket_listens(streamd_socket(stack, 0)), 5000);
 	sse = sse_open_direct(stack, 0, token_for(stack, "1"));
 	sse_ready(sse);
 	sse_close(sse);

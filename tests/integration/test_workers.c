@@ -425,7 +425,7 @@ static pid_t start_program(struct stack *stack, const char *name, const char *so
 						     : "PRESENCE_STREAM_LISTEN",
 					     address, NULL},
 			    nofile);
-	WAIT_UNTIL(access(socket, F_OK) == 0 || !process_lives(pid), 5000);
+	WAIT_UNTIL(socket_listens(socket) || !process_lives(pid), 5000);
 	ck_assert_msg(process_lives(pid), "%s did not start", name);
 	free(address);
 	return pid;
