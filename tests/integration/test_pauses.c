@@ -227,6 +227,94 @@ START_TEST(the_first_worker_after_a_very_long_pause_expires_nobody_who_has_a_str
 }
 END_TEST
 
+/* --- what changes while a user is spared -------------------------------------------------------- */
+
+/* What others were told is not in Redis any more, and they must be told all the same. */
+static void check_told(const char *status, const char *reason)
+{
+	struct message *message = listener_next(listener, 2000);
+
+	ck_assert_msg(message != NULL, "nobody was told that user 1 is %s", status);
+	ck_assert_str_eq(message->channel, "user:status:1");
+	ck_assert_str_eq(json_object_get_string(json_at(message->json, "status")), status);
+	ck_assert_str_eq(json_object_get_string(json_at(message->json, "reason")), reason);
+	call_check_silence(listener);
+}
+
+static void touch_idle(const char *tok, const char *stream, enum store_idle idle)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user("1");
+	struct store_touch item = {.user = &who,
+				   .tok = tok,
+				   .iat = 1000,
+				   .stream = stream,
+				   .token = true,
+				   .reason = "activity",
+				   .idle = idle};
+	redisReply *reply;
+
+	store_put_touch(out, store, false, &item, 1);
+	reply = call_run(out);
+	ck_assert_int_eq(store_read_touch(reply, 0), STORE_DONE);
+	reply_free(reply);
+}
+
+START_TEST(a_state_that_is_chosen_after_a_pause_is_told)
+{
+	struct printbuf *out = buf_new();
+	struct userid who = call_user("1");
+	struct store_choose choice = {
+		.user = &who, .tok = "a", .iat = 1000, .state = "{\"status\":\"busy\""};
+
+	pause_two_tabs(1000);
+	store_put_choose(out, store, &choice);
+	reply_free(call_run(out));
+	check_told("busy", "status");
+}
+END_TEST
+
+START_TEST(who_says_idle_after_a_pause_is_told)
+{
+	pause_two_tabs(1000);
+	touch_idle("a", NULL, STORE_IDLE);
+	check_told("away", "idle");
+}
+END_TEST
+
+/* User 1 has a second device, that is idle and has a tab; all stood still. */
+static void pause_with_idle_device(void)
+{
+	call_sweep(true);
+	call_touch("1", "a", "tab1", "stream_open");
+	touch_idle("b", "tab2", STORE_BORN_IDLE);
+	lapsed_ago("1", "s:a:tab1", 1000);
+	lapsed_ago("1", "s:b:tab2", 1000);
+	lapsed_ago("1", "t:a", 1000);
+	lapsed_ago("1", "t:b", 1000);
+	key_ran_out("1");
+	swept_ago(51000);
+	listener = listener_open(stack, "user:status:*");
+}
+
+START_TEST(who_closes_the_active_tab_after_a_pause_is_told)
+{
+	pause_with_idle_device();
+	call_close("1", "a", "tab1");
+	check_told("away", "idle");
+}
+END_TEST
+
+START_TEST(who_logs_the_active_device_out_after_a_pause_is_told)
+{
+	pause_with_idle_device();
+	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_DONE);
+	check_told("away", "idle");
+}
+END_TEST
+
+/* --- holds --------------------------------------------------------------------------------------- */
+
 START_TEST(a_hold_is_granted_once_where_no_streamd_comes_back)
 {
 	pause_two_tabs(500000);
@@ -363,6 +451,10 @@ int main(void)
 	tcase_add_test(tcase, a_worker_believes_a_key_that_is_missing_where_no_streamd_ever_swept);
 	tcase_add_test(tcase,
 		       the_first_worker_after_a_very_long_pause_expires_nobody_who_has_a_stream);
+	tcase_add_test(tcase, a_state_that_is_chosen_after_a_pause_is_told);
+	tcase_add_test(tcase, who_says_idle_after_a_pause_is_told);
+	tcase_add_test(tcase, who_closes_the_active_tab_after_a_pause_is_told);
+	tcase_add_test(tcase, who_logs_the_active_device_out_after_a_pause_is_told);
 	tcase_add_test(tcase, a_hold_is_granted_once_where_no_streamd_comes_back);
 	tcase_add_test(tcase, a_streamd_that_comes_back_grants_the_hold_anew);
 	tcase_add_test(tcase,

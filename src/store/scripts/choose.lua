@@ -13,13 +13,12 @@ local function choose(id, tok, iat, text, holds)
   require_right('SET', chosen_key(id), 'c')
   require_right('DEL', chosen_key(id))
   local own = text ~= '' and decode(text .. '}') or {}
-  local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
-  local was_spared = not is_online and derive(id).is_spared
   local recovers = is_recovering(true)
   local change = ask_change('status', id)
   if change.wait > 0 then
     return {TOO_OFTEN, change.wait}
   end
+  bring_back(id)
   count_change(change)
   if own.status ~= 'invisible' then
     raise(id, 't:' .. tok, now + online_ttl)
@@ -36,7 +35,7 @@ local function choose(id, tok, iat, text, holds)
   else
     redis.call('SET', chosen_key(id), text .. '}')
   end
-  local state, is_told = transition(id, 'status', was_spared)
+  local state, is_told = transition(id, 'status')
   if not is_told then
     tell_self(id, state)
   end

@@ -39,7 +39,9 @@ local function close(id, tok, stream, ago)
     return DONE
   end
   require_rights(id)
-  recovery() -- before the first write
+  if not is_recovering(true) then -- which is asked before the first write
+    bring_back(id)
+  end
   local ending = closed + grace + CLOSING
   if of_stream then
     lower(key, 's:' .. tok .. ':' .. stream, of_stream, ending)

@@ -495,6 +495,18 @@ local function restore_online(id, state)
   write_online(id, online_status(id, state, version), state.lasts)
 end
 
+-- Before something changes for a user who is spared: what others were told last is written again, so that
+-- the change is told, and nothing but the change. The caller had require_rights(id).
+local function bring_back(id)
+  if get(online_key(id)) or redis.call('SISMEMBER', online_users, id) == 0 then
+    return
+  end
+  local state = derive(id)
+  if state.online and state.is_spared then
+    restore_online(id, state)
+  end
+end
+
 local function go_offline(id, reason)
   local version = next_version(id)
   local status = offline_status(id, version)
@@ -548,10 +560,10 @@ end
 
 -- After sessions were made, lowered or removed, or have lapsed, or another state was chosen: compares
 -- what others can see now with what they were told last, which user:online:{id} and online_users
--- together tell, and publishes if it differs. `reason` nil: the one that follows. `was_spared`: the
--- user was online just before only because lapsed sessions are spared. The caller had
--- require_rights(id). Returns the state, and whether it was published.
-local function transition(id, reason, was_spared)
+-- together tell, and publishes if it differs. `reason` nil: the one that follows. The caller had
+-- require_rights(id), and bring_back(id) before it changed what a spared user looks like. Returns the
+-- state, and whether it was published.
+local function transition(id, reason)
   local state = derive(id)
   local told = get(online_key(id))
   local is_member = redis.call('SISMEMBER', online_users, id) == 1
@@ -572,7 +584,7 @@ local function transition(id, reason, was_spared)
     is_told = false
   elseif told and is_member then
     go_on(id, state, reason, told)
-  elseif is_member and (state.is_spared or was_spared) then
+  elseif is_member and state.is_spared then
     restore_online(id, state)
     is_told = false
   else

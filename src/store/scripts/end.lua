@@ -67,6 +67,9 @@ for i = ahead and first_forgotten or #ARGV + 1, #ARGV do
   end
 end
 
+if not (all or is_recovering(knows_epoch)) then
+  bring_back(id)
+end
 if all then
   -- An issuer's clock may be ahead, and iat has whole seconds: tokens in use are named one by one.
   -- Of a user who is forgotten nothing is named: whatever may have been issued by now is refused.

@@ -132,7 +132,6 @@ local function register(id, tok, session, with_token, reason, idle, chosen, know
   else
     require_rights(id)
   end
-  local was_spared = not is_online and not hides and derive(id).is_spared
   local mark = ask_mark(id, tok, idle, is_alive)
   local ttl = online_ttl
   is_waiting = recovers and chosen == '' and not known[5]
@@ -141,6 +140,9 @@ local function register(id, tok, session, with_token, reason, idle, chosen, know
     ttl = math.max(ttl, recovering_for + 2 * sweep_every)
   elseif recovers then
     hides = restore_chosen(id, chosen)
+  end
+  if not (is_online or is_waiting or hides) then
+    bring_back(id)
   end
   local latest = raise_both(id, tok, session, with_token, ttl)
   write_mark(id, tok, mark)
@@ -156,7 +158,7 @@ local function register(id, tok, session, with_token, reason, idle, chosen, know
   if hides and not (known[4] or mark.shows or recovers) then
     redis.call('ZADD', deadlines, 'GT', integer(latest), id)
   elseif mark.shows or hides or recovers or not is_online then
-    found_state = transition(id, reason, was_spared)
+    found_state = transition(id, reason)
   end
 end
 
