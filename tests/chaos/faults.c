@@ -203,12 +203,17 @@ static void continue_redis(struct chaos *chaos, const struct step *step)
 /* The tap hears of it between what was told before and what is told after. */
 static bool flushall(struct chaos *chaos, const struct step *step)
 {
-	if (!tell_redis(chaos, step,
-			"EVAL redis.call('FLUSHALL')redis.call('PUBLISH','presence:broadcast',"
-			"'" WIPED "') 0"))
+	int server = stand_server_for(chaos, step);
+	char command[120];
+
+	snprintf(command, sizeof command,
+		 "EVAL redis.call('FLUSHALL')redis.call('PUBLISH','presence:broadcast','" WIPED
+		 "') 0",
+		 server);
+	if (!tell_server(chaos, server, command))
 		return false;
 	tap_drain(chaos);
-	if (stand_server_for(chaos, step) == 0)
+	if (server == 0)
 		stand_write_neighbours(chaos);
 	return true;
 }

@@ -296,7 +296,7 @@ void model_data_lost(struct chaos *chaos, int server)
 	for (unsigned i = 1; i <= chaos->user_count; i++) {
 		struct user *user = &chaos->users[i];
 
-		if (stand_server_of(chaos, i) != server)
+		if (!stand_may_hold(chaos, server, i))
 			continue;
 		for (int j = 0; j < DEVICES; j++) {
 			struct device *device = &user->devices[j];

@@ -239,6 +239,14 @@ int stand_server_of(const struct chaos *chaos, unsigned user)
 	return stand_server_at(chaos, stand_partition_of(chaos, user));
 }
 
+bool stand_may_hold(const struct chaos *chaos, int server, unsigned user)
+{
+	unsigned partition = stand_partition_of(chaos, user);
+
+	return stand_server_at(chaos, partition) == server ||
+	       (chaos->stand.moving != 0 && chaos->stand.moving == partition);
+}
+
 int stand_server_at(const struct chaos *chaos, unsigned partition)
 {
 	return chaos->stand.owner[partition];

@@ -55,6 +55,8 @@ int stand_server_for(const struct chaos *chaos, const struct step *step);
 /* Where a user is. */
 unsigned stand_partition_of(const struct chaos *chaos, unsigned user);
 int stand_server_of(const struct chaos *chaos, unsigned user);
+/* Whether keys of the user may be there: those of a partition that moves are on both. */
+bool stand_may_hold(const struct chaos *chaos, int server, unsigned user);
 /* On a channel of the user: `kind` is its name up to the id. */
 void stand_publish(struct chaos *chaos, const char *kind, unsigned user, const char *text);
 void stand_streamd_start(struct chaos *chaos, int index);
@@ -121,7 +123,8 @@ int service_port(const struct chaos *chaos);
 
 /* --- tap.c: presence:broadcast --------------------------------------------------------------- */
 
-#define WIPED "wiped" /* a message of the fault's own: Redis has lost its data just now */
+/* A message of the fault's own: a server of Redis has lost its data just now. The others of a cluster pass it on. */
+#define WIPED "wiped:%d"
 void tap_open(struct chaos *chaos);
 void tap_close(struct chaos *chaos); /* what is told until it opens again is missed */
 void tap_drain(struct chaos *chaos);

@@ -84,9 +84,11 @@ static void on_message(struct chaos *chaos, int server, const char *text, int64_
 	struct json_object *message, *id, *online, *version, *reason;
 	struct change change = {.from = chaos->drained - OTHERS, .to = now};
 	long long user = 0;
+	int wiped;
 
-	if (strcmp(text, WIPED) == 0) {
-		model_data_lost(chaos, server);
+	if (sscanf(text, WIPED, &wiped) == 1) {
+		if (wiped == server)
+			model_data_lost(chaos, server);
 		return;
 	}
 	message = json_tokener_parse(text);
