@@ -5,6 +5,7 @@
 
 #include "auth/vapid.h"
 #include "base/alloc.h"
+#include "base/json.h"
 #include "ctl/ctl.h"
 #include "store/push.h"
 
@@ -36,11 +37,13 @@ static void put_outcomes(struct printbuf *out, const redisReply *outcomes, bool 
 	for (size_t i = 0; i + 1 < outcomes->elements; i += 2) {
 		long long number = strtoll(outcomes->element[i + 1]->str, NULL, 10);
 
-		if (json)
-			buf_putf(out, "%s\"%s\":%lld", i > 0 ? "," : "", outcomes->element[i]->str,
-				 number);
-		else
+		if (json) {
+			buf_puts(out, i > 0 ? "," : "");
+			json_put_string(out, outcomes->element[i]->str, outcomes->element[i]->len);
+			buf_putf(out, ":%lld", number);
+		} else {
 			buf_putf(out, "%-12s %lld\n", outcomes->element[i]->str, number);
+		}
 	}
 }
 

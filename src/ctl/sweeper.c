@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/number.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
@@ -25,13 +26,12 @@ static void put_questions(struct ctl *ctl)
 
 static int64_t read_ago(redisReply *const replies[COMMANDS])
 {
-	const redisReply *swept = replies[0], *now = replies[1];
+	const redisReply *swept = replies[0];
+	int64_t now_ms;
 
-	if (swept->type != REDIS_REPLY_STRING || now->type != REDIS_REPLY_ARRAY ||
-	    now->elements != 2)
+	if (swept->type != REDIS_REPLY_STRING || !store_read_time(replies[1], &now_ms))
 		return -1;
-	return strtoll(now->element[0]->str, NULL, 10) * 1000 +
-	       strtoll(now->element[1]->str, NULL, 10) / 1000 - strtoll(swept->str, NULL, 10);
+	return now_ms - (int64_t)number_read(swept->str);
 }
 
 void sweeper_ask(struct ctl *ctl, struct sweeper_ago *ago)

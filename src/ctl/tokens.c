@@ -42,17 +42,15 @@ static void print_token(const struct ctl *ctl, const char *text, const struct us
 static int64_t issue_time(struct ctl *ctl)
 {
 	struct printbuf *command = ctl_begin(ctl, partitions_at(ctl->partitions, 0));
-	int64_t now = times_wall_ms() / 1000;
+	int64_t now_ms = times_wall_ms();
 	redisReply *reply;
 
-	resp_begin(command, 1);
-	resp_text(command, "TIME");
+	store_put_time(command);
 	if (nodes_run(ctl->nodes, 1, &reply)) {
-		if (reply->type == REDIS_REPLY_ARRAY && reply->elements > 0)
-			now = strtoll(reply->element[0]->str, NULL, 10);
+		store_read_time(reply, &now_ms);
 		reply_free(reply);
 	}
-	return now;
+	return now_ms / 1000;
 }
 
 enum ctl_exit ctl_token(struct ctl *ctl, char **args, int count)

@@ -1,6 +1,6 @@
 #include "push/decide.h"
 
-#include <stdlib.h>
+#include "base/number.h"
 
 static struct decision later(int64_t wait_ms)
 {
@@ -14,7 +14,7 @@ static struct decision drop(enum outcome outcome)
 
 int64_t decide_created_ms(const char *entry_id)
 {
-	return *entry_id >= '0' && *entry_id <= '9' ? strtoll(entry_id, NULL, 10) : 0;
+	return *entry_id >= '0' && *entry_id <= '9' ? (int64_t)number_read(entry_id) : 0;
 }
 
 /* Whether the user is there, so that there is nothing to send. */

@@ -1,9 +1,9 @@
 #include "store/chosen.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/json.h"
+#include "base/number.h"
 #include "base/times.h"
 #include "store/keys.h"
 #include "store/resp.h"
@@ -64,7 +64,7 @@ static void read_state(const redisReply *reply, int64_t now, struct chosen *chos
 /* common.lua's says_idle(). */
 static bool says_idle(const redisReply *mark, int64_t now)
 {
-	int64_t moment = mark->type == REDIS_REPLY_STRING ? strtoll(mark->str, NULL, 10) : 0;
+	int64_t moment = mark->type == REDIS_REPLY_STRING ? (int64_t)number_read(mark->str) : 0;
 
 	return moment >= 0 ? moment <= now : -moment > now;
 }

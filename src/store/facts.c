@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/number.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
@@ -73,8 +74,7 @@ void facts_put_viewer(struct printbuf *out, const struct facts *facts)
 
 static int64_t number_of(const redisReply *reply)
 {
-	return reply->type == REDIS_REPLY_STRING ? (int64_t)strtod(reply->str, NULL)
-						 : FACTS_UNKNOWN;
+	return reply->type == REDIS_REPLY_STRING ? (int64_t)number_read(reply->str) : FACTS_UNKNOWN;
 }
 
 enum last_seen facts_site_rule(const struct facts *facts)

@@ -45,8 +45,7 @@ static bool knows(const redisReply *slots, const char *id)
 	return false;
 }
 
-/* Whether some node is in both; two that say nothing of any node know none. */
-static bool have_common(const redisReply *one, const redisReply *other)
+bool kin_have_common(const redisReply *one, const redisReply *other)
 {
 	for (size_t i = 0; i < one->elements; i++) {
 		const redisReply *range = one->element[i];
@@ -112,7 +111,7 @@ static bool check(const struct config *config, const struct redis_url *url, char
 		if (is_other) {
 			say(why, size, &url->nodes[i], " is no node of a Redis Cluster", NULL);
 			ok = false;
-		} else if (reply != NULL && known != NULL && !have_common(known, reply)) {
+		} else if (reply != NULL && known != NULL && !kin_have_common(known, reply)) {
 			say(why, size, &url->nodes[i], " is a node of another cluster than ",
 			    &url->nodes[first]);
 			ok = false;

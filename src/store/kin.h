@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include <hiredis/hiredis.h>
+
 #include "base/config.h"
 
 /*
@@ -12,5 +14,8 @@
  * nothing of each other. Those that are away are as good as right.
  */
 bool kin_check(const struct config *config, char *why, size_t size);
+
+/* Whether some node is in both of two answers to CLUSTER SLOTS, which are arrays. */
+bool kin_have_common(const redisReply *one, const redisReply *other);
 
 #endif

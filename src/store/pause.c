@@ -1,7 +1,6 @@
 #include "store/pause.h"
 
-#include <stdlib.h>
-
+#include "base/number.h"
 #include "store/keys.h"
 #include "store/resp.h"
 
@@ -40,7 +39,7 @@ unsigned pause_put(struct printbuf *out, const struct store *store)
 /* A time in ms; 0 when there is none. */
 static int64_t read_ms(const redisReply *reply)
 {
-	return reply->type == REDIS_REPLY_STRING ? strtoll(reply->str, NULL, 10) : 0;
+	return reply->type == REDIS_REPLY_STRING ? (int64_t)number_read(reply->str) : 0;
 }
 
 /* As is_unsettled() in common.lua. */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/number.h"
 #include "store/blocks.h"
 #include "store/keys.h"
 #include "store/resp.h"
@@ -231,7 +232,7 @@ bool push_read_tick(const redisReply *reply, int64_t *now_ms, const redisReply *
 	    reply->element[0]->type != REDIS_REPLY_INTEGER ||
 	    reply->element[1]->type != REDIS_REPLY_ARRAY)
 		return false;
-	*now_ms = reply->element[0]->integer;
+	*now_ms = number_bound(reply->element[0]->integer);
 	*claimed = reply->element[1];
 	return true;
 }
@@ -299,7 +300,7 @@ static bool has_status(const redisReply *reply, const char *word, int64_t *ends_
 	has = object != NULL && json_is_text(json_member(object, "status"), 16, &status) &&
 	      strcmp(status, word) == 0;
 	if (has)
-		*ends_ms = json_object_get_int64(json_member(object, "ends"));
+		*ends_ms = number_bound(json_object_get_int64(json_member(object, "ends")));
 	json_object_put(object);
 	return has;
 }
@@ -446,19 +447,16 @@ void push_put_state(struct printbuf *out, const struct store *store)
 
 bool push_read_state(redisReply *const *replies, struct push_state *state)
 {
-	const redisReply *clock = replies[4];
+	int64_t now_ms;
 
 	if (replies[0]->type != REDIS_REPLY_INTEGER || replies[1]->type != REDIS_REPLY_INTEGER ||
-	    replies[2]->type != REDIS_REPLY_ARRAY || clock->type != REDIS_REPLY_ARRAY ||
-	    clock->elements != 2)
+	    replies[2]->type != REDIS_REPLY_ARRAY || !store_read_time(replies[4], &now_ms))
 		return false;
-	state->queue = replies[0]->integer;
-	state->later = replies[1]->integer;
+	state->queue = number_bound(replies[0]->integer);
+	state->later = number_bound(replies[1]->integer);
 	state->outcomes = replies[2];
 	state->ticked_ms = -1;
 	if (replies[3]->type == REDIS_REPLY_STRING)
-		state->ticked_ms = strtoll(clock->element[0]->str, NULL, 10) * 1000 +
-				   strtoll(clock->element[1]->str, NULL, 10) / 1000 -
-				   strtoll(replies[3]->str, NULL, 10);
+		state->ticked_ms = now_ms - (int64_t)number_read(replies[3]->str);
 	return true;
 }

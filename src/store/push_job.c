@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/number.h"
 
 const char *const push_urgency_names[PUSH_URGENCY_COUNT] = {"very-low", "low", "normal", "high"};
 const char *const push_only_names[PUSH_ONLY_COUNT] = {"offline", "away", "always"};
@@ -132,7 +133,8 @@ static bool read_left(struct json_object *object, struct push_job *job)
 	job->left_count = json_object_array_length(list);
 	for (size_t i = 0; i < job->left_count; i++) {
 		if (!json_is_text(json_object_array_get_idx(list, i), PUSH_SUBSCRIPTION_ID_LEN,
-				  &id))
+				  &id) ||
+		    !userid_is_word(id, PUSH_SUBSCRIPTION_ID_LEN))
 			return false;
 		strcpy(job->left[i], id);
 	}
@@ -143,18 +145,20 @@ static bool read_job(struct json_object *object, struct push_job *job)
 {
 	int64_t ttl, tries;
 	int urgency, only_if;
-	bool ok = read_text(object, "id", job->id, sizeof job->id - 1) && job->id[0] != '\0' &&
+	bool ok = read_text(object, "id", job->id, sizeof job->id - 1) &&
+		  userid_is_word(job->id, sizeof job->id - 1) &&
 		  read_id(object, "user", &job->user) &&
 		  read_text(object, "title", job->title, PUSH_TITLE_MAX) &&
 		  read_text(object, "body", job->body, PUSH_BODY_MAX) &&
 		  read_text(object, "url", job->url, PUSH_URL_MAX) &&
 		  read_text(object, "tag", job->tag, PUSH_TAG_MAX) &&
+		  (job->tag[0] == '\0' || userid_is_word(job->tag, PUSH_TAG_MAX)) &&
 		  read_number(object, "ttl", PUSH_TTL_MAX, &ttl) &&
 		  read_name(object, "urgency", push_urgency_names, PUSH_URGENCY_COUNT, PUSH_NORMAL,
 			    &urgency) &&
 		  read_name(object, "only_if", push_only_names, PUSH_ONLY_COUNT, PUSH_IF_OFFLINE,
 			    &only_if) &&
-		  read_number(object, "expires", INT64_MAX, &job->expires_ms) &&
+		  read_number(object, "expires", NUMBER_MAX, &job->expires_ms) &&
 		  read_number(object, "tries", INT32_MAX, &tries) &&
 		  read_flag(object, "counted", &job->counted) &&
 		  read_flag(object, "shortened", &job->shortened) && read_left(object, job);

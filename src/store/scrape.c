@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/number.h"
 #include "store/resp.h"
 
 #define API "api/" /* what a worker's name begins with (figures_new) */
@@ -68,7 +69,8 @@ static void add(struct scrape *scrape, enum figure figure, int part,
 			xrealloc(scrape->samples, scrape->capacity * sizeof *scrape->samples);
 	}
 	sample = &scrape->samples[scrape->count++];
-	*sample = (struct scrape_sample){.figure = figure, .part = part, .value = value};
+	*sample = (struct scrape_sample){
+		.figure = figure, .part = part, .value = number_bound(value)};
 	for (size_t i = 0; i < FIGURE_LABELS_MAX; i++)
 		sample->labels[i] = xstrdup(labels[i]);
 }
@@ -154,7 +156,7 @@ static bool is_text(const redisReply *reply)
 
 static int64_t number_of(const redisReply *reply)
 {
-	return strtoll(reply->str, NULL, 10);
+	return (int64_t)number_read(reply->str);
 }
 
 /* --- the reply ------------------------------------------------------------------------------- */
@@ -233,7 +235,8 @@ void scrape_sort(struct scrape *scrape)
 			scrape->samples[++kept] = *sample;
 			continue;
 		}
-		scrape->samples[kept].value += sample->value;
+		scrape->samples[kept].value =
+			number_bound(scrape->samples[kept].value + sample->value);
 		for (size_t j = 0; j < FIGURE_LABELS_MAX; j++)
 			free(sample->labels[j]);
 	}

@@ -24,7 +24,7 @@ enum { SCRAPE_VALUE = -1, SCRAPE_ABOVE = FIGURE_BOUNDS, SCRAPE_SUM = FIGURE_BOUN
 struct scrape_sample {
 	enum figure figure;
 	int part; /* SCRAPE_VALUE of what is no histogram */
-	int64_t value;
+	int64_t value; /* bounded (base/number.h), sums too */
 	char *labels[FIGURE_LABELS_MAX]; /* "" where there is none */
 };
 

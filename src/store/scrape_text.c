@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/number.h"
 #include "base/times.h"
 
 #define PREFIX "presence_"
@@ -210,15 +211,18 @@ const char *scrape_content_type(enum scrape_format format)
 					    : "text/plain; version=0.0.4; charset=utf-8";
 }
 
-/* RFC 9110 section 12.4.2: the weight among a media range's parameters, in thousandths. */
+/* RFC 9110 section 12.4.2: the weight among a media range's parameters, in thousandths; 0 for nonsense. */
 static int weight_of(const char *range, size_t len)
 {
 	for (size_t i = 0; i + 2 < len; i++) {
 		if (range[i] == ';') {
 			size_t at = i + 1 + strspn(range + i + 1, " \t");
 
-			if (at + 2 < len && strncasecmp(range + at, "q=", 2) == 0)
-				return (int)(strtod(range + at + 2, NULL) * 1000);
+			if (at + 2 < len && strncasecmp(range + at, "q=", 2) == 0) {
+				double weight = number_read(range + at + 2);
+
+				return weight >= 0 && weight <= 1 ? (int)(weight * 1000) : 0;
+			}
 		}
 	}
 	return 1000;
@@ -343,7 +347,8 @@ static void put_quantile(struct printbuf *out, const struct figure_family *famil
 			 const struct histogram *histogram, int64_t thousandths)
 {
 	for (unsigned i = 0; i < family->bounds; i++) {
-		if (histogram->buckets[i] * 1000 < histogram->count * thousandths)
+		if ((double)histogram->buckets[i] * 1000 <
+		    (double)histogram->count * (double)thousandths)
 			continue;
 		buf_puts(out, "at most ");
 		put_seconds(out, figure_bounds[family->first_bound + i]);

@@ -1,11 +1,11 @@
 #include "store/session_list.h"
 
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/alloc.h"
 #include "base/json.h"
+#include "base/number.h"
 #include "store/keys.h"
 #include "store/resp.h"
 #include "store/store.h"
@@ -28,7 +28,7 @@ static bool read_session(const redisReply *member, const redisReply *score, int6
 	double deadline;
 
 	if (member->type != REDIS_REPLY_STRING || score->type != REDIS_REPLY_STRING ||
-	    member->len < 2 || member->str[1] != ':' || strchr("ts", member->str[0]) == NULL)
+	    (strncmp(member->str, "t:", 2) != 0 && strncmp(member->str, "s:", 2) != 0))
 		return false;
 	session->is_stream = member->str[0] == 's';
 	session->tok = member->str + 2;
@@ -38,7 +38,7 @@ static bool read_session(const redisReply *member, const redisReply *score, int6
 	session->random = colon != NULL ? colon + 1 : "";
 	session->tok_len =
 		(int)(colon != NULL ? (size_t)(colon - session->tok) : strlen(session->tok));
-	deadline = strtod(score->str, NULL);
+	deadline = number_read(score->str);
 	session->left = (int64_t)deadline - now;
 	session->is_closing = deadline - (double)(int64_t)deadline == 0.5; /* common.lua */
 	return true;

@@ -8,8 +8,7 @@
 #include "store/resp.h"
 #include "store/settings.h"
 
-#define ONLINE_MAX \
-	4096 /* bytes of a user:online:{id} that our scripts write; they write far less */
+#define MEMBERS_MAX 4096 /* bytes of what stands after the version; our scripts write far less */
 
 /* In front of the users' keys. */
 enum { HEAD_RECOVERING, HEAD_EPOCH, HEAD_KEYS };
@@ -102,21 +101,50 @@ static void read_word(const redisReply *online, struct status *status)
 	}
 }
 
-/* Members after the version that our scripts write; NULL: a text that they did not write. */
+static bool is_our_member(const char *name)
+{
+	static const char *const names[] = {"text", "emoji", "status_expires", "last_seen_coarse"};
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		if (strcmp(name, names[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* Whether ",a":1,"b":2 are members of an object, in one line, that our scripts write there. */
+static bool are_our_members(const char *members, size_t len)
+{
+	char text[MEMBERS_MAX + 2];
+	struct json_object *object;
+	const char *why;
+	bool ours = true;
+
+	if (len > MEMBERS_MAX || memchr(members, '\n', len) != NULL ||
+	    memchr(members, '\r', len) != NULL)
+		return false;
+	memcpy(text, members, len);
+	text[0] = '{';
+	text[len] = '}';
+	object = json_parse_object(text, len + 1, &why);
+	if (object == NULL)
+		return false;
+	json_object_object_foreach(object, name, value)
+	{
+		(void)value;
+		ours = ours && is_our_member(name);
+	}
+	json_object_put(object);
+	return ours;
+}
+
+/* The end of the members after the version that our scripts write; NULL: a text that they did not write. */
 static const char *members_end(const redisReply *online, const char *members)
 {
 	static const char coarse[] = ",\"last_seen_coarse\":true";
 	const char *end = online->str + online->len - 1;
-	const char *why;
-	struct json_object *object = online->len <= ONLINE_MAX
-					     ? json_parse_object(online->str, online->len, &why)
-					     : NULL;
-	bool is_ours = object != NULL && *end == '}' &&
-		       memchr(members, '\n', (size_t)(end - members)) == NULL &&
-		       memchr(members, '\r', (size_t)(end - members)) == NULL;
 
-	json_object_put(object);
-	if (!is_ours)
+	if (end <= members || *end != '}' || !are_our_members(members, (size_t)(end - members)))
 		return NULL;
 	if ((size_t)(end - members) >= sizeof coarse - 1 &&
 	    memcmp(end - (sizeof coarse - 1), coarse, sizeof coarse - 1) == 0)

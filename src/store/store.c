@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/number.h"
 #include "base/redis_url.h"
 #include "store/keys.h"
 #include "store/resp.h"
@@ -220,7 +221,7 @@ bool store_read_integer(const redisReply *reply, size_t index, int64_t *number)
 	if (reply->type != REDIS_REPLY_ARRAY || index >= reply->elements ||
 	    reply->element[index]->type != REDIS_REPLY_INTEGER)
 		return false;
-	*number = reply->element[index]->integer;
+	*number = number_bound(reply->element[index]->integer);
 	return true;
 }
 
@@ -371,8 +372,8 @@ bool store_read_time(const redisReply *reply, int64_t *now_ms)
 	    reply->element[0]->type != REDIS_REPLY_STRING ||
 	    reply->element[1]->type != REDIS_REPLY_STRING)
 		return false;
-	*now_ms = strtoll(reply->element[0]->str, NULL, 10) * 1000 +
-		  strtoll(reply->element[1]->str, NULL, 10) / 1000;
+	*now_ms = number_bound((int64_t)number_read(reply->element[0]->str) * 1000 +
+			       (int64_t)number_read(reply->element[1]->str) / 1000);
 	return true;
 }
 

@@ -75,7 +75,7 @@ enum store_verdict {
 	STORE_TOO_OFTEN = 4, /* nothing changed */
 };
 
-/* The integer at `index` of an array reply; false when there is none. */
+/* The integer at `index` of an array reply, bounded (base/number.h); false when there is none. */
 bool store_read_integer(const redisReply *reply, size_t index, int64_t *number);
 enum store_verdict store_read_verdict(const redisReply *reply, size_t index);
 /* Of one user alone: {verdict, ...}, or {STORE_TOO_OFTEN, ms}, of which *wait becomes the seconds. */
@@ -161,7 +161,7 @@ void store_put_settings(struct printbuf *out, const struct store *store, const s
 /* Of settings or a WebSocket session: STORE_DONE; STORE_REVOKED, after a touch that let the token in. */
 enum store_verdict store_read_noted(const redisReply *reply);
 
-/* Redis' clock, which a place's times are of. */
+/* Redis' clock, which a place's times are of; bounded likewise. */
 void store_put_time(struct printbuf *out);
 bool store_read_time(const redisReply *reply, int64_t *now_ms);
 

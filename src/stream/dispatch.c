@@ -82,7 +82,7 @@ static void on_self(struct stream *stream, struct json_object *message)
 	struct store_self self = {.chosen = ""};
 
 	if (stream->session.watch || !stream_has_friends(stream) ||
-	    !json_object_is_type(status, json_type_object))
+	    !json_object_is_type(json_member(status, "is_online"), json_type_boolean))
 		return;
 	self.status = json_object_to_json_string_length(
 		status, JSON_C_TO_STRING_PLAIN | JSON_C_TO_STRING_NOSLASHESCAPE, &self.status_len);

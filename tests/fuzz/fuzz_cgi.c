@@ -1,6 +1,7 @@
 /*
  * Properties of CGI variables. The input is REQUEST_URI, QUERY_STRING and a
  * parameter's name, a line each; a line that is missing leaves its variable out.
+ * The second is also taken for HTTP_ACCEPT, and its parameter for a watch list.
  * Results are written into memory of their exact size, so that a byte too many shows.
  */
 #include "fuzz.h"
@@ -10,6 +11,10 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/cgi.h"
+#include "base/userids.h"
+#include "store/scrape_text.h"
+
+#define WATCH_MAX 8
 
 /* The next line as "PREFIX" + line, or NULL; a NUL ends it early, as in any variable. */
 static char *next_line(const uint8_t **data, size_t *size, const char *prefix)
@@ -71,6 +76,23 @@ static void check_query_again(const char *name, const char *value)
 	free(again);
 }
 
+/* Sorted, each once, and none that the text does not have. */
+static void check_watch_list(const char *text)
+{
+	struct userids *ids;
+	const char *id;
+
+	if (userids_parse(text, WATCH_MAX, &ids) != USERIDS_OK)
+		return;
+	REQUIRE(ids->count <= WATCH_MAX && (ids->count > 0) == (*text != '\0'));
+	id = ids->texts;
+	for (size_t i = 0; i < ids->count; i++, id = userids_next(id)) {
+		REQUIRE(strstr(text, id) != NULL);
+		REQUIRE(i + 1 == ids->count || strcmp(id, userids_next(id)) < 0);
+	}
+	free(ids);
+}
+
 static void check_query(char *const *env, const char *name, size_t room)
 {
 	char *value = xmalloc(room), *exact;
@@ -89,6 +111,7 @@ static void check_query(char *const *env, const char *name, size_t room)
 			REQUIRE(cgi_query_get(env, name, exact, len) == CGI_QUERY_BAD);
 		free(exact);
 		check_query_again(name, value);
+		check_watch_list(value);
 	}
 	free(value);
 }
@@ -123,6 +146,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_query(env, name, room);
 	if (uri != NULL)
 		check_decode(uri);
+	if (query != NULL)
+		scrape_content_type(scrape_format_of(strchr(query, '=') + 1));
 	free(uri);
 	free(query);
 	free(name);

@@ -1,7 +1,8 @@
 /*
  * Properties of strict JSON and user ids over any bytes: nothing beyond the text
- * is read; what was accepted is accepted again when it is written; a user id
- * that was read is written as the same id; an escaped string reads back.
+ * is read; what was accepted is accepted again when it is written; a user id, a
+ * watch list, settings and a push subscription that were read are written as the
+ * same; an escaped string reads back.
  */
 #include "fuzz.h"
 
@@ -9,8 +10,12 @@
 
 #include "base/alloc.h"
 #include "base/json.h"
-#include "base/userid.h"
+#include "base/userids.h"
 #include "base/utf8.h"
+#include "store/push_subscription.h"
+#include "store/settings.h"
+
+#define WATCH_MAX 8
 
 /* The text is a copy of its exact size, so that a byte read beyond it shows. */
 static struct json_object *parse(const void *text, size_t len)
@@ -88,6 +93,74 @@ static void check_string(const char *string, size_t len)
 	printbuf_free(text);
 }
 
+/* Sorted, each once, and the same when it is written. */
+static void check_watch_list(struct json_object *value)
+{
+	struct printbuf *text = buf_new(), *second = buf_new();
+	struct userids *ids, *again;
+	struct json_object *object;
+
+	if (userids_from_json(value, WATCH_MAX, &ids) == USERIDS_OK) {
+		const char *id = ids->texts;
+
+		REQUIRE(ids->count <= json_object_array_length(value));
+		for (size_t i = 1; i < ids->count; i++, id = userids_next(id))
+			REQUIRE(strcmp(id, userids_next(id)) < 0);
+		userids_put_json(text, ids);
+		buf_putf(second, "{\"ids\":%s}", text->buf);
+		object = parse_buffer(second);
+		REQUIRE(userids_from_json(json_member(object, "ids"), WATCH_MAX, &again) ==
+			USERIDS_OK);
+		buf_reset(second);
+		userids_put_json(second, again);
+		REQUIRE(strcmp(text->buf, second->buf) == 0);
+		json_object_put(object);
+		free(again);
+		free(ids);
+	}
+	printbuf_free(text);
+	printbuf_free(second);
+}
+
+static void check_settings(struct json_object *object)
+{
+	const char *wrong, *again;
+	struct settings settings = settings_from_json(object, &wrong), second;
+	struct printbuf *text = buf_new();
+
+	buf_puts(text, "{");
+	settings_put_members(text, &settings, settings.last_seen);
+	buf_puts(text, "}");
+	object = parse_buffer(text);
+	second = settings_from_json(object, &again);
+	REQUIRE(object != NULL && again == NULL);
+	REQUIRE(settings.last_seen == second.last_seen && settings.typing == second.typing &&
+		settings.nearby == second.nearby);
+	REQUIRE(wrong == NULL || strlen(wrong) > 10);
+	json_object_put(object);
+	printbuf_free(text);
+}
+
+static void check_subscription(struct json_object *object)
+{
+	struct push_subscription subscription, again;
+	struct push_endpoint endpoint;
+	const char *field, *why;
+	struct printbuf *text = buf_new();
+
+	why = push_subscription_parse(object, "*.a, b:8443, [::1]", &subscription, &field);
+	REQUIRE(field != NULL && (why == NULL || strlen(why) > 10));
+	if (why == NULL) {
+		REQUIRE(push_endpoint_parse(subscription.endpoint, &endpoint) == NULL);
+		REQUIRE(endpoint.port > 0 && endpoint.port < 65536);
+		REQUIRE(strncmp(endpoint.origin, "https://", 8) == 0);
+		push_subscription_put(text, &subscription);
+		REQUIRE(push_subscription_read(subscription.id, text->buf, buf_len(text), &again));
+		REQUIRE(memcmp(&subscription, &again, sizeof again) == 0);
+	}
+	printbuf_free(text);
+}
+
 static void check_value(struct json_object *value)
 {
 	const char *text;
@@ -95,6 +168,7 @@ static void check_value(struct json_object *value)
 	check_id(value);
 	if (json_is_text(value, SIZE_MAX, &text))
 		check_string(text, strlen(text));
+	check_watch_list(value);
 	if (json_object_is_type(value, json_type_array)) {
 		for (size_t i = 0; i < json_object_array_length(value); i++)
 			check_id(json_object_array_get_idx(value, i));
@@ -107,6 +181,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (object != NULL) {
 		check_written_again(object);
+		check_settings(object);
+		check_subscription(object);
 		json_object_object_foreach(object, name, value)
 		{
 			(void)name;

@@ -1,7 +1,8 @@
 /*
  * Properties of tokens. The input is a header and a payload, a line each, which are signed with our
  * secret: whatever is accepted says what a plain look at its claims says. The input as it is, too,
- * is taken for a token: one that is accepted bears a signature that our secret makes.
+ * is taken for a token: one that is accepted bears a signature that our secret makes. And for a JWK Set
+ * and a PEM text: a key that is taken is one that the algorithm needs.
  */
 #include "fuzz.h"
 
@@ -10,6 +11,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "auth/jwk.h"
 #include "auth/token_keys.h"
 #include "base/buf.h"
 #include "base/json.h"
@@ -192,9 +194,58 @@ static void check_raw(const uint8_t *data, size_t size)
 	printbuf_free(signature);
 }
 
+/* One that was taken: it is of its kind, and a false signature is none. */
+static void check_key(const struct jws_algorithm *algorithm, struct jws_key *key)
+{
+	static const unsigned char zeros[512];
+
+	REQUIRE(jws_key_check(algorithm, key) == NULL);
+	REQUIRE((key->secret != NULL) == (algorithm->kind == JWS_HMAC));
+	REQUIRE((key->pkey != NULL) == (algorithm->kind != JWS_HMAC));
+	REQUIRE(key->kid == NULL || strlen(key->kid) <= JWS_KID_MAX);
+	if (jws_key_make_ready(algorithm, key))
+		REQUIRE(!jws_verify(algorithm, key, "a", 1, zeros, 2 * algorithm->coordinate));
+}
+
+static void check_jwk_set(const uint8_t *data, size_t size)
+{
+	const char *why = NULL;
+	struct json_object *set = jwk_set_parse((const char *)data, size, &why);
+
+	REQUIRE(set != NULL || strlen(why) > 10);
+	for (size_t i = 0; set != NULL && i < jwk_set_count(set); i++) {
+		for (enum auth_algorithm which = AUTH_HS256; which <= AUTH_ES512; which++) {
+			const struct jws_algorithm *algorithm = jws_algorithm(which);
+			struct jws_key key = {.kid = NULL};
+
+			if (jwk_read(algorithm, jwk_set_get(set, i), &key, &why))
+				check_key(algorithm, &key);
+			else
+				REQUIRE(why == NULL || strlen(why) > 10);
+			jws_key_clear(&key);
+		}
+	}
+	if (set != NULL) {
+		jwk_set_is_secret(set);
+		jwk_set_free(set);
+	}
+}
+
+static void check_pem(const uint8_t *data, size_t size)
+{
+	struct jws_key key = {.kid = NULL};
+
+	REQUIRE(jws_key_read_public(&key, data, size) == (key.pkey != NULL));
+	jws_key_clear(&key);
+	REQUIRE(jws_key_read_private(&key, data, size) == (key.pkey != NULL));
+	jws_key_clear(&key);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	check_signed(data, size);
 	check_raw(data, size);
+	check_jwk_set(data, size);
+	check_pem(data, size);
 	return 0;
 }

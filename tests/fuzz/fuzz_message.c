@@ -1,7 +1,8 @@
 /*
  * Properties of what is published on `user:status:{id}` and `user:inbox:{id}`, whatever it is: a
  * status becomes exactly one event of one line, or is dropped; an inbox message that is not an
- * object with a type is dropped.
+ * object with a type is dropped, one that a friend types or is near also when it does not say who and
+ * whether, and else becomes one event whose data is an object about that friend.
  */
 #include "fuzz.h"
 
@@ -101,11 +102,9 @@ static bool publish(const char *channel, const uint8_t *data, size_t size)
 	return all->dropped != before;
 }
 
-/* What a reader gets: one event whose data is the message. */
-static void check_event(const uint8_t *data, size_t size)
+/* The text in a frame's records; the frame is unreferenced. */
+static struct printbuf *text_of(struct frame *frame)
 {
-	static const char head[] = "event: status_change\ndata: ";
-	struct frame *frame = events_status_change((const char *)data, size);
 	const uint8_t *at = frame->records;
 	struct printbuf *text = buf_new();
 
@@ -117,12 +116,65 @@ static void check_event(const uint8_t *data, size_t size)
 		at += whole;
 		left -= whole;
 	}
+	frame_unref(frame);
+	return text;
+}
+
+/* What a reader gets: one event whose data is the message. */
+static void check_event(const uint8_t *data, size_t size)
+{
+	static const char head[] = "event: status_change\ndata: ";
+	struct printbuf *text = text_of(events_status_change((const char *)data, size));
+
 	REQUIRE(buf_len(text) == sizeof head - 1 + size + 2);
 	REQUIRE(memcmp(text->buf, head, sizeof head - 1) == 0);
 	REQUIRE(memcmp(text->buf + sizeof head - 1, data, size) == 0);
 	REQUIRE(memcmp(text->buf + buf_len(text) - 2, "\n\n", 2) == 0);
 	printbuf_free(text);
-	frame_unref(frame);
+}
+
+/* One line of an object about the friend. */
+static void check_event_about(struct frame *frame, const struct userid *friend)
+{
+	struct printbuf *text = text_of(frame);
+	const char *data = strstr(text->buf, "\ndata: ") + 7, *end = strstr(data, "\n\n"), *why;
+	struct json_object *object = json_parse_object(data, (size_t)(end - data), &why);
+	struct userid found;
+
+	REQUIRE(object != NULL && end[2] == '\0' &&
+		memchr(data, '\n', (size_t)(end - data)) == NULL);
+	REQUIRE(userid_from_json(json_member(object, "user_id"), &found));
+	REQUIRE(userid_equal(&found, friend));
+	json_object_put(object);
+	printbuf_free(text);
+}
+
+/* Of a message that has a type: whether it is to be dropped all the same, by another look at it. */
+static bool check_inbox(const uint8_t *data, size_t size)
+{
+	const char *why, *type, *conversation = "";
+	struct json_object *object = json_parse_object((const char *)data, size, &why);
+	struct json_object *words = json_member(object, "conversation");
+	struct userid friend;
+	bool types, is_good = true;
+
+	REQUIRE(json_is_text(json_member(object, "type"), 64, &type));
+	types = strcmp(type, "typing") == 0;
+	if (types || strcmp(type, "nearby") == 0) {
+		is_good = userid_from_json(json_member(object, "user_id"), &friend) &&
+			  json_object_is_type(json_member(object, types ? "typing" : "nearby"),
+					      json_type_boolean);
+		if (types && words != NULL)
+			is_good = is_good &&
+				  json_is_text(words, INBOX_CONVERSATION_MAX, &conversation) &&
+				  userid_is_word(conversation, INBOX_CONVERSATION_MAX);
+		if (is_good)
+			check_event_about(types ? events_typing(&friend, true, conversation)
+						: events_nearby(&friend, false),
+					  &friend);
+	}
+	json_object_put(object);
+	return !is_good;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -130,7 +182,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	bool good = is_line(data, size);
 
 	REQUIRE(publish(STATUS_CHANNEL, data, size) == !good);
-	REQUIRE(publish(INBOX_CHANNEL, data, size) == !has_type(data, size));
+	REQUIRE(publish(INBOX_CHANNEL, data, size) ==
+		(!has_type(data, size) || check_inbox(data, size)));
 	if (good)
 		check_event(data, size);
 	return 0;

@@ -21,7 +21,7 @@ flags=(-std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fno-sanitize-rec
 read -ra given <<<"$FUZZ_CFLAGS"
 read -ra libs <<<"$FUZZ_LIBS"
 parts=("$FUZZ_SRCDIR"/src/{base,auth,store,directory,stream}/*.c "$FUZZ_SRCDIR/src/api/arrival.c"
-	"$FUZZ_SRCDIR/tests/integration/wire.c")
+	"$FUZZ_SRCDIR/src/push/decide.c" "$FUZZ_SRCDIR/tests/integration/wire.c")
 
 mkdir -p fuzz/parts
 rm -f fuzz/parts/*.o fuzz/parts.a
