@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "api/arrival.h"
+#include "base/address.h"
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/log.h"
@@ -62,6 +63,7 @@ struct gate {
 	size_t taken; /* bytes of all */
 	int64_t paused_until; /* or one of PAUSED_… */
 	bool watched;
+	bool withdrawn; /* nobody comes to the listener any more */
 	unsigned char piece[PIECE];
 };
 
@@ -303,6 +305,10 @@ static bool take_connection(struct gate *gate)
 		}
 		return true;
 	}
+	if (fd < 0 && gate->withdrawn && (errno == EAGAIN || errno == EINVAL)) {
+		gate_close(gate);
+		return true;
+	}
 	if (fd < 0)
 		return is_transient(errno);
 	connection = add(gate, fd, STATE_ARRIVING);
@@ -389,6 +395,12 @@ void gate_watch(struct gate *gate, int fd, bool writable)
 bool gate_watched(const struct gate *gate)
 {
 	return gate->watched;
+}
+
+void gate_withdraw(struct gate *gate, const char *path)
+{
+	listen_address_withdraw(gate->listener, path);
+	gate->withdrawn = true;
 }
 
 void gate_close(struct gate *gate)

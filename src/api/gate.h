@@ -59,6 +59,9 @@ void gate_watch(struct gate *gate, int fd, bool writable);
 /* Whether the last gate_wait() saw that. */
 bool gate_watched(const struct gate *gate);
 
+/* Gives up the listener, a Unix socket of ours (base/address.h); who waits in it is still accepted. */
+void gate_withdraw(struct gate *gate, const char *path);
+
 /* Accepts nobody any more; what has been accepted still arrives. */
 void gate_close(struct gate *gate);
 

@@ -234,8 +234,8 @@ static int check_service(const struct config *config, int channel, struct epochs
 	return 0;
 }
 
-/* Opens [api] listen as fd 0. */
-static bool open_listener(const struct config *config)
+/* Opens [api] listen as fd 0. *path: of a Unix socket, the caller's, else NULL. */
+static bool open_listener(const struct config *config, char **path)
 {
 	struct listen_address address;
 	const char *why = listen_address_parse(config->api.listen, &address);
@@ -246,11 +246,14 @@ static bool open_listener(const struct config *config)
 		return false;
 	}
 	fd = listen_address_open(&address, SOCKET_MODE, &why);
-	listen_address_free(&address);
 	if (fd < 0) {
 		fprintf(stderr, PROGRAM ": %s: %s: %s\n", config->api.listen, why, strerror(errno));
+		listen_address_free(&address);
 		return false;
 	}
+	*path = address.path;
+	address.path = NULL;
+	listen_address_free(&address);
 	dup2(fd, STDIN_FILENO);
 	close(fd);
 	return true;
@@ -274,6 +277,7 @@ static void fill_standard_fds(void)
 static int run(const struct config *config, const char *file)
 {
 	bool inherited = fd_is_listening(STDIN_FILENO);
+	char *path = NULL;
 	int status;
 
 	if (!inherited && getenv("GATEWAY_INTERFACE") != NULL)
@@ -286,12 +290,15 @@ static int run(const struct config *config, const char *file)
 	status = workers_check(config, check_service);
 	if (status != 0)
 		return status;
-	if (!inherited && !open_listener(config))
+	if (!inherited && !open_listener(config, &path))
 		return OPTIONS_WRONG;
 	/* Nobody else would restart a worker that listens on a socket of its own. */
 	if (config->api.children > 0 || !inherited)
-		return workers_run(config, file, check_service, serve_fastcgi);
-	return serve_fastcgi(config, -1, NULL);
+		status = workers_run(config, file, path, check_service, serve_fastcgi);
+	else
+		status = serve_fastcgi(config, -1, NULL);
+	free(path);
+	return status;
 }
 
 int main(int argc, char **argv)

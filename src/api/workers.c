@@ -27,6 +27,7 @@ struct workers {
 	const struct config *config; /* in use: the one given at the start, or `loaded` */
 	struct config *loaded; /* the latest that was read again, or NULL */
 	const char *file;
+	const char *path; /* of the socket, ours to give up, or NULL */
 	struct epochs *epochs; /* shared by the workers that run with `config` */
 	worker_main *check, *serve;
 	struct gate *gate;
@@ -270,7 +271,7 @@ static bool wait_and_pass(struct workers *workers, int64_t now)
 	if (gate_watched(workers->gate))
 		take_back(workers);
 	pass_on(workers, now);
-	if (got_stop && happened == 0 && is_drained(workers))
+	if (workers->stop_by != POOL_NEVER && happened == 0 && is_drained(workers))
 		workers->stop_by = now;
 	return true;
 }
@@ -316,11 +317,18 @@ static bool open_connections(struct workers *workers)
 	return true;
 }
 
+static void begin_stop(struct workers *workers, int64_t now)
+{
+	workers->stop_by = now + DRAIN_LIMIT;
+	if (workers->path != NULL)
+		gate_withdraw(workers->gate, workers->path);
+}
+
 /* What signals have asked for. */
 static void obey(struct workers *workers, int64_t now)
 {
 	if (got_stop && workers->stop_by == POOL_NEVER)
-		workers->stop_by = now + DRAIN_LIMIT;
+		begin_stop(workers, now);
 	if (workers->stop_by <= now && !workers->stopping) {
 		gate_close(workers->gate);
 		workers->stopping = true;
@@ -351,11 +359,12 @@ static void run(struct workers *workers)
 	}
 }
 
-int workers_run(const struct config *config, const char *file, worker_main *check,
+int workers_run(const struct config *config, const char *file, const char *path, worker_main *check,
 		worker_main *serve)
 {
 	struct workers workers = {.config = config,
 				  .file = file,
+				  .path = path,
 				  .epochs = epochs_new(config),
 				  .check = check,
 				  .serve = serve,

@@ -21,8 +21,11 @@ typedef int worker_main(const struct config *config, int channel, struct epochs 
  * `file`: when the configuration is good and `check`, run in a process of its
  * own, returns 0 for it, the workers are replaced one after the other; the socket
  * stays open all the while, so no request is refused. At least one worker is kept.
+ * `path`: of a Unix socket that is this program's own, else NULL. It is given up before
+ * the workers end: who connected before is answered, who comes later is refused at
+ * once instead of waiting for nobody.
  */
-int workers_run(const struct config *config, const char *file, worker_main *check,
+int workers_run(const struct config *config, const char *file, const char *path, worker_main *check,
 		worker_main *serve);
 
 /* Runs `check` in a process of its own and returns its exit status, or 1 when it was killed. */

@@ -167,6 +167,14 @@ int listen_address_open(const struct listen_address *address, unsigned mode, con
 				     : open_tcp(address->host, address->port, why);
 }
 
+void listen_address_withdraw(int fd, const char *path)
+{
+	unlink(path);
+	/* Who has looked the path up before is refused from here on (unix(7) does not say so; a
+	 * listening TCP socket would lose its queue by this). */
+	shutdown(fd, SHUT_RD);
+}
+
 bool fd_is_listening(int fd)
 {
 	int listening = 0;

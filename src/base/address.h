@@ -22,6 +22,13 @@ void listen_address_free(struct listen_address *address);
  */
 int listen_address_open(const struct listen_address *address, unsigned mode, const char **why);
 
+/*
+ * Gives up a listening Unix socket of one's own: from now on a connection to it fails at once, so
+ * that a web server asks elsewhere. Those made before can still be accepted, until accept() finds
+ * none; closed with the socket, they would be reset.
+ */
+void listen_address_withdraw(int fd, const char *path);
+
 /* Whether fd is a socket that listens (SO_ACCEPTCONN). */
 bool fd_is_listening(int fd);
 

@@ -6,6 +6,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/log.h"
 #include "stream/timer.h"
 
@@ -122,7 +123,7 @@ void acceptor_give_up(struct acceptor *acceptor)
 		return;
 	}
 	if (acceptor->path != NULL)
-		unlink(acceptor->path);
+		listen_address_withdraw(listener, acceptor->path);
 	/* cppcheck-suppress nullPointer ; accept(2) takes NULL for an address not wanted */
 	while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
 		stream_new(acceptor->streams, fd);

@@ -33,7 +33,7 @@ void acceptor_check_room(struct acceptor *acceptor);
 
 /*
  * The process stops. So that a web server asks another process at once a socket of ours is gone before
- * the first stream ends; who connected before that is answered. On a socket that is not ours further
+ * the first stream ends; who connected before that is accepted. On a socket that is not ours further
  * requests come, and are refused: closing it would leave them waiting for nobody.
  */
 void acceptor_give_up(struct acceptor *acceptor);

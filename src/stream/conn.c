@@ -222,13 +222,14 @@ size_t conn_waiting(const struct conn *conn)
 	return waiting;
 }
 
-bool conn_is_unused(const struct conn *conn)
+bool conn_is_kept(const struct conn *conn)
 {
 	const struct fcgi_conn *fcgi = &conn->fcgi;
 	bool is_between = (fcgi->state == FCGI_STATE_HEADER && fcgi->have == 0) ||
 			  (fcgi->state == FCGI_STATE_PADDING && fcgi->padding == 0);
 
-	return conn->state == CONN_READING && fcgi->request_id == 0 && is_between;
+	return conn->state == CONN_READING && fcgi->keep_conn && fcgi->request_id == 0 &&
+	       is_between;
 }
 
 bool conn_is_blocked(const struct conn *conn)
@@ -322,13 +323,19 @@ static void read_in(struct conn *conn)
 		set_state(conn, CONN_DEAD);
 }
 
+void conn_read_now(struct conn *conn)
+{
+	if (conn->state != CONN_DEAD)
+		read_in(conn);
+}
+
 static void on_io(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *conn = arg;
 
 	(void)fd;
-	if ((what & EV_READ) != 0 && conn->state != CONN_DEAD)
-		read_in(conn);
+	if ((what & EV_READ) != 0)
+		conn_read_now(conn);
 	if ((what & EV_WRITE) != 0 && conn->state != CONN_DEAD)
 		write_out(conn);
 }

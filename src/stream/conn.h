@@ -84,8 +84,11 @@ void conn_end_request(struct conn *conn);
 unsigned conn_drop_unsent(struct conn *conn);
 void conn_drop_fleeting(struct conn *conn); /* of these, the fleeting ones alone */
 
-/* Of the next request nothing has come. */
-bool conn_is_unused(const struct conn *conn);
+/* Reads what has come, as it is done when the socket is readable. */
+void conn_read_now(struct conn *conn);
+
+/* It was used (FCGI_KEEP_CONN), and of a next request nothing has come. */
+bool conn_is_kept(const struct conn *conn);
 
 /* Bytes of the owner's frames that wait; padding is not the reader's fault and is left out. */
 size_t conn_waiting(const struct conn *conn);

@@ -36,7 +36,8 @@ struct context {
 	struct shared_events events;
 	struct counts counts;
 	struct printbuf *scratch; /* for texts and commands; free for use in every function */
-	bool draining; /* the process stops: nothing new is let in */
+	bool draining; /* the process stops: streams end, connections are not kept */
+	bool refusing; /* and nothing new is let in: its socket is not its own, requests still come */
 };
 
 #endif

@@ -169,8 +169,6 @@ static enum step step_figures(struct stream *stream, int64_t now)
 			return refuse(stream, PROBLEM_TOKEN_REVOKED);
 		if (watcher->state == WATCHER_ASKED && !is_over(stream, now))
 			return STEP_STAY;
-		if (stream->all->context->draining)
-			return refuse(stream, PROBLEM_SHUTTING_DOWN);
 		opening_show_figures(stream);
 		return STEP_ON;
 	}
@@ -319,16 +317,31 @@ void life_run(struct streams *streams)
 	}
 }
 
+/*
+ * A connection that the web server keeps for another request is closed before it
+ * thinks of one; what has come on it already, or is on its way on another one, is
+ * answered.
+ */
+static void drain_request(struct stream *stream)
+{
+	conn_read_now(&stream->conn);
+	if (conn_is_kept(&stream->conn))
+		stream_set_deadline(stream, 0);
+	else
+		stream_await_request(stream);
+}
+
 void life_drain(struct streams *streams, int64_t drain_ms)
 {
 	struct stream *stream;
 
 	TAILQ_FOREACH (stream, &streams->list, link) {
-		/* A connection that the web server keeps for another request is closed before it
-		 * thinks of one. */
-		if (stream->phase == PHASE_REQUEST && conn_is_unused(&stream->conn))
-			stream_set_deadline(stream, 0);
-		else if (stream->phase != PHASE_ENDING)
+		bool is_open = stream->phase == PHASE_OPEN ||
+			       (stream->phase == PHASE_FIGURES && stream->watcher->is_open);
+
+		if (stream->phase == PHASE_REQUEST)
+			drain_request(stream);
+		else if (is_open)
 			stream_set_deadline(stream,
 					    drain_ms > 0 ? random_below((unsigned)drain_ms) : 0);
 	}

@@ -7,7 +7,10 @@
 /* Takes the streams that are due, one by one, and does what their states say. */
 void life_run(struct streams *streams);
 
-/* The process stops: every stream ends at some time within `drain` ms. */
+/*
+ * The process stops: every stream ends at some time within `drain` ms. One that is on
+ * its way is opened, and told so next.
+ */
 void life_drain(struct streams *streams, int64_t drain_ms);
 
 #endif

@@ -279,7 +279,7 @@ static enum problem_kind check(const struct context *context, const struct reque
 		return PROBLEM_NOT_FOUND;
 	if (!is_method(request, "GET") && !is_method(request, "HEAD"))
 		return PROBLEM_METHOD_NOT_ALLOWED;
-	if (context->draining)
+	if (context->refusing)
 		return PROBLEM_SHUTTING_DOWN;
 	return PROBLEM_NONE;
 }
@@ -378,7 +378,7 @@ static void set_lifetime(struct stream *stream)
 	const struct context *context = stream->all->context;
 
 	stream_clear_deadline(stream);
-	/* Its share of `drain` is over or was never told: the goodbye comes next. */
+	/* It was on its way when the process was told to stop: the goodbye comes next. */
 	if (context->draining)
 		stream_set_deadline(stream, 0);
 	else if (context->config->stream.max_lifetime > 0)

@@ -83,6 +83,7 @@ static void on_stop(evutil_socket_t signal_number, short what, void *arg)
 		 server->context.config->stream.drain);
 	notify_manager("STOPPING=1");
 	server->context.draining = true;
+	server->context.refusing = !server->acceptor.is_ours;
 	server->drained_ms = times_mono_ms() + drain;
 	acceptor_give_up(&server->acceptor);
 	life_drain(&server->streams, drain);

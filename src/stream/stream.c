@@ -8,7 +8,7 @@
 #include "stream/timer.h"
 
 #define REQUEST_TIMEOUT_MS 10000 /* for a request's records to arrive */
-#define LAST_REQUEST_TIMEOUT_MS 1000 /* the same while the process stops */
+#define LAST_REQUEST_TIMEOUT_MS 3000 /* the same while the process stops */
 #define ENDING_TIMEOUT_MS 5000 /* for the last bytes to be taken */
 
 const struct state_names stream_phases = {

@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "process.h"
+#include "wire.h"
 
 START_TEST(killed_workers_are_replaced)
 {
@@ -28,6 +30,54 @@ START_TEST(killed_workers_are_replaced)
 	for (int i = 0; i < 50; i++)
 		http_ok(stack, COUNT, token, NULL);
 	ck_assert_int_eq(api_parent(stack), parent);
+	stack_stop(stack);
+}
+END_TEST
+
+/* A web server that would wait in the socket of a process that ends asks another one at once instead. */
+START_TEST(who_connected_before_api_was_told_to_stop_is_answered_and_nobody_later_waits)
+{
+	enum { CLIENTS = 10 };
+	struct stack *stack = stack_new("api { children = 2 }\nredis { timeout_ms = 20000 }");
+	const char *socket = stack_path(stack, "own.sock");
+	const char *argv[] = {program("presence-api"), "-c", stack_path(stack, "presence.conf"),
+			      NULL};
+	struct printbuf *request = buf_new();
+	pid_t workers[8], pid;
+	int fds[CLIENTS];
+	char *address;
+
+	redis_start(stack, NULL);
+	ck_assert(asprintf(&address, "unix:%s", socket) > 0);
+	pid = process_start(stack, "api", argv,
+			    (const char *const[]){"PRESENCE_API_LISTEN", address, NULL}, 0);
+	WAIT_UNTIL(wire_answers(socket) && children_of(pid, workers, 8) == 2, 10000);
+	signal_and_wait_stopped(pid);
+	wire_request(request, "GET", "/api/health", NULL);
+	for (int i = 0; i < CLIENTS; i++) {
+		fds[i] = wire_connect(socket);
+		ck_assert_int_ge(fds[i], 0);
+		wire_send(fds[i], request->buf, buf_len(request));
+	}
+	/* While Redis says nothing the workers do not end. */
+	signal_and_wait_stopped(stack->redis);
+	kill(pid, SIGTERM);
+	kill(pid, SIGCONT);
+	WAIT_UNTIL(!wire_answers(socket), 5000);
+	ck_assert_msg(process_runs(pid), "it has ended, and with it the requests");
+	kill(stack->redis, SIGCONT);
+	for (int i = 0; i < CLIENTS; i++) {
+		struct printbuf *answer = buf_new();
+
+		wire_read(fds[i], answer, 0, 5000);
+		ck_assert_msg(memmem(answer->buf, buf_len(answer), "Status: 200", 11) != NULL,
+			      "%d: not 200, but: %.*s", i, (int)buf_len(answer), answer->buf);
+		printbuf_free(answer);
+		close(fds[i]);
+	}
+	ck_assert_int_eq(process_end(&pid, 0, "presence-api", 10000), 0);
+	free(address);
+	printbuf_free(request);
 	stack_stop(stack);
 }
 END_TEST
@@ -212,6 +262,9 @@ int main(void)
 	TCase *tcase = harness_case(suite, "processes", 60);
 
 	tcase_add_test(tcase, killed_workers_are_replaced);
+	tcase_add_test(
+		tcase,
+		who_connected_before_api_was_told_to_stop_is_answered_and_nobody_later_waits);
 	tcase_add_test(tcase, streams_over_the_descriptor_limit_are_refused_cleanly);
 	tcase_add_test(tcase, a_bad_configuration_is_refused_at_start);
 	tcase_add_test(tcase, a_bad_configuration_at_sighup_changes_nothing);

@@ -2,7 +2,6 @@
 #include "calls.h"
 
 #include <linux/sockios.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -177,11 +176,24 @@ static bool has(const struct printbuf *records, const char *text)
 	return memmem(records->buf, buf_len(records), text, strlen(text)) != NULL;
 }
 
+static void check_opens_and_is_told(int fd)
+{
+	struct printbuf *answer = buf_new();
+
+	wire_read(fd, answer, 0, 5000);
+	ck_assert_msg(has(answer, "event: connected"), "no stream was opened, but: %.*s",
+		      (int)buf_len(answer), answer->buf);
+	ck_assert_msg(has(answer, "{\"reason\":\"shutdown\"}"),
+		      "the stream was opened and not told of the end");
+	close(fd);
+	printbuf_free(answer);
+}
+
 START_TEST(a_stream_that_opens_while_streamd_stops_is_told)
 {
 	struct stack *stack = stack_start("stream { drain = 300 }\n");
-	struct printbuf *request = buf_new(), *answer = buf_new();
-	int fd = wire_connect(streamd_socket(stack, 0));
+	struct printbuf *request = buf_new();
+	int fd = wire_connect_streamd(stack, 0);
 
 	/* Redis says nothing, so it stays on its way. */
 	signal_and_wait_stopped(stack->redis);
@@ -191,23 +203,39 @@ START_TEST(a_stream_that_opens_while_streamd_stops_is_told)
 	kill(stack->streamd[0], SIGTERM);
 	WAIT_UNTIL(strstr(stack_file(stack, "streamd0.log"), "1 streams end within") != NULL, 5000);
 	kill(stack->redis, SIGCONT);
-	for (int64_t end = now_ms() + patience(5000); now_ms() < end;) {
-		struct pollfd readable = {.fd = fd, .events = POLLIN};
-		char piece[4096];
-		ssize_t len = poll(&readable, 1, 100) == 1 ? recv(fd, piece, sizeof piece, 0) : -1;
-
-		if (len == 0)
-			break;
-		if (len > 0)
-			buf_put(answer, piece, (size_t)len);
-	}
-	ck_assert_msg(has(answer, "event: connected"), "no stream was opened");
-	ck_assert_msg(has(answer, "{\"reason\":\"shutdown\"}"),
-		      "the stream was opened and not told of the end");
-	close(fd);
+	check_opens_and_is_told(fd);
 	ck_assert_int_eq(streamd_end(stack, 0, 0), 0);
 	printbuf_free(request);
-	printbuf_free(answer);
+	stack_stop(stack);
+}
+END_TEST
+
+/* At the signal their connections wait in the socket; the request of every second one is still to come. */
+START_TEST(who_connected_before_streamd_was_told_to_stop_is_answered)
+{
+	enum { CLIENTS = 10 };
+	struct stack *stack = stack_start("stream { drain = 300 max_streams_per_user = 100 }\n");
+	struct printbuf *request = buf_new();
+	int fds[CLIENTS];
+
+	wire_stream_request(request, STREAM, token_for(stack, "1"));
+	signal_and_wait_stopped(stack->streamd[0]);
+	for (int i = 0; i < CLIENTS; i++) {
+		fds[i] = wire_connect_streamd(stack, 0);
+		if (i % 2 == 0)
+			wire_send(fds[i], request->buf, buf_len(request));
+	}
+	kill(stack->streamd[0], SIGTERM);
+	kill(stack->streamd[0], SIGCONT);
+	WAIT_UNTIL(!wire_answers(streamd_socket(stack, 0)), 5000);
+	for (int i = 0; i < CLIENTS; i++) {
+		if (i % 2 != 0)
+			wire_send(fds[i], request->buf, buf_len(request));
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		check_opens_and_is_told(fds[i]);
+	ck_assert_int_eq(streamd_end(stack, 0, 0), 0);
+	printbuf_free(request);
 	stack_stop(stack);
 }
 END_TEST
@@ -271,6 +299,7 @@ int main(void)
 	tcase_add_test(tcase, a_stream_ends_with_its_token);
 	tcase_add_test(tcase, a_stopping_streamd_says_goodbye_over_its_drain_and_exits_well);
 	tcase_add_test(tcase, a_stream_that_opens_while_streamd_stops_is_told);
+	tcase_add_test(tcase, who_connected_before_streamd_was_told_to_stop_is_answered);
 	tcase_add_test(tcase, a_stream_has_a_lifetime);
 	tcase_add_test(tcase, a_client_that_closes_ends_its_session);
 	tcase_add_test(tcase, streamd_starts_again_on_its_socket);

@@ -67,10 +67,13 @@ static bool can_connect(const char *path)
 	struct sockaddr_un name = {.sun_family = AF_UNIX};
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 	bool connected;
+	int saved;
 
 	strcpy(name.sun_path, path);
 	connected = connect(fd, (struct sockaddr *)&name, sizeof name) == 0;
+	saved = errno;
 	close(fd);
+	errno = saved;
 	return connected;
 }
 
@@ -111,6 +114,40 @@ START_TEST(test_open_unix)
 	}
 	ck_assert_msg(umask(077) == 077, "the umask was changed");
 	free(text);
+	free(path);
+}
+END_TEST
+
+/* Under another name of the socket comes who has looked its own up before the end. */
+START_TEST(test_withdraw)
+{
+	char *path = unit_path("withdrawn.sock"), *late = unit_path("late.sock"), *text;
+	const char *why = "";
+	int fd, taken;
+
+	ck_assert(asprintf(&text, "unix:%s", path) > 0);
+	fd = open_text(text, 0600, &why);
+	ck_assert_msg(fd >= 0, "%s: %s", why, strerror(errno));
+	fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+	ck_assert_int_eq(link(path, late), 0);
+	ck_assert(can_connect(path));
+	ck_assert(can_connect(late));
+	listen_address_withdraw(fd, path);
+	ck_assert_int_ne(access(path, F_OK), 0);
+	ck_assert_msg(!can_connect(late) && errno == ECONNREFUSED, "a connection is still made");
+	for (int i = 0; i < 2; i++) {
+		taken = accept(fd, NULL, NULL);
+		ck_assert_msg(taken >= 0, "who came before is lost: %s", strerror(errno));
+		close(taken);
+	}
+	ck_assert_int_lt(accept(fd, NULL, NULL), 0);
+	/* The place is free. */
+	close(fd);
+	fd = open_text(text, 0600, &why);
+	ck_assert_msg(fd >= 0, "%s: %s", why, strerror(errno));
+	close(fd);
+	free(text);
+	free(late);
 	free(path);
 }
 END_TEST
@@ -189,6 +226,7 @@ static Suite *address_suite(void)
 	tcase_add_checked_fixture(tcase, unit_dir_setup, unit_dir_teardown);
 	tcase_add_test(tcase, test_listen);
 	tcase_add_test(tcase, test_open_unix);
+	tcase_add_test(tcase, test_withdraw);
 	tcase_add_test(tcase, test_open_unix_refused);
 	tcase_add_test(tcase, test_open_tcp);
 	tcase_add_test(tcase, test_is_listening);
