@@ -358,6 +358,25 @@ START_TEST(with_the_shortest_times_a_pause_is_noticed_before_a_session_can_lapse
 }
 END_TEST
 
+/*
+ * The one order in which nobody is told that a user is offline and the user is announced online once
+ * more: the hold is over, and the stream's renewal comes before the sweep that would have told.
+ */
+START_TEST(who_is_back_after_the_hold_and_before_a_sweep_is_announced_again)
+{
+	pause_two_tabs(1000);
+	call_sweep(true); /* another process was back in time */
+	call_check_silence(listener);
+	redis_int(stack, "DEL presence:hold");
+	key_ran_out("1");
+	call_renew("1", "a", "tab1");
+	call_check_change(listener, "1", true, "activity");
+	call_renew("1", "a", "tab2");
+	call_sweep(true);
+	call_check_silence(listener);
+}
+END_TEST
+
 START_TEST(sweeps_that_are_regular_are_no_pause)
 {
 	call_stop();
@@ -459,6 +478,7 @@ int main(void)
 	tcase_add_test(tcase, a_streamd_that_comes_back_grants_the_hold_anew);
 	tcase_add_test(tcase,
 		       with_the_shortest_times_a_pause_is_noticed_before_a_session_can_lapse);
+	tcase_add_test(tcase, who_is_back_after_the_hold_and_before_a_sweep_is_announced_again);
 	tcase_add_test(tcase, sweeps_that_are_regular_are_no_pause);
 	tcase_add_test(tcase, times_with_which_a_pause_cannot_be_told_are_refused);
 
