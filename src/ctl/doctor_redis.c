@@ -225,20 +225,21 @@ static void check_info(struct server *server)
 static void check_layout(const struct server *server)
 {
 	const struct config *config = server->doctor->ctl->config;
+	struct layout_look look = {.config = config, .servers = 1};
 	struct printbuf *pipeline;
-	redisReply *replies[LAYOUT_LOOK_COMMANDS];
-	char why[LAYOUT_WHY_MAX];
-	bool is_noted = false;
+	redisReply *replies[LAYOUT_LOOK_MAX];
+	unsigned count;
 
 	if (config->redis.partitions > 1)
 		return; /* each that connects looks itself */
 	pipeline = buf_new();
-	layout_put_look(pipeline, config);
-	if (blocking_run(server->redis, pipeline, LAYOUT_LOOK_COMMANDS, replies)) {
-		if (!layout_read_look(replies[0], 0, config, 1, why, &is_noted))
+	count = layout_put_look(pipeline, &look);
+	if (blocking_run(server->redis, pipeline, count, replies)) {
+		if (!layout_read_look(&look, 0, replies[0]))
 			say(server, FINDING_WARN,
-			    "give redis.partitions that number, or delete those keys", "%s", why);
-		blocking_free_replies(replies, LAYOUT_LOOK_COMMANDS);
+			    "give redis.partitions that number, or delete those keys", "%s",
+			    look.why);
+		blocking_free_replies(replies, count);
 	}
 	printbuf_free(pipeline);
 }
@@ -295,21 +296,8 @@ static const struct server *find_twin(const struct server *servers, unsigned num
 	return NULL;
 }
 
-/* The note of the layout is at the first server: where another one has it, the order was another one. */
-static void check_order(struct server *server)
-{
-	char *key = layout_key(server->doctor->ctl->config);
-	redisReply *reply;
-
-	if (ask(server, command_of("EXISTS", key, NULL), &reply) && reply->integer > 0)
-		say(server, FINDING_FAIL, "name the servers in the order in which they were before",
-		    "it was the first server of redis.url when users were divided over them");
-	reply_free(reply);
-	free(key);
-}
-
 /* Two addresses of one server would give it the users of both. */
-static void check_others(struct server *servers, unsigned count)
+static void check_twins(struct server *servers, unsigned count)
 {
 	for (unsigned i = 1; i < count; i++) {
 		const struct server *twin = find_twin(servers, i);
@@ -318,8 +306,6 @@ static void check_others(struct server *servers, unsigned count)
 			say(&servers[i], FINDING_FAIL,
 			    "let redis.url name each server once, or start another one",
 			    "is the same server as %s", twin->name);
-		else if (servers[i].answers)
-			check_order(&servers[i]);
 	}
 }
 
@@ -392,7 +378,7 @@ void doctor_check_redis(struct doctor *doctor)
 	if (nodes_are_cluster(nodes))
 		check_slots(doctor);
 	else
-		check_others(servers, count);
+		check_twins(servers, count);
 	if (answer == count)
 		check_sweeper(doctor);
 	free(servers);

@@ -193,18 +193,15 @@ static bool note_layout(struct blocking *link)
 	return ok;
 }
 
-static bool check_layout(struct blocking *link, redisReply *const replies[LAYOUT_LOOK_COMMANDS])
+static bool check_layout(struct blocking *link, struct layout_look *look,
+			 redisReply *const *replies, size_t count)
 {
-	char why[LAYOUT_WHY_MAX];
-	bool is_noted = false;
-
 	link->is_other_layout = false;
-	for (unsigned i = 0; i < LAYOUT_LOOK_COMMANDS && !link->is_other_layout; i++)
-		link->is_other_layout = !layout_read_look(replies[i], i, link->config,
-							  server_count(link), why, &is_noted);
+	for (unsigned i = 0; i < count && !link->is_other_layout; i++)
+		link->is_other_layout = !layout_read_look(look, i, replies[i]);
 	if (link->is_other_layout)
-		return fail(link, why);
-	return is_noted || link->server != 0 || note_layout(link);
+		return fail(link, look->why);
+	return look->is_noted || link->server != 0 || note_layout(link);
 }
 
 /* What Sentinels say may be old. */
@@ -222,7 +219,10 @@ static bool check_primary(struct blocking *link, const redisReply *reply)
 static bool greet(struct blocking *link)
 {
 	struct printbuf *out = buf_new();
-	redisReply *replies[RESP_GREETING_MAX + 1 + LAYOUT_LOOK_COMMANDS] = {NULL};
+	redisReply *replies[RESP_GREETING_MAX + 1 + LAYOUT_LOOK_MAX] = {NULL};
+	struct layout_look look = {.config = link->config,
+				   .server = link->server,
+				   .servers = (unsigned)server_count(link)};
 	size_t count = resp_greeting(out, address_of(link)), primary = count, layout;
 	bool ok;
 
@@ -231,15 +231,14 @@ static bool greet(struct blocking *link)
 		count++;
 	}
 	layout = count;
-	if (knows_layout(link)) {
-		layout_put_look(out, link->config);
-		count += LAYOUT_LOOK_COMMANDS;
-	}
+	if (knows_layout(link))
+		count += layout_put_look(out, &look);
 	ok = count == 0 ||
 	     (exchange(link, out, count, replies) && check_replies(link, count, replies));
 	if (ok) {
 		ok = (primary == layout || check_primary(link, replies[primary])) &&
-		     (layout == count || check_layout(link, replies + layout));
+		     (layout == count ||
+		      check_layout(link, &look, replies + layout, count - layout));
 		blocking_free_replies(replies, count);
 	}
 	if (!ok)

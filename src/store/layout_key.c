@@ -26,9 +26,28 @@ static void put_text(char text[TEXT_SIZE], const struct config *config, size_t s
 		snprintf(text, TEXT_SIZE, "%d", config->redis.partitions);
 }
 
-/* Partition 0 has another tag when there are more of them, so whoever looks does not know where. */
-void layout_put_look(struct printbuf *out, const struct config *config)
+/* The epochs of the first partition of each other server: the same servers may stand in another order. */
+static void put_others(struct printbuf *out, const struct layout_look *look)
 {
+	unsigned count = (unsigned)look->config->redis.partitions;
+
+	resp_begin(out, look->servers);
+	resp_text(out, "MGET");
+	for (unsigned i = 0; i < look->servers; i++) {
+		char *prefix =
+			layout_prefix(count, layout_tag(count, i), look->config->redis.prefix);
+
+		if (i != look->server)
+			resp_key(out, prefix, KEY_EPOCH, "");
+		free(prefix);
+	}
+}
+
+/* Partition 0 has another tag when there are more of them, so whoever looks does not know where. */
+unsigned layout_put_look(struct printbuf *out, const struct layout_look *look)
+{
+	const struct config *config = look->config;
+
 	resp_begin(out, 1 + POWERS);
 	resp_text(out, "MGET");
 	for (unsigned count = 2; count <= LAYOUT_PARTITIONS_MAX; count *= 2) {
@@ -40,6 +59,10 @@ void layout_put_look(struct printbuf *out, const struct config *config)
 	resp_begin(out, 2);
 	resp_text(out, "EXISTS");
 	resp_key(out, config->redis.prefix, KEY_DEADLINES, "");
+	if (look->servers == 1)
+		return LAYOUT_LOOK_MAX - 1;
+	put_others(out, look);
+	return LAYOUT_LOOK_MAX;
 }
 
 static bool read_text(const redisReply *text, const char *expected, char why[LAYOUT_WHY_MAX],
@@ -78,15 +101,28 @@ static bool read_single(const redisReply *reply, char why[LAYOUT_WHY_MAX])
 	return false;
 }
 
-bool layout_read_look(const redisReply *reply, unsigned index, const struct config *config,
-		      size_t servers, char why[LAYOUT_WHY_MAX], bool *is_noted)
+static bool read_others(struct layout_look *look, const redisReply *epochs)
+{
+	for (size_t i = 0; epochs->type == REDIS_REPLY_ARRAY && i < epochs->elements; i++) {
+		if (epochs->element[i]->type != REDIS_REPLY_STRING)
+			continue;
+		snprintf(look->why, sizeof look->why,
+			 "it holds users of server %zu of redis.url: name the servers, each once, "
+			 "in the order in which users were divided over them",
+			 i < look->server ? i + 1 : i + 2);
+		return false;
+	}
+	return true;
+}
+
+bool layout_read_look(struct layout_look *look, unsigned index, const redisReply *reply)
 {
 	char expected[TEXT_SIZE];
 
-	put_text(expected, config, servers);
+	put_text(expected, look->config, look->servers);
 	if (index == 0)
-		return read_texts(reply, expected, why, is_noted);
-	return read_single(reply, why);
+		return read_texts(reply, expected, look->why, &look->is_noted);
+	return index == 1 ? read_single(reply, look->why) : read_others(look, reply);
 }
 
 /* Of partition 0 of so many; the caller frees it. */

@@ -16,17 +16,24 @@
 
 #define LAYOUT_WHY_MAX 160
 
-/* Appends the question to a server, of one or of several that know nothing of each other. */
-#define LAYOUT_LOOK_COMMANDS 2
-void layout_put_look(struct printbuf *out, const struct config *config);
+/* A look at one server, or at one of several that know nothing of each other. */
+struct layout_look {
+	const struct config *config;
+	unsigned server, servers; /* which of how many that redis.url names, from 0 */
+	bool is_noted; /* the server says that it holds users in this layout */
+	char why[LAYOUT_WHY_MAX]; /* of layout_read_look() */
+};
+
+/* Appends the question to the server; returns how many commands it is. */
+#define LAYOUT_LOOK_MAX 3
+unsigned layout_put_look(struct printbuf *out, const struct layout_look *look);
 
 /*
- * Reads the reply to one of these commands: false with a sentence when the server
- * holds users in another layout than the configuration's, on that many servers.
- * *is_noted becomes true where it says so.
+ * Reads the reply to one of these commands: false with a sentence in `why` when the
+ * server holds users in another layout than the configuration's, or those of another
+ * one of the servers.
  */
-bool layout_read_look(const redisReply *reply, unsigned index, const struct config *config,
-		      size_t servers, char why[LAYOUT_WHY_MAX], bool *is_noted);
+bool layout_read_look(struct layout_look *look, unsigned index, const redisReply *reply);
 
 /*
  * The same of a cluster, where the keys are at several nodes: a key each, for the

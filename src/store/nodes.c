@@ -506,25 +506,32 @@ void nodes_ignore_layout(struct nodes *nodes)
 		blocking_ignore_layout(nodes->list[i].link);
 }
 
+/* False: it answers, and holds its users in another layout. */
+static bool look_at_server(struct nodes *nodes, const struct node *node)
+{
+	struct printbuf *nothing = buf_new();
+
+	blocking_run(node->link, nothing, 0, NULL);
+	printbuf_free(nothing);
+	return !blocking_is_other_layout(node->link) ||
+	       fail(nodes, node, blocking_error(node->link));
+}
+
 bool nodes_check(struct nodes *nodes, char *err, size_t errsize)
 {
-	struct blocking *first = nodes->list[0].link;
-	struct printbuf *nothing;
+	int64_t until_ms = times_mono_ms() + nodes->config->redis.timeout_ms;
+	bool ok = true;
 
 	if (nodes->config->redis.partitions == 1)
 		return true;
 	if (nodes->members != NULL) {
 		nodes_begin(nodes);
-		if (nodes->is_other_layout)
-			snprintf(err, errsize, "Redis: %s", nodes->error);
-		return !nodes->is_other_layout;
+		ok = !nodes->is_other_layout;
 	}
-	nothing = buf_new();
-	blocking_run(first, nothing, 0, NULL);
-	printbuf_free(nothing);
-	if (!blocking_is_other_layout(first))
-		return true;
-	fail(nodes, &nodes->list[0], blocking_error(first));
-	snprintf(err, errsize, "Redis: %s", nodes->error);
-	return false;
+	/* Those that are silent are looked at later. */
+	for (unsigned i = 0; ok && nodes->members == NULL && i < nodes->count; i++)
+		ok = times_mono_ms() >= until_ms || look_at_server(nodes, &nodes->list[i]);
+	if (!ok)
+		snprintf(err, errsize, "Redis: %s", nodes->error);
+	return ok;
 }

@@ -335,8 +335,8 @@ static void on_replication(void *arg, const redisReply *reply)
 	on_setup_reply(arg, reply);
 }
 
-/* What the feed says first; how many answers count, which come after that of AUTH. */
-static unsigned greet_feed(struct link *link)
+/* What the feed says first: one answer counts, which comes after that of AUTH. */
+static void greet_feed(struct link *link)
 {
 	struct feed *feed = &link->feed;
 	struct printbuf *out = buf_new();
@@ -347,9 +347,9 @@ static unsigned greet_feed(struct link *link)
 	printbuf_free(out);
 	if (link->target.member != NULL)
 		feed_put_ping(feed);
-	for (unsigned i = 0; i < link->target.count; i++)
-		feed_subscribe(feed, link->target.prefixes[i], &self, 1);
-	return link->target.member != NULL ? 1 : link->target.count;
+	else
+		feed_subscribe(feed, link->target.prefix, &self, 1);
+	link->setup_left = 1;
 }
 
 static void expect(struct link *link, unsigned count, pending_reply *done)
@@ -369,7 +369,7 @@ static void start_handshake(struct link *link)
 	unsigned count = resp_greeting(out, target_address(&link->target)), scripts, greetings;
 
 	set_state(link, LINK_HANDSHAKE);
-	link->setup_left = greet_feed(link);
+	greet_feed(link);
 	expect(link, count, on_setup_reply);
 	info_put_replication(out);
 	expect(link, 1, on_replication);
@@ -532,7 +532,7 @@ static void ping(struct link *link, int64_t now)
 		link->pongs_left = 1;
 		resp_begin(out, 3);
 		resp_text(out, "PUBLISH");
-		resp_key(out, link->target.prefixes[0], link->feed.self, "");
+		resp_key(out, link->target.prefix, link->feed.self, "");
 		resp_text(out, "1");
 		link_command(link, out, NULL, NULL);
 	}

@@ -12,8 +12,8 @@ struct node {
 	unsigned number;
 	struct link *link;
 	uint64_t *partitions; /* that it has: partset.h */
-	bool is_noted; /* presence:layout is there */
-	char why[LAYOUT_WHY_MAX];
+	struct layout_look look; /* when it was greeted last */
+	unsigned looks; /* commands of it; 0: there is but one partition */
 };
 
 struct servers {
@@ -44,39 +44,29 @@ static unsigned partitions_at_node(const struct node *node)
 
 /* --- what a link tells ----------------------------------------------------------------------- */
 
-/* How many commands look at the layout, when a server is greeted. */
-static unsigned look_commands(const struct context *context)
-{
-	return context->partition_count > 1 ? LAYOUT_LOOK_COMMANDS : 0;
-}
-
 static unsigned on_put_greeting(void *arg, struct printbuf *out)
 {
 	struct node *node = arg;
 	const struct context *context = node->all->context;
-	unsigned look = look_commands(context), count = partitions_at_node(node);
+	unsigned count = partitions_at_node(node);
 
-	node->is_noted = false;
-	if (look > 0)
-		layout_put_look(out, context->config);
+	node->look = (struct layout_look){
+		.config = context->config, .server = node->number, .servers = context->link_count};
+	if (context->partition_count > 1)
+		node->looks = layout_put_look(out, &node->look);
 	for (unsigned i = 0; i < count; i++)
 		recovery_put_greeting(partition_at(node, i), out);
-	return look + count;
+	return node->looks + count;
 }
 
 static const char *on_read_greeting(void *arg, unsigned index, const redisReply *reply)
 {
 	struct node *node = arg;
-	const struct context *context = node->all->context;
-	unsigned look = look_commands(context);
 
-	if (index < look)
-		return layout_read_look(reply, index, context->config, context->link_count,
-					node->why, &node->is_noted)
-			       ? NULL
-			       : node->why;
+	if (index < node->looks)
+		return layout_read_look(&node->look, index, reply) ? NULL : node->look.why;
 	return recovery_read_greeting(&node->all->exchange->recovery,
-				      partition_at(node, index - look), reply)
+				      partition_at(node, index - node->looks), reply)
 		       ? NULL
 		       : "unexpected reply";
 }
@@ -85,7 +75,7 @@ static void note_layout(struct node *node)
 {
 	struct context *context = node->all->context;
 
-	if (node->is_noted || node->number != 0 || context->partition_count == 1)
+	if (node->look.is_noted || node->number != 0 || context->partition_count == 1)
 		return;
 	buf_reset(context->scratch);
 	layout_put_note(context->scratch, context->config, context->link_count);
@@ -147,25 +137,21 @@ static void init_node(struct servers *servers, unsigned number)
 	struct context *context = servers->context;
 	struct node *node = &servers->nodes[number];
 	unsigned count;
-	const char **prefixes;
 
 	node->all = servers;
 	node->number = number;
 	node->partitions = xcalloc(context->set_words, sizeof *node->partitions);
 	count = partitions_at_node(node);
-	prefixes = xcalloc(count, sizeof *prefixes);
-	for (unsigned i = 0; i < count; i++) {
+	for (unsigned i = 0; i < count; i++)
 		partset_add(node->partitions, partition_at(node, i)->number);
-		prefixes[i] = store_prefix(partition_at(node, i)->store);
-	}
-	node->link = link_new(
-		context->base, context->config,
-		&(struct link_place){.server = number, .prefixes = prefixes, .count = count},
-		&link_events, node);
+	node->link =
+		link_new(context->base, context->config,
+			 &(struct link_place){.server = number,
+					      .prefix = store_prefix(partition_at(node, 0)->store)},
+			 &link_events, node);
 	for (unsigned i = 0; i < count; i++)
 		partition_at(node, i)->link = node->link;
 	context->links[number] = node->link;
-	free(prefixes);
 }
 
 struct servers *servers_new(struct exchange *exchange)

@@ -28,11 +28,8 @@ void target_init(struct target *target, const struct config *config, const struc
 		target->sentinel = sentinel_new(config, &target->url);
 	target->member = place->member;
 	target->server = place->server;
-	target->count = place->count;
-	if (place->count > 0)
-		target->prefixes = xcalloc(place->count, sizeof *target->prefixes);
-	for (unsigned i = 0; i < place->count; i++)
-		target->prefixes[i] = xstrdup(place->prefixes[i]);
+	if (place->prefix != NULL)
+		target->prefix = xstrdup(place->prefix);
 	target->name = make_name(target);
 }
 
@@ -40,9 +37,7 @@ void target_clear(struct target *target)
 {
 	sentinel_free(target->sentinel);
 	redis_url_free(&target->url);
-	for (unsigned i = 0; i < target->count; i++)
-		free(target->prefixes[i]);
-	free(target->prefixes);
+	free(target->prefix);
 	free(target->name);
 }
 

@@ -9,8 +9,7 @@
 /* Borrowed for the call, but for the member. */
 struct link_place {
 	unsigned server; /* of those that redis.url names */
-	const char *const *prefixes; /* of its partitions: layout_prefix() */
-	unsigned count;
+	const char *prefix; /* of one of its partitions: layout_prefix() */
 	/*
 	 * A node of a cluster, where partitions come and go; NULL: it is none. Channels are sharded there
 	 * (SSUBSCRIBE), and an error that sends elsewhere (store/cluster.h) is an answer like others.
@@ -24,8 +23,7 @@ struct target {
 	const struct redis_address *member; /* of a cluster; NULL: it is none */
 	unsigned server; /* of the URL's */
 	char *name; /* for the log: "redis", and where it is if there are several */
-	char **prefixes; /* of the partitions that are there */
-	unsigned count;
+	char *prefix; /* of a partition that is there; NULL: of a cluster */
 };
 
 /* The configuration must outlive it. */

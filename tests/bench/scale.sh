@@ -120,9 +120,9 @@ scale_reconnect() {
 scale_reconnect_row() {
 	local most
 
-	most=$(calc "2 * $partitions + $subscribed / 500" %.0f)
+	most=$(calc "$partitions + $nodes + $subscribed / 500" %.0f)
 	row "SUBSCRIBE commands after the subscriptions of 6 servers were cut, $partitions partitions, $subscribed channels" \
-		"$subscribes" "" "" "≤ $most: of each partition one for its own channel, and one for 500 users" \
+		"$subscribes" "" "" "≤ $most: of each partition one for 500 users, and one of each server for the link itself" \
 		"$(verdict "$subscribes" '<=' "$most")"
 }
 

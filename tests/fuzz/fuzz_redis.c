@@ -288,12 +288,13 @@ static void check_figures(const redisReply *reply)
 
 static void check_layout(const redisReply *reply)
 {
+	struct layout_look look = {.config = config(), .server = 1, .servers = 3};
 	char why[LAYOUT_WHY_MAX] = "";
 	bool is_noted = false;
 
-	for (unsigned i = 0; i < LAYOUT_LOOK_COMMANDS; i++) {
-		if (!layout_read_look(reply, i, config(), 3, why, &is_noted))
-			REQUIRE(strlen(why) > 10 && strlen(why) < LAYOUT_WHY_MAX);
+	for (unsigned i = 0; i < LAYOUT_LOOK_MAX; i++) {
+		if (!layout_read_look(&look, i, reply))
+			REQUIRE(strlen(look.why) > 10 && strlen(look.why) < LAYOUT_WHY_MAX);
 	}
 	for (unsigned i = 0; i < LAYOUT_LOOK_KEYS; i++) {
 		if (!layout_read_look_key(reply, i, config(), why, &is_noted))

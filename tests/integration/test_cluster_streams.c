@@ -110,7 +110,44 @@ START_TEST(friends_on_different_nodes_see_each_other)
 }
 END_TEST
 
-/* Somebody calls all the time; while the slot moves the answer may be 503, after timeout_ms. */
+/* How often the primaries were asked for sharded channels. */
+static int count_subscribes(void)
+{
+	int sum = 0;
+
+	for (int i = 0; i < CLUSTER_PRIMARIES; i++) {
+		char *stats = fleet_text(&cluster->servers[i], "INFO commandstats");
+		const char *line = strstr(stats, "cmdstat_ssubscribe:calls=");
+
+		sum += line != NULL ? atoi(line + strlen("cmdstat_ssubscribe:calls=")) : 0;
+		free(stats);
+	}
+	return sum;
+}
+
+START_TEST(after_a_loss_each_partition_is_subscribed_by_one_command)
+{
+	bool used[16384] = {false};
+	int expected = 0;
+
+	screens_open(&screens, stack);
+	for (int user = 1; user <= USERS; user++) {
+		expected += !used[slot_of(user)];
+		used[slot_of(user)] = true;
+	}
+	for (int i = 0; i < CLUSTER_PRIMARIES; i++) {
+		freeReplyObject(fleet_cmd(&cluster->servers[i], "CONFIG RESETSTAT"));
+		freeReplyObject(fleet_cmd(&cluster->servers[i], "CLIENT KILL TYPE pubsub"));
+	}
+	WAIT_UNTIL(count_subscribes() >= expected, 10000);
+	WAIT_UNTIL(screens_are_true(&screens), 10000);
+	screens_expect_live(&screens, 5000);
+	ck_assert_int_eq(count_subscribes(), expected);
+	screens_close(&screens);
+}
+END_TEST
+
+/* Somebody calls all the time; while the slot moves the answer may be 503. */
 static void call_all(void)
 {
 	for (int i = 0; i < SCREENS; i++) {
@@ -243,6 +280,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, friends_on_different_nodes_see_each_other);
+	tcase_add_test(tcase, after_a_loss_each_partition_is_subscribed_by_one_command);
 	tcase_add_test(tcase, a_partition_that_moves_is_right_again_at_once);
 	tcase_add_test(tcase, after_a_primary_is_lost_every_screen_is_true);
 	tcase_add_test(tcase, a_shard_without_a_replica_takes_nobody_else_along);

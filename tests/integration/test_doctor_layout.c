@@ -118,8 +118,8 @@ START_TEST(another_order_of_the_servers_is_found)
 	struct stack *stack = start();
 
 	configure(stack, "102", PARTITIONS);
-	check_has(doctor(stack, 1), "redis.sock: it was the first server of redis.url when users "
-				    "were divided over them - name the servers in the order");
+	check_has(doctor(stack, 1), "redis.sock: it holds users of server 1 of redis.url: name the "
+				    "servers, each once, in the order");
 	stack_stop(stack);
 }
 END_TEST

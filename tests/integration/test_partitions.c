@@ -823,6 +823,60 @@ START_TEST(a_server_that_was_wiped_is_filled_again_alone)
 }
 END_TEST
 
+/* How often a command was called, of all servers. */
+static int calls_of(struct stack *divided, int servers, const char *command)
+{
+	char name[64];
+	int sum = 0;
+
+	snprintf(name, sizeof name, "cmdstat_%s:calls=", command);
+	for (int server = 0; server < servers; server++) {
+		redisReply *stats = redis_cmd_at(divided, server, "INFO commandstats");
+		const char *line = strstr(stats->str, name);
+
+		sum += line != NULL ? atoi(line + strlen(name)) : 0;
+		freeReplyObject(stats);
+	}
+	return sum;
+}
+
+/* How many partitions have one of the accounts. */
+static int used_partitions(void)
+{
+	bool used[PARTITIONS] = {false};
+	int count = 0;
+
+	for (int id = 1; id <= USERS; id++)
+		used[layout_partition(PARTITIONS, id_text(id))] = true;
+	for (int i = 0; i < PARTITIONS; i++)
+		count += used[i];
+	return count;
+}
+
+START_TEST(after_a_loss_each_partition_is_subscribed_by_one_command)
+{
+	int servers = layouts[_i], expected;
+	struct stack *divided = start_all(servers, "");
+	struct sse *sse = sse_open(divided, token_for(divided, "1"));
+
+	sse_ready(sse);
+	for (int server = 0; server < servers; server++) {
+		freeReplyObject(redis_cmd_at(divided, server, "CONFIG RESETSTAT"));
+		freeReplyObject(redis_cmd_at(divided, server, "CLIENT KILL TYPE pubsub"));
+	}
+	sse_wait_degraded(sse);
+	/* And one of each server on the connection's own channel. */
+	expected = used_partitions() + servers;
+	WAIT_UNTIL(calls_of(divided, servers, "subscribe") >= expected, 10000);
+	sse_wait(sse, "initial", 10000);
+	touch_user(divided, "2");
+	sse_wait_change(sse, "2", true, 5000);
+	ck_assert_int_eq(calls_of(divided, servers, "subscribe"), expected);
+	sse_close(sse);
+	stack_stop(divided);
+}
+END_TEST
+
 /* --- another layout -------------------------------------------------------------------------- */
 
 /* presence-api as a CGI program with these partitions; its exit status, *out is what it wrote. */
@@ -929,6 +983,50 @@ START_TEST(another_number_of_servers_is_refused)
 }
 END_TEST
 
+/* The servers of a stack in another order. */
+static char *url_of(struct stack *divided, const char *order)
+{
+	const char *const names[] = {"redis.sock", "redis1.sock", "redis2.sock"};
+	struct printbuf *url = buf_new();
+
+	for (const char *at = order; *at != '\0'; at++)
+		buf_putf(url, "%sunix://%s", at > order ? " " : "",
+			 stack_path(divided, names[*at - '0']));
+	return buf_take(url, NULL);
+}
+
+START_TEST(another_order_of_the_servers_is_refused_at_start)
+{
+	static const char *const orders[] = {"102", "021", "210", "120"};
+	struct stack *divided = start_api(3, "");
+	const char *const argv[] = {"sh",
+				    "-c",
+				    "exec \"$0\" -c \"$1\" 2>&1",
+				    program("presence-streamd"),
+				    stack_path(divided, "presence.conf"),
+				    NULL};
+	char *out, *conf;
+
+	streamd_start(divided, 0);
+	WAIT_UNTIL(redis_sum(divided, "EXISTS presence:swept") == PARTITIONS, 10000);
+	for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
+		ck_assert(asprintf(&conf, "redis { url = \"%s\" partitions = %d }\n",
+				   url_of(divided, orders[i]), PARTITIONS) > 0);
+		stack_write_conf(divided, conf);
+		ck_assert_int_eq(run_api(divided, "8", &out), 2);
+		check_has(out, "name the servers, each once, in the order in which users were "
+			       "divided over them");
+		ck_assert_int_eq(run(divided, &out, NULL, argv), 2);
+		check_has(out, "it holds users of server ");
+	}
+	ck_assert(asprintf(&conf, "redis { url = \"%s\" partitions = %d }\n",
+			   url_of(divided, "012"), PARTITIONS) > 0);
+	stack_write_conf(divided, conf);
+	ck_assert_int_eq(run_api(divided, "8", &out), 0);
+	stack_stop(divided);
+}
+END_TEST
+
 START_TEST(a_redis_that_comes_later_with_another_layout_is_not_used)
 {
 	struct stack *divided = stack_new("");
@@ -987,6 +1085,8 @@ int main(void)
 	tcase_add_test(streams, while_ones_own_server_is_away_there_is_no_initial);
 	tcase_add_test(streams, a_close_while_the_server_is_away_is_told_when_it_is_back);
 	tcase_add_test(streams, a_server_that_was_wiped_is_filled_again_alone);
+	tcase_add_loop_test(streams, after_a_loss_each_partition_is_subscribed_by_one_command, 0,
+			    2);
 
 	tcase_add_loop_test(other, another_number_of_partitions_is_refused_at_start, 0, 2);
 	tcase_add_test(other, presence_streamd_refuses_another_layout);
@@ -994,6 +1094,7 @@ int main(void)
 		       presence_streamd_does_not_use_a_redis_that_comes_later_with_another_layout);
 	tcase_add_test(other, users_of_a_single_partition_are_not_mixed_with_others);
 	tcase_add_test(other, another_number_of_servers_is_refused);
+	tcase_add_test(other, another_order_of_the_servers_is_refused_at_start);
 	tcase_add_test(other, a_redis_that_comes_later_with_another_layout_is_not_used);
 	return harness_main(suite);
 }
