@@ -19,6 +19,9 @@
 #define FOLLOW_MAX 16 /* redirections of one command */
 #define LOOK_AGAIN_MS 1000
 #define TRYAGAIN_MS 20 /* after which a command is sent again */
+/* Of each MOVING_EVERY_MS so long is waited for keys that are on their way, by however many calls. */
+#define MOVING_WAIT_MS 100
+#define MOVING_EVERY_MS 1000
 
 struct node {
 	struct blocking *link;
@@ -35,6 +38,7 @@ struct nodes {
 	bool wants_map; /* what is known of it is old */
 	bool ignores_layout, knows_layout, is_other_layout;
 	int64_t looked_ms; /* for the layout, monotonic */
+	int64_t moving_ms; /* when a call first met keys on their way, of the last time */
 	struct pipeline pipeline; /* by node */
 	char error[256];
 	unsigned count;
@@ -298,6 +302,19 @@ static redisReply *send_one(struct nodes *nodes, unsigned number, bool asks, con
 	return replies[count - 1];
 }
 
+/* Most slots have few keys and move at once; one that does not must not cost every call that time. */
+static bool wait_for_keys(struct nodes *nodes)
+{
+	int64_t now = times_mono_ms();
+
+	if (nodes->moving_ms == 0 || now - nodes->moving_ms >= MOVING_EVERY_MS)
+		nodes->moving_ms = now;
+	if (now - nodes->moving_ms >= MOVING_WAIT_MS)
+		return false;
+	nanosleep(&(struct timespec){.tv_nsec = TRYAGAIN_MS * 1000000L}, NULL);
+	return true;
+}
+
 /* Where the command goes next, after a reply that sends elsewhere; false: it goes nowhere. */
 static bool next_node(struct nodes *nodes, const redisReply *reply, unsigned *number, bool *asks)
 {
@@ -315,8 +332,7 @@ static bool next_node(struct nodes *nodes, const redisReply *reply, unsigned *nu
 		*asks = true;
 		break;
 	case CLUSTER_TRYAGAIN:
-		nanosleep(&(struct timespec){.tv_nsec = TRYAGAIN_MS * 1000000L}, NULL);
-		return true;
+		return wait_for_keys(nodes);
 	default:
 		nodes->wants_map = true;
 		return false;
@@ -325,6 +341,16 @@ static bool next_node(struct nodes *nodes, const redisReply *reply, unsigned *nu
 	if (other >= 0)
 		*number = (unsigned)other;
 	return other >= 0;
+}
+
+/* Why a reply is not followed. A script's own words for keys on their way say nothing to anybody. */
+static const char *why_not(const redisReply *reply)
+{
+	struct cluster_redirect redirect;
+
+	return cluster_read_error(reply, &redirect) == CLUSTER_TRYAGAIN
+		       ? "some keys of the slot are on their way to another node"
+		       : reply->str;
 }
 
 /* Follows a reply to where the command is done. False: nowhere; then there is no reply. */
@@ -338,7 +364,7 @@ static bool follow(struct nodes *nodes, unsigned number, const char *command, si
 	     i++) {
 		if (i == FOLLOW_MAX || times_mono_ms() >= until_ms ||
 		    !next_node(nodes, *reply, &number, &asks)) {
-			fail(nodes, &nodes->list[number], (*reply)->str);
+			fail(nodes, &nodes->list[number], why_not(*reply));
 			reply_free(*reply);
 			*reply = NULL;
 			return false;
