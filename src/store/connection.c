@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -157,10 +159,24 @@ struct connection *connection_open(const struct config *config, const struct red
 	return connection;
 }
 
+/*
+ * What has not reached the server by now must not do so later: its caller has been told that it was not done. The
+ * kernel would go on sending it for minutes after close(), and the end of a cut would have it done.
+ */
+static void withdraw(const struct connection *connection)
+{
+	struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+	int waiting = 0;
+
+	if (connection->fd >= 0 && ioctl(connection->fd, SIOCOUTQ, &waiting) == 0 && waiting > 0)
+		setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+}
+
 void connection_close(struct connection *connection)
 {
 	if (connection == NULL)
 		return;
+	withdraw(connection);
 	if (connection->tls != NULL && connection->state == CONNECTION_READY &&
 	    !connection_has_output(connection)) {
 		tls_close(connection->tls, connection->out);

@@ -30,7 +30,8 @@ bool connection_check_config(const struct config *config, char *why, size_t size
 /* Never NULL. The host's name is looked up at once, which may wait. */
 struct connection *connection_open(const struct config *config,
 				   const struct redis_address *address);
-void connection_close(struct connection *connection); /* NULL is allowed */
+/* NULL is allowed. What was written and has not come to the server's machine is withdrawn. */
+void connection_close(struct connection *connection);
 
 /* To be called when the socket is writable or readable: see connection_wants_write(). */
 enum connection_state connection_proceed(struct connection *connection);

@@ -15,6 +15,18 @@
 
 /* --- one server ------------------------------------------------------------------------------ */
 
+static const char *address_of(const struct fleet_server *server)
+{
+	return server->host != NULL ? server->host->address : "127.0.0.1";
+}
+
+static redisContext *connect_to(const struct fleet_server *server)
+{
+	if (server->host != NULL)
+		host_enter(server->host);
+	return redisConnect(address_of(server), server->port);
+}
+
 static void forget_control(struct fleet_server *server)
 {
 	if (server->control != NULL)
@@ -28,7 +40,7 @@ static redisReply *try_command(struct fleet_server *server, const char *format, 
 	redisReply *reply;
 
 	if (server->control == NULL)
-		server->control = redisConnect("127.0.0.1", server->port);
+		server->control = connect_to(server);
 	ck_assert_msg(server->control->err == 0, "%s: %s", server->name, server->control->errstr);
 	va_copy(again, args);
 	reply = redisvCommand(server->control, format, again);
@@ -102,7 +114,7 @@ const char *fleet_info(struct fleet_server *server, const char *name)
 
 static bool answers(const struct fleet_server *server)
 {
-	redisContext *context = redisConnect("127.0.0.1", server->port);
+	redisContext *context = connect_to(server);
 	redisReply *reply = context->err == 0 ? redisCommand(context, "PING") : NULL;
 	bool does = reply != NULL;
 
@@ -136,6 +148,8 @@ static void start(struct fleet_server *server, const char *const first[], const 
 static void name_server(struct stack *stack, struct fleet_server *server, const char *name)
 {
 	server->stack = stack;
+	if (server->host != NULL)
+		host_enter(server->host);
 	snprintf(server->name, sizeof server->name, "%s", name);
 	if (server->port == 0)
 		server->port = free_port();
@@ -151,7 +165,9 @@ void fleet_start(struct stack *stack, struct fleet_server *server, const char *n
 			       "--save",
 			       "",
 			       "--bind",
-			       "127.0.0.1",
+			       NULL,
+			       "--protected-mode",
+			       "no",
 			       "--dir",
 			       stack->dir,
 			       "--repl-diskless-sync-delay",
@@ -163,6 +179,7 @@ void fleet_start(struct stack *stack, struct fleet_server *server, const char *n
 	name_server(stack, server, name);
 	snprintf(port, sizeof port, "%d", server->port);
 	ck_assert(asprintf(&file, "%s.rdb", name) > 0);
+	first[6] = address_of(server);
 	first[sizeof first / sizeof first[0] - 2] = file;
 	start(server, first, args);
 	free(file);
@@ -185,8 +202,9 @@ static void start_servers(struct sentinel_stand *stand, const char *args)
 		if (i == 0)
 			ck_assert(asprintf(&own, "%s", args) >= 0);
 		else
-			ck_assert(asprintf(&own, "--replicaof 127.0.0.1 %d %s",
-					   stand->servers[0].port, args) > 0);
+			ck_assert(asprintf(&own, "--replicaof %s %d %s",
+					   address_of(&stand->servers[0]), stand->servers[0].port,
+					   args) > 0);
 		fleet_start(stand->stack, &stand->servers[i], name, own);
 		free(own);
 	}
@@ -199,13 +217,14 @@ void fleet_start_sentinel(struct stack *stack, struct fleet_server *sentinel, co
 			  const char *args)
 {
 	char port[12], *file;
-	const char *first[] = {"redis-server", NULL,	    "--sentinel", "--port",   port,
-			       "--bind",       "127.0.0.1", "--dir",	  stack->dir, NULL};
+	const char *first[] = {"redis-server", NULL, "--sentinel", "--port",   port,
+			       "--bind",       NULL, "--dir",	   stack->dir, NULL};
 
 	name_server(stack, sentinel, name);
 	snprintf(port, sizeof port, "%d", sentinel->port);
 	ck_assert(asprintf(&file, "%s.conf", name) > 0);
 	first[1] = stack_path(stack, file);
+	first[6] = address_of(sentinel);
 	start(sentinel, first, args);
 	free(file);
 }
@@ -219,10 +238,11 @@ static void start_sentinel(struct sentinel_stand *stand, int index, const char *
 	snprintf(file, sizeof file, "sentinel%d.conf", index);
 	ck_assert(asprintf(&text,
 			   "%s\n"
-			   "sentinel monitor main 127.0.0.1 %d 2\n"
+			   "sentinel monitor main %s %d 2\n"
 			   "sentinel down-after-milliseconds main %d\n"
 			   "sentinel failover-timeout main 5000\n",
-			   lines, stand->servers[0].port, patience(2000)) > 0);
+			   lines, address_of(&stand->servers[0]), stand->servers[0].port,
+			   patience(2000)) > 0);
 	stack_write(stand->stack, file, text);
 	fleet_start_sentinel(stand->stack, sentinel, name, NULL);
 	free(text);
@@ -247,20 +267,38 @@ static bool knows_all(struct fleet_server *sentinel)
 	return knows;
 }
 
+/* `places`: the number of each one's host; NULL: all are here. */
+static void place(struct fleet_server *servers, int count, const struct host *hosts,
+		  const char *places)
+{
+	for (int i = 0; places != NULL && i < count; i++)
+		servers[i].host = &hosts[places[i] - '0'];
+}
+
 struct sentinel_stand *sentinels_start(struct stack *stack, const char *args,
 				       const char *sentinel_args)
+{
+	return sentinels_start_on(NULL, NULL, NULL, stack, args, sentinel_args);
+}
+
+struct sentinel_stand *sentinels_start_on(const struct host *hosts, const char *server_places,
+					  const char *sentinel_places, struct stack *stack,
+					  const char *args, const char *sentinel_args)
 {
 	struct sentinel_stand *stand = xcalloc(1, sizeof *stand);
 
 	stand->stack = stack;
+	place(stand->servers, 1 + REPLICAS, hosts, server_places);
+	place(stand->sentinels, SENTINELS, hosts, sentinel_places);
 	start_servers(stand, args != NULL ? args : "");
 	for (int i = 0; i < SENTINELS; i++)
 		start_sentinel(stand, i, sentinel_args != NULL ? sentinel_args : "");
 	for (int i = 0; i < SENTINELS; i++)
 		WAIT_UNTIL(knows_all(&stand->sentinels[i]), 20000);
-	snprintf(stand->url, sizeof stand->url,
-		 "sentinel://127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d/main", stand->sentinels[0].port,
-		 stand->sentinels[1].port, stand->sentinels[2].port);
+	snprintf(stand->url, sizeof stand->url, "sentinel://%s:%d,%s:%d,%s:%d/main",
+		 address_of(&stand->sentinels[0]), stand->sentinels[0].port,
+		 address_of(&stand->sentinels[1]), stand->sentinels[1].port,
+		 address_of(&stand->sentinels[2]), stand->sentinels[2].port);
 	return stand;
 }
 
@@ -328,6 +366,8 @@ static void start_node(struct cluster_stand *stand, const char *args)
 	char name[24], *own;
 
 	snprintf(name, sizeof name, "node%d", stand->count);
+	if (server->host != NULL)
+		host_enter(server->host);
 	stand->bus[stand->count] = free_port(); /* not 10000 more, which may be taken */
 	ck_assert(asprintf(&own,
 			   "--cluster-enabled yes --cluster-config-file %s.nodes --cluster-port %d "
@@ -363,7 +403,8 @@ static bool knows_nodes(struct cluster_stand *stand, int who)
 
 static void meet(struct cluster_stand *stand, int who)
 {
-	expect_ok(&stand->servers[0], fleet_cmd(&stand->servers[0], "CLUSTER MEET 127.0.0.1 %d %d",
+	expect_ok(&stand->servers[0], fleet_cmd(&stand->servers[0], "CLUSTER MEET %s %d %d",
+						address_of(&stand->servers[who]),
 						stand->servers[who].port, stand->bus[who]));
 }
 
@@ -379,9 +420,16 @@ static void make_replica(struct cluster_stand *stand, int who, int primary)
 
 struct cluster_stand *cluster_start(struct stack *stack, const char *args)
 {
+	return cluster_start_on(NULL, NULL, stack, args);
+}
+
+struct cluster_stand *cluster_start_on(const struct host *hosts, const char *places,
+				       struct stack *stack, const char *args)
+{
 	struct cluster_stand *stand = xcalloc(1, sizeof *stand);
 
 	stand->stack = stack;
+	place(stand->servers, 2 * CLUSTER_PRIMARIES, hosts, places);
 	for (int i = 0; i < 2 * CLUSTER_PRIMARIES; i++) {
 		start_node(stand, args);
 		expect_ok(&stand->servers[i],
@@ -399,8 +447,10 @@ struct cluster_stand *cluster_start(struct stack *stack, const char *args)
 	for (int i = 0; i < CLUSTER_PRIMARIES; i++)
 		make_replica(stand, CLUSTER_PRIMARIES + i, i);
 	cluster_wait_owner(stand, 0, -1);
-	snprintf(stand->url, sizeof stand->url, "cluster://127.0.0.1:%d,127.0.0.1:%d,127.0.0.1:%d",
-		 stand->servers[0].port, stand->servers[1].port, stand->servers[5].port);
+	snprintf(stand->url, sizeof stand->url, "cluster://%s:%d,%s:%d,%s:%d",
+		 address_of(&stand->servers[0]), stand->servers[0].port,
+		 address_of(&stand->servers[1]), stand->servers[1].port,
+		 address_of(&stand->servers[5]), stand->servers[5].port);
 	return stand;
 }
 
@@ -506,9 +556,9 @@ int cluster_move_keys(struct cluster_stand *stand, int slot, int from, int to, i
 
 	for (int i = 0; i < moved; i++)
 		expect_ok(&stand->servers[from],
-			  fleet_cmd(&stand->servers[from], "MIGRATE 127.0.0.1 %d %b 0 5000",
-				    stand->servers[to].port, keys->element[i]->str,
-				    keys->element[i]->len));
+			  fleet_cmd(&stand->servers[from], "MIGRATE %s %d %b 0 5000",
+				    address_of(&stand->servers[to]), stand->servers[to].port,
+				    keys->element[i]->str, keys->element[i]->len));
 	freeReplyObject(keys);
 	return moved;
 }

@@ -1,11 +1,16 @@
-/* Several Redis servers on ports of 127.0.0.1, and Sentinels that watch them. */
+/*
+ * Several Redis servers, and Sentinels that watch them: on ports of 127.0.0.1, or on hosts (hosts.h), one of
+ * which each function enters.
+ */
 #ifndef PRESENCE_TESTS_FLEET_H
 #define PRESENCE_TESTS_FLEET_H
 
 #include "harness.h"
+#include "hosts.h"
 
 struct fleet_server {
 	struct stack *stack;
+	const struct host *host; /* NULL: none of its own */
 	char name[24]; /* of its log */
 	int port;
 	pid_t pid; /* 0: does not run */
@@ -46,6 +51,10 @@ struct sentinel_stand {
  */
 struct sentinel_stand *sentinels_start(struct stack *stack, const char *args,
 				       const char *sentinel_args);
+/* The same on hosts, by the digit of each: "011" is the first on hosts[0], two on hosts[1]. */
+struct sentinel_stand *sentinels_start_on(const struct host *hosts, const char *server_places,
+					  const char *sentinel_places, struct stack *stack,
+					  const char *args, const char *sentinel_args);
 void sentinels_stop(struct sentinel_stand *stand);
 /* Whom all Sentinels name, as soon as they agree on one that is not `other` (-1: any). */
 struct fleet_server *sentinels_wait_primary(struct sentinel_stand *stand, int other_port);
@@ -65,6 +74,9 @@ struct cluster_stand {
 
 /* `args` for each server, or NULL. Waits until all agree. */
 struct cluster_stand *cluster_start(struct stack *stack, const char *args);
+/* The same on hosts: "011100" has the third primary's replica, the last one, on hosts[0]. */
+struct cluster_stand *cluster_start_on(const struct host *hosts, const char *places,
+				       struct stack *stack, const char *args);
 void cluster_stop(struct cluster_stand *stand);
 /* One more, a primary without slots; its number. */
 int cluster_add(struct cluster_stand *stand, const char *args);

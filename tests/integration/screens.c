@@ -13,7 +13,7 @@ static void see(struct screen *screen, struct json_object *status, const char *t
 	ck_assert_int_le(id, USERS);
 	screen->online[id] = online;
 	screen->version[id] = json_object_get_int64(json_at(status, "version"));
-	if (online == (id == GONE) && screen->lie[0] == '\0')
+	if (screen->truth[id] == (online ? OFFLINE_ALONE : ONLINE_ALONE) && screen->lie[0] == '\0')
 		snprintf(screen->lie, sizeof screen->lie, "user %d saw: %s", screen->user, text);
 }
 
@@ -37,7 +37,7 @@ static void set_current(struct screen *screen, bool is_current)
 	screen->is_current = is_current;
 }
 
-static void look(struct screen *screen)
+static void take_in(struct screen *screen)
 {
 	struct event *event;
 
@@ -54,22 +54,25 @@ static void look(struct screen *screen)
 	ck_assert_msg(!sse_ended(screen->sse), "the stream of user %d ended", screen->user);
 }
 
-void screens_look(struct screens *screens, const char *when)
+void screen_look(struct screen *screen, const char *when)
 {
-	for (int i = 0; i < SCREENS; i++) {
-		struct screen *screen = &screens->list[i];
-
-		look(screen);
-		ck_assert_msg(screen->lie[0] == '\0', "%s: %s", when, screen->lie);
-	}
+	take_in(screen);
+	ck_assert_msg(screen->lie[0] == '\0', "%s: %s", when, screen->lie);
 }
 
-static bool is_true(struct stack *stack, struct screen *screen)
+void screens_look(struct screens *screens, const char *when)
 {
-	struct response *answer = HTTP(stack, .path = STATUS_FRIENDS, .token = screen->token);
+	for (int i = 0; i < SCREENS; i++)
+		screen_look(&screens->list[i], when);
+}
+
+bool screen_is_true(struct screen *screen)
+{
+	struct response *answer =
+		HTTP(screen->stack, .path = STATUS_FRIENDS, .token = screen->token);
 	bool same = answer->status == 200;
 
-	look(screen);
+	take_in(screen);
 	for (int id = 1; same && id <= USERS; id++) {
 		struct json_object *status;
 		char key[12];
@@ -88,37 +91,44 @@ static bool is_true(struct stack *stack, struct screen *screen)
 bool screens_are_true(struct screens *screens)
 {
 	for (int i = 0; i < SCREENS; i++) {
-		if (!is_true(screens->stack, &screens->list[i]))
+		if (!screen_is_true(&screens->list[i]))
 			return false;
 	}
 	return true;
 }
 
-static void forgive(struct screens *screens)
+static void expect_all(struct screens *screens)
 {
-	for (int i = 0; i < SCREENS; i++)
-		screens->list[i].lie[0] = '\0';
+	for (int i = 0; i < SCREENS; i++) {
+		for (int id = 1; id <= USERS; id++)
+			screens->list[i].truth[id] = id == GONE ? OFFLINE_ALONE : ONLINE_ALONE;
+	}
+}
+
+void screen_open(struct screen *screen, struct stack *stack, int user)
+{
+	char id[12];
+
+	memset(screen, 0, sizeof *screen);
+	screen->stack = stack;
+	screen->user = user;
+	screen->since = now_ms();
+	snprintf(id, sizeof id, "%d", user);
+	screen->token = token_for(stack, id);
+	screen->sse = sse_open(stack, screen->token);
+	ck_assert_int_eq(sse_status(screen->sse), 200);
 }
 
 void screens_open(struct screens *screens, struct stack *stack)
 {
 	memset(screens, 0, sizeof *screens);
 	screens->stack = stack;
-	for (int i = 0; i < SCREENS; i++) {
-		struct screen *screen = &screens->list[i];
-		char user[12];
-
-		screen->user = i + 1;
-		screen->since = now_ms();
-		snprintf(user, sizeof user, "%d", screen->user);
-		screen->token = token_for(stack, user);
-		screen->sse = sse_open(stack, screen->token);
-		ck_assert_int_eq(sse_status(screen->sse), 200);
-	}
-	WAIT_UNTIL(screens_are_true(screens), 10000);
+	for (int i = 0; i < SCREENS; i++)
+		screen_open(&screens->list[i], stack, i + 1);
+	WAIT_UNTIL(screens_are_true(screens), 10000); /* not all were online before */
 	for (int i = 0; i < SCREENS; i++)
 		screens->list[i].longest = 0;
-	forgive(screens); /* not all were online before */
+	expect_all(screens);
 }
 
 void screens_close(struct screens *screens)
@@ -127,13 +137,18 @@ void screens_close(struct screens *screens)
 		sse_close(screens->list[i].sse);
 }
 
+static void expect_of_gone(struct screens *screens, enum truth truth)
+{
+	for (int i = 0; i < SCREENS; i++)
+		screens->list[i].truth[GONE] = truth;
+}
+
 static void wait_for_all(struct screens *screens, bool online, int within_ms)
 {
-	for (int i = 0; i < SCREENS; i++) {
-		struct screen *screen = &screens->list[i];
-
-		WAIT_UNTIL((look(screen), screen->online[GONE] == online), within_ms);
-	}
+	for (int i = 0; i < SCREENS; i++)
+		WAIT_UNTIL((screen_look(&screens->list[i], "a change"),
+			    screens->list[i].online[GONE] == online),
+			   within_ms);
 }
 
 void screens_expect_live(struct screens *screens, int within_ms)
@@ -145,10 +160,11 @@ void screens_expect_live(struct screens *screens, int within_ms)
 	snprintf(id, sizeof id, "%d", GONE);
 	token = token_for(stack, id);
 	screens_look(screens, "before a change");
+	expect_of_gone(screens, EITHER);
 	WAIT_UNTIL(HTTP(stack, .path = COUNT, .token = token)->status == 200, within_ms);
 	wait_for_all(screens, true, within_ms);
 	WAIT_UNTIL(HTTP(stack, .path = LOGOUT, .token = token, .body = "")->status == 200,
 		   within_ms);
 	wait_for_all(screens, false, within_ms);
-	forgive(screens);
+	expect_of_gone(screens, OFFLINE_ALONE);
 }
