@@ -1,11 +1,12 @@
 #!/bin/bash
 # Boots systemd in a throw-away root: this machine's files, and what is written stays in memory. Runs
 # in namespaces of its own (unshare -mpfnC) and sees no network but its own loopback.
-#   deb_boot.sh DIRECTORY PACKAGE
+#   deb_boot.sh DIRECTORY PACKAGE SOURCE
 set -eu
 
 base=$1
 package=$2
+source=$3 # as it is in the tarball
 root=$base/root
 
 mount --make-rprivate /
@@ -32,13 +33,15 @@ mount -t devpts -o newinstance,ptmxmode=0666 devpts "$root/dev/pts"
 ln -s pts/ptmx "$root/dev/ptmx"
 mount -t tmpfs -o mode=755 tmpfs "$root/run"
 cp "$package" "$root/root/presence.deb"
-here=$(dirname "$0")
-cp "$here/deb_service.sh" "$here/../browser/snippets.py" "$here/../../docs/operator.md" "$root/root/"
+cp -a "$source" "$root/root/presence"
+cp "$package" "$root/root/presence/"
 
 # What this machine starts by itself, or was told of presence, is not that one's.
 rm -rf "$root"/etc/systemd/system/*.wants "$root"/etc/systemd/system/presence* \
 	"$root"/usr/local/lib/systemd "$root/etc/presence" "$root/var/lib/presence" \
 	"$root/usr/sbin/policy-rc.d"
+# There is no archive to install from, and nothing newer than what is installed.
+rm -rf "$root"/var/lib/apt/lists/*
 # Its limit of descriptors may be above what is allowed here.
 mkdir -p "$root/etc/systemd/system/redis-server.service.d"
 printf '[Service]\nLimitNOFILE=4096\n' > "$root/etc/systemd/system/redis-server.service.d/test.conf"

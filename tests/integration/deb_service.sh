@@ -1,7 +1,9 @@
 #!/bin/bash
 # On the machine that deb_boot.sh booted: from Debian's lighttpd, Apache and Redis and the package to
-# a running service, by what docs/systemd.md says and nothing else.
+# a running service, by what README.md and docs/operator.md say and nothing else; and without the
+# package, by what docs/install.md says.
 set -eu
+cd /root/presence
 
 fail() {
 	echo "$*"
@@ -38,19 +40,19 @@ check_service() {
 	anna=$(login anna)
 	friends=$(curl -sS -H "Authorization: Bearer $anna" http://127.0.0.1/api/friends/list |
 		jq -c '[.[].name]')
-	[ "$friends" = '["Bert"]' ] || fail "$server: anna's friends are $friends"
+	[ "$friends" = '["Ben"]' ] || fail "$server: anna's friends are $friends"
 	curl -sSN -H "Authorization: Bearer $anna" http://127.0.0.1/api/presence/stream \
 		> "$stream" 2>&1 &
 	reader=$!
 	wait_for "initial through $server" grep -q '^event: initial' "$stream"
-	login bert > /dev/null
-	wait_for "bert's login on anna's stream through $server" \
+	login ben > /dev/null
+	wait_for "ben's login on anna's stream through $server" \
 		grep -q '"user_id":2,"is_online":true.*"reason":"login"' "$stream"
 	curl -sS -d '' -H "Authorization: Bearer $anna" "http://127.0.0.1/api/auth/logout?all=true" \
 		> /dev/null
 	wait $reader
 	grep -q '"reason":"revoked"' "$stream" || fail "$server: the logout did not end the stream"
-	curl -sS -d '' -H "Authorization: Bearer $(login bert)" \
+	curl -sS -d '' -H "Authorization: Bearer $(login ben)" \
 		"http://127.0.0.1/api/auth/logout?all=true" > /dev/null
 	presencectl doctor --url http://127.0.0.1 --quick > /tmp/doctor 2>&1 ||
 		fail "doctor finds, behind $server: $(cat /tmp/doctor)"
@@ -63,7 +65,26 @@ as_presence() {
 systemctl is-system-running --wait > /dev/null || fail "the machine did not boot"
 systemctl start redis-server lighttpd || fail "Debian's own services do not start"
 
-dpkg -i /root/presence.deb > /tmp/install 2>&1 || fail "dpkg -i: $(cat /tmp/install)"
+printf '#!/bin/sh\n[ "$1" != -u ] || { user=$2; shift 2; }
+exec setpriv --reuid ${user:-root} --regid ${user:-root} --init-groups "$@"\n' > /usr/local/bin/sudo
+chmod 755 /usr/local/bin/sudo
+# Debian's lighttpd counts as started before it listens; a reader is not that fast.
+printf 'retry = 5\nretry-connrefused\n' > /tmp/.curlrc
+
+# run_commands PAGE [HEADING]: the page's commands, in the directory at hand.
+run_commands() {
+	local list=/tmp/commands.${1##*/}
+
+	python3 /root/presence/tests/browser/snippets.py "/root/presence/$1" sh "${@:2}" |
+		grep -v '&& make deb$' > "$list"
+	[ -s "$list" ] || fail "$1 has no commands"
+	CURL_HOME=/tmp bash -euxo pipefail "$list" > "$list.log" 2>&1 ||
+		fail "$1: $(tail -n 30 "$list.log")"
+}
+
+server=lighttpd
+run_commands README.md "On a site of your own"
+curl -sf http://localhost/presence/ | grep -q '<title>' || fail "no page under /presence/"
 systemd-analyze verify --man=no /lib/systemd/system/presence*.{service,socket} \
 	> /tmp/verify 2>&1 || fail "systemd-analyze verify: $(cat /tmp/verify)"
 ! grep presence /tmp/verify || fail "systemd-analyze verify complains"
@@ -75,15 +96,8 @@ id -nG www-data | grep -qw presence || fail "www-data is not in the group presen
 for unit in presence-streamd.socket presence-streamd.service presence-api.socket; do
 	systemctl is-enabled --quiet $unit || fail "$unit would not start at boot"
 done
-for name in Anna Bert Carl; do
-	echo 'a secret' | as_presence presencectl user add --email "${name,}@example.com" \
-		--name $name > /dev/null || fail "cannot add $name"
-done
-as_presence presencectl friend add 1 2
-
-server=lighttpd
-lighty-enable-mod presence > /tmp/enable 2>&1 || fail "lighty-enable-mod: $(cat /tmp/enable)"
-systemctl start presence || fail "systemctl start presence"
+echo 'a secret' | as_presence presencectl user add --email carl@example.com --name Carl > /dev/null ||
+	fail "cannot add Carl"
 [ "$(stat -c '%a %U %G' /run/presence/stream.sock)" = '660 presence presence' ] ||
 	fail "stream.sock: $(stat -c '%a %U %G' /run/presence/stream.sock)"
 check_service
@@ -101,10 +115,8 @@ presencectl watch 1 > /tmp/changes 2>&1 &
 watch=$!
 mkdir /tmp/operator
 cp /root/presence.deb /tmp/operator/presence_new_all.deb
-python3 /root/snippets.py /root/operator.md sh > /tmp/operator/commands
-[ "$(wc -l < /tmp/operator/commands)" -gt 30 ] || fail "docs/operator.md has no commands"
-(cd /tmp/operator && bash -euxo pipefail commands) > /tmp/commands.log 2>&1 ||
-	fail "docs/operator.md: $(tail -n 30 /tmp/commands.log)"
+(cd /tmp/operator && run_commands docs/operator.md)
+[ "$(wc -l < /tmp/commands.operator.md)" -gt 30 ] || fail "docs/operator.md has few commands"
 wait_for "another stream of anna's" eval '[ "$(grep -c "^event: initial" /tmp/stream)" -gt 1 ]'
 ! grep offline /tmp/changes || fail "anna went offline in an upgrade: $(cat /tmp/changes)"
 kill $reader $watch
@@ -128,3 +140,14 @@ dpkg --purge presence > /tmp/purge 2>&1 || fail "the purge: $(cat /tmp/purge)"
 lighttpd -tt -f /etc/lighttpd/lighttpd.conf || fail "lighttpd would not start without presence"
 curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1/api/health | grep -qx 404 ||
 	fail "Apache does not serve without presence"
+
+systemctl stop apache2
+systemctl start lighttpd || fail "lighttpd does not start without presence"
+run_commands docs/install.md
+hash -r # the package's programs are gone
+[ "$(curl -s http://127.0.0.1/api/health | jq -r .redis)" = ok ] || fail "docs/install.md: no health"
+[ "$(command -v presence-streamd)" = /usr/local/sbin/presence-streamd ] || fail "which presence-streamd"
+echo 'a secret' | sudo -u presence presencectl user add --email ben@example.com --name Ben > /dev/null
+sudo -u presence presencectl friend add 1 2
+server=install.md
+check_service

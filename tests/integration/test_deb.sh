@@ -108,8 +108,10 @@ done
 [ "$(id -u)" -eq 0 ] || skip "only root may boot a machine in namespaces"
 unshare -mpfnC true 2> /dev/null || skip "unshare -mpfnC is not permitted here"
 
+make -s -C "$builddir" distdir distdir="$dir/source" > "$dir/distdir.log" 2>&1 ||
+	{ cat "$dir/distdir.log"; fail "make distdir failed"; }
 mkdir "$dir/machine"
-unshare -mpfnC --kill-child=KILL bash "$here/deb_boot.sh" "$dir/machine" "$package" \
+unshare -mpfnC --kill-child=KILL bash "$here/deb_boot.sh" "$dir/machine" "$package" "$dir/source" \
 	> "$dir/boot.log" 2>&1 &
 machine=$!
 init=
@@ -121,8 +123,8 @@ until [ -n "$init" ] && nsenter -t "$init" -a -r -w systemctl is-system-running 
 	sleep 0.1
 	init=$(pgrep -P $machine) || init=
 done
-nsenter -t "$init" -a -r -w env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin \
-	TEST_SLOW="${TEST_SLOW:-1}" bash /root/deb_service.sh > "$dir/service.log" 2>&1 || {
+nsenter -t "$init" -a -r -w env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+	TEST_SLOW="${TEST_SLOW:-1}" bash /root/presence/tests/integration/deb_service.sh > "$dir/service.log" 2>&1 || {
 	cat "$dir/service.log"
 	fail "the package gives no running service"
 }
