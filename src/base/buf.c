@@ -57,6 +57,15 @@ char *buf_extend(struct printbuf *buf, size_t len)
 	return buf->buf + buf->bpos - len;
 }
 
+void buf_release(struct printbuf *buf)
+{
+	printbuf_reset(buf);
+	if (buf->size > BUF_KEPT) {
+		buf->buf = xrealloc(buf->buf, BUF_KEPT);
+		buf->size = BUF_KEPT;
+	}
+}
+
 void buf_putf(struct printbuf *buf, const char *format, ...)
 {
 	char small[512];

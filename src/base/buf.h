@@ -31,6 +31,10 @@ static inline void buf_reset(struct printbuf *buf)
 	printbuf_reset(buf);
 }
 
+/* Empties the buffer and keeps no more memory than that: for one that lives long and was large for a moment. */
+#define BUF_KEPT (64 * 1024)
+void buf_release(struct printbuf *buf);
+
 static inline size_t buf_len(const struct printbuf *buf)
 {
 	return (size_t)buf->bpos;

@@ -246,7 +246,7 @@ static bool send_out(struct connection *connection)
 			return true;
 		connection->sent += sent > 0 ? (size_t)sent : 0;
 	}
-	buf_reset(connection->out);
+	buf_release(connection->out);
 	connection->sent = 0;
 	return true;
 }
@@ -378,7 +378,7 @@ bool connection_flush(struct connection *connection)
 	if (connection->tls != NULL && buf_len(plain) > 0) {
 		if (!tls_write(connection->tls, plain->buf, buf_len(plain), connection->out))
 			return lose(connection, tls_error(connection->tls));
-		buf_reset(plain);
+		buf_release(plain);
 	}
 	return send_out(connection);
 }

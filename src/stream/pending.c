@@ -6,6 +6,7 @@
 #include "base/times.h"
 
 #define CAPACITY_MIN 64
+#define CAPACITY_KEPT 1024 /* by a ring that nobody waits in */
 
 static void grow(struct pending_ring *ring)
 {
@@ -35,6 +36,10 @@ struct pending pending_pop(struct pending_ring *ring)
 
 	ring->first = (ring->first + 1) % ring->capacity;
 	ring->count--;
+	if (ring->count == 0 && ring->capacity > CAPACITY_KEPT) {
+		pending_free(ring);
+		*ring = (struct pending_ring){NULL};
+	}
 	return oldest;
 }
 

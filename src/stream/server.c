@@ -170,6 +170,7 @@ static void on_turn(evutil_socket_t fd, short what, void *arg)
 	conns_flush(&streams->conns);
 	counts_written(&server->context.counts);
 	fanout_turn(&streams->fanout);
+	buf_release(server->context.scratch);
 	acceptor_check_room(&server->acceptor);
 	stop_if_done(server);
 }
