@@ -224,6 +224,10 @@ static void check_look(redisReply *const *replies, const redisReply *friend, con
 	job.expires_ms = 0;
 	decision = decide(&job, &look, -NUMBER_MAX, NUMBER_MAX, 10000, false);
 	REQUIRE(decision.kind != DECIDE_LATER || decision.wait_ms > 0);
+	job.expires_ms = 0;
+	decision = decide(&job, &look, NUMBER_MAX, NUMBER_MAX, 0, true);
+	REQUIRE(decision.kind != DECIDE_LATER ||
+		(decision.wait_ms > 0 && decision.wait_ms <= DECIDE_DND_MS));
 }
 
 static void check_push(const redisReply *reply)
