@@ -94,18 +94,20 @@ static bool is_meant(const struct jws_algorithm *algorithm, struct json_object *
 	       (algorithm->kind != JWS_EC || is_text(jwk, "crv", algorithm->curve));
 }
 
-/* A member's bytes, which the caller frees; NULL when it is missing or not base64url. */
+/* A member's bytes, which the caller frees; NULL, and none, when it is missing or not base64url. */
 static unsigned char *read_bytes(struct json_object *jwk, const char *name, size_t *len)
 {
 	unsigned char *bytes;
 	const char *text;
 
+	*len = 0;
 	if (!json_is_text(json_member(jwk, name), SECRET_FILE_MAX, &text) || *text == '\0')
 		return NULL;
 	bytes = xmalloc(BASE64URL_DECODED(strlen(text)));
 	if (base64url_decode(text, strlen(text), bytes, len))
 		return bytes;
 	free(bytes);
+	*len = 0;
 	return NULL;
 }
 

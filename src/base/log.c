@@ -1,6 +1,7 @@
 #include "base/log.h"
 
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,13 +14,15 @@
 
 #define LOG_LINE_MAX 1024
 
+/* Of the process; the threads of the directory write lines while it is reloaded. */
 static struct {
-	const char *program;
-	enum log_level level;
-	bool to_syslog;
-	bool to_journal; /* standard error is the journal's */
-	const char *request_id; /* NULL: none */
-} settings = {"presence", LOG_LEVEL_INFO, false, false, NULL};
+	_Atomic(const char *) program;
+	_Atomic enum log_level level;
+	atomic_bool to_syslog;
+	atomic_bool to_journal; /* standard error is the journal's */
+} settings = {"presence", LOG_LEVEL_INFO, false, false};
+
+static _Thread_local const char *served_id; /* of the request; NULL: none */
 
 /* systemd.exec(5): $JOURNAL_STREAM is "device:inode" of what leads to the journal. */
 static bool is_journal(int fd)
@@ -72,7 +75,7 @@ static void mask(char *line)
 
 void log_set_request(const char *request_id)
 {
-	settings.request_id = request_id;
+	served_id = request_id;
 }
 
 static void write_line(enum log_level level, const char *format, va_list args)
@@ -85,8 +88,8 @@ static void write_line(enum log_level level, const char *format, va_list args)
 	if (!log_is_wanted(level))
 		return;
 	len = vsnprintf(line, sizeof line, format, args);
-	if (settings.request_id != NULL && len >= 0 && (size_t)len < sizeof line)
-		snprintf(line + len, sizeof line - (size_t)len, " request=%s", settings.request_id);
+	if (served_id != NULL && len >= 0 && (size_t)len < sizeof line)
+		snprintf(line + len, sizeof line - (size_t)len, " request=%s", served_id);
 	mask(line);
 	if (settings.to_syslog) {
 		syslog(priorities[level], "%s", line);

@@ -17,13 +17,13 @@ void log_setup(const char *program, enum log_level level, bool to_syslog);
 bool log_is_wanted(enum log_level level);
 
 /*
- * From now on lines end with request=NAME, of the request that is served, until NULL
- * is set. It must stay valid. For programs that serve one request at a time.
+ * From now on the lines of this thread end with request=NAME, of the request that it serves, until
+ * NULL is set. It must stay valid.
  */
 void log_set_request(const char *request_id);
 
 /*
- * One line each; what is no UTF-8 and what may end or change a line (controls,
+ * One line each, from any thread; what is no UTF-8 and what may end or change a line (controls,
  * U+2028, U+2029) is replaced by '?', so that what a peer sent cannot forge
  * one. Never write a token, password or ticket.
  */

@@ -233,8 +233,11 @@ static void check_jwk_set(const uint8_t *data, size_t size)
 
 static void check_pem(const uint8_t *data, size_t size)
 {
+	static const char begin[] = "-----BEGIN"; /* for all else OpenSSL takes its time */
 	struct jws_key key = {.kid = NULL};
 
+	if (size < sizeof begin || memcmp(data, begin, sizeof begin - 1) != 0)
+		return;
 	REQUIRE(jws_key_read_public(&key, data, size) == (key.pkey != NULL));
 	jws_key_clear(&key);
 	REQUIRE(jws_key_read_private(&key, data, size) == (key.pkey != NULL));

@@ -2,6 +2,7 @@
 #include "unit.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -9,12 +10,23 @@
 
 #include "base/log.h"
 
-/* What a warning looks like on standard error, which is a file; `journal`: systemd says it leads to the journal. */
+static void *warn_of_another(void *arg)
+{
+	(void)arg;
+	log_warn("another thread");
+	return NULL;
+}
+
+/*
+ * What warnings look like on standard error, which is a file: one while a request is served, and one of
+ * another thread meanwhile. `journal`: systemd says it leads to the journal.
+ */
 static void warn(bool journal, char text[256])
 {
 	char *path = unit_path("stderr"), *stream;
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600), before = dup(STDERR_FILENO);
 	struct stat info;
+	pthread_t thread;
 	ssize_t len;
 
 	ck_assert_int_ge(fd, 0);
@@ -26,6 +38,8 @@ static void warn(bool journal, char text[256])
 	log_setup("a-test", LOG_LEVEL_INFO, false);
 	log_set_request("r-1");
 	log_warn("it is %d", 7);
+	ck_assert_int_eq(pthread_create(&thread, NULL, warn_of_another, NULL), 0);
+	pthread_join(thread, NULL);
 	log_set_request(NULL);
 	dup2(before, STDERR_FILENO);
 	len = pread(fd, text, 255, 0);
@@ -41,7 +55,16 @@ START_TEST(in_the_journal_a_line_begins_with_its_priority)
 	char text[256];
 
 	warn(true, text);
-	ck_assert_str_eq(text, "<4>warning: it is 7 request=r-1\n");
+	ck_assert_str_eq(text, "<4>warning: it is 7 request=r-1\n<4>warning: another thread\n");
+}
+END_TEST
+
+START_TEST(a_request_is_named_by_the_thread_that_serves_it_alone)
+{
+	char text[256];
+
+	warn(false, text);
+	ck_assert_msg(strstr(text, "] warning: another thread\n") != NULL, "seen: %s", text);
 }
 END_TEST
 
@@ -63,6 +86,7 @@ int main(void)
 	tcase_add_checked_fixture(lines, unit_dir_setup, unit_dir_teardown);
 	suite_add_tcase(suite, lines);
 	tcase_add_test(lines, in_the_journal_a_line_begins_with_its_priority);
+	tcase_add_test(lines, a_request_is_named_by_the_thread_that_serves_it_alone);
 	tcase_add_test(lines, elsewhere_it_has_time_and_program);
 	return unit_run(suite);
 }
