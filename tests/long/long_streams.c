@@ -175,6 +175,22 @@ static char *second_lighttpd(struct stack *stack, pid_t *pid)
 	return port;
 }
 
+static void forget_initials(struct swarm *swarm)
+{
+	for (unsigned i = 0; i < swarm->count; i++)
+		swarm->clients[i].opened = 0;
+}
+
+/* How many clients had an `initial` since then. */
+static unsigned count_back(const struct swarm *swarm)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < swarm->count; i++)
+		count += swarm->clients[i].opened > 0;
+	return count;
+}
+
 START_TEST(nine_thousand_streams_killed_at_once_come_back)
 {
 	enum { STREAMS = 9000 };
@@ -184,8 +200,7 @@ START_TEST(nine_thousand_streams_killed_at_once_come_back)
 	const char *targets[3] = {NULL};
 	struct swarm *swarm;
 	struct probe *rest;
-	int64_t killed, last = 0;
-	unsigned ready = 0;
+	int64_t killed, back;
 
 	ck_assert(asprintf(&port, "%d", stack->port) > 0);
 	targets[0] = port;
@@ -195,23 +210,19 @@ START_TEST(nine_thousand_streams_killed_at_once_come_back)
 	swarm_open(swarm, 0, STREAMS, 400, 120);
 	rest = probe_http(stack, COUNT, token_for(stack, "2"), 10);
 	swarm->comes_back = true;
+	forget_initials(swarm); /* there may have been several, if Redis was slow meanwhile */
 	killed = now_ms();
 	streamd_end(stack, 0, SIGKILL);
 	streamd_start(stack, 0);
-	while (swarm->ready < STREAMS || now_ms() - killed < 1000) {
+	while (count_back(swarm) < STREAMS) {
 		swarm_turn(swarm, 5);
-		if (swarm->ready > ready)
-			last = now_ms();
-		ready = swarm->ready;
 		ck_assert_msg(now_ms() - killed < patience(60000), "%u of %u are back",
-			      swarm->ready, STREAMS);
+			      count_back(swarm), STREAMS);
 	}
-	for (unsigned i = 0; i < STREAMS; i++)
-		ck_assert_msg(swarm->clients[i].opened == 2, "user %u got %u times initial",
-			      swarm->clients[i].user, swarm->clients[i].opened);
+	back = now_ms();
 	probe_stop(rest);
 	figure("9,000 streams: a fresh initial for everybody after the kill",
-	       (double)(last - killed) / 1000, "s", 15);
+	       (double)(back - killed) / 1000, "s", 15);
 	tell("connections that were refused or lost on the way back",
 	     swarm->lost + swarm->refused - STREAMS, "");
 	tell("REST calls meanwhile", (double)rest->asked, "");
@@ -265,11 +276,23 @@ START_TEST(readers_that_never_read_cost_at_most_queue_limit)
 }
 END_TEST
 
+/* Where a machine has other work to do, too, Redis may be silent for longer: that is not what is measured. */
+static void set_timeouts(void)
+{
+	char redis[12], directory[12];
+
+	snprintf(redis, sizeof redis, "%d", patience(1000));
+	snprintf(directory, sizeof directory, "%d", patience(5000));
+	setenv("PRESENCE_REDIS_TIMEOUT_MS", redis, 1);
+	setenv("PRESENCE_DIRECTORY_TIMEOUT_MS", directory, 1);
+}
+
 int main(void)
 {
 	Suite *suite = suite_create("thousands of streams");
 	TCase *tcase = harness_case(suite, "streams", 600);
 
+	set_timeouts();
 	tcase_add_test(tcase, streams_up_to_the_descriptor_limit_and_503_beyond);
 	tcase_add_test(tcase, nine_thousand_streams_killed_at_once_come_back);
 	tcase_add_test(tcase, readers_that_never_read_cost_at_most_queue_limit);
