@@ -43,7 +43,7 @@ struct result {
 	unsigned long hidden, reunions; /* looks at who is blocked, and not any more */
 	unsigned long notified, must_notify; /* that came, that had to */
 	unsigned long steps, comparisons, published, events, calls, streams, again, undecided,
-		decided, words, typed;
+		decided, words, typed, starved;
 };
 
 struct active {
@@ -86,6 +86,7 @@ struct chaos {
 	int64_t drained; /* the tap, last */
 	int64_t turned_at; /* the loop, last */
 	int64_t stalled_until; /* this process stood still: what it saw until then proves nothing */
+	int64_t starved_until; /* a presence-streamd got no time: who fills a Redis had not all of them */
 
 	const struct property *checking;
 	char (*complaint)[300]; /* [property_count]: of the settled ones, the first of this look */

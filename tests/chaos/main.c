@@ -139,8 +139,10 @@ static void report(const struct plan *plan, const struct result *result)
 		result->typed);
 	fprintf(stderr,
 		"  %lu looks at who is blocked, %lu at who is not any more; %lu notifications, %lu "
-		"that had to come\n",
-		result->hidden, result->reunions, result->notified, result->must_notify);
+		"that had to come\n"
+		"  %lu times heartbeats were late\n",
+		result->hidden, result->reunions, result->notified, result->must_notify,
+		result->starved);
 	if (!result->failed)
 		return;
 	fprintf(stderr, "%s: %s\n", result->property, result->text);

@@ -124,6 +124,7 @@ void states_selves_agree(struct chaos *chaos, const struct snapshot *snapshot);
 
 /* --- initials.c ------------------------------------------------------------------------------ */
 
+void initials_watch(struct chaos *chaos); /* at each turn: whether all get time */
 /* The property's function. */
 void initials_shown(struct chaos *chaos, struct tab *tab, const char *event);
 

@@ -162,6 +162,7 @@ static void turn(struct chaos *chaos, int64_t until)
 	actions_repeat(chaos);
 	calls_give_up_late(chaos);
 	friends_announce(chaos);
+	initials_watch(chaos);
 	properties_peek(chaos);
 	properties_passed(chaos);
 }
