@@ -127,6 +127,7 @@ int main(void)
 	Suite *suite = suite_create("churn");
 	TCase *tcase = harness_case(suite, "churn", 3600);
 
+	stretch_timeouts();
 	tcase_add_test(tcase, a_days_churn_leaves_nothing_behind);
 	return harness_main(suite);
 }

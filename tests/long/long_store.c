@@ -253,6 +253,7 @@ int main(void)
 	Suite *suite = suite_create("a million users");
 	TCase *tcase = harness_case(suite, "store", 1800);
 
+	stretch_timeouts();
 	tcase_add_test(tcase, a_million_users_online);
 	return harness_main(suite);
 }

@@ -276,23 +276,12 @@ START_TEST(readers_that_never_read_cost_at_most_queue_limit)
 }
 END_TEST
 
-/* Where a machine has other work to do, too, Redis may be silent for longer: that is not what is measured. */
-static void set_timeouts(void)
-{
-	char redis[12], directory[12];
-
-	snprintf(redis, sizeof redis, "%d", patience(1000));
-	snprintf(directory, sizeof directory, "%d", patience(5000));
-	setenv("PRESENCE_REDIS_TIMEOUT_MS", redis, 1);
-	setenv("PRESENCE_DIRECTORY_TIMEOUT_MS", directory, 1);
-}
-
 int main(void)
 {
 	Suite *suite = suite_create("thousands of streams");
 	TCase *tcase = harness_case(suite, "streams", 600);
 
-	set_timeouts();
+	stretch_timeouts();
 	tcase_add_test(tcase, streams_up_to_the_descriptor_limit_and_503_beyond);
 	tcase_add_test(tcase, nine_thousand_streams_killed_at_once_come_back);
 	tcase_add_test(tcase, readers_that_never_read_cost_at_most_queue_limit);

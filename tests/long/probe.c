@@ -14,6 +14,16 @@
 
 #include "../bench/bench.h"
 
+void stretch_timeouts(void)
+{
+	char redis[12], directory[12];
+
+	snprintf(redis, sizeof redis, "%d", patience(1000));
+	snprintf(directory, sizeof directory, "%d", patience(5000));
+	setenv("PRESENCE_REDIS_TIMEOUT_MS", redis, 1);
+	setenv("PRESENCE_DIRECTORY_TIMEOUT_MS", directory, 1);
+}
+
 int64_t now_us(void)
 {
 	return bench_now_ns() / 1000;

@@ -83,6 +83,14 @@ struct probe *probe_redis(struct stack *stack, int interval_ms);
 void probe_stop(struct probe *probe); /* its figures stay */
 void probe_restart(struct probe *probe); /* figures from now on */
 
+/* --- time-outs ----------------------------------------------------------------------------- */
+
+/*
+ * The programs' own, stretched as patience() is: where a machine has other work to do, too, Redis may be
+ * silent for longer, and that is not what is measured.
+ */
+void stretch_timeouts(void);
+
 /* --- figures ------------------------------------------------------------------------------- */
 
 int64_t now_us(void); /* monotonic */
