@@ -9,8 +9,10 @@
 
 #include "base/alloc.h"
 #include "ctl/sweeper.h"
+#include "store/cluster.h"
 #include "store/durability.h"
 #include "store/info.h"
+#include "store/keys.h"
 #include "store/layout.h"
 #include "store/layout_key.h"
 #include "store/reply.h"
@@ -244,7 +246,19 @@ static void check_layout(const struct server *server)
 	printbuf_free(pipeline);
 }
 
-/* False: it does not answer. */
+/* Of one that was left because of its layout: it may be another one of the servers. */
+static void note_run_id(struct server *server)
+{
+	redisReply *reply;
+
+	blocking_ignore_layout(server->redis);
+	if (ask(server, command_of("INFO", "server", NULL), &reply) &&
+	    reply->type == REDIS_REPLY_STRING)
+		info_find(reply->str, "run_id", server->run_id);
+	reply_free(reply);
+}
+
+/* False: it does not answer, or holds other users. */
 static bool check_server(struct server *server)
 {
 	redisReply *reply;
@@ -260,6 +274,8 @@ static bool check_server(struct server *server)
 			    ? "correct redis.url or redis.partitions: docs/scale.md"
 			    : "start it, or correct redis.url",
 		    "%s", why);
+		if (blocking_is_other_layout(server->redis))
+			note_run_id(server);
 		return false;
 	}
 	reply_free(reply);
@@ -322,6 +338,47 @@ static void check_slots(struct doctor *doctor)
 		doctor_say(doctor, FINDING_OK, NULL, "redis: the cluster has nodes for all slots");
 }
 
+/* Two keys that nobody has: a node whose slot is on its way answers for neither. */
+static bool is_whole(struct nodes *nodes, const struct store *store)
+{
+	struct printbuf *out;
+	redisReply *reply = NULL;
+	bool ok;
+
+	nodes_begin(nodes);
+	out = nodes_to(nodes, store);
+	resp_begin(out, 3);
+	resp_text(out, "EXISTS");
+	resp_key(out, store_prefix(store), KEY_HEALTH, ":1");
+	resp_key(out, store_prefix(store), KEY_HEALTH, ":2");
+	ok = nodes_run(nodes, 1, &reply);
+	if (ok)
+		reply_free(reply);
+	return ok || strstr(nodes_error(nodes), NODES_MOVING) == NULL;
+}
+
+/* A move that was broken off leaves a slot between two nodes for ever. */
+static void check_moves(struct doctor *doctor)
+{
+	const struct partitions *partitions = doctor->ctl->partitions;
+	unsigned between = 0, slot = 0;
+
+	for (unsigned i = 0; i < partitions_count(partitions); i++) {
+		const struct store *store = partitions_at(partitions, i);
+
+		if (is_whole(doctor->ctl->nodes, store))
+			continue;
+		between++;
+		slot = cluster_slot(store_prefix(store), strlen(store_prefix(store)));
+	}
+	if (between > 0)
+		doctor_say(doctor, FINDING_FAIL,
+			   "if nobody moves them any more: redis-cli --cluster fix HOST:PORT",
+			   "redis: %u of %u partitions are on their way to another node, slot %u "
+			   "among them: their users wait",
+			   between, partitions_count(partitions), slot);
+}
+
 static void check_sweeper(struct doctor *doctor)
 {
 	struct sweeper_ago ago;
@@ -375,10 +432,12 @@ void doctor_check_redis(struct doctor *doctor)
 		servers[i].answers = check_server(&servers[i]);
 		answer += servers[i].answers;
 	}
-	if (nodes_are_cluster(nodes))
+	if (nodes_are_cluster(nodes)) {
 		check_slots(doctor);
-	else
+		check_moves(doctor);
+	} else {
 		check_twins(servers, count);
+	}
 	if (answer == count)
 		check_sweeper(doctor);
 	free(servers);

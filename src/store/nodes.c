@@ -348,9 +348,7 @@ static const char *why_not(const redisReply *reply)
 {
 	struct cluster_redirect redirect;
 
-	return cluster_read_error(reply, &redirect) == CLUSTER_TRYAGAIN
-		       ? "some keys of the slot are on their way to another node"
-		       : reply->str;
+	return cluster_read_error(reply, &redirect) == CLUSTER_TRYAGAIN ? NODES_MOVING : reply->str;
 }
 
 /* Follows a reply to where the command is done. False: nowhere; then there is no reply. */

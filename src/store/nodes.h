@@ -56,6 +56,8 @@ struct printbuf *nodes_to(struct nodes *nodes, const struct store *store);
  */
 bool nodes_run(struct nodes *nodes, size_t count, redisReply **replies);
 const char *nodes_error(const struct nodes *nodes);
+/* What is in nodes_error() while some keys of a command are at one node of a cluster and some at another. */
+#define NODES_MOVING "some keys of the slot are on their way to another node"
 
 /*
  * Another way to run it: each server's part for itself, and the replies are of

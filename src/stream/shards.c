@@ -1,5 +1,6 @@
 #include "stream/shards.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,13 +95,14 @@ static struct node *node_of(const struct shards *all, int number)
 
 /* --- coming and going ------------------------------------------------------------------------ */
 
-static void learn(struct shards *all, const struct node *teller, const redisReply *reply);
+static void learn(struct shards *all, const struct node *teller, unsigned slot,
+		  const redisReply *reply);
 
 static void on_refused(void *arg, const redisReply *reply)
 {
 	struct shard *shard = arg;
 
-	learn(shard->all, node_of(shard->all, shard->owner), reply);
+	learn(shard->all, node_of(shard->all, shard->owner), shard->slot, reply);
 	set_state(shard, SHARD_REFUSED);
 }
 
@@ -169,7 +171,7 @@ static void refuse(struct greeting *greeting, const redisReply *reply)
 
 	greeting->is_refused = true;
 	if (reply != NULL && reply->type == REDIS_REPLY_ERROR && is_current(greeting))
-		learn(shard->all, node_of(shard->all, shard->owner), reply);
+		learn(shard->all, node_of(shard->all, shard->owner), shard->slot, reply);
 }
 
 /* A key that is nowhere: a node whose slot is moving does not answer for it. */
@@ -365,7 +367,7 @@ static void on_unsubscribed(void *arg, unsigned slot, const redisReply *reason)
 		    shard->state != SHARD_HERE)
 			continue;
 		if (reason != NULL)
-			learn(all, node, reason);
+			learn(all, node, slot, reason);
 		set_state(shard, SHARD_REFUSED);
 		want_map(all);
 	}
@@ -455,9 +457,11 @@ static void apply_map(struct shards *all)
 }
 
 /* A node says that a slot is not, or not quite, there. The map is looked at when nobody is deep in a callback. */
-static void learn(struct shards *all, const struct node *teller, const redisReply *reply)
+static void learn(struct shards *all, const struct node *teller, unsigned slot,
+		  const redisReply *reply)
 {
 	struct cluster_redirect redirect;
+	char why[REASON_MAX];
 
 	switch (cluster_read_error(reply, &redirect)) {
 	case CLUSTER_MOVED:
@@ -466,7 +470,14 @@ static void learn(struct shards *all, const struct node *teller, const redisRepl
 		break;
 	case CLUSTER_ASK:
 	case CLUSTER_TRYAGAIN:
-		break; /* soon it will be at one place */
+		/* Until all is at one place; who broke a move off has to know what that costs. */
+		snprintf(why, sizeof why,
+			 "slot %u is moving to another node, its users wait; if nobody moves it "
+			 "any more: redis-cli --cluster fix",
+			 slot);
+		reason_set(&all->refusal, why);
+		reason_tell(&all->refusal, "redis");
+		break;
 	default:
 		reason_set_error(&all->refusal, reply);
 		reason_tell(&all->refusal, "redis");

@@ -580,3 +580,11 @@ void cluster_end_move(struct cluster_stand *stand, int slot, int to)
 	}
 	free(to_id);
 }
+
+void cluster_cancel_move(struct cluster_stand *stand, int slot, int from, int to)
+{
+	expect_ok(&stand->servers[from],
+		  fleet_cmd(&stand->servers[from], "CLUSTER SETSLOT %d STABLE", slot));
+	expect_ok(&stand->servers[to],
+		  fleet_cmd(&stand->servers[to], "CLUSTER SETSLOT %d STABLE", slot));
+}

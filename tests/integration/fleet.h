@@ -92,5 +92,7 @@ void cluster_fail_over(struct cluster_stand *stand, int replica);
 void cluster_begin_move(struct cluster_stand *stand, int slot, int from, int to);
 int cluster_move_keys(struct cluster_stand *stand, int slot, int from, int to, int count);
 void cluster_end_move(struct cluster_stand *stand, int slot, int to);
+/* Takes it back, before a key has moved. */
+void cluster_cancel_move(struct cluster_stand *stand, int slot, int from, int to);
 
 #endif

@@ -239,7 +239,7 @@ static void expect_few_tries(int node)
 	for (int i = 0; i < 100; i++) {
 		put_touch("1");
 		ck_assert(!nodes_run(nodes, 1, &reply));
-		check_has(nodes_error(nodes), "on their way to another node");
+		check_has(nodes_error(nodes), NODES_MOVING);
 	}
 	stats = fleet_text(server, "INFO commandstats");
 	calls = strstr(stats, "cmdstat_evalsha:calls=");

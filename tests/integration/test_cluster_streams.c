@@ -187,6 +187,39 @@ START_TEST(a_partition_that_moves_is_right_again_at_once)
 }
 END_TEST
 
+/* Its users wait, nobody else does, and the log says what to do about it. */
+START_TEST(a_move_that_is_broken_off_is_told_and_heals_when_it_is_taken_back)
+{
+	int slot = slot_of(1), from = owner_of(1), to = (from + 1) % CLUSTER_PRIMARIES, other = 2;
+	char id[12];
+
+	while (slot_of(other) == slot)
+		other++;
+	snprintf(id, sizeof id, "%d", other);
+	screens_open(&screens, stack);
+	cluster_begin_move(cluster, slot, from, to);
+	WAIT_UNTIL(strstr(stack_file(stack, "streamd0.log"), "redis-cli --cluster fix") != NULL,
+		   10000);
+	for (int i = 0; i < 3; i++) {
+		struct response *answer =
+			HTTP(stack, .path = HEARTBEAT, .token = token_for(stack, "1"), .body = "");
+
+		ck_assert_int_eq(answer->status, 503);
+		ck_assert_ptr_nonnull(header_of(answer->head, "Retry-After"));
+		ck_assert_int_eq(
+			HTTP(stack, .path = HEARTBEAT, .token = token_for(stack, id), .body = "")
+				->status,
+			200);
+	}
+	screens_look(&screens, "broken off");
+	cluster_cancel_move(cluster, slot, from, to);
+	WAIT_UNTIL(screens_are_true(&screens), 10000);
+	screens_look(&screens, "taken back");
+	screens_expect_live(&screens, 5000);
+	screens_close(&screens);
+}
+END_TEST
+
 /* Whether the slot is elsewhere, as a node sees it that was not lost. */
 static bool has_moved(int slot, int from)
 {
@@ -282,6 +315,7 @@ int main(void)
 	tcase_add_test(tcase, friends_on_different_nodes_see_each_other);
 	tcase_add_test(tcase, after_a_loss_each_partition_is_subscribed_by_one_command);
 	tcase_add_test(tcase, a_partition_that_moves_is_right_again_at_once);
+	tcase_add_test(tcase, a_move_that_is_broken_off_is_told_and_heals_when_it_is_taken_back);
 	tcase_add_test(tcase, after_a_primary_is_lost_every_screen_is_true);
 	tcase_add_test(tcase, a_shard_without_a_replica_takes_nobody_else_along);
 	return harness_main(suite);

@@ -3,9 +3,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fleet.h"
 #include "servers.h"
+#include "store/cluster.h"
+#include "store/layout.h"
 
 #define PARTITIONS 8
 
@@ -88,6 +91,10 @@ START_TEST(two_names_of_one_server_are_found)
 					"unix://%s/./redis.sock\" partitions = 8 }\n",
 					stack->dir, stack->dir));
 	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
+	check_has(doctor(stack, 1), "is the same server as redis ");
+	/* With users, too, which it takes for another server's. */
+	WAIT_UNTIL(redis_int(stack, "EXISTS {%u}presence:epoch", layout_tag(PARTITIONS, 0)) == 1,
+		   10000);
 	check_has(doctor(stack, 1), "is the same server as redis ");
 	stack_stop(stack);
 }
@@ -221,6 +228,30 @@ START_TEST(slots_of_a_cluster_that_no_node_has_are_found)
 }
 END_TEST
 
+START_TEST(a_move_that_was_broken_off_is_found)
+{
+	struct stack *stack = stack_new("");
+	struct cluster_stand *cluster = start_cluster(stack);
+	char tag[16];
+	int slot, from, to;
+
+	snprintf(tag, sizeof tag, "{%u}", layout_tag(16, 5));
+	slot = (int)cluster_slot(tag, strlen(tag));
+	from = cluster_owner(cluster, 0, slot);
+	to = (from + 1) % CLUSTER_PRIMARIES;
+	check_has_not(doctor(stack, 1), "on their way");
+	cluster_begin_move(cluster, slot, from, to);
+	check_has(doctor(stack, 1),
+		  text_of("FAIL  redis: 1 of 16 partitions are on their way to another node, slot "
+			  "%d among them",
+			  slot));
+	cluster_cancel_move(cluster, slot, from, to);
+	check_has_not(doctor(stack, 1), "on their way");
+	cluster_stop(cluster);
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("doctor over several servers");
@@ -239,5 +270,6 @@ int main(void)
 	tcase_add_test(tcase, a_replica_without_min_replicas_to_write_is_found);
 	tcase_add_test(tcase, each_node_of_a_cluster_is_looked_at);
 	tcase_add_test(tcase, slots_of_a_cluster_that_no_node_has_are_found);
+	tcase_add_test(tcase, a_move_that_was_broken_off_is_found);
 	return harness_main(suite);
 }
