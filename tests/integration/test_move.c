@@ -470,6 +470,60 @@ START_TEST(users_move_into_a_cluster_and_out_of_it)
 }
 END_TEST
 
+/* Whether a Sentinel does it; it may not know yet whom to take. */
+static bool begins_failover(struct sentinel_stand *stand)
+{
+	redisReply *reply = fleet_cmd(&stand->sentinels[0], "SENTINEL FAILOVER main");
+	bool begins = reply->type == REDIS_REPLY_STATUS;
+
+	freeReplyObject(reply);
+	return begins;
+}
+
+static void fail_over(struct sentinel_stand *stand)
+{
+	fleet_int(&stand->servers[0], "WAIT %d 5000", REPLICAS);
+	WAIT_UNTIL(begins_failover(stand), 20000);
+	sentinels_wait_primary(stand, stand->servers[0].port);
+}
+
+/* Each run goes to the server that is the primary then. */
+START_TEST(users_move_behind_sentinels_and_away_from_them)
+{
+	static const struct layout one_on_other = {1, 1, {1}};
+	struct stack *stack = start();
+	struct sentinel_stand *stand = sentinels_start(stack, NULL, NULL);
+	struct content before;
+	char *out;
+
+	fill(stack, &one);
+	before = content_of(stack, &one);
+	check_has(CTL(stack, "move", "--to", stand->url, "--partitions", "4"),
+		  "480 keys are the same in both, 0 differ");
+	fail_over(stand);
+	set(stack, &one, "1", "user:chosen:1", "SET", "{\"status\":\"invisible\"}");
+	before = content_of(stack, &one);
+	check_has(CTL(stack, "move", "--to", stand->url, "--partitions", "4"),
+		  "480 keys are the same in both, 0 differ");
+	stack_write_conf(stack, text_of("redis { url = \"%s\" partitions = 4 }\n", stand->url));
+	move_to(stack, &one_on_other);
+	check_moved(stack, &before, &one_on_other);
+	/* By its own name the primary is no other layout. */
+	ck_assert_int_eq(
+		CTL_STATUS(stack, &out, "move", "--to",
+			   text_of("redis://127.0.0.1:%d", sentinels_wait_primary(stand, -1)->port),
+			   "--partitions", "4"),
+		2);
+	check_has(ctl_said(stack), "that is the layout of the configuration");
+	for (int i = 0; i < SENTINELS; i++)
+		fleet_kill(&stand->sentinels[i]);
+	ck_assert_int_eq(try_move(stack, &out, &one_on_other, "--check"), 1);
+	check_has(ctl_said(stack), "Sentinel");
+	sentinels_stop(stand);
+	stack_stop(stack);
+}
+END_TEST
+
 /* --- what is said and refused ----------------------------------------------------------------- */
 
 START_TEST(progress_is_told_and_the_sums_are_in_json)
@@ -630,6 +684,7 @@ int main(void)
 	tcase_add_test(moves, servers_of_the_old_layout_are_used_again_once_it_is_cleared);
 	tcase_add_test(moves, partitions_that_stay_where_they_are_are_left_alone);
 	tcase_add_test(moves, users_move_into_a_cluster_and_out_of_it);
+	tcase_add_test(moves, users_move_behind_sentinels_and_away_from_them);
 	tcase_add_test(says, progress_is_told_and_the_sums_are_in_json);
 	tcase_add_test(says, on_a_terminal_a_bar_tells_how_far_it_is);
 	tcase_add_test(says, a_service_that_still_runs_is_told_of);
