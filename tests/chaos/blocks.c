@@ -224,6 +224,18 @@ void blocks_data_lost(struct chaos *chaos)
 	}
 }
 
+void blocks_writes_lost(struct chaos *chaos, int64_t since)
+{
+	for (unsigned a = 1; a <= chaos->user_count; a++) {
+		for (unsigned b = 1; b <= chaos->user_count; b++) {
+			struct block *block = block_of(chaos, a, b);
+
+			if (block->since >= since || block->pending || block->doubt > 0)
+				set_doubt(block);
+		}
+	}
+}
+
 /* A stream that knew of it has ended, or cannot be heard. */
 void blocks_stream_lost(struct chaos *chaos, const struct user *user)
 {

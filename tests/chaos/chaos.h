@@ -16,6 +16,7 @@
  *   conn.c        HTTP connections on one epoll; tab.c the streams; tap.c what is published
  *   friends.c     who is whose friend
  *   stand.c       the programs: layouts, killing, starting again
+ *   shards.c, sentinels.c   the servers of Redis of two layouts
  *   directory.c   the database; network.c the ways to it and to Redis; service.c the push service
  *   shrink.c      a shorter plan that fails in the same way
  *

@@ -258,6 +258,9 @@ static bool take_snapshot(struct chaos *chaos, struct snapshot *snapshot)
 	memset(snapshot, 0, sizeof *snapshot);
 	snapshot->users = xcalloc(chaos->user_count + 1, sizeof *snapshot->users);
 	snapshot->blocks = xcalloc(chaos->user_count + 1, chaos->user_count + 1);
+	/* A failover that nobody asked for. */
+	if (chaos->stand.is_unsettled)
+		return false;
 	for (unsigned i = 0; is_whole && i < chaos->stand.stack->partitions; i++)
 		is_whole = add_partition(chaos, snapshot, i);
 	return is_whole;

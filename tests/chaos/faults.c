@@ -15,6 +15,11 @@ static struct stack *stack_of(struct chaos *chaos)
 	return chaos->stand.stack;
 }
 
+static bool has_sentinels(const struct chaos *chaos)
+{
+	return chaos->stand.layout == LAYOUT_SENTINEL;
+}
+
 /* Whether Redis took it. */
 static bool tell_server(struct chaos *chaos, int server, const char *command)
 {
@@ -25,9 +30,16 @@ static bool tell_server(struct chaos *chaos, int server, const char *command)
 	return ok;
 }
 
+/* Behind Sentinels all of them: any may be the primary when it is over. */
 static bool tell_redis(struct chaos *chaos, const struct step *step, const char *command)
 {
-	return tell_server(chaos, stand_server_for(chaos, step), command);
+	bool ok = true;
+
+	if (!has_sentinels(chaos))
+		return tell_server(chaos, stand_server_for(chaos, step), command);
+	for (int i = 0; i < SENTINEL_SERVERS; i++)
+		ok = tell_server(chaos, i, command) && ok;
+	return ok;
 }
 
 /* --- streamd --------------------------------------------------------------------------------- */
@@ -171,15 +183,30 @@ static bool kill_redis(struct chaos *chaos, const struct step *step)
 {
 	int server = stand_server_for(chaos, step);
 
-	if (redis_pid_at(stack_of(chaos), server) == 0)
+	if (redis_pid_at(stack_of(chaos), server) == 0 ||
+	    (has_sentinels(chaos) && !stand_redis_answers(chaos)))
 		return false;
+	if (has_sentinels(chaos))
+		sentinels_strike(chaos, server);
 	stand_redis_kill(chaos, server);
 	return true;
 }
 
+/* The server that the fault's begin was done to; behind Sentinels another one is the primary by now. */
+static int struck_by(const struct chaos *chaos, const struct step *step)
+{
+	return has_sentinels(chaos) ? chaos->stand.struck : stand_server_for(chaos, step);
+}
+
 static void restart_redis(struct chaos *chaos, const struct step *step)
 {
-	stand_redis_start(chaos, stand_server_for(chaos, step), true);
+	stand_redis_start(chaos, struck_by(chaos, step), true);
+}
+
+/* A replica would put it back, or lose it too. */
+static bool lose_redis(struct chaos *chaos, const struct step *step)
+{
+	return !has_sentinels(chaos) && kill_redis(chaos, step);
 }
 
 static void restart_redis_empty(struct chaos *chaos, const struct step *step)
@@ -191,13 +218,21 @@ static bool stop_redis(struct chaos *chaos, const struct step *step)
 {
 	if (!stand_redis_answers(chaos))
 		return false;
+	if (has_sentinels(chaos))
+		sentinels_strike(chaos, stand_server_for(chaos, step));
 	stand_redis_stop(chaos, stand_server_for(chaos, step));
 	return true;
 }
 
 static void continue_redis(struct chaos *chaos, const struct step *step)
 {
-	stand_redis_continue(chaos, stand_server_for(chaos, step));
+	stand_redis_continue(chaos, struck_by(chaos, step));
+}
+
+static bool fail_over(struct chaos *chaos, const struct step *step)
+{
+	(void)step;
+	return sentinels_fail_over(chaos);
 }
 
 /* The tap hears of it between what was told before and what is told after. */
@@ -213,7 +248,7 @@ static bool flushall(struct chaos *chaos, const struct step *step)
 	if (!tell_server(chaos, server, command))
 		return false;
 	tap_drain(chaos);
-	if (server == 0)
+	if (server == stand_server_at(chaos, 0))
 		stand_write_neighbours(chaos);
 	return true;
 }
@@ -269,7 +304,8 @@ static void end_oom(struct chaos *chaos, const struct step *step)
 
 static bool read_only(struct chaos *chaos, const struct step *step)
 {
-	return tell_redis(chaos, step, "REPLICAOF 127.0.0.1 1");
+	/* Sentinels would make it the primary again. */
+	return !has_sentinels(chaos) && tell_redis(chaos, step, "REPLICAOF 127.0.0.1 1");
 }
 
 static void end_read_only(struct chaos *chaos, const struct step *step)
@@ -279,12 +315,16 @@ static void end_read_only(struct chaos *chaos, const struct step *step)
 
 static bool no_replicas(struct chaos *chaos, const struct step *step)
 {
-	return tell_redis(chaos, step, "CONFIG SET min-replicas-to-write 1");
+	return tell_redis(chaos, step,
+			  has_sentinels(chaos) ? "CONFIG SET min-replicas-to-write 3"
+					       : "CONFIG SET min-replicas-to-write 1");
 }
 
 static void end_no_replicas(struct chaos *chaos, const struct step *step)
 {
-	tell_redis(chaos, step, "CONFIG SET min-replicas-to-write 0");
+	tell_redis(chaos, step,
+		   has_sentinels(chaos) ? "CONFIG SET min-replicas-to-write 1"
+					: "CONFIG SET min-replicas-to-write 0");
 }
 
 /* The programs lose a channel. */
@@ -500,7 +540,7 @@ static bool cut_redis(struct chaos *chaos, const struct step *step)
 	/* There the programs go to the nodes themselves: instead a partition moves. */
 	if (chaos->stand.layout == LAYOUT_CLUSTER)
 		return shards_begin_move(chaos, step);
-	if ((int)route >= chaos->stand.host_count)
+	if ((int)route >= chaos->stand.host_count || has_sentinels(chaos))
 		return false;
 	network_cut(chaos, route, step->arg < 2 ? CUT_LATE : CUT_DEAD);
 	if (chaos->stand.host_count > 1) {
@@ -573,7 +613,7 @@ const struct fault faults[] = {
 	{"term-web", 4, 2, 100, 2000, CRASHES, term_web, restart_web},
 	{"kill-host", 4, 2, 100, 3000, CRASHES, kill_host, restart_host},
 	{"kill-redis", 6, 1, 100, 4000, GAP, kill_redis, restart_redis},
-	{"lose-redis", 5, 1, 100, 4000, GAP | WIPES, kill_redis, restart_redis_empty},
+	{"lose-redis", 5, 1, 100, 4000, GAP | WIPES, lose_redis, restart_redis_empty},
 	{"stop-redis", 10, 1, 300, 9000, 0, stop_redis, continue_redis},
 	{"flushall", 5, 1, 0, 0, GAP | WIPES | NEEDS_REDIS, flushall, NULL},
 	{"cut-pubsub", 5, 1, 0, 0, GAP | NEEDS_REDIS, cut_pubsub, NULL},
@@ -591,6 +631,7 @@ const struct fault faults[] = {
 	{"stop-web", 4, 2, 100, 2500, 0, stop_web, continue_web},
 	{"stop-worker", 4, 6, 100, 2500, 0, stop_worker, continue_worker},
 	{"cut-redis", 6, 4, 300, 8000, 0, cut_redis, mend_redis},
+	{"fail-over", 8, 1, 0, 0, FAILS_OVER | NEEDS_REDIS, fail_over, NULL},
 	{"cut-clients", 5, 2 * GROUPS, 300, 4000, 0, cut_clients, mend_clients},
 	{"jump-clock", 5, 4, 1000, 4000, 0, jump_clock, end_jump_clock},
 };

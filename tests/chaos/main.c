@@ -4,7 +4,7 @@
  *   CHAOS_SEED=N       what happens (default 1; `random`: another one each time)
  *   CHAOS_SECONDS=N    no new episode begins after so long (default 60)
  *   CHAOS_USERS=N      how many (default 150)
- *   CHAOS_LAYOUT=N     0 … 5, see enum layout (default: by the seed)
+ *   CHAOS_LAYOUT=N     0 … 6, see enum layout (default: by the seed)
  *   CHAOS_DIRECTORY=N  0 SQLite, 1 PostgreSQL (default: by the seed)
  *   CHAOS_FAULTS=A,B   only these go wrong
  *   CHAOS_REPLAY=FILE  runs this history instead

@@ -315,6 +315,41 @@ void model_data_lost(struct chaos *chaos, int server)
 	}
 }
 
+/* A session may be missing that was made since, and one be back that was closed. */
+static void device_writes_lost(struct device *device, int64_t since)
+{
+	if (device->token_acked >= since)
+		device->token_lo = 0;
+	device->closed_lo = 0;
+	if (device->lowered >= since)
+		device->lowered = 0;
+	if (device->closed_at >= since)
+		device->lost_at = now_ms();
+	close_ending_tabs(device);
+	if (device->logged_out_at < since)
+		return;
+	free(device->old_token); /* it may be good again */
+	device->old_token = NULL;
+	device->lost_at = device->user->orphan_at = now_ms();
+}
+
+void model_writes_lost(struct chaos *chaos, int64_t since)
+{
+	chaos->data_lost_at = now_ms(); /* of what was sent before the answer proves nothing */
+	blocks_writes_lost(chaos, since);
+	wishes_writes_lost(chaos, since);
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		struct user *user = &chaos->users[i];
+
+		for (int j = 0; j < DEVICES; j++)
+			device_writes_lost(&user->devices[j], since);
+		states_writes_lost(user, since);
+		settings_writes_lost(user, since);
+		user->told = false;
+		model_refresh(user);
+	}
+}
+
 void model_streamd_died(struct chaos *chaos)
 {
 	for (unsigned i = 1; i <= chaos->user_count; i++) {

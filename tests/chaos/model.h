@@ -44,6 +44,8 @@ void model_logged_out(struct device *device); /* is known to be */
 /* The user has so many sessions that tokens' are pushed out. */
 void model_crowded(struct user *user);
 void model_data_lost(struct chaos *chaos, int server); /* of Redis */
+/* A failover: what was taken since then may be undone, or not. */
+void model_writes_lost(struct chaos *chaos, int64_t since);
 /* Whether the session of a stream that ended without a word may still stand in Redis. */
 bool model_may_have_zombie(const struct device *device);
 void model_streamd_died(struct chaos *chaos); /* it may not have told of what closed just now */
@@ -69,6 +71,7 @@ bool blocks_may_hide(const struct chaos *chaos, unsigned a, unsigned b);
 bool blocks_hide(const struct chaos *chaos, unsigned a, unsigned b, int64_t since);
 void blocks_come_back(struct chaos *chaos); /* Redis was started again: those that ended just now */
 void blocks_data_lost(struct chaos *chaos);
+void blocks_writes_lost(struct chaos *chaos, int64_t since);
 void blocks_stream_lost(struct chaos *chaos, const struct user *user);
 void blocks_learn(struct chaos *chaos, const struct snapshot *snapshot);
 /* The properties' functions. */
@@ -82,6 +85,7 @@ void blocks_settled(struct chaos *chaos, const struct snapshot *snapshot);
 void settings_set(struct chaos *chaos, struct device *device, enum rule rule);
 enum rule settings_parse(const char *text);
 void settings_data_lost(struct user *user);
+void settings_writes_lost(struct user *user, int64_t since);
 void settings_learn(struct chaos *chaos, const struct snapshot *snapshot);
 void settings_published(struct chaos *chaos, struct user *user, const struct change *change);
 void settings_answered(struct chaos *chaos, const struct call *call);
@@ -97,6 +101,7 @@ void wishes_subscribe(struct chaos *chaos, struct device *device);
 /* What concerns these two may or may not be told. */
 void wishes_doubt(struct chaos *chaos, unsigned a, unsigned b);
 void wishes_data_lost(struct chaos *chaos);
+void wishes_writes_lost(struct chaos *chaos, int64_t since);
 void wishes_published(struct chaos *chaos, struct user *friend, const struct change *change);
 void wishes_notified(struct chaos *chaos, const struct notification *notification);
 void wishes_settled(struct chaos *chaos, const struct snapshot *snapshot);
@@ -107,6 +112,7 @@ void wishes_settled(struct chaos *chaos, const struct snapshot *snapshot);
 void states_choose(struct chaos *chaos, struct device *device, const char *word);
 void states_say_idle(struct chaos *chaos, struct device *device, bool idle);
 void states_data_lost(struct user *user);
+void states_writes_lost(struct user *user, int64_t since);
 /* A stream that knew it has ended, or cannot be heard. */
 void states_stream_lost(struct user *user);
 void states_initial(struct chaos *chaos, struct user *user);

@@ -15,8 +15,8 @@
 #define CALM_MS 1200 /* before the first of them */
 #define BUSY 6 /* every sixth user does half of all */
 
-static const char *const layout_names[LAYOUTS] = {"one",   "two",	 "shared",
-						  "hosts", "partitions", "cluster"};
+static const char *const layout_names[LAYOUTS] = {"one",	"two",	   "shared",  "hosts",
+						  "partitions", "cluster", "sentinel"};
 static const char *const directory_names[DIRECTORIES] = {"sqlite", "postgres"};
 
 /* splitmix64 */
@@ -83,6 +83,8 @@ static bool may_happen(const struct plan *plan, const struct fault *fault)
 {
 	size_t len = strlen(fault->name);
 
+	if ((fault->traits & FAILS_OVER) && plan->layout != LAYOUT_SENTINEL)
+		return false;
 	for (const char *at = plan->faults; at != NULL; at = strchr(at, ',')) {
 		at += *at == ',';
 		if (strncmp(at, fault->name, len) == 0 && (at[len] == ',' || at[len] == '\0'))

@@ -27,6 +27,7 @@ enum layout {
 	LAYOUT_PARTITIONS, /* as LAYOUT_TWO; users in four partitions on two servers of Redis */
 	LAYOUTS_BY_SEED,
 	LAYOUT_CLUSTER = LAYOUTS_BY_SEED, /* as LAYOUT_PARTITIONS; they are nodes of a cluster */
+	LAYOUT_SENTINEL, /* as LAYOUT_TWO; a primary with two replicas, and three Sentinels */
 	LAYOUTS,
 };
 
@@ -83,6 +84,7 @@ void actions_leave(struct chaos *chaos, struct device *device);
 #define CRASHES 2u /* what was under way gets the web server's 500, or no answer */
 #define GAP 1u /* streams miss something: each gets a fresh `initial` */
 #define WIPES 4u /* Redis loses its data, and nothing else goes wrong */
+#define FAILS_OVER 16u /* in LAYOUT_SENTINEL alone */
 #define NEEDS_REDIS 8u /* speaks to Redis: not while it is stopped or dead */
 
 struct fault {

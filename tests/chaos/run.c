@@ -58,7 +58,7 @@ void chaos_show_notes(const struct chaos *chaos, unsigned user)
 
 bool chaos_in_trouble(const struct chaos *chaos, int64_t since)
 {
-	if (chaos->stand.moving != 0)
+	if (chaos->stand.moving != 0 || chaos->stand.is_unsettled)
 		return true;
 	for (int i = 0; i < ACTIVE_MAX; i++) {
 		if (chaos->active[i].step != NULL)
@@ -81,7 +81,8 @@ static void note_gap(struct chaos *chaos, const struct step *step)
 {
 	if ((step->fault->traits & GAP) == 0)
 		return;
-	chaos->gap_at = now_ms();
+	/* Behind Sentinels the screens may be right again before the server that was struck is back. */
+	chaos->gap_at = chaos->stand.is_unsettled ? chaos->stand.struck_at : now_ms();
 	chaos->gap_server = stand_server_for(chaos, step);
 }
 
@@ -148,7 +149,7 @@ static bool any_fault(const struct chaos *chaos)
 		if (chaos->active[i].step != NULL)
 			return true;
 	}
-	return chaos->stand.moving != 0;
+	return chaos->stand.moving != 0 || chaos->stand.is_unsettled;
 }
 
 /* --- an episode ------------------------------------------------------------------------------ */
@@ -158,6 +159,7 @@ static void turn(struct chaos *chaos, int64_t until)
 	conn_turn(chaos, until);
 	end_faults(chaos);
 	shards_turn(chaos);
+	sentinels_turn(chaos);
 	tabs_come_back(chaos);
 	actions_repeat(chaos);
 	calls_give_up_late(chaos);

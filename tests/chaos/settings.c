@@ -57,6 +57,12 @@ void settings_data_lost(struct user *user)
 		user->rule_doubt = now_ms();
 }
 
+void settings_writes_lost(struct user *user, int64_t since)
+{
+	if (user->rule_at >= since || user->ruling || user->rule_doubt > 0)
+		user->rule_doubt = now_ms();
+}
+
 void settings_learn(struct chaos *chaos, const struct snapshot *snapshot)
 {
 	for (unsigned i = 1; i <= chaos->user_count; i++) {

@@ -18,7 +18,7 @@
 #include "store/layout.h"
 
 #define KEEPS_DATA "--appendonly yes --appendfsync no"
-#define SERVERS 2 /* of Redis, in LAYOUT_PARTITIONS */
+#define SERVERS 2 /* of Redis, in LAYOUT_PARTITIONS and LAYOUT_CLUSTER */
 #define REDIS_TIMEOUT 2500 /* ms: longer than a busy machine may make anyone wait */
 
 static const char *second_redis(struct chaos *chaos)
@@ -44,6 +44,8 @@ static void divide(struct chaos *chaos)
 {
 	struct stand *stand = &chaos->stand;
 
+	if (stand->layout == LAYOUT_SENTINEL)
+		stand->stack->servers = SENTINEL_SERVERS;
 	if (!has_partitions(chaos))
 		return;
 	stand->stack->servers = SERVERS;
@@ -71,6 +73,8 @@ static void write_conf(struct chaos *chaos)
 		put_partitions(chaos, conf);
 	else if (chaos->stand.layout == LAYOUT_CLUSTER)
 		shards_put_conf(chaos, conf);
+	else if (chaos->stand.layout == LAYOUT_SENTINEL)
+		sentinels_put_conf(chaos, conf);
 	directory_put_conf(chaos, conf);
 	service_put_conf(chaos, conf);
 	stack_write_conf(chaos->stand.stack, conf->buf);
@@ -119,8 +123,11 @@ static void enter_host(struct chaos *chaos, int host)
 
 	if (chaos->stand.layout == LAYOUT_PARTITIONS)
 		snprintf(url + len, sizeof url - (size_t)len, " unix://%s", second_redis(chaos));
-	setenv("PRESENCE_REDIS_URL",
-	       chaos->stand.layout == LAYOUT_CLUSTER ? shards_url(chaos) : url, 1);
+	if (chaos->stand.layout == LAYOUT_CLUSTER)
+		snprintf(url, sizeof url, "%s", shards_url(chaos));
+	else if (chaos->stand.layout == LAYOUT_SENTINEL)
+		snprintf(url, sizeof url, "%s", sentinels_url(chaos));
+	setenv("PRESENCE_REDIS_URL", url, 1);
 	if (!chaos->stand.has_clock)
 		return;
 	setenv("LD_PRELOAD", faketime_library(), 1);
@@ -160,7 +167,7 @@ bool stand_redis_answers(const struct chaos *chaos)
 		if (redis_pid_at(chaos->stand.stack, i) == 0)
 			return false;
 	}
-	return chaos->stand.redis_stopped < 0;
+	return chaos->stand.redis_stopped < 0 && !chaos->stand.is_unsettled;
 }
 
 /* What is published is heard again once all servers are there. */
@@ -180,7 +187,8 @@ void stand_redis_kill(struct chaos *chaos, int server)
 
 void stand_redis_start(struct chaos *chaos, int server, bool with_data)
 {
-	static const char *const dirs[SERVERS] = {"appendonlydir", "appendonlydir1"};
+	static const char *const dirs[REDIS_MAX] = {"appendonlydir", "appendonlydir1",
+						    "appendonlydir2"};
 	const char *argv[] = {"rm", "-rf", stack_path(chaos->stand.stack, dirs[server]), NULL};
 	bool is_node = chaos->stand.layout == LAYOUT_CLUSTER;
 	char args[512];
@@ -191,6 +199,8 @@ void stand_redis_start(struct chaos *chaos, int server, bool with_data)
 	len = snprintf(args, sizeof args, KEEPS_DATA " --appenddirname %s", dirs[server]);
 	if (is_node)
 		shards_put_args(chaos, server, args + len, sizeof args - (size_t)len);
+	else if (chaos->stand.layout == LAYOUT_SENTINEL)
+		sentinels_put_args(chaos, server, args + len, sizeof args - (size_t)len);
 	redis_start_at(chaos->stand.stack, server, args);
 	freeReplyObject(redis_cmd_at(chaos->stand.stack, server,
 				     "ACL SETUSER chaos on >chaos ~* &* +@all"));
@@ -205,8 +215,19 @@ void stand_redis_start(struct chaos *chaos, int server, bool with_data)
 	if (!with_data)
 		model_data_lost(chaos, server);
 	/* The first node takes nothing before it has met the other. */
-	if (server == (is_node && chaos->stand.streamds == 0 ? 1 : 0))
+	if (server == (is_node && chaos->stand.streamds == 0 ? 1 : 0) &&
+	    chaos->stand.layout != LAYOUT_SENTINEL)
 		stand_write_neighbours(chaos);
+}
+
+void stand_redis_connect(struct chaos *chaos, int server)
+{
+	struct stack *stack = chaos->stand.stack;
+	redisContext **control = server == 0 ? &stack->control : &stack->more_control[server - 1];
+
+	redisFree(*control);
+	*control = NULL;
+	freeReplyObject(redis_cmd_at(stack, server, "AUTH chaos chaos"));
 }
 
 void stand_redis_stop(struct chaos *chaos, int server)
@@ -226,6 +247,8 @@ void stand_redis_continue(struct chaos *chaos, int server)
 
 int stand_server_for(const struct chaos *chaos, const struct step *step)
 {
+	if (chaos->stand.layout == LAYOUT_SENTINEL)
+		return stand_server_at(chaos, 0);
 	return step->at % servers_of(chaos);
 }
 
@@ -294,17 +317,17 @@ static const char *neighbours_tag(const struct chaos *chaos)
 
 void stand_write_neighbours(struct chaos *chaos)
 {
-	freeReplyObject(redis_cmd(chaos->stand.stack, "EVAL %s 0 write %s", neighbours,
-				  neighbours_tag(chaos)));
+	freeReplyObject(redis_cmd_at(chaos->stand.stack, stand_server_at(chaos, 0),
+				     "EVAL %s 0 write %s", neighbours, neighbours_tag(chaos)));
 }
 
 bool stand_neighbours_are_well(struct chaos *chaos)
 {
-	char *text = redis_text(chaos->stand.stack, "EVAL %s 0 look %s", neighbours,
-				neighbours_tag(chaos));
-	bool well = strcmp(text, "{} 1 1 1 7 5") == 0;
+	redisReply *reply = redis_cmd_at(chaos->stand.stack, stand_server_at(chaos, 0),
+					 "EVAL %s 0 look %s", neighbours, neighbours_tag(chaos));
+	bool well = reply->type == REDIS_REPLY_STRING && strcmp(reply->str, "{} 1 1 1 7 5") == 0;
 
-	free(text);
+	freeReplyObject(reply);
 	return well;
 }
 
@@ -502,6 +525,10 @@ void stand_start(struct chaos *chaos)
 	open_ways(chaos);
 	for (int i = 0; i < servers_of(chaos); i++)
 		stand_redis_start(chaos, i, true);
+	if (stand->layout == LAYOUT_SENTINEL) {
+		sentinels_start(chaos);
+		stand_write_neighbours(chaos);
+	}
 	if (stand->layout == LAYOUT_SHARED)
 		stand->shared_fd = listen_shared(chaos);
 	stand->streamds = stand->layout == LAYOUT_ONE ? 1 : 2;
@@ -509,7 +536,8 @@ void stand_start(struct chaos *chaos)
 		stand_streamd_start(chaos, i);
 	enter_host(chaos, 0);
 	lighttpd_start(stand->stack);
-	if (stand->layout == LAYOUT_TWO || has_partitions(chaos))
+	if (stand->layout == LAYOUT_TWO || stand->layout == LAYOUT_SENTINEL ||
+	    has_partitions(chaos))
 		add_backend(chaos);
 	leave_host();
 	stand->hosts[0] = (struct host){

@@ -8,6 +8,8 @@
 /* --- stand.c --------------------------------------------------------------------------------- */
 
 #define PARTITIONS_MAX 4
+#define SENTINEL_SERVERS 3
+#define SENTINELS 3
 
 struct host {
 	int port;
@@ -36,6 +38,13 @@ struct stand {
 	int ports[2], bus[2]; /* LAYOUT_CLUSTER: of the nodes */
 	unsigned moving; /* the partition that is on its way; 0: none */
 	bool move_ends; /* as soon as it can */
+	int sentinel_servers[SENTINEL_SERVERS],
+		sentinel_ports[SENTINELS]; /* LAYOUT_SENTINEL: ports */
+	bool is_unsettled; /* the primary was struck, and not all follow one since */
+	int struck; /* that server */
+	bool was_ordered; /* the failover was */
+	int64_t struck_at;
+	int64_t sentinel_look_at; /* the next look at who is the primary */
 };
 
 void stand_start(struct chaos *chaos);
@@ -48,6 +57,8 @@ bool stand_neighbours_are_well(struct chaos *chaos);
 bool stand_redis_answers(const struct chaos *chaos);
 void stand_redis_kill(struct chaos *chaos, int server);
 void stand_redis_start(struct chaos *chaos, int server, bool with_data);
+/* Commands go there by a new connection. */
+void stand_redis_connect(struct chaos *chaos, int server);
 void stand_redis_stop(struct chaos *chaos, int server);
 void stand_redis_continue(struct chaos *chaos, int server);
 /* Of several servers the one that a fault happens to. */
@@ -85,6 +96,16 @@ void shards_wait(struct chaos *chaos, int server); /* until one that was started
 bool shards_begin_move(struct chaos *chaos, const struct step *step);
 void shards_end_move(struct chaos *chaos); /* at a later turn, if it cannot be now */
 void shards_turn(struct chaos *chaos);
+
+/* --- sentinels.c: LAYOUT_SENTINEL -------------------------------------------------------------- */
+
+void sentinels_put_conf(struct chaos *chaos, struct printbuf *conf); /* and takes ports */
+const char *sentinels_url(struct chaos *chaos); /* until the next call */
+void sentinels_put_args(const struct chaos *chaos, int server, char *args, size_t size);
+void sentinels_start(struct chaos *chaos); /* once all servers are */
+void sentinels_strike(struct chaos *chaos, int server); /* something is done to it */
+bool sentinels_fail_over(struct chaos *chaos); /* by command; false: not now */
+void sentinels_turn(struct chaos *chaos);
 
 /* --- directory.c ----------------------------------------------------------------------------- */
 

@@ -177,6 +177,25 @@ void states_data_lost(struct user *user)
 	doubt_choice(user);
 }
 
+void states_writes_lost(struct user *user, int64_t since)
+{
+	bool said = user->idle_count > 0 &&
+		    user->idle_said[(user->idle_count - 1) % IDLE_SAID] >= since;
+
+	for (int i = 0; i < DEVICES; i++) {
+		struct device *device = &user->devices[i];
+
+		if (said || device->idle == IDLE_YES) {
+			device->idle = IDLE_MAYBE;
+			device->idle_doubt = now_ms();
+		}
+	}
+	if (user->chosen_at < since && !user->choosing && user->choice_doubt == 0)
+		return;
+	user->may_hide = true;
+	doubt_choice(user);
+}
+
 void states_stream_lost(struct user *user)
 {
 	if (user->is_handed_in)

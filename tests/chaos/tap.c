@@ -43,13 +43,16 @@ static void subscribe(struct chaos *chaos, redisContext *context, int server)
 
 void tap_open(struct chaos *chaos)
 {
-	static const char *const sockets[] = {"redis.sock", "redis1.sock"};
+	static const char *const sockets[] = {"redis.sock", "redis1.sock", "redis2.sock"};
 	struct tap *tap = xcalloc(1, sizeof *tap);
 
 	for (unsigned i = 0; i < chaos->stand.stack->servers; i++) {
-		redisContext *context =
-			redisConnectUnix(stack_path(chaos->stand.stack, sockets[i]));
+		redisContext *context;
 
+		/* Replicas pass it on. */
+		if (chaos->stand.layout == LAYOUT_SENTINEL && (int)i != stand_server_at(chaos, 0))
+			continue;
+		context = redisConnectUnix(stack_path(chaos->stand.stack, sockets[i]));
 		ck_assert_msg(context->err == 0, "Redis: %s", context->errstr);
 		freeReplyObject(ask(context, "AUTH chaos chaos"));
 		subscribe(chaos, context, (int)i);
@@ -148,7 +151,7 @@ void tap_drain(struct chaos *chaos)
 	int64_t now = now_ms();
 
 	for (int i = 0; chaos->tap != NULL && i < (int)chaos->stand.stack->servers; i++) {
-		if (!drain(chaos, i))
+		if (chaos->tap->contexts[i] != NULL && !drain(chaos, i))
 			tap_close(chaos);
 	}
 	/* While Redis is stopped, what it had said may still be under way. */

@@ -148,6 +148,26 @@ void wishes_data_lost(struct chaos *chaos)
 	}
 }
 
+void wishes_writes_lost(struct chaos *chaos, int64_t since)
+{
+	size_t count = (chaos->user_count + 1) * (chaos->user_count + 1);
+
+	for (size_t i = 0; i < count; i++) {
+		struct wish *wish = &chaos->wishes[i];
+
+		if (wish->state != WISH_NO || (wish->since > 0 && wish->since >= since))
+			set_state(wish, WISH_MAYBE);
+	}
+	for (unsigned i = 1; i <= chaos->user_count; i++) {
+		for (int j = 0; j < DEVICES; j++) {
+			struct device *device = &chaos->users[i].devices[j];
+
+			if (device->subscribed_at >= since)
+				device->subscribed_at = 0;
+		}
+	}
+}
+
 /* Nothing keeps a notification from one who is gone. */
 static bool must_be_told(const struct chaos *chaos, const struct user *user,
 			 const struct change *change)
