@@ -216,17 +216,19 @@ START_TEST(sentinels_that_are_away_stand_in_nobodys_way)
 	struct stack *stack = stand->stack;
 	int64_t start;
 
+	/* The one that stands still costs a quarter of that, not all. */
+	configure(stack, stand->url, "timeout_ms = 4000");
 	fleet_kill(&stand->sentinels[0]);
 	signal_and_wait_stopped(stand->sentinels[1].pid);
 	for (int i = 0; i < 6; i++) {
 		start = now_ms();
 		CTL(stack, "count");
-		ck_assert_msg(now_ms() - start < patience(700), "after %d ms",
+		ck_assert_msg(now_ms() - start < patience(3500), "after %d ms",
 			      (int)(now_ms() - start));
 	}
 	for (int i = 0; i < 4; i++) {
 		streamd_start(stack, 0);
-		WAIT_UNTIL(log_has(stack, "streamd0.log", "redis: connected"), patience(900));
+		WAIT_UNTIL(log_has(stack, "streamd0.log", "redis: connected"), 3500);
 		ck_assert(!log_has(stack, "streamd0.log", "warning: redis: Sentinel"));
 		streamd_end(stack, 0, SIGTERM);
 		unlink(stack_path(stack, "streamd0.log"));
