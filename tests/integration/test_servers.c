@@ -11,15 +11,20 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
 #include <curl/curl.h>
+#include <fastcgi.h>
 
+#include "base/address.h"
 #include "base/buf.h"
+#include "base/fcgi.h"
 #include "process.h"
 #include "servers.h"
+#include "wire.h"
 
 #define SILENT 30 /* s; longer than any test that does not look at heartbeats */
 #define PROMPT 1000 /* ms in which what happens must be seen */
@@ -524,6 +529,8 @@ END_TEST
 /* --- a reload of the web server ----------------------------------------------------------- */
 
 #define LOADERS 4
+/* What is tried is the web server: a machine that lets Redis wait for a second loses no request here. */
+#define LOADED RARE "redis { timeout_ms = 20000 }\n"
 
 /* Shared with the processes that make the requests. */
 struct load {
@@ -539,26 +546,30 @@ static void request_on_and_on(struct stack *stack, struct load *load, int index)
 	struct curl_slist *headers =
 		curl_slist_append(NULL, text_of("Authorization: Bearer %s", token_for(stack, "1")));
 	const char *url = text_of("http://127.0.0.1:%d" COUNT, stack->port);
-	FILE *nothing = fopen("/dev/null", "w");
 
 	while (!load->stop) {
 		CURL *curl = curl_easy_init();
 		long status = 0;
 		CURLcode code;
+		char *body = NULL;
+		size_t len;
+		FILE *out = open_memstream(&body, &len);
 
 		curl_easy_setopt(curl, CURLOPT_URL, url);
 		curl_easy_setopt(curl, CURLOPT_PROXY, "");
 		curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
-		curl_easy_setopt(curl, CURLOPT_WRITEDATA, nothing);
+		curl_easy_setopt(curl, CURLOPT_WRITEDATA, out);
 		curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)patience(10000));
 		code = curl_easy_perform(curl);
 		curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &status);
 		curl_easy_cleanup(curl);
+		fclose(out);
 		if (code == CURLE_OK && status == 200)
 			load->by[index].done++;
 		else if (load->by[index].failed++ == 0)
 			snprintf(load->by[index].failure, sizeof load->by[index].failure,
-				 "%s, status %ld", curl_easy_strerror(code), status);
+				 "%s, status %ld: %s", curl_easy_strerror(code), status, body);
+		free(body);
 	}
 	_exit(0);
 }
@@ -608,7 +619,7 @@ static void load_end(struct site *site, struct load *load, pid_t *loaders, int64
 
 START_TEST(a_reload_loses_no_request)
 {
-	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	struct site *site = site_start(&servers[_i], LOADED, SILENT);
 	pid_t loaders[LOADERS], client = 0;
 	struct load *load;
 	struct sse *sse;
@@ -630,9 +641,51 @@ START_TEST(a_reload_loses_no_request)
 }
 END_TEST
 
+/*
+ * At a reload its old process writes an FCGI_ABORT_REQUEST behind each request, and takes a connection
+ * that is closed by then for one without an answer. So a program must not close them: see the ABORT of
+ * test_workers.c.
+ */
+START_TEST(haproxy_closes_its_connections_itself)
+{
+	static const char answer[] = "Status: 200\r\nContent-Length: 0\r\n\r\n";
+	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	const char *path = stack_path(site->stack, "program.sock"), *why;
+	struct listen_address address;
+	struct printbuf *bytes = buf_new();
+	struct sse *client;
+	int listener, fd;
+
+	ck_assert_ptr_null(listen_address_parse(text_of("unix:%s", path), &address));
+	listener = listen_address_open(&address, 0666, &why);
+	ck_assert_msg(listener >= 0, "%s", why);
+	listen_address_free(&address);
+	site_change(site, "haproxy.cfg", text_of("unix@%s", stack_path(site->stack, "api.sock")),
+		    text_of("unix@%s", path));
+	client = sse_request(site->stack, "GET /api/health HTTP/1.1\r\nHost: localhost\r\n\r\n");
+	fd = accept(listener, NULL, NULL);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_msg(wire_read(fd, bytes, 2 * FCGI_HEADER_LEN, 5000), "there is no request");
+	ck_assert_msg((bytes->buf[FCGI_HEADER_LEN + 2] & FCGI_KEEP_CONN) != 0,
+		      "the program is asked to close the connection");
+	buf_reset(bytes);
+	fcgi_put_stdout(bytes, 1, answer, strlen(answer));
+	fcgi_put_end(bytes, 1);
+	wire_send(fd, bytes->buf, buf_len(bytes));
+	ck_assert_int_eq(sse_status(client), 200);
+	buf_reset(bytes);
+	ck_assert_msg(wire_read(fd, bytes, 0, 5000), "HAProxy keeps the connection");
+	sse_close(client);
+	close(fd);
+	close(listener);
+	printbuf_free(bytes);
+	site_stop(site);
+}
+END_TEST
+
 START_TEST(requests_wait_in_the_socket_while_presence_api_is_restarted)
 {
-	struct site *site = site_start(&servers[_i], RARE, SILENT);
+	struct site *site = site_start(&servers[_i], LOADED, SILENT);
 	pid_t loaders[LOADERS];
 	struct load *load = load_start(site, loaders);
 
@@ -739,6 +792,8 @@ int main(void)
 		tcase_add_loop_test(tcase, every_call_and_the_stream_work_and_nothing_is_buffered,
 				    i, i + 1);
 		tcase_add_loop_test(tcase, a_reload_loses_no_request, i, i + 1);
+		if (strcmp(servers[i].name, "HAProxy") == 0)
+			tcase_add_loop_test(tcase, haproxy_closes_its_connections_itself, i, i + 1);
 		if (servers[i].traits & STARTS_API)
 			tcase_add_loop_test(tcase, a_presence_api_that_dies_is_started_again, i,
 					    i + 1);

@@ -251,6 +251,34 @@ START_TEST(kept_connections_hold_no_worker)
 }
 END_TEST
 
+/* As HAProxy does it when it is reloaded: with the request, or after its answer. */
+START_TEST(an_abort_takes_no_answer_back)
+{
+	static const uint8_t abort_request[FCGI_HEADER_LEN] = {FCGI_VERSION_1, FCGI_ABORT_REQUEST,
+							       0, 1};
+	struct stack *stack = stack_start_api("api { children = 1 }");
+	struct printbuf *bytes = request_bytes(stack, true);
+
+	for (int early = 0; early < 2; early++) {
+		int fd = connect_api(stack);
+		struct pollfd readable = {.fd = fd, .events = POLLIN};
+
+		if (early)
+			buf_put(bytes, abort_request, sizeof abort_request);
+		wire_send(fd, bytes->buf, buf_len(bytes));
+		if (!early) {
+			ck_assert_int_eq(poll(&readable, 1, patience(5000)), 1);
+			ck_assert_msg(send(fd, abort_request, sizeof abort_request, MSG_NOSIGNAL) ==
+					      sizeof abort_request,
+				      "the connection is closed too soon: %s", strerror(errno));
+		}
+		check_answer(fd);
+		close(fd);
+	}
+	stack_stop(stack);
+}
+END_TEST
+
 /* A POST of STATUS_USERS with a body of `len` bytes, in STDIN records of at most `piece`. */
 static struct printbuf *post_bytes(struct stack *stack, size_t len, size_t piece)
 {
@@ -543,6 +571,7 @@ int main(void)
 	tcase_add_loop_test(silence, peers_that_do_not_close_after_their_answer_delay_nobody, 0,
 			    CROWDS);
 	tcase_add_loop_test(silence, kept_connections_hold_no_worker, 0, CROWDS);
+	tcase_add_test(silence, an_abort_takes_no_answer_back);
 	tcase_add_test(silence, of_too_many_silent_peers_the_longest_silent_one_goes);
 	tcase_add_test(silence, a_request_may_come_in_pieces_of_any_size);
 	tcase_add_test(silence, a_body_that_is_refused_is_not_in_the_way_of_the_answer);
