@@ -17,6 +17,7 @@
 #include "base/buf.h"
 #include "monitor.h"
 #include "servers.h"
+#include "store/scripts.h"
 
 #define VIEWER "1"
 #define FRIEND "2"
@@ -496,15 +497,22 @@ static bool is_about_a_user(const struct ask *ask)
 		(ask->body != NULL && strstr(ask->body, "{id}") != NULL));
 }
 
+/* What a worker has counted, which it tells now and then, whatever it was asked. */
+static bool tells_figures(const char *command)
+{
+	return strstr(command, scripts_name(SCRIPT_FIGURES_ADD)) != NULL;
+}
+
 /*
  * What Redis is asked, and what its scripts do, in the calls about this user `but` for one, in every
- * byte; without the touch of the caller's token, which comes first.
+ * byte; without figures, and without the touch of the caller's token, which comes first.
  */
 static char *commands_about(struct monitor *monitor, const char *id, const char *but)
 {
 	struct printbuf *out = buf_new();
 
 	for (size_t i = 0; i < sizeof asks / sizeof asks[0]; i++) {
+		bool is_of_figures = false;
 		int commands = 0;
 		char *rest;
 
@@ -515,8 +523,11 @@ static char *commands_about(struct monitor *monitor, const char *id, const char 
 		buf_putf(out, "--- %s %s\n", asks[i].method, asks[i].path);
 		rest = monitor_take(monitor);
 		for (char *line; (line = strsep(&rest, "\n")) != NULL;) {
-			commands += *line != ' ' && *line != '\0';
-			if (commands < 2)
+			if (*line != ' ' && *line != '\0') {
+				is_of_figures = tells_figures(line);
+				commands += !is_of_figures;
+			}
+			if (is_of_figures || commands < 2)
 				continue;
 			add_without_id(out, line, id);
 			buf_puts(out, "\n");
