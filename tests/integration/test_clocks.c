@@ -9,17 +9,24 @@
 /* Debian's; ld.so fills in $LIB. */
 #define FAKETIME "/usr/$LIB/faketime/libfaketime.so.1"
 
-/* A stack whose programs, but for Redis, have a clock that is off by so many seconds ("-5"). */
-static struct stack *stack_with_clock(const char *offset, const char *conf)
+/* Programs that are started from now on, until LD_PRELOAD is unset, have a clock that is off by so many seconds. */
+static void set_clock(const char *offset)
 {
-	struct stack *stack = stack_new(conf);
 	const char *sanitize = getenv("SANITIZE");
 
-	redis_start(stack, NULL);
 	/* AddressSanitizer wants to be the first that is loaded: there only the code is run. */
 	if (sanitize == NULL || *sanitize == '\0')
 		setenv("LD_PRELOAD", FAKETIME, 1);
 	setenv("FAKETIME", offset, 1);
+}
+
+/* A stack whose programs, but for Redis, have a clock that is off by so many seconds ("-5"). */
+static struct stack *stack_with_clock(const char *offset, const char *conf)
+{
+	struct stack *stack = stack_new(conf);
+
+	redis_start(stack, NULL);
+	set_clock(offset);
 	streamd_start(stack, 0);
 	lighttpd_start(stack);
 	unsetenv("LD_PRELOAD");
@@ -88,8 +95,7 @@ START_TEST(the_operators_tokens_have_the_clock_of_redis)
 
 	touch_user(stack, "1");
 	CTL(stack, "kick", "1");
-	setenv("LD_PRELOAD", FAKETIME, 1);
-	setenv("FAKETIME", "-5", 1);
+	set_clock("-5");
 	token = CTL(stack, "token", "1");
 	unsetenv("LD_PRELOAD");
 	token[strcspn(token, "\n")] = '\0';
