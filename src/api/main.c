@@ -81,10 +81,9 @@ static void help(char **args, int count)
 	       config_default_file());
 }
 
-/* A sentence on stderr, where whoever starts the program sees it. */
 static int refuse(const char *why)
 {
-	fprintf(stderr, PROGRAM ": %s\n", why);
+	log_error("%s", why);
 	return OPTIONS_WRONG;
 }
 
@@ -242,12 +241,12 @@ static bool open_listener(const struct config *config, char **path)
 	int fd;
 
 	if (why != NULL) {
-		fprintf(stderr, PROGRAM ": api.listen: %s\n", why);
+		log_error("api.listen: %s", why);
 		return false;
 	}
 	fd = listen_address_open(&address, SOCKET_MODE, &why);
 	if (fd < 0) {
-		fprintf(stderr, PROGRAM ": %s: %s: %s\n", config->api.listen, why, strerror(errno));
+		log_error("%s: %s: %s", config->api.listen, why, strerror(errno));
 		listen_address_free(&address);
 		return false;
 	}
@@ -286,6 +285,7 @@ static int run(const struct config *config, const char *file)
 		return refuse(
 			"standard input is not a listening socket, [api] listen is not set, and "
 			"this is not a CGI request");
+	config_warn_of_variables();
 	signals_hold(); /* until the parent, or the worker, handles them */
 	status = workers_check(config, check_service);
 	if (status != 0)
@@ -314,11 +314,10 @@ int main(int argc, char **argv)
 	status = options_read(argc, argv, &program, &file);
 	if (status != OPTIONS_GO_ON)
 		return status;
+	log_setup(PROGRAM, LOG_LEVEL_INFO, false);
 	config = config_load(file, err, sizeof err);
-	if (config == NULL) {
-		fprintf(stderr, "%s\n", err);
-		return OPTIONS_WRONG;
-	}
+	if (config == NULL)
+		return refuse(err);
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
 	status = run(config, file);
 	config_free(config);

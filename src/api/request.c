@@ -226,15 +226,15 @@ static void put_answer(struct printbuf *out, const struct request *request, cons
 }
 
 /* The fields that every answer to this request carries: for CORS, and its name. */
-static const char *cors_fields(const struct request *request)
+static const char *answer_fields(const struct request *request)
 {
 	struct printbuf *fields = request->service->fields;
 
 	buf_reset(fields);
 	cors_put_fields(fields, request->service->config->cors.allow_origins,
 			cgi_param(request->env, "HTTP_ORIGIN"));
-	cgi_put_request_id(fields, cgi_request_id(request->env));
-	return buf_len(fields) > 0 ? fields->buf : "";
+	cgi_put_request_id(fields, request->request_id);
+	return fields->buf;
 }
 
 static void drop(redisReply ***replies, size_t count)
@@ -307,16 +307,16 @@ static void put(struct request *request, struct problem *problem)
 	struct printbuf *out = service->out;
 
 	buf_reset(out);
-	problem->request_id = cgi_request_id(request->env);
+	problem->request_id = request->request_id;
 	if (is_preflight(request, problem))
 		cors_put_options(out, service->config->cors.allow_origins,
 				 cgi_param(request->env, "HTTP_ORIGIN"),
 				 cgi_param(request->env, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"),
-				 problem->allow);
+				 problem->allow, answer_fields(request));
 	else if (problem->kind != PROBLEM_NONE)
-		problem_put(out, problem, cors_fields(request));
+		problem_put(out, problem, answer_fields(request));
 	else
-		put_answer(out, request, cors_fields(request));
+		put_answer(out, request, answer_fields(request));
 	if (strcmp(request->method, "HEAD") == 0)
 		cgi_drop_body(out);
 }
@@ -343,7 +343,8 @@ void request_serve(struct service *service, const struct route *routes, size_t c
 	struct problem problem;
 	int status;
 
-	log_set_request(cgi_request_id(env));
+	cgi_request_id(env, request.request_id);
+	log_set_request(request.request_id);
 	buf_reset(service->body);
 	buf_reset(service->answer);
 	problem = answer(&request, routes, count, transport, &match);

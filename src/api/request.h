@@ -11,6 +11,7 @@
 #include "api/service.h"
 #include "auth/token.h"
 #include "base/buf.h"
+#include "base/cgi.h"
 #include "base/problem.h"
 #include "base/userid.h"
 
@@ -28,6 +29,7 @@ struct request {
 	struct service *service;
 	char *const *env; /* NULL-terminated "NAME=VALUE" */
 	const char *method; /* REQUEST_METHOD, or "" */
+	char request_id[CGI_REQUEST_ID_MAX + 1];
 	struct token token; /* the caller's, unless the route is ROUTE_OPEN */
 	const struct store *store; /* the caller's partition; without a caller the first one */
 	struct userid id; /* the path's {id}, if the route has one */

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/random.h"
+
 const char *cgi_param(char *const *env, const char *name)
 {
 	size_t len = strlen(name);
@@ -13,20 +15,24 @@ const char *cgi_param(char *const *env, const char *name)
 	return NULL;
 }
 
-const char *cgi_request_id(char *const *env)
+void cgi_request_id(char *const *env, char id[CGI_REQUEST_ID_MAX + 1])
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				      "0123456789-._~+/=:@";
-	const char *id = cgi_param(env, "HTTP_X_REQUEST_ID");
-	size_t len = id != NULL ? strspn(id, allowed) : 0;
+	const char *came = cgi_param(env, "HTTP_X_REQUEST_ID");
+	size_t len = came != NULL ? strspn(came, allowed) : 0;
 
-	return len > 0 && len <= CGI_REQUEST_ID_MAX && id[len] == '\0' ? id : NULL;
+	if (len > 0 && len <= CGI_REQUEST_ID_MAX && came[len] == '\0')
+		memcpy(id, came, len + 1);
+	else
+		random_hex(id);
 }
 
-void cgi_put_request_id(struct printbuf *fields, const char *name)
+void cgi_put_request_id(struct printbuf *fields, const char *id)
 {
-	if (name != NULL)
-		buf_putf(fields, "X-Request-Id: %s\r\n", name);
+	buf_puts(fields, "X-Request-Id: ");
+	buf_puts(fields, id);
+	buf_puts(fields, "\r\n");
 }
 
 bool cgi_path(char *const *env, char *path, size_t size)

@@ -20,11 +20,11 @@ bool cgi_path(char *const *env, char *path, size_t size);
 #define CGI_REQUEST_ID_MAX 128
 
 /*
- * X-Request-Id, by which the web server (or a client) names the request: 1 to
- * CGI_REQUEST_ID_MAX characters of A-Z a-z 0-9 and -._~+/=:@. Borrowed; NULL when there
- * is none, or another text: it goes into log lines.
+ * Writes X-Request-Id, by which the web server (or a client) names the request: 1 to
+ * CGI_REQUEST_ID_MAX characters of A-Z a-z 0-9 and -._~+/=:@. Where none came, or
+ * another text, it is a new one: 128 random bits in hex.
  */
-const char *cgi_request_id(char *const *env);
+void cgi_request_id(char *const *env, char id[CGI_REQUEST_ID_MAX + 1]);
 
 enum cgi_query { CGI_QUERY_ABSENT, CGI_QUERY_FOUND, CGI_QUERY_BAD };
 
@@ -47,7 +47,7 @@ void cgi_drop_body(struct printbuf *answer);
 /* Percent-decodes in place; false on a broken escape or an encoded NUL. */
 bool cgi_decode(char *text);
 
-/* Appends the header line by which an answer names its request; nothing without a name (NULL). */
-void cgi_put_request_id(struct printbuf *fields, const char *name);
+/* Appends the header line by which an answer names its request. */
+void cgi_put_request_id(struct printbuf *fields, const char *id);
 
 #endif

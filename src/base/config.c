@@ -193,7 +193,7 @@ static bool is_variable(const char *name)
 	return strcmp(name, VARIABLE_FILE) == 0;
 }
 
-void config_unknown_variables(void (*each)(void *arg, const char *name), void *arg)
+void config_warn_of_variables(void)
 {
 	for (char **entry = environ; *entry != NULL; entry++) {
 		char *name;
@@ -202,7 +202,7 @@ void config_unknown_variables(void (*each)(void *arg, const char *name), void *a
 			continue;
 		name = xstrndup(*entry, strcspn(*entry, "="));
 		if (!is_variable(name))
-			each(arg, name);
+			log_warn("%s in the environment names no option and is not read", name);
 		free(name);
 	}
 }

@@ -119,8 +119,8 @@ struct config {
 struct config *config_load(const char *file, char *err, size_t errsize);
 void config_free(struct config *config);
 
-/* Calls it with each variable of the environment that looks like an option and is none. */
-void config_unknown_variables(void (*each)(void *arg, const char *name), void *arg);
+/* Logs each variable of the environment that looks like an option and is none. */
+void config_warn_of_variables(void);
 
 /*
  * Moves the values of `fresh` into `live`, which keeps its address, and frees

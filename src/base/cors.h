@@ -18,9 +18,10 @@ void cors_put_fields(struct printbuf *out, const char *allowed, const char *orig
  * allowed origin what it may do: use any method, and send the header fields that
  * it asks for. `requested` is its Access-Control-Request-Headers, or NULL; one
  * that is not a list of names, or a very long one, is not repeated. `methods` as
- * in Allow: "GET, OPTIONS".
+ * in Allow: "GET, OPTIONS". `fields` is what cors_put_fields() wrote for this request,
+ * with further header lines or without.
  */
 void cors_put_options(struct printbuf *out, const char *allowed, const char *origin,
-		      const char *requested, const char *methods);
+		      const char *requested, const char *methods, const char *fields);
 
 #endif

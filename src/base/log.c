@@ -9,10 +9,11 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/times.h"
 #include "base/utf8.h"
 
-#define LOG_LINE_MAX 1024
+#define MESSAGE_MAX 1024 /* bytes; the rest is left out */
 
 /* Of the process; the threads of the directory write lines while it is reloaded. */
 static struct {
@@ -22,7 +23,8 @@ static struct {
 	atomic_bool to_journal; /* standard error is the journal's */
 } settings = {"presence", LOG_LEVEL_INFO, false, false};
 
-static _Thread_local const char *served_id; /* of the request; NULL: none */
+/* Whom this thread works for; NULL: nobody in particular. */
+static _Thread_local const char *request_id;
 
 /* systemd.exec(5): $JOURNAL_STREAM is "device:inode" of what leads to the journal. */
 static bool is_journal(int fd)
@@ -52,58 +54,70 @@ bool log_is_wanted(enum log_level level)
 	return level <= settings.level;
 }
 
-/* What may forge a line, or is no text, becomes '?'. */
-static void mask(char *line)
+void log_set_request(const char *id)
 {
-	const char *end = line + strlen(line);
-	char *to = line;
-
-	for (const char *from = line; from < end;) {
-		size_t len = utf8_len(from, end);
-
-		if (len == 0 || utf8_is_control(from, len)) {
-			*to++ = '?';
-			from += len > 0 ? len : 1;
-			continue;
-		}
-		memmove(to, from, len);
-		to += len;
-		from += len;
-	}
-	*to = '\0';
+	request_id = id;
 }
 
-void log_set_request(const char *request_id)
+const char *log_request(void)
 {
-	served_id = request_id;
+	return request_id;
+}
+
+/* A value in quotes. What may forge a line, or is no text, becomes '?'. */
+static void put_quoted(struct printbuf *line, const char *value)
+{
+	const char *end = value + strlen(value);
+
+	buf_puts(line, "\"");
+	while (value < end) {
+		size_t len = utf8_len(value, end);
+
+		if (len == 0 || utf8_is_control(value, len))
+			buf_puts(line, "?");
+		else if (*value == '"' || *value == '\\')
+			buf_putf(line, "\\%c", *value);
+		else
+			buf_put(line, value, len);
+		value += len > 0 ? len : 1;
+	}
+	buf_puts(line, "\"");
+}
+
+static void put_line(struct printbuf *line, const char *level, const char *message)
+{
+	char when[TIMES_LEN + 1];
+
+	times_format(times_wall_ms() / 1000, when);
+	buf_putf(line, "time=%s program=%s pid=%d level=%s msg=", when, settings.program,
+		 (int)getpid(), level);
+	put_quoted(line, message);
+	if (request_id != NULL) {
+		buf_puts(line, " request=");
+		put_quoted(line, request_id);
+	}
 }
 
 static void write_line(enum log_level level, const char *format, va_list args)
 {
 	static const int priorities[] = {LOG_ERR, LOG_WARNING, LOG_INFO, LOG_DEBUG};
 	static const char *const names[] = {"error", "warning", "info", "debug"};
-	char line[LOG_LINE_MAX], when[TIMES_LEN + 1];
-	int len;
+	char message[MESSAGE_MAX];
+	struct printbuf *line;
 
 	if (!log_is_wanted(level))
 		return;
-	len = vsnprintf(line, sizeof line, format, args);
-	if (served_id != NULL && len >= 0 && (size_t)len < sizeof line)
-		snprintf(line + len, sizeof line - (size_t)len, " request=%s", served_id);
-	mask(line);
-	if (settings.to_syslog) {
-		syslog(priorities[level], "%s", line);
-		return;
-	}
-	/* sd-daemon(3): the priority in front; the journal has time, program and process. */
-	if (settings.to_journal) {
-		dprintf(STDERR_FILENO, "<%d>%s: %s\n", priorities[level], names[level], line);
-		return;
-	}
-	times_format(times_wall_ms() / 1000, when);
+	vsnprintf(message, sizeof message, format, args);
+	line = buf_new();
+	if (settings.to_journal && !settings.to_syslog) /* sd-daemon(3) */
+		buf_putf(line, "<%d>", priorities[level]);
+	put_line(line, names[level], message);
 	/* One write per line: several processes share this stderr. */
-	dprintf(STDERR_FILENO, "%s %s[%d] %s: %s\n", when, settings.program, (int)getpid(),
-		names[level], line);
+	if (settings.to_syslog)
+		syslog(priorities[level], "%s", line->buf);
+	else
+		dprintf(STDERR_FILENO, "%s\n", line->buf);
+	printbuf_free(line);
 }
 
 #define DEFINE_LOG(name, level)                  \

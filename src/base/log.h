@@ -1,4 +1,10 @@
-/* Log lines to stderr or syslog(3). */
+/*
+ * Log lines to stderr or syslog(3), each in logfmt (https://brandur.org/logfmt):
+ *
+ *     time=2026-11-26T15:04:31Z program=presence-api pid=17 level=warning msg="…" request="…"
+ *
+ * `msg` and `request` are always in quotes, with \ before each " and \ in them.
+ */
 #ifndef PRESENCE_BASE_LOG_H
 #define PRESENCE_BASE_LOG_H
 
@@ -8,8 +14,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 /*
  * From now on lines up to `level` go to stderr or, with `to_syslog`, to the
- * daemon facility. Where stderr is the journal's, each begins with its priority
- * instead of time and program. `program` must stay valid. May be called again on reload.
+ * daemon facility. Where stderr is the journal's, each begins with its priority,
+ * <4> for a warning. `program` must stay valid. May be called again on reload.
  */
 void log_setup(const char *program, enum log_level level, bool to_syslog);
 
@@ -17,10 +23,13 @@ void log_setup(const char *program, enum log_level level, bool to_syslog);
 bool log_is_wanted(enum log_level level);
 
 /*
- * From now on the lines of this thread end with request=NAME, of the request that it serves, until
- * NULL is set. It must stay valid.
+ * From now on this thread's lines end with request="ID", of the request that they are
+ * about, until another one or NULL is set. It must stay valid.
  */
-void log_set_request(const char *request_id);
+void log_set_request(const char *id);
+
+/* The one that is set, borrowed, for a thread that goes on with its work; NULL: none. */
+const char *log_request(void);
 
 /*
  * One line each, from any thread; what is no UTF-8 and what may end or change a line (controls,

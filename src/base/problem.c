@@ -124,10 +124,7 @@ void problem_put(struct printbuf *out, const struct problem *problem, const char
 	buf_putf(out, "\r\n{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
 		 row->title, row->status);
 	json_put_string(out, detail, strlen(detail));
-	buf_putf(out, ",\"code\":\"%s\"", row->code);
-	if (problem->request_id != NULL) {
-		buf_puts(out, ",\"request_id\":");
-		json_put_string(out, problem->request_id, strlen(problem->request_id));
-	}
+	buf_putf(out, ",\"code\":\"%s\",\"request_id\":", row->code);
+	json_put_string(out, problem->request_id, strlen(problem->request_id));
 	buf_puts(out, "}");
 }

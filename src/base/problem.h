@@ -44,7 +44,7 @@ struct problem {
 	const char *detail; /* a sentence for people, or NULL for the title alone */
 	const char *allow; /* with METHOD_NOT_ALLOWED: the Allow field's value */
 	int retry_after; /* seconds for 429 and 503; 0 = the table's */
-	const char *request_id; /* cgi_request_id(); NULL: none */
+	const char *request_id; /* cgi_request_id() */
 };
 
 int problem_status(enum problem_kind kind);

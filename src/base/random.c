@@ -10,14 +10,38 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
+static void random_bits(unsigned char bits[16])
+{
+	if (RAND_bytes(bits, 16) != 1) {
+		fputs("presence: no random bytes\n", stderr);
+		abort();
+	}
+}
+
+static void put_hex(char *hex, const unsigned char *bytes, size_t len)
+{
+	static const char digits[] = "0123456789abcdef";
+
+	for (size_t i = 0; i < len; i++) {
+		hex[2 * i] = digits[bytes[i] >> 4];
+		hex[2 * i + 1] = digits[bytes[i] & 15];
+	}
+	hex[2 * len] = '\0';
+}
+
+void random_hex(char hex[RANDOM_HEX_LEN + 1])
+{
+	unsigned char bits[16];
+
+	random_bits(bits);
+	put_hex(hex, bits, sizeof bits);
+}
+
 void random_id(char id[RANDOM_ID_LEN + 1])
 {
 	unsigned char bits[16], text[25];
 
-	if (RAND_bytes(bits, sizeof bits) != 1) {
-		fputs("presence: no random bytes\n", stderr);
-		abort();
-	}
+	random_bits(bits);
 	EVP_EncodeBlock(text, bits, sizeof bits);
 	for (size_t i = 0; i < RANDOM_ID_LEN; i++)
 		id[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : (char)text[i];
@@ -46,7 +70,6 @@ static void fetch_sha256(void)
 void hash_name(const char *label, const void *data, size_t len, char name[HASH_NAME_LEN + 1])
 {
 	static pthread_once_t once = PTHREAD_ONCE_INIT;
-	static const char hex[] = "0123456789abcdef";
 	unsigned char digest[EVP_MAX_MD_SIZE];
 	EVP_MD_CTX *context = EVP_MD_CTX_new();
 
@@ -59,9 +82,5 @@ void hash_name(const char *label, const void *data, size_t len, char name[HASH_N
 		abort();
 	}
 	EVP_MD_CTX_free(context);
-	for (size_t i = 0; i < HASH_NAME_LEN / 2; i++) {
-		name[2 * i] = hex[digest[i] >> 4];
-		name[2 * i + 1] = hex[digest[i] & 15];
-	}
-	name[HASH_NAME_LEN] = '\0';
+	put_hex(name, digest, HASH_NAME_LEN / 2);
 }

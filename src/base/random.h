@@ -5,10 +5,14 @@
 #include <stddef.h>
 
 #define RANDOM_ID_LEN 22 /* base64url characters of 128 random bits */
+#define RANDOM_HEX_LEN 32
 #define HASH_NAME_LEN 32 /* hex digits of 128 bits */
 
 /* 128 random bits in base64url; never fails (without randomness the process aborts). */
 void random_id(char id[RANDOM_ID_LEN + 1]);
+
+/* The same in lower-case hex. */
+void random_hex(char hex[RANDOM_HEX_LEN + 1]);
 
 /* A random number from 0 to limit - 1 (limit > 0): for jitter, not for secrets. */
 unsigned random_below(unsigned limit);

@@ -103,12 +103,6 @@ static struct option *describe_options(void)
 	return own;
 }
 
-static void warn_of_variable(void *arg, const char *name)
-{
-	(void)arg;
-	ctl_fail("%s in the environment names no option and is not read", name);
-}
-
 static enum ctl_exit run(const struct command *command, struct ctl *ctl, const char *file,
 			 char **args, int count)
 {
@@ -120,8 +114,8 @@ static enum ctl_exit run(const struct command *command, struct ctl *ctl, const c
 		fprintf(stderr, "%s\n", err);
 		return CTL_USAGE;
 	}
-	config_unknown_variables(warn_of_variable, NULL);
 	log_setup(PROGRAM, (enum log_level)config->log.level, false);
+	config_warn_of_variables();
 	ctl->config = config;
 	ctl->file = file;
 	ctl->nodes = nodes_new(config);

@@ -38,6 +38,7 @@ struct directory_call {
 	uint64_t number; /* in the order of asking */
 	enum sql_query query; /* SQL_ACCOUNT or SQL_FRIENDS */
 	char *value; /* e-mail or user id */
+	char *request_id; /* for whose request; NULL: none */
 	enum directory_result result;
 	struct account account;
 	struct friends friends;
@@ -88,6 +89,7 @@ static struct directory_call *call_new(struct directory *directory, enum sql_que
 	call->directory = directory;
 	call->query = query;
 	call->value = xstrdup(value);
+	call->request_id = log_request() != NULL ? xstrdup(log_request()) : NULL;
 	return call;
 }
 
@@ -96,6 +98,7 @@ static void call_free(struct directory_call *call)
 	account_free(&call->account);
 	friends_free(&call->friends);
 	free(call->value);
+	free(call->request_id);
 	free(call);
 }
 
@@ -130,10 +133,12 @@ static void run_call(struct worker *worker, struct directory_call *call)
 {
 	struct lookup *lookup = &worker->directory->lookup;
 
+	log_set_request(call->request_id);
 	if (call->query == SQL_ACCOUNT)
 		call->result = lookup_account(lookup, &worker->source, call->value, &call->account);
 	else
 		call->result = lookup_friends(lookup, &worker->source, call->value, &call->friends);
+	log_set_request(NULL);
 }
 
 static void wake_loop(struct directory *directory)

@@ -60,15 +60,17 @@ int main(int argc, char **argv)
 		return status;
 	/* Before libcurl's threads, which inherit the mask. */
 	signals = open_signals();
+	log_setup(PROGRAM, LOG_LEVEL_INFO, false);
 	config = config_load(file, err, sizeof err);
 	if (config == NULL) {
-		fprintf(stderr, "%s\n", err);
+		log_error("%s", err);
 		return OPTIONS_WRONG;
 	}
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
+	config_warn_of_variables();
 	pushd = pushd_new(config, file, err, sizeof err);
 	if (pushd == NULL) {
-		fprintf(stderr, "%s: %s\n", file, err);
+		log_error("%s: %s", file, err);
 		config_free(config);
 		return OPTIONS_WRONG;
 	}

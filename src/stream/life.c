@@ -152,9 +152,7 @@ static const char *reason_to_end(const struct stream *stream, int64_t now)
 /* Closed as one that reads nothing. */
 static enum step close_stuck(struct stream *stream, const char *whose)
 {
-	log_set_request(stream->request_id);
 	log_info("stream of %s: closed, reads nothing", whose);
-	log_set_request(NULL);
 	stream->end = "stuck";
 	return destroy(stream);
 }
@@ -309,12 +307,14 @@ void life_run(struct streams *streams)
 		struct stream *stream = stream_of_due(due);
 		enum step step;
 
+		log_set_request(stream->request_id);
 		do
 			step = life_step(stream, now);
 		while (step == STEP_ON);
 		if (step == STEP_STAY)
 			stream_arm(stream, now);
 	}
+	log_set_request(NULL);
 }
 
 /*

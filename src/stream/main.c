@@ -143,16 +143,18 @@ int main(int argc, char **argv)
 	status = options_read(argc, argv, &program, &file);
 	if (status != OPTIONS_GO_ON)
 		return status;
+	log_setup(PROGRAM, LOG_LEVEL_INFO, false);
 	config = config_load(file, err, sizeof err);
 	status = OPTIONS_WRONG;
 	if (config == NULL) {
-		fprintf(stderr, "%s\n", err);
+		log_error("%s", err);
 		return status;
 	}
 	/* The loop's arena and one for the directory's threads: in a common one they would wait for
 	 * each other, with one each the memory of many a burst would stay. */
 	mallopt(M_ARENA_MAX, 2);
 	log_setup(PROGRAM, (enum log_level)config->log.level, config->log.target == 1);
+	config_warn_of_variables();
 	signals_hold(); /* until the loop handles them */
 	keys = connection_check_config(config, err, sizeof err)
 		       ? token_keys_open(config, err, sizeof err)
@@ -162,7 +164,7 @@ int main(int argc, char **argv)
 	if (directory != NULL && look_at_redis(config, err, sizeof err)) {
 		status = serve(config, file, keys, directory);
 	} else {
-		fprintf(stderr, "%s: %s\n", file, err);
+		log_error("%s: %s", file, err);
 		token_keys_free(keys);
 	}
 	directory_close(directory);

@@ -33,11 +33,6 @@ static bool is_method(const struct request *request, const char *method)
 	return request->method != NULL && strcmp(request->method, method) == 0;
 }
 
-static const char *cors_fields(const struct stream *stream)
-{
-	return stream->cors_fields != NULL ? stream->cors_fields : "";
-}
-
 /* The whole answer; of one to HEAD (RFC 9110 section 9.3.2) the header alone. */
 static void answer(struct stream *stream, const struct request *request, struct printbuf *text)
 {
@@ -60,7 +55,7 @@ static void refuse(struct stream *stream, const struct request *request, enum pr
 		problem.allow = METHODS;
 	stream_count_refusal(stream, kind);
 	buf_reset(text);
-	problem_put(text, &problem, cors_fields(stream));
+	problem_put(text, &problem, stream->fields);
 	answer(stream, request, text);
 }
 
@@ -70,7 +65,8 @@ static void answer_options(struct stream *stream, const struct request *request)
 
 	buf_reset(context->scratch);
 	cors_put_options(context->scratch, context->config->cors.allow_origins, request->origin,
-			 cgi_param(request->env, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"), METHODS);
+			 cgi_param(request->env, "HTTP_ACCESS_CONTROL_REQUEST_HEADERS"), METHODS,
+			 stream->fields);
 	answer(stream, request, context->scratch);
 }
 
@@ -79,7 +75,7 @@ static void answer_head(struct stream *stream, const struct request *request)
 	struct printbuf *text = stream->all->context->scratch;
 
 	buf_reset(text);
-	events_put_head(text, cors_fields(stream));
+	events_put_head(text, stream->fields);
 	answer(stream, request, text);
 }
 
@@ -286,16 +282,12 @@ static enum problem_kind check(const struct context *context, const struct reque
 
 /* The fields that every answer to this request carries. */
 static char *make_fields(const struct context *context, const struct request *request,
-			 const char *name)
+			 const char *request_id)
 {
-	const char *allowed = context->config->cors.allow_origins;
-	struct printbuf *fields;
+	struct printbuf *fields = buf_new();
 
-	if (allowed[0] == '\0' && name == NULL)
-		return NULL;
-	fields = buf_new();
-	cors_put_fields(fields, allowed, request->origin);
-	cgi_put_request_id(fields, name);
+	cors_put_fields(fields, context->config->cors.allow_origins, request->origin);
+	cgi_put_request_id(fields, request_id);
 	return buf_take(fields, NULL);
 }
 
@@ -305,13 +297,16 @@ void opening_begin(struct stream *stream)
 	char **env = conn_take_request(&stream->conn);
 	struct request request = {env, cgi_param(env, "REQUEST_METHOD"),
 				  cgi_param(env, "HTTP_ORIGIN")};
-	const char *why = NULL, *name = cgi_request_id(env);
+	char id[CGI_REQUEST_ID_MAX + 1];
+	const char *why = NULL;
 	bool figures = false;
 	enum problem_kind wrong = check(context, &request, &figures, &why);
 
-	stream->cors_fields = make_fields(context, &request, name);
-	stream->request_id = name != NULL ? xstrdup(name) : NULL;
-	log_set_request(name);
+	cgi_request_id(env, id);
+	free(stream->request_id);
+	stream->request_id = xstrdup(id);
+	stream->fields = make_fields(context, &request, id);
+	log_set_request(stream->request_id); /* until life_run() is at the next stream */
 	if (wrong == PROBLEM_METHOD_NOT_ALLOWED && is_method(&request, "OPTIONS"))
 		answer_options(stream, &request);
 	else if (wrong != PROBLEM_NONE)
@@ -322,7 +317,6 @@ void opening_begin(struct stream *stream)
 		refuse(stream, &request, PROBLEM_SERVER_FULL, NULL);
 	else
 		authenticate(stream, &request);
-	log_set_request(NULL);
 	free(env);
 }
 
@@ -385,12 +379,20 @@ static void set_lifetime(struct stream *stream)
 		stream_set_deadline(stream, lifetime_ms(context->config));
 }
 
+/* The header of the answer, which needs its fields once. */
+static void put_head(struct stream *stream, struct printbuf *text)
+{
+	events_put_head(text, stream->fields);
+	free(stream->fields);
+	stream->fields = NULL;
+}
+
 void opening_show_figures(struct stream *stream)
 {
 	struct context *context = stream->all->context;
 
 	buf_reset(context->scratch);
-	events_put_head(context->scratch, cors_fields(stream));
+	put_head(stream, context->scratch);
 	stream_send_text(stream, context->scratch);
 	stream->watcher->is_open = true;
 	set_lifetime(stream);
@@ -405,7 +407,7 @@ void opening_finish(struct stream *stream)
 
 	token_session_id(stream->session.tok, session_id);
 	buf_reset(text);
-	events_put_head(text, cors_fields(stream));
+	put_head(stream, text);
 	events_put_connected(text, context->config, &user, session_id, times_wall_ms() / 1000);
 	stream->view.told_degraded = stream_is_degraded(stream);
 	if (stream->view.told_degraded)

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/alloc.h"
+#include "base/log.h"
 #include "base/times.h"
 #include "store/status.h"
 #include "stream/timer.h"
@@ -153,9 +154,8 @@ static void leave(struct stream *stream)
 	leave_home(stream);
 	view_close(&all->snapshots, &stream->view);
 	subscription_close(&all->subscriptions, &stream->subscription);
-	free(stream->cors_fields);
-	free(stream->request_id);
-	stream->cors_fields = stream->request_id = NULL;
+	free(stream->fields);
+	stream->fields = NULL;
 }
 
 void stream_destroy(struct stream *stream)
@@ -167,6 +167,8 @@ void stream_destroy(struct stream *stream)
 	event_del(&stream->timer);
 	TAILQ_REMOVE(&all->list, stream, link);
 	turn_unmark(&all->context->turn, &stream->due);
+	log_set_request(NULL);
+	free(stream->request_id);
 	free(stream);
 }
 
@@ -408,7 +410,7 @@ void stream_refuse(struct stream *stream, enum problem_kind kind, const char *de
 
 	stream_count_refusal(stream, kind);
 	buf_reset(text);
-	problem_put(text, &problem, stream->cors_fields != NULL ? stream->cors_fields : "");
+	problem_put(text, &problem, stream->fields);
 	stream_send_text(stream, text);
 	stream_finish(stream);
 }

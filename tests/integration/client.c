@@ -203,8 +203,9 @@ void check_problem(const struct response *response, int status, const char *code
 		      response->status, status, code, title_of_unexpected(response));
 	check_header(response, "Content-Type", "application/problem+json");
 	check_header(response, "Cache-Control", "no-store");
-	CHECK_JSON(response->json, "{'type':'about:blank','title':'<string>','status':'<int>',"
-				   "'detail':'<string>','code':'<string>'}");
+	CHECK_JSON(response->json,
+		   "{'type':'about:blank','title':'<string>','status':'<int>',"
+		   "'detail':'<string>','code':'<string>','request_id':'<string>'}");
 	ck_assert_int_eq(json_object_get_int(json_at(response->json, "status")), status);
 	field = json_at(response->json, "code");
 	ck_assert_msg(code == NULL || strcmp(json_object_get_string(field), code) == 0,

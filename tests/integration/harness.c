@@ -255,7 +255,7 @@ static void wait_for_redis(struct stack *stack, const char *name, size_t from)
 		char *text = stack_file(stack, name);
 
 		told = strstr(text + from, "redis: connected") != NULL ||
-		       strstr(text + from, "warning: redis: ") != NULL;
+		       strstr(text + from, "level=warning msg=\"redis: ") != NULL;
 		free(text);
 		nap();
 	}

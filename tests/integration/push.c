@@ -191,7 +191,7 @@ void pushd_start(struct push_stand *stand, int index, const char *const env[])
 	size_t before = strlen(stack_file(stand->stack, file));
 
 	stand->pushd[index] = process_start(stand->stack, log, argv, env, 0);
-	WAIT_UNTIL(strstr(stack_file(stand->stack, file) + before, ": Redis") != NULL ||
+	WAIT_UNTIL(strstr(stack_file(stand->stack, file) + before, "msg=\"Redis") != NULL ||
 			   !process_lives(stand->pushd[index]),
 		   10000);
 	ck_assert_msg(process_lives(stand->pushd[index]), "presence-pushd did not start:\n%s",

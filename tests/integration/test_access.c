@@ -266,7 +266,7 @@ END_TEST
 START_TEST(a_requests_name_is_in_its_error_and_in_the_log)
 {
 	struct stack *stack = stack_start_api("redis { timeout_ms = 300 }");
-	const char *token = token_for(stack, "1");
+	const char *token = token_for(stack, "1"), *name;
 	struct response *response;
 
 	http_ok(stack, COUNT, token, NULL);
@@ -275,7 +275,12 @@ START_TEST(a_requests_name_is_in_its_error_and_in_the_log)
 	ck_assert_int_eq(response->status, 503);
 	ck_assert_str_eq(json_text(response->json, "request_id"), "7f3a-b.c");
 	ck_assert_str_eq(header_of(response->head, "X-Request-Id"), "7f3a-b.c");
-	check_has(stack_file(stack, "lighttpd.log"), " request=7f3a-b.c\n");
+	check_has(stack_file(stack, "lighttpd.log"), " request=\"7f3a-b.c\"\n");
+	/* Where none came, one was made. */
+	response = HTTP(stack, .path = "/api/nothing", .token = token);
+	name = json_text(response->json, "request_id");
+	ck_assert_uint_eq(strlen(name), 32);
+	ck_assert_str_eq(header_of(response->head, "X-Request-Id"), name);
 	redis_start(stack, NULL);
 	stack_stop(stack);
 }

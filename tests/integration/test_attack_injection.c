@@ -305,11 +305,13 @@ END_TEST
 
 /* --- log lines ---------------------------------------------------------------------------- */
 
-/* "2026-11-26T15:04:31Z presence-api[17] error: …" */
+/* time=2026-11-26T15:04:31Z program=presence-api pid=17 level=error msg="…" */
 static bool is_line_of_ours(const char *line)
 {
-	return strncmp(line + 4, "-", 1) == 0 && line[10] == 'T' && line[19] == 'Z' &&
-	       strncmp(line + 20, " presence-", 10) == 0 && strchr(line, '[') != NULL;
+	static const char program[] = " program=presence-";
+
+	return strncmp(line, "time=", 5) == 0 && strlen(line) > 25 && line[24] == 'Z' &&
+	       strncmp(line + 25, program, sizeof program - 1) == 0;
 }
 
 /* Every line of the log is one that we began, and printable. */
@@ -343,7 +345,8 @@ START_TEST(no_log_line_can_be_forged)
 {
 	struct stack *stack = stack_start("");
 	const char *sockets[] = {streamd_socket(stack, 0), stack_path(stack, "api.sock-0")};
-	static const char forged[] = "\n2026-01-01T00:00:00Z presence-api[1] error: forged " EVIL;
+	static const char forged[] = "\ntime=2026-01-01T00:00:00Z program=presence-api pid=1 "
+				     "level=error msg=\"forged\" " EVIL;
 	struct sse *sse = sse_open(stack, token_for(stack, "1"));
 	char *uri;
 

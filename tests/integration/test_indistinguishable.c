@@ -39,16 +39,17 @@ static size_t length_of_time(const char *text)
 	return form[i] == '\0' ? i : 0;
 }
 
-/* The value of a member that is random: a session's or a ticket's name. */
+/* A value that is random: a session's, a ticket's or a request's name. */
 static size_t length_of_word(const char *text)
 {
-	static const char *const names[] = {"\"session_id\":\"", "\"ticket\":\""};
+	static const char *const names[] = {"\"session_id\":\"", "\"ticket\":\"",
+					    "\"request_id\":\"", "X-Request-Id: "};
 
 	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
 		size_t len = strlen(names[i]);
 
 		if (strncmp(text, names[i], len) == 0)
-			return len + strcspn(text + len, "\"");
+			return len + strcspn(text + len, "\"\r\n");
 	}
 	return 0;
 }

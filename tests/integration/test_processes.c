@@ -136,6 +136,35 @@ START_TEST(a_bad_configuration_is_refused_at_start)
 }
 END_TEST
 
+/* How many lines warn of it. */
+static int warnings_of(struct stack *stack, const char *log, const char *name)
+{
+	char *text;
+	int count = 0;
+
+	ck_assert(asprintf(&text, "level=warning msg=\"%s in the environment names no option",
+			   name) > 0);
+	for (const char *at = stack_file(stack, log); (at = strstr(at, text)) != NULL; at++)
+		count++;
+	return count;
+}
+
+START_TEST(a_variable_that_names_no_option_is_warned_about_once)
+{
+	static const char *const logs[] = {"streamd0.log", "lighttpd.log"};
+	struct stack *stack;
+
+	setenv("PRESENCE_REDIS_ULR", "x", 1);
+	stack = stack_start("");
+	http_ok(stack, COUNT, token_for(stack, "1"), NULL);
+	for (size_t i = 0; i < sizeof logs / sizeof logs[0]; i++) {
+		WAIT_UNTIL(warnings_of(stack, logs[i], "PRESENCE_REDIS_ULR") > 0, 5000);
+		ck_assert_int_eq(warnings_of(stack, logs[i], "PRESENCE_REDIS_ULR"), 1);
+	}
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_bad_configuration_at_sighup_changes_nothing)
 {
 	struct stack *stack = stack_start(FAST);
@@ -267,6 +296,7 @@ int main(void)
 		who_connected_before_api_was_told_to_stop_is_answered_and_nobody_later_waits);
 	tcase_add_test(tcase, streams_over_the_descriptor_limit_are_refused_cleanly);
 	tcase_add_test(tcase, a_bad_configuration_is_refused_at_start);
+	tcase_add_test(tcase, a_variable_that_names_no_option_is_warned_about_once);
 	tcase_add_test(tcase, a_bad_configuration_at_sighup_changes_nothing);
 	tcase_add_test(tcase, sighup_takes_new_values_and_fails_no_request);
 

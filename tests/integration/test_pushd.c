@@ -479,7 +479,8 @@ START_TEST(a_redis_that_comes_back_empty_is_worked_with)
 	struct push_stand *stand = push_start_pushd("presence { grace = 0 }");
 
 	redis_kill(stand->stack);
-	WAIT_UNTIL(strstr(stack_file(stand->stack, "pushd0.log"), "warning: Redis: ") != NULL,
+	WAIT_UNTIL(strstr(stack_file(stand->stack, "pushd0.log"), "level=warning msg=\"Redis: ") !=
+			   NULL,
 		   10000);
 	redis_start(stand->stack, NULL);
 	push_offline_user(stand, "1", stand->https, "/as/201/a");

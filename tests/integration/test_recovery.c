@@ -159,13 +159,13 @@ START_TEST(a_redis_that_takes_no_writes_is_told_once_and_asked_now_and_then)
 				   "'total_connections_received:(%d+)'))") -
 				 connections,
 			 16);
-	ck_assert_uint_eq(count_logged(pair.stack, "warning: redis: "), 1);
+	ck_assert_uint_eq(count_logged(pair.stack, "level=warning msg=\"redis: "), 1);
 	ck_assert_uint_eq(count_logged(pair.stack, "redis: connected"), connected);
 	ck_assert_ptr_null(sse_next(pair.friend, 0));
 	set(pair.stack, refusal->setting, refusal->good);
 	sse_wait(pair.friend, "initial", 12000);
 	WAIT_UNTIL(count_logged(pair.stack, "redis: connected") == connected + 1, 5000);
-	ck_assert_uint_eq(count_logged(pair.stack, "warning: redis: "), 1);
+	ck_assert_uint_eq(count_logged(pair.stack, "level=warning msg=\"redis: "), 1);
 	stack_stop(pair.stack);
 }
 END_TEST
@@ -200,7 +200,7 @@ START_TEST(a_redis_that_refuses_what_a_stream_needs_does_not_make_the_link_flap)
 	streamd_start(stack, 0);
 	sse = sse_open_direct(stack, 0, token_for(stack, "1"));
 	WAIT_UNTIL(count_logged(stack, "link HANDSHAKE -> UP") >= 5, 10000);
-	ck_assert_uint_le(count_logged(stack, "warning: redis: NOPERM"), 2);
+	ck_assert_uint_le(count_logged(stack, "level=warning msg=\"redis: NOPERM"), 2);
 	ck_assert_uint_le(count_logged(stack, "redis: connected"), 2);
 	freeReplyObject(redis_cmd(stack, "ACL SETUSER default allchannels"));
 	sse_wait(sse, "initial", 12000);

@@ -223,7 +223,7 @@ START_TEST(tls_on_one_side_alone_is_told)
 	configure(stack, "rediss://localhost:%d", plain, "");
 	expect_refused(stack, "TLS: no answer in time", "no answer in time");
 	configure(stack, "redis://localhost:%d", port, "");
-	expect_refused(stack, "Redis at localhost", "warning: redis: ");
+	expect_refused(stack, "Redis at localhost", "level=warning msg=\"redis: ");
 	free(args);
 	stack_stop(stack);
 }

@@ -73,10 +73,12 @@ START_TEST(login_says_the_same_of_a_wrong_password_and_an_unknown_account)
 	struct response *wrong, *unknown;
 
 	wrong = HTTP(stack, .path = LOGIN,
-		     .body = "{\"email\":\"user1@example.com\",\"password\":\"wrong\"}");
+		     .body = "{\"email\":\"user1@example.com\",\"password\":\"wrong\"}",
+		     .header = "X-Request-Id: same");
 	check_problem(wrong, 401, "bad_credentials");
 	unknown = HTTP(stack, .path = LOGIN,
-		       .body = "{\"email\":\"nobody@example.com\",\"password\":\"wrong\"}");
+		       .body = "{\"email\":\"nobody@example.com\",\"password\":\"wrong\"}",
+		       .header = "X-Request-Id: same");
 	check_problem(unknown, 401, "bad_credentials");
 	ck_assert_str_eq(wrong->body, unknown->body);
 	ck_assert(!redis_has(stack, "user:online:1"));

@@ -229,7 +229,7 @@ START_TEST(sentinels_that_are_away_stand_in_nobodys_way)
 	for (int i = 0; i < 4; i++) {
 		streamd_start(stack, 0);
 		WAIT_UNTIL(log_has(stack, "streamd0.log", "redis: connected"), 3500);
-		ck_assert(!log_has(stack, "streamd0.log", "warning: redis: Sentinel"));
+		ck_assert(!log_has(stack, "streamd0.log", "level=warning msg=\"redis: Sentinel"));
 		streamd_end(stack, 0, SIGTERM);
 		unlink(stack_path(stack, "streamd0.log"));
 	}

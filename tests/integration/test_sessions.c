@@ -120,7 +120,8 @@ START_TEST(a_ticket_while_redis_is_away_is_told_to_wait)
 	snprintf(path, sizeof path, STREAM "?ticket=%s", ticket);
 	redis_kill(stack);
 	WAIT_UNTIL(strstr(stack_file(stack, "streamd0.log"), "redis: lost") != NULL ||
-			   strstr(stack_file(stack, "streamd0.log"), "warning: redis") != NULL,
+			   strstr(stack_file(stack, "streamd0.log"), "level=warning msg=\"redis") !=
+				   NULL,
 		   5000);
 	check_problem(HTTP(stack, .path = path), 503, "redis_unavailable");
 	stack_stop(stack);

@@ -120,12 +120,26 @@ static void check_name(struct stack *stack, const char *path, const char *code, 
 	struct response *response;
 
 	snprintf(header, sizeof header, "X-Request-Id: %s", name);
-	snprintf(mark, sizeof mark, " request=%s", name);
+	snprintf(mark, sizeof mark, " request=\"%s\"\n", name);
 	response = HTTP(stack, .path = path, .header = header);
 	ck_assert_int_eq(response->status, 401);
 	ck_assert_str_eq(json_text(response->json, "code"), code);
 	ck_assert_str_eq(json_text(response->json, "request_id"), name);
 	ck_assert_str_eq(header_of(response->head, "X-Request-Id"), name);
+	check_has(stack_file(stack, "streamd0.log"), mark);
+}
+
+/* None came that can be taken, so there is a new one. */
+static void check_made_name(struct stack *stack, const char *path)
+{
+	struct response *response = HTTP(stack, .path = path, .header = "X-Request-Id: no name");
+	const char *name = json_text(response->json, "request_id");
+	char mark[64];
+
+	ck_assert_uint_eq(strlen(name), 32);
+	ck_assert_uint_eq(strspn(name, "0123456789abcdef"), 32);
+	ck_assert_str_eq(header_of(response->head, "X-Request-Id"), name);
+	snprintf(mark, sizeof mark, " request=\"%s\"\n", name);
 	check_has(stack_file(stack, "streamd0.log"), mark);
 }
 
@@ -136,8 +150,8 @@ START_TEST(the_name_of_a_request_for_a_stream_is_in_its_error_and_in_the_log)
 	check_name(stack, STREAM, "token_missing", "before-9.a");
 	/* Redis has to say so: when the answer is made the request itself is gone. */
 	check_name(stack, STREAM "?ticket=AAAAAAAAAAAAAAAAAAAAAA", "ticket_invalid", "after=9/b");
-	check_has_not(HTTP(stack, .path = STREAM, .header = "X-Request-Id: no name")->body,
-		      "request_id");
+	check_made_name(stack, STREAM);
+	check_made_name(stack, STREAM "?ticket=AAAAAAAAAAAAAAAAAAAAAA");
 	stack_stop(stack);
 }
 END_TEST

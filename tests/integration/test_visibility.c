@@ -263,7 +263,8 @@ START_TEST(while_the_directory_is_away_the_friends_stay)
 	sse_ready(sse);
 	ck_assert_int_eq(rename(stack_path(stack, "users.db"), stack_path(stack, "away.db")), 0);
 	redis_int(stack, "PUBLISH user:inbox:1 %s", "{\"type\":\"friends_changed\"}");
-	WAIT_UNTIL(strstr(stack_file(stack, "streamd0.log"), "error: directory: friends") != NULL,
+	WAIT_UNTIL(strstr(stack_file(stack, "streamd0.log"),
+			  "level=error msg=\"directory: friends") != NULL,
 		   5000);
 	touch_user(stack, "2");
 	sse_wait_change(sse, "2", true, 5000);

@@ -52,8 +52,11 @@ END_TEST
 static char *preflight(const char *requested)
 {
 	struct printbuf *out = buf_new();
+	char *own = fields("https://a.example", "https://a.example");
 
-	cors_put_options(out, "https://a.example", "https://a.example", requested, "GET, OPTIONS");
+	cors_put_options(out, "https://a.example", "https://a.example", requested, "GET, OPTIONS",
+			 own);
+	free(own);
 	return buf_take(out, NULL);
 }
 
@@ -114,9 +117,11 @@ END_TEST
 START_TEST(a_foreign_preflight_is_told_nothing)
 {
 	struct printbuf *out = buf_new();
+	char *own = fields("https://a.example", "https://b.example");
 
-	cors_put_options(out, "https://a.example", "https://b.example", "x-a", "GET, OPTIONS");
+	cors_put_options(out, "https://a.example", "https://b.example", "x-a", "GET, OPTIONS", own);
 	ck_assert_ptr_null(strstr(out->buf, "Access-Control"));
+	free(own);
 	printbuf_free(out);
 }
 END_TEST

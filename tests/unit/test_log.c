@@ -5,28 +5,18 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 
-static void *warn_of_another(void *arg)
-{
-	(void)arg;
-	log_warn("another thread");
-	return NULL;
-}
-
-/*
- * What warnings look like on standard error, which is a file: one while a request is served, and one of
- * another thread meanwhile. `journal`: systemd says it leads to the journal.
- */
-static void warn(bool journal, char text[256])
+/* What a warning looks like on standard error, which is a file; `journal`: systemd says it leads to the journal. */
+static void warn(bool journal, const char *message, const char *request_id, char text[512])
 {
 	char *path = unit_path("stderr"), *stream;
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600), before = dup(STDERR_FILENO);
 	struct stat info;
-	pthread_t thread;
 	ssize_t len;
 
 	ck_assert_int_ge(fd, 0);
@@ -36,13 +26,11 @@ static void warn(bool journal, char text[256])
 	setenv("JOURNAL_STREAM", stream, 1);
 	dup2(fd, STDERR_FILENO);
 	log_setup("a-test", LOG_LEVEL_INFO, false);
-	log_set_request("r-1");
-	log_warn("it is %d", 7);
-	ck_assert_int_eq(pthread_create(&thread, NULL, warn_of_another, NULL), 0);
-	pthread_join(thread, NULL);
+	log_set_request(request_id);
+	log_warn("%s", message);
 	log_set_request(NULL);
 	dup2(before, STDERR_FILENO);
-	len = pread(fd, text, 255, 0);
+	len = pread(fd, text, 511, 0);
 	text[len > 0 ? len : 0] = '\0';
 	close(before);
 	close(fd);
@@ -50,31 +38,100 @@ static void warn(bool journal, char text[256])
 	free(path);
 }
 
+/* The line without its time, of which it checks the form. */
+static const char *after_time(const char *line)
+{
+	int end = 0;
+
+	ck_assert_msg(sscanf(line, "time=%*4d-%*2d-%*2dT%*2d:%*2d:%*2dZ%n", &end) == 0 && end == 25,
+		      "seen: %s", line);
+	return line + end;
+}
+
+static void check_line(const char *line, const char *fields)
+{
+	char expected[512];
+
+	snprintf(expected, sizeof expected, " program=a-test pid=%d level=warning %s\n",
+		 (int)getpid(), fields);
+	ck_assert_str_eq(after_time(line), expected);
+}
+
+static const struct row {
+	const char *message, *request_id, *fields;
+} rows[] = {
+	{"it is 7", NULL, "msg=\"it is 7\""},
+	{"it", "r-1", "msg=\"it\" request=\"r-1\""},
+	{"", "a=b", "msg=\"\" request=\"a=b\""},
+	{"say \"a\\b\"", NULL, "msg=\"say \\\"a\\\\b\\\"\""},
+	{"x\" level=error msg=\"y", NULL, "msg=\"x\\\" level=error msg=\\\"y\""},
+	{"\\", NULL, "msg=\"\\\\\""},
+	{"a\r\nb\t\x7f", NULL, "msg=\"a??b??\""},
+	{"\xc3\xa9 \xff", NULL, "msg=\"\xc3\xa9 ?\""},
+};
+
+START_TEST(a_line_is_logfmt_whatever_it_says)
+{
+	char text[512];
+
+	warn(false, rows[_i].message, rows[_i].request_id, text);
+	check_line(text, rows[_i].fields);
+}
+END_TEST
+
 START_TEST(in_the_journal_a_line_begins_with_its_priority)
 {
-	char text[256];
+	char text[512];
 
-	warn(true, text);
-	ck_assert_str_eq(text, "<4>warning: it is 7 request=r-1\n<4>warning: another thread\n");
+	warn(true, "it is 7", "r-1", text);
+	ck_assert_msg(strncmp(text, "<4>", 3) == 0, "seen: %s", text);
+	check_line(text + 3, "msg=\"it is 7\" request=\"r-1\"");
 }
 END_TEST
 
-START_TEST(a_request_is_named_by_the_thread_that_serves_it_alone)
+START_TEST(a_long_message_is_cut_and_the_line_stays_whole)
 {
-	char text[256];
+	char message[4000], text[512], *path = unit_path("long"), *line = NULL;
+	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600), before = dup(STDERR_FILENO);
+	size_t size = 0;
+	FILE *file;
 
-	warn(false, text);
-	ck_assert_msg(strstr(text, "] warning: another thread\n") != NULL, "seen: %s", text);
+	memset(message, '"', sizeof message);
+	message[sizeof message - 1] = '\0';
+	dup2(fd, STDERR_FILENO);
+	log_setup("a-test", LOG_LEVEL_INFO, false);
+	log_set_request("r-1");
+	log_warn("%s", message);
+	log_set_request(NULL);
+	dup2(before, STDERR_FILENO);
+	file = fopen(path, "r");
+	ck_assert_int_gt(getline(&line, &size, file), 2 * 1000);
+	snprintf(text, sizeof text, "%s", line + strlen(line) - 20);
+	ck_assert_ptr_nonnull(strstr(text, "\\\"\" request=\"r-1\"\n"));
+	fclose(file);
+	free(line);
+	close(before);
+	close(fd);
+	free(path);
 }
 END_TEST
 
-START_TEST(elsewhere_it_has_time_and_program)
+static void *log_in_a_thread(void *arg)
 {
-	char text[256];
+	ck_assert_ptr_null(log_request());
+	log_set_request(arg);
+	return NULL;
+}
 
-	warn(false, text);
-	ck_assert_msg(strstr(text, "Z a-test[") != NULL, "seen: %s", text);
-	ck_assert_msg(strstr(text, "] warning: it is 7 request=r-1\n") != NULL, "seen: %s", text);
+START_TEST(each_thread_has_a_request_of_its_own)
+{
+	pthread_t thread;
+
+	log_set_request("mine");
+	ck_assert_int_eq(pthread_create(&thread, NULL, log_in_a_thread, (char *)"its"), 0);
+	pthread_join(thread, NULL);
+	ck_assert_str_eq(log_request(), "mine");
+	log_set_request(NULL);
 }
 END_TEST
 
@@ -85,8 +142,9 @@ int main(void)
 
 	tcase_add_checked_fixture(lines, unit_dir_setup, unit_dir_teardown);
 	suite_add_tcase(suite, lines);
+	tcase_add_loop_test(lines, a_line_is_logfmt_whatever_it_says, 0, (int)UNIT_COUNT(rows));
 	tcase_add_test(lines, in_the_journal_a_line_begins_with_its_priority);
-	tcase_add_test(lines, a_request_is_named_by_the_thread_that_serves_it_alone);
-	tcase_add_test(lines, elsewhere_it_has_time_and_program);
+	tcase_add_test(lines, a_long_message_is_cut_and_the_line_stays_whole);
+	tcase_add_test(lines, each_thread_has_a_request_of_its_own);
 	return unit_run(suite);
 }

@@ -99,7 +99,7 @@ static void expect_member(struct json_object *body, const char *name, const char
 START_TEST(test_kinds)
 {
 	const struct row *row = &rows[_i];
-	struct problem problem = {.kind = row->kind};
+	struct problem problem = {.kind = row->kind, .request_id = "r-1"};
 	char *answer = answer_of(&problem, "");
 	struct json_object *body = body_of(answer);
 	char *challenge = field(answer, "WWW-Authenticate");
@@ -123,7 +123,8 @@ START_TEST(test_kinds)
 	expect_member(body, "title", problem_title(row->kind));
 	expect_member(body, "detail", problem_title(row->kind));
 	ck_assert_int_eq(json_object_get_int(json_member(body, "status")), row->status);
-	ck_assert_int_eq(json_object_object_length(body), 5);
+	expect_member(body, "request_id", "r-1");
+	ck_assert_int_eq(json_object_object_length(body), 6);
 	json_object_put(body);
 	free(answer);
 }
@@ -150,7 +151,7 @@ START_TEST(test_challenge)
 	};
 
 	for (size_t i = 0; i < UNIT_COUNT(challenges); i++) {
-		struct problem problem = {.kind = challenges[i].kind};
+		struct problem problem = {.kind = challenges[i].kind, .request_id = "r-1"};
 		char *answer = answer_of(&problem, "");
 		char *challenge = field(answer, "WWW-Authenticate");
 		bool seen = strstr(challenge, "error=\"invalid_token\"") != NULL;
@@ -166,6 +167,7 @@ END_TEST
 START_TEST(test_details)
 {
 	struct problem problem = {
+		.request_id = "r-1",
 		.kind = PROBLEM_METHOD_NOT_ALLOWED,
 		.detail = "only \"GET\"\r\nSet-Cookie: x\\y \xc3\xa9",
 		.allow = "GET, HEAD",
@@ -181,7 +183,8 @@ START_TEST(test_details)
 	json_object_put(body);
 	free(answer);
 
-	problem = (struct problem){.kind = PROBLEM_TOO_MANY_LOGINS, .retry_after = 17};
+	problem = (struct problem){
+		.kind = PROBLEM_TOO_MANY_LOGINS, .retry_after = 17, .request_id = "r-1"};
 	answer = answer_of(&problem, "");
 	expect_field(answer, "Retry-After", "17");
 	free(answer);

@@ -99,7 +99,8 @@ START_TEST(a_log_line_is_one_line_of_text_whatever_it_holds)
 	ck_assert_int_gt(got, 0);
 	line[got] = '\0';
 	close(ends[0]);
-	ck_assert_msg(strstr(line, "] info: a??b?[2J \xc3\xa9 ? ? ? ??? ??\n") != NULL, "%s", line);
+	ck_assert_msg(strstr(line, " level=info msg=\"a??b?[2J \xc3\xa9 ? ? ? ??? ??\"\n") != NULL,
+		      "%s", line);
 	ck_assert_ptr_eq(strchr(line, '\n'), line + got - 1);
 }
 END_TEST
