@@ -11,13 +11,16 @@
 #include "store/resp.h"
 
 #define PROCESS_MAX 96
+#define TOLD_THE_FIRST 2 /* figures_add.lua: what was told before is gone */
 
 /* One sample. */
 struct cell {
 	struct cell *next;
 	int64_t value;
-	int64_t asked; /* what the command under way says; */
-	int64_t told; /* what Redis has */
+	bool is_asked; /* the command under way says so: */
+	int64_t asked;
+	int64_t told; /* what Redis has, or had when it still knew it */
+	bool is_known; /* by Redis */
 	enum figure figure;
 	char field[];
 };
@@ -159,10 +162,10 @@ static bool is_gauge(const struct cell *cell)
 	return figure_families[cell->figure].kind == FIGURE_GAUGE;
 }
 
-/* Gauges are told each time, of the others what is new. */
+/* What is new, be it 0: so that whoever asks sees a counter before its first step. */
 static bool is_wanted(const struct cell *cell, bool gauges)
 {
-	return gauges ? is_gauge(cell) : !is_gauge(cell) && cell->value != cell->told;
+	return is_gauge(cell) == gauges && (!cell->is_known || cell->value != cell->told);
 }
 
 static unsigned count(const struct figures *figures, bool gauges)
@@ -180,6 +183,7 @@ static void put_cells(struct printbuf *out, struct figures *figures, bool gauges
 		if (!is_wanted(cell, gauges))
 			continue;
 		cell->asked = cell->value;
+		cell->is_asked = true;
 		resp_text(out, cell->field);
 		resp_number(out, cell->value - (gauges ? 0 : cell->told));
 	}
@@ -191,7 +195,7 @@ void figures_put(struct printbuf *out, const struct store *store, struct figures
 	unsigned gauges = count(figures, true), counters = count(figures, false);
 
 	for (struct cell *cell = figures->cells; cell != NULL; cell = cell->next)
-		cell->asked = cell->told;
+		cell->is_asked = false;
 	store_put_evalsha(out, store, SCRIPT_FIGURES_ADD, 4 + 2 * (gauges + counters));
 	resp_text(out, store_prefix(store));
 	resp_text(out, figures->process);
@@ -205,9 +209,13 @@ void figures_put(struct printbuf *out, const struct store *store, struct figures
 void figures_read(struct figures *figures, const redisReply *reply)
 {
 	bool is_told = figures->is_asked && reply != NULL && reply->type == REDIS_REPLY_INTEGER &&
-		       reply->integer == 1;
+		       reply->integer > 0;
+	bool was_empty = is_told && reply->integer == TOLD_THE_FIRST;
 
 	figures->is_asked = false;
-	for (struct cell *cell = figures->cells; is_told && cell != NULL; cell = cell->next)
-		cell->told = cell->asked;
+	for (struct cell *cell = figures->cells; is_told && cell != NULL; cell = cell->next) {
+		if (cell->is_asked)
+			cell->told = cell->asked;
+		cell->is_known = cell->is_asked || (cell->is_known && !was_empty);
+	}
 }

@@ -37,7 +37,7 @@ struct figures_histogram *figures_histogram_at(struct figures *figures, enum fig
 void figures_observe(struct figures_histogram *histogram, int64_t us, int64_t times);
 
 /*
- * Appends the one command that tells Redis what is new: `store` is the first
+ * Appends the one command that tells Redis what is new since the last time: `store` is the first
  * partition. The process counts as alive for ttl_ms; 0: it ends. One at a time:
  * figures_read() of its reply, or of NULL when there was none, comes before the
  * next; what was not told then is told again. A reply that is no error may say that

@@ -25,12 +25,16 @@ void scrape_init(struct scrape *scrape)
 	memset(scrape, 0, sizeof *scrape);
 }
 
+static void free_labels(struct scrape_sample *sample)
+{
+	for (size_t i = 0; i < FIGURE_LABELS_MAX; i++)
+		free(sample->labels[i]);
+}
+
 void scrape_clear(struct scrape *scrape)
 {
-	for (size_t i = 0; i < scrape->count; i++) {
-		for (size_t j = 0; j < FIGURE_LABELS_MAX; j++)
-			free(scrape->samples[i].labels[j]);
-	}
+	for (size_t i = 0; i < scrape->count; i++)
+		free_labels(&scrape->samples[i]);
 	free(scrape->samples);
 	scrape_init(scrape);
 }
@@ -237,8 +241,7 @@ void scrape_sort(struct scrape *scrape)
 		}
 		scrape->samples[kept].value =
 			number_bound(scrape->samples[kept].value + sample->value);
-		for (size_t j = 0; j < FIGURE_LABELS_MAX; j++)
-			free(sample->labels[j]);
+		free_labels(sample);
 	}
 	scrape->count = kept + 1;
 }

@@ -31,6 +31,7 @@ struct scrape_sample {
 struct scrape {
 	struct scrape_sample *samples; /* scrape_sort()ed: by figure, labels, part */
 	size_t count, capacity;
+	bool is_partial; /* a partition did not answer: what is a sum over all of them is not told */
 };
 
 void scrape_init(struct scrape *scrape);

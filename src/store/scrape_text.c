@@ -181,6 +181,13 @@ static void put_figure(struct printbuf *out, const struct figure_family *family,
 	}
 }
 
+static bool is_sum_over_partitions(enum figure figure)
+{
+	return figure == FIGURE_ONLINE_USERS || figure == FIGURE_TRANSITIONS ||
+	       figure == FIGURE_PUSH_OUTCOMES || figure == FIGURE_PUSH_QUEUE ||
+	       figure == FIGURE_PUSH_LATER;
+}
+
 void scrape_put_text(struct printbuf *out, const struct scrape *scrape, enum scrape_format format)
 {
 	static const char *const kinds[] = {
@@ -192,14 +199,17 @@ void scrape_put_text(struct printbuf *out, const struct scrape *scrape, enum scr
 
 	for (enum figure figure = 0; figure < FIGURE_COUNT; figure++) {
 		const struct figure_family *family = &figure_families[figure];
+		struct range range = take_figure(&all, figure);
 		int len = (int)strlen(family->name);
 
+		if (scrape->is_partial && is_sum_over_partitions(figure))
+			continue;
 		/* In OpenMetrics "_total" belongs to the sample, not to the name. */
 		if (format == SCRAPE_OPENMETRICS && family->kind == FIGURE_COUNTER)
 			len -= (int)strlen(TOTAL);
 		buf_putf(out, "# HELP " PREFIX "%.*s %s\n", len, family->name, family->help);
 		buf_putf(out, "# TYPE " PREFIX "%.*s %s\n", len, family->name, kinds[family->kind]);
-		put_figure(out, family, take_figure(&all, figure));
+		put_figure(out, family, range);
 	}
 	if (format == SCRAPE_OPENMETRICS)
 		buf_puts(out, "# EOF\n");

@@ -73,6 +73,8 @@ static void gather_gauges(const struct report *report)
 	for (unsigned i = 0; i < context->link_count; i++) {
 		snprintf(server, sizeof server, "%u", i);
 		set(report, FIGURE_REDIS_UP, server, link_is_up(context->links[i]));
+		figures_at(context->counts.figures, FIGURE_REDIS_LOSSES, server,
+			   NULL); /* 0 is told, too */
 	}
 	gather_partitions(report);
 }

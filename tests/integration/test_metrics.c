@@ -172,7 +172,8 @@ static void live_a_little(struct stack *stack)
 	HTTP(stack, .path = "/api/nonsense");
 	sse_close(friend);
 	wait_value(stack, "streams_closed_total{reason=\"client\"}", 1);
-	wait_value(stack, "http_requests_total{route=\"other\",status=\"4xx\"}", 1);
+	/* The other one is lighttpd_start()'s. */
+	wait_value(stack, "http_requests_total{route=\"other\",status=\"4xx\"}", 2);
 }
 
 START_TEST(promtool_finds_nothing_wrong_with_it)
@@ -711,6 +712,50 @@ START_TEST(one_scrape_shows_all_partitions)
 }
 END_TEST
 
+START_TEST(a_server_that_is_away_is_told_by_the_others)
+{
+	struct stack *stack = stack_new("");
+	const char *text;
+	char sample[256], *conf;
+
+	stack_write_secret(stack, "metrics.token", TOKEN);
+	ck_assert(asprintf(&conf, "metrics { token_file = \"%s\" }\n",
+			   stack_path(stack, "metrics.token")) > 0);
+	stack_divide(stack, 2, 2, conf);
+	streamd_start(stack, 0);
+	lighttpd_start(stack);
+	wait_value(stack, "online_users", 0);
+	text = strstr(scrape(stack), "presence_redis_up{process=");
+	ck_assert_ptr_nonnull(text);
+	snprintf(sample, sizeof sample, "%.*s,server=\"1\"}",
+		 (int)strcspn(text + sizeof "presence_" - 1, ","), text + sizeof "presence_" - 1);
+	wait_value(stack, sample, 1);
+	redis_kill_at(stack, 1);
+	wait_value(stack, sample, 0);
+	WAIT_UNTIL(strstr(scrape(stack), "state=\"away\"} 1\n") != NULL, SOON);
+	/* Half of a sum is not told as the sum. */
+	ck_assert(value(stack, "online_users") == -1);
+	redis_start_at(stack, 1, NULL);
+	wait_value(stack, sample, 1);
+	wait_value(stack, "online_users", 0);
+	redis_kill(stack);
+	check_problem(HTTP(stack, .path = METRICS, .token = TOKEN), 503, "redis_unavailable");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(a_counter_is_told_before_it_counts)
+{
+	struct stack *stack = start("", 1);
+
+	/* So that Prometheus sees the first step. */
+	wait_value(stack, "ghosts_repaired_total", 0);
+	wait_value(stack, "slow_readers_total", 0);
+	wait_value(stack, "redis_losses_total{server=\"0\"}", 0);
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("metrics");
@@ -732,6 +777,7 @@ int main(void)
 	tcase_add_test(telling, promtool_takes_the_alerts);
 	tcase_add_test(telling, no_figure_tells_of_a_user);
 	tcase_add_test(counting, calls_are_counted_by_route_and_status);
+	tcase_add_test(counting, a_counter_is_told_before_it_counts);
 	tcase_add_test(counting, what_was_counted_outlives_who_counted_it);
 	tcase_add_test(counting, a_process_that_ends_tells_the_last_it_counted);
 	tcase_add_test(counting, changes_are_counted_by_reason_and_deliveries_by_reader);
@@ -748,5 +794,6 @@ int main(void)
 	tcase_add_test(redis, without_redis_there_is_nothing_to_tell);
 	tcase_add_test(redis, figures_that_cannot_be_kept_disturb_no_call);
 	tcase_add_test(redis, one_scrape_shows_all_partitions);
+	tcase_add_test(redis, a_server_that_is_away_is_told_by_the_others);
 	return harness_main(suite);
 }
