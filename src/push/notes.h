@@ -14,17 +14,17 @@
 #include "store/partitions.h"
 #include "store/push.h"
 
-/* For one server of Redis. */
+/* For one partition. */
 struct noted {
 	struct printbuf *commands;
 	unsigned count; /* of them */
-	int failures; /* flushes in a row that failed */
+	int failures; /* flushes in a row that were answered with an error */
 };
 
 struct notes {
 	struct nodes *nodes; /* borrowed */
 	const struct partitions *partitions; /* borrowed */
-	struct noted *servers;
+	struct noted *list; /* by partition */
 	unsigned outcomes[OUTCOME_COUNT]; /* since the last flush */
 };
 
@@ -42,10 +42,10 @@ void notes_wait(struct notes *notes, const struct userid *user, const struct use
 void notes_unsubscribe(struct notes *notes, const struct userid *user, const char *id);
 
 /*
- * Sends those for one server. False when Redis did not take them: not again before
- * it is known to be well. An error that does not pass (somebody put something else
- * under a key of ours) is given up in the end, for all else in the pipeline was done.
+ * Sends those for the partitions, by number, that are up; one is not any more where Redis
+ * did not take all: not again before it is known to be well. An error that does not pass
+ * (somebody put something else under a key of ours) is given up in the end.
  */
-bool notes_flush(struct notes *notes, unsigned server);
+void notes_flush(struct notes *notes, bool *is_up);
 
 #endif

@@ -17,7 +17,8 @@ struct task {
 	struct push_job job;
 	bool is_broken; /* its text is no job */
 	bool is_started; /* requests are under way */
-	int failures; /* looks that failed */
+	int failures; /* looks that were answered with an error */
+	int64_t retry_ms; /* not looked at before, monotonic */
 	unsigned requests; /* under way */
 	/* Receivers that have to get it again, and when. */
 	char left[PUSH_RECEIVERS_MAX][PUSH_SUBSCRIPTION_ID_LEN + 1];

@@ -25,6 +25,7 @@ struct blocking {
 	struct sentinel *sentinel; /* NULL: the URL names the server itself */
 	const struct redis_address *member; /* of a cluster; NULL: it is no such connection */
 	struct connection *connection; /* NULL: not connected */
+	unsigned connects;
 	int64_t sent_ms; /* when blocking_begin() sent, monotonic */
 	bool ignores_layout;
 	bool is_other_layout; /* the server said so when it was connected last */
@@ -88,6 +89,11 @@ void blocking_put_place(struct printbuf *out, const struct blocking *link)
 const char *blocking_error(const struct blocking *link)
 {
 	return link->error;
+}
+
+unsigned blocking_connects(const struct blocking *link)
+{
+	return link->connects;
 }
 
 static bool fail(struct blocking *link, const char *what)
@@ -253,6 +259,7 @@ static bool connect_now(struct blocking *link)
 
 	if (search != NULL && !search_run(search))
 		return fail(link, search_error(search));
+	link->connects++;
 	link->connection = connection_open(link->config, address_of(link));
 	return connection_wait(link->connection, link->config->redis.timeout_ms) ? greet(link)
 										 : fail_lost(link);
@@ -305,11 +312,9 @@ bool blocking_begin(struct blocking *link, const struct printbuf *pipeline)
 							: fail_lost(link);
 }
 
-bool blocking_end(struct blocking *link, const struct printbuf *pipeline, size_t count,
-		  redisReply **replies)
+bool blocking_end_each(struct blocking *link, const struct printbuf *pipeline, size_t count,
+		       redisReply **replies)
 {
-	bool is_primary;
-
 	if (!read_all(link, count, replies))
 		return false;
 	/* Another one may be by now. */
@@ -324,12 +329,16 @@ bool blocking_end(struct blocking *link, const struct printbuf *pipeline, size_t
 		if (!load_scripts(link) || !exchange(link, pipeline, count, replies))
 			return false;
 	}
-	is_primary = !has_any(store_is_no_primary, replies, count);
-	if (check_replies(link, count, replies))
-		return true;
-	if (!is_primary)
+	if (has_any(store_is_no_primary, replies, count))
 		drop(link); /* so that the next one looks for it */
-	return false;
+	return true;
+}
+
+bool blocking_end(struct blocking *link, const struct printbuf *pipeline, size_t count,
+		  redisReply **replies)
+{
+	return blocking_end_each(link, pipeline, count, replies) &&
+	       check_replies(link, count, replies);
 }
 
 void blocking_abandon(struct blocking *link, size_t count)

@@ -41,6 +41,8 @@ bool blocking_run(struct blocking *link, const struct printbuf *pipeline, size_t
 		  redisReply **replies);
 void blocking_free_replies(redisReply **replies, size_t count);
 const char *blocking_error(const struct blocking *link);
+/* How often it was connected. */
+unsigned blocking_connects(const struct blocking *link);
 /* Appends where the server is, "host:port" or a path. */
 void blocking_put_place(struct printbuf *out, const struct blocking *link);
 /* Is not to look for the layout: whoever asks does so itself. */
@@ -57,6 +59,12 @@ bool blocking_is_other_layout(const struct blocking *link);
 bool blocking_begin(struct blocking *link, const struct printbuf *pipeline);
 bool blocking_end(struct blocking *link, const struct printbuf *pipeline, size_t count,
 		  redisReply **replies);
+/*
+ * blocking_end() for whoever looks at each reply: an error is one like others. False: there is none, the
+ * connection is lost.
+ */
+bool blocking_end_each(struct blocking *link, const struct printbuf *pipeline, size_t count,
+		       redisReply **replies);
 void blocking_abandon(struct blocking *link, size_t count);
 
 /*

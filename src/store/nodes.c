@@ -144,6 +144,13 @@ struct blocking *nodes_of(struct nodes *nodes, const struct store *store)
 	return nodes->list[nodes_number_of(nodes, store)].link;
 }
 
+uint64_t nodes_connection(const struct nodes *nodes, const struct store *store)
+{
+	unsigned number = nodes_number_of(nodes, store);
+
+	return (uint64_t)(number + 1) << 32 | blocking_connects(nodes->list[number].link);
+}
+
 bool nodes_are_one(const struct nodes *nodes, const struct store *one, const struct store *other)
 {
 	return nodes_number_of(nodes, one) == nodes_number_of(nodes, other);
@@ -227,6 +234,29 @@ static bool end(struct nodes *nodes, unsigned number, redisReply **replies)
 }
 
 /* --- all of them ----------------------------------------------------------------------------- */
+
+/* Each server for itself. */
+static void ask_each(struct nodes *nodes, redisReply **by_node)
+{
+	redisReply **replies = by_node;
+
+	for (unsigned i = 0; i < nodes->count; i++) {
+		if (nodes->pipeline.parts[i].count > 0)
+			begin(nodes, i);
+	}
+	for (unsigned i = 0; i < nodes->count; i++) {
+		struct node *node = &nodes->list[i];
+		const struct pipeline_part *part = &nodes->pipeline.parts[i];
+
+		if (node->is_under_way &&
+		    !blocking_end_each(node->link, part->out, part->count, replies)) {
+			memset(replies, 0, part->count * sizeof *replies);
+			note_failure(nodes, node);
+		}
+		node->is_under_way = false;
+		replies += part->count;
+	}
+}
 
 /* The replies of each server follow each other in its part of `by_node`, in the order of the nodes. */
 static bool ask_all(struct nodes *nodes, redisReply **by_node)
@@ -373,26 +403,27 @@ static bool follow(struct nodes *nodes, unsigned number, const char *command, si
 	return *reply != NULL;
 }
 
-/* Follows all replies that send elsewhere; false: one of them leads nowhere, and all are freed. */
-static bool follow_all(struct nodes *nodes, size_t count, redisReply **replies)
+/*
+ * Follows all replies that send elsewhere. One that leads nowhere is freed, and with `all` it is the last
+ * that is followed; returns whether there was none.
+ */
+static bool follow_replies(struct nodes *nodes, redisReply **replies, bool all)
 {
 	int64_t until_ms = times_mono_ms() + nodes->config->redis.timeout_ms;
 	bool ok = true;
 	size_t done = 0;
 
-	for (size_t i = 0; ok && i < nodes->pipeline.run_count; i++) {
+	for (size_t i = 0; i < nodes->pipeline.run_count; i++) {
 		const struct pipeline_run *run = &nodes->pipeline.runs[i];
 		const char *command = pipeline_text(&nodes->pipeline, run);
 
-		for (size_t left = run->count; ok && left > 0; left--) {
+		for (size_t left = run->count; left > 0 && (ok || !all); left--) {
 			size_t len = resp_length(command);
 
-			ok = follow(nodes, run->server, command, len, &replies[done++], until_ms);
+			ok &= follow(nodes, run->server, command, len, &replies[done++], until_ms);
 			command += len;
 		}
 	}
-	if (!ok)
-		blocking_free_replies(replies, count);
 	return ok;
 }
 
@@ -415,7 +446,12 @@ static void ask_for_map(struct nodes *nodes)
 
 static bool run_in_cluster(struct nodes *nodes, size_t count, redisReply **replies)
 {
-	return run_pipeline(nodes, count, replies) && follow_all(nodes, count, replies);
+	if (!run_pipeline(nodes, count, replies))
+		return false;
+	if (follow_replies(nodes, replies, true))
+		return true;
+	blocking_free_replies(replies, count);
+	return false;
 }
 
 static void note_layout(struct nodes *nodes)
@@ -485,6 +521,21 @@ bool nodes_run(struct nodes *nodes, size_t count, redisReply **replies)
 	if (nodes->members == NULL)
 		return run_pipeline(nodes, count, replies);
 	return !nodes->is_other_layout && run_in_cluster(nodes, count, replies);
+}
+
+void nodes_run_each(struct nodes *nodes, size_t count, redisReply **replies)
+{
+	redisReply **by_node = xcalloc(count + 1, sizeof *by_node);
+
+	memset(replies, 0, count * sizeof *replies);
+	if (count > 0 && !nodes->is_other_layout) {
+		pipeline_end(&nodes->pipeline, count);
+		ask_each(nodes, by_node);
+		pipeline_sort(&nodes->pipeline, by_node, replies);
+		if (nodes->members != NULL)
+			follow_replies(nodes, replies, false);
+	}
+	free(by_node);
 }
 
 static bool sends_elsewhere(redisReply **replies, size_t count)

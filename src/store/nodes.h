@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include <hiredis/hiredis.h>
 
@@ -29,6 +30,8 @@ unsigned nodes_count(const struct nodes *nodes);
 unsigned nodes_number_of(const struct nodes *nodes, const struct store *store);
 struct blocking *nodes_at(struct nodes *nodes, unsigned number);
 struct blocking *nodes_of(struct nodes *nodes, const struct store *store);
+/* Which connection that is: never 0, and another number after it was lost, or the partition is elsewhere. */
+uint64_t nodes_connection(const struct nodes *nodes, const struct store *store);
 /* Of a cluster: how many slots nobody is known to have; nodes_begin() learns of them. Else 0. */
 bool nodes_are_cluster(const struct nodes *nodes);
 unsigned nodes_uncovered(const struct nodes *nodes);
@@ -60,7 +63,14 @@ const char *nodes_error(const struct nodes *nodes);
 #define NODES_MOVING "some keys of the slot are on their way to another node"
 
 /*
- * Another way to run it: each server's part for itself, and the replies are of
+ * For who looks after several partitions, of which one must not stop the others: the same, but what fails
+ * fails alone. An error is a reply like others; NULL is one to a command that was not done: its server does
+ * not answer, or its slot is moving and it cannot be done meanwhile.
+ */
+void nodes_run_each(struct nodes *nodes, size_t count, redisReply **replies);
+
+/*
+ * A third way to run it: each server's part for itself, and the replies are of
  * no interest. Returns how many servers did all of theirs; see nodes_error() for
  * one of the others.
  */

@@ -152,25 +152,43 @@ enum push_queued push_read_enqueue(const redisReply *reply)
 
 /* --- taking ---------------------------------------------------------------------------------- */
 
-void push_put_take(struct printbuf *out, const struct store *const *stores, unsigned store_count,
-		   const char *consumer, unsigned count, int block_ms, bool own)
+static void put_read(struct printbuf *out, unsigned argc, const char *consumer, unsigned count)
 {
-	resp_begin(out, (own ? 7 : 9) + 2 * store_count);
+	resp_begin(out, argc);
 	resp_text(out, "XREADGROUP");
 	resp_text(out, "GROUP");
 	resp_text(out, GROUP);
 	resp_text(out, consumer);
 	resp_text(out, "COUNT");
 	resp_number(out, count);
-	if (!own) {
-		resp_text(out, "BLOCK");
-		resp_number(out, block_ms);
-	}
+}
+
+static void put_queues(struct printbuf *out, const struct store *const *stores,
+		       unsigned store_count, const char *after)
+{
 	resp_text(out, "STREAMS");
 	for (unsigned i = 0; i < store_count; i++)
 		resp_key(out, store_prefix(stores[i]), KEY_PUSH_QUEUE, "");
 	for (unsigned i = 0; i < store_count; i++)
-		resp_text(out, own ? "0" : ">");
+		resp_text(out, after);
+}
+
+void push_put_take(struct printbuf *out, const struct store *const *stores, unsigned store_count,
+		   const char *consumer, unsigned count, int block_ms)
+{
+	put_read(out, (block_ms > 0 ? 9 : 7) + 2 * store_count, consumer, count);
+	if (block_ms > 0) {
+		resp_text(out, "BLOCK");
+		resp_number(out, block_ms);
+	}
+	put_queues(out, stores, store_count, ">");
+}
+
+void push_put_take_own(struct printbuf *out, const struct store *const *stores,
+		       unsigned store_count, const char *consumer, unsigned count)
+{
+	put_read(out, 7 + 2 * store_count, consumer, count);
+	put_queues(out, stores, store_count, "0");
 }
 
 /* Whether a stream of the reply, [key, entries], is the partition's queue. */

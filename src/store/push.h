@@ -83,11 +83,14 @@ struct push_entry {
 
 /*
  * Takes up to `count` entries of each of these partitions' queues, which are on one
- * server, waiting up to `block_ms` for the first; `own`: those that this consumer
- * had taken already instead, without waiting.
+ * server, and in a cluster in one slot: so only one. Waits up to `block_ms` for the first;
+ * 0: not at all.
  */
 void push_put_take(struct printbuf *out, const struct store *const *stores, unsigned store_count,
-		   const char *consumer, unsigned count, int block_ms, bool own);
+		   const char *consumer, unsigned count, int block_ms);
+/* Likewise those that this consumer had taken already. */
+void push_put_take_own(struct printbuf *out, const struct store *const *stores,
+		       unsigned store_count, const char *consumer, unsigned count);
 /* A partition's array of entries in such a reply; NULL when it has none. */
 const redisReply *push_read_take(const redisReply *reply, const struct store *store);
 /* The entry at `index` of such an array; false when it is none of ours. */

@@ -9,7 +9,9 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "process.h"
+#include "store/cluster.h"
 #include "store/info.h"
+#include "store/layout.h"
 
 #define ARGS_MAX 64
 
@@ -518,6 +520,27 @@ int cluster_wait_owner(struct cluster_stand *stand, int slot, int other)
 
 	WAIT_UNTIL((owner = owner_for_all(stand, slot)) >= 0 && owner != other, 30000);
 	return owner;
+}
+
+int cluster_slot_of(struct cluster_stand *stand, unsigned partition)
+{
+	char tag[16];
+	unsigned count = stand->stack->partitions;
+
+	snprintf(tag, sizeof tag, "{%u}", layout_tag(count, partition));
+	return (int)cluster_slot(tag, strlen(tag));
+}
+
+redisReply *cluster_command(struct cluster_stand *stand, unsigned partition, const char *format,
+			    va_list args)
+{
+	int who = 0, owner;
+
+	while (stand->servers[who].pid == 0)
+		who++;
+	owner = cluster_owner(stand, who, cluster_slot_of(stand, partition));
+	ck_assert_msg(owner >= 0, "no node has partition %u", partition);
+	return command(&stand->servers[owner], format, args);
 }
 
 void cluster_fail_over(struct cluster_stand *stand, int replica)

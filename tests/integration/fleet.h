@@ -8,6 +8,8 @@
 #include "harness.h"
 #include "hosts.h"
 
+#include <stdarg.h>
+
 struct fleet_server {
 	struct stack *stack;
 	const struct host *host; /* NULL: none of its own */
@@ -84,6 +86,11 @@ int cluster_add(struct cluster_stand *stand, const char *args);
 int cluster_owner(struct cluster_stand *stand, int who, int slot);
 /* Every node that runs says that all is well, and names the same owner of the slot, which is not `other`. */
 int cluster_wait_owner(struct cluster_stand *stand, int slot, int other);
+
+/* The slot of a partition; a command at the node that has it, as a node that runs says. */
+int cluster_slot_of(struct cluster_stand *stand, unsigned partition);
+redisReply *cluster_command(struct cluster_stand *stand, unsigned partition, const char *format,
+			    va_list args);
 
 /* Lets a replica take over from its primary, by agreement. */
 void cluster_fail_over(struct cluster_stand *stand, int replica);

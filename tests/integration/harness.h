@@ -45,6 +45,7 @@ struct stack {
 	redisContext *control; /* of redis_cmd() */
 	redisContext *more_control[REDIS_MAX - 1];
 	unsigned servers, partitions; /* what users are divided over, see stack_divide() */
+	struct cluster_stand *cluster; /* where they are divided over one: fleet.h */
 };
 
 /* Milliseconds, stretched by TEST_SLOW (valgrind, a busy machine); for deadlines, never for pauses. */

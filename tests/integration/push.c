@@ -12,6 +12,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "fleet.h"
 #include "process.h"
 #include "servers.h"
 #include "store/push_subscription.h"
@@ -147,14 +148,40 @@ static void put_conf(struct printbuf *out, struct push_stand *stand, const char 
 		 conf);
 }
 
-struct push_stand *push_start_divided(int count, int partitions, const char *conf)
+/* All but Redis and the web server. */
+static struct push_stand *stand_new(void)
 {
 	struct push_stand *stand = xcalloc(1, sizeof *stand);
-	struct printbuf *text = buf_new();
 
 	stand->stack = stack_new("");
 	service_start(stand);
 	stack_write_secret(stand->stack, "push.pem", CTL(stand->stack, "push", "key"));
+	return stand;
+}
+
+struct push_stand *push_start_cluster(int partitions, const char *conf)
+{
+	struct push_stand *stand = stand_new();
+	struct stack *stack = stand->stack;
+	struct printbuf *text = buf_new();
+
+	stack->partitions = (unsigned)partitions;
+	stack->cluster = cluster_start(stack, text_of("--aclfile %s/conf/redis-users.acl", SRCDIR));
+	/* The file's own password. */
+	buf_putf(text, "redis { url = \"cluster://presence:PASSWORD@%s\" partitions = %d }\n",
+		 stack->cluster->url + strlen("cluster://"), partitions);
+	put_conf(text, stand, conf);
+	stack_write_conf(stack, fill_in(stand, text->buf));
+	lighttpd_start(stack);
+	stand->sender = sender_token(stack);
+	return stand;
+}
+
+struct push_stand *push_start_divided(int count, int partitions, const char *conf)
+{
+	struct push_stand *stand = stand_new();
+	struct printbuf *text = buf_new();
+
 	put_conf(text, stand, conf);
 	if (partitions > 1) {
 		stack_divide(stand->stack, count, partitions, fill_in(stand, text->buf));
@@ -179,6 +206,8 @@ void push_stop(struct push_stand *stand)
 			ck_assert_int_eq(pushd_end(stand, i, SIGTERM), 0);
 	}
 	process_end(&stand->service, SIGTERM, "the push service", 5000);
+	if (stand->stack->cluster != NULL)
+		cluster_stop(stand->stack->cluster);
 	stack_stop(stand->stack);
 }
 
@@ -362,8 +391,6 @@ void push_wait_until_idle(struct push_stand *stand)
 
 /* --- many --------------------------------------------------------------------------------- */
 
-#define UNDER_WAY_MAX 128 /* TASKS_MAX of presence-pushd */
-
 /* The subscription of the user u`i`, as presence-api stores it. */
 static void put_subscription(struct push_stand *stand, int i)
 {
@@ -384,9 +411,9 @@ static void put_subscription(struct push_stand *stand, int i)
 	printbuf_free(text);
 }
 
-void push_queue_many(struct push_stand *stand, int count)
+void push_queue_many(struct push_stand *stand, int first, int count)
 {
-	for (int i = 0; i < count; i++) {
+	for (int i = first; i < first + count; i++) {
 		put_subscription(stand, i);
 		redis_int_of(stand->stack, text_of("u%d", i), "XADD push:queue * job %s",
 			     text_of("{\"id\":\"j%d\",\"user\":\"u%d\",\"title\":\"a\","
@@ -420,12 +447,11 @@ int push_count_repeated(struct push_stand *stand, int count)
 	return repeated;
 }
 
-void push_check_kill(int count)
+void push_check_kill(struct push_stand *stand, int count)
 {
-	struct push_stand *stand = push_start(FAST);
 	int repeated;
 
-	push_queue_many(stand, count);
+	push_queue_many(stand, 0, count);
 	pushd_start(stand, 0, NULL);
 	WAIT_UNTIL(push_count(stand, "sent") > count / 4, 60000);
 	ck_assert_int_eq(pushd_end(stand, 0, SIGKILL), 128 + SIGKILL);
@@ -433,6 +459,6 @@ void push_check_kill(int count)
 	pushd_start(stand, 1, NULL);
 	WAIT_UNTIL(push_is_idle(stand), 120000);
 	repeated = push_count_repeated(stand, count);
-	ck_assert_msg(repeated <= UNDER_WAY_MAX, "%d were sent again", repeated);
+	ck_assert_msg(repeated <= PUSH_UNDER_WAY_MAX, "%d were sent again", repeated);
 	push_stop(stand);
 }

@@ -43,6 +43,8 @@ struct stack *push_stack_new(const char *conf);
 struct push_stand *push_start(const char *conf);
 /* The same, users divided over partitions on `count` servers. */
 struct push_stand *push_start_divided(int count, int partitions, const char *conf);
+/* The same, divided over a Redis Cluster, stand->stack->cluster, and with the fewest rights in it. */
+struct push_stand *push_start_cluster(int partitions, const char *conf);
 /* The same with one presence-pushd. */
 struct push_stand *push_start_pushd(const char *conf);
 /* Ends all; presence-pushd must end well. */
@@ -79,11 +81,13 @@ struct json_object *push_request(struct push_stand *stand, const char *path, int
 /* Whether nothing waits or is under way. */
 bool push_is_idle(struct push_stand *stand);
 
-/* A notification for each of the users u0 … u`count`-1, each with a subscription. */
-void push_queue_many(struct push_stand *stand, int count);
-/* How many the push service got again; fails when one is missing, or has another topic then. */
+/* A notification for each of `count` users, u`first` and so on, each with a subscription. */
+void push_queue_many(struct push_stand *stand, int first, int count);
+/* Of those for u0 … u`count`-1 how many the push service got again; fails when one is missing, or has another topic then. */
 int push_count_repeated(struct push_stand *stand, int count);
-/* SIGKILL to presence-pushd in the middle of so many: nothing is lost, few come again. */
-void push_check_kill(int count);
+/* At most so many are sent again when presence-pushd is killed: TASKS_MAX of it. */
+#define PUSH_UNDER_WAY_MAX 128
+/* SIGKILL to presence-pushd in the middle of so many: nothing is lost, few come again. Stops the stand. */
+void push_check_kill(struct push_stand *stand, int count);
 
 #endif

@@ -10,6 +10,7 @@
 
 #include "base/alloc.h"
 #include "base/buf.h"
+#include "fleet.h"
 #include "process.h"
 #include "store/layout.h"
 
@@ -193,6 +194,14 @@ long long redis_int(struct stack *stack, const char *format, ...)
 	return number_in(reply, format);
 }
 
+static redisReply *command_of(struct stack *stack, unsigned partition, const char *format,
+			      va_list args)
+{
+	if (stack->cluster != NULL)
+		return cluster_command(stack->cluster, partition, format, args);
+	return command_at(stack, (int)(partition % stack->servers), format, args);
+}
+
 /* At the partition's server, the key with its tag. */
 static long long number_of(struct stack *stack, unsigned partition, const char *format,
 			   va_list args)
@@ -205,8 +214,7 @@ static long long number_of(struct stack *stack, unsigned partition, const char *
 	if (stack->partitions > 1)
 		buf_putf(tagged, "{%u}", layout_tag(stack->partitions, partition));
 	buf_puts(tagged, key);
-	value = number_in(command_at(stack, (int)(partition % stack->servers), tagged->buf, args),
-			  format);
+	value = number_in(command_of(stack, partition, tagged->buf, args), format);
 	printbuf_free(tagged);
 	return value;
 }

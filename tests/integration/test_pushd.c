@@ -441,7 +441,7 @@ END_TEST
 
 START_TEST(a_kill_loses_nothing_and_repeats_what_was_under_way)
 {
-	push_check_kill(1000);
+	push_check_kill(push_start(FAST), 1000);
 }
 END_TEST
 
@@ -449,7 +449,7 @@ START_TEST(two_share_the_work_and_send_nothing_twice)
 {
 	struct push_stand *stand = push_start(FAST);
 
-	push_queue_many(stand, 600);
+	push_queue_many(stand, 0, 600);
 	pushd_start(stand, 0, NULL);
 	pushd_start(stand, 1, NULL);
 	WAIT_UNTIL(push_is_idle(stand), 60000);
@@ -463,7 +463,7 @@ START_TEST(a_stop_ends_what_is_under_way_and_leaves_the_rest)
 {
 	struct push_stand *stand = push_start(FAST);
 
-	push_queue_many(stand, 600);
+	push_queue_many(stand, 0, 600);
 	pushd_start(stand, 0, NULL);
 	WAIT_UNTIL(push_count(stand, "sent") > 0, 10000);
 	ck_assert_int_eq(pushd_end(stand, 0, SIGTERM), 0);
@@ -616,7 +616,7 @@ START_TEST(sighup_in_the_middle_loses_and_repeats_nothing)
 {
 	struct push_stand *stand = push_start(FAST);
 
-	push_queue_many(stand, 300);
+	push_queue_many(stand, 0, 300);
 	pushd_start(stand, 0, NULL);
 	for (int i = 0; i < 3; i++) {
 		WAIT_UNTIL(push_count(stand, "sent") > 50 * i, 30000);

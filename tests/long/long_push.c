@@ -19,7 +19,7 @@
 
 START_TEST(a_kill_in_the_middle_of_10000_loses_nothing)
 {
-	push_check_kill(NOTIFICATIONS);
+	push_check_kill(push_start(FAST), NOTIFICATIONS);
 }
 END_TEST
 

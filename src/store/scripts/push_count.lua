@@ -5,6 +5,10 @@ local key = ARGV[1] .. 'presence:rate:push:' .. ARGV[2]
 local limit, window = tonumber(ARGV[3]), tonumber(ARGV[4])
 local clock = redis.call('TIME')
 local now = clock[1] * 1000 + math.floor(clock[2] / 1000)
+-- In a cluster, whose slot may be moving: see require_keys() in head.lua.
+if #KEYS > 0 then
+  redis.call('EXISTS', key, KEYS[1])
+end
 if redis.call('TYPE', key).ok ~= 'list' then
   redis.call('DEL', key) -- there is none, or something that is not ours
 end

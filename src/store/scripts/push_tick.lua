@@ -12,22 +12,21 @@ local function lease(consumer)
   return prefix .. 'push:pushd:' .. consumer
 end
 
--- The consumers of the group: name -> how many entries each has. Makes the group if it is missing.
-local function consumers()
+-- The names of the group's other consumers; nil: the group is missing.
+local function others()
   local list = redis.pcall('XINFO', 'CONSUMERS', queue, group)
-  local found = {}
   if list.err then
-    redis.call('XGROUP', 'CREATE', queue, group, '0', 'MKSTREAM')
-    return found
+    return nil
   end
+  local names = {}
   for _, fields in ipairs(list) do
-    local consumer = {}
     for i = 1, #fields, 2 do
-      consumer[fields[i]] = fields[i + 1]
+      if fields[i] == 'name' and fields[i + 1] ~= name then
+        names[#names + 1] = fields[i + 1]
+      end
     end
-    found[consumer.name] = consumer.pending
   end
-  return found
+  return names
 end
 
 -- Takes over what one left behind; one who has nothing left is forgotten.
@@ -43,9 +42,18 @@ local function claim(consumer, limit)
   return redis.call('XCLAIM', queue, group, name, 0, unpack(ids))
 end
 
--- In a cluster, whose slot may be moving: see require_keys() in head.lua.
+local consumers = others()
+-- In a cluster, whose slot may be moving: see require_keys() in head.lua. Who lives has a lease: out of reach it
+-- must not look like one that ran out.
 if #KEYS > 0 then
-  redis.call('EXISTS', queue, later, lease(name), prefix .. 'push:ticked')
+  local keys = {queue, later, lease(name), prefix .. 'push:ticked'}
+  for _, consumer in ipairs(consumers or {}) do
+    keys[#keys + 1] = lease(consumer)
+  end
+  redis.call('EXISTS', unpack(keys))
+end
+if not consumers then
+  redis.call('XGROUP', 'CREATE', queue, group, '0', 'MKSTREAM')
 end
 redis.call('SET', lease(name), '1', 'PX', ARGV[3])
 redis.call('SET', prefix .. 'push:ticked', string.format('%.0f', now))
@@ -57,8 +65,8 @@ for _, member in ipairs(redis.call('ZRANGEBYSCORE', later, '-inf', string.format
 end
 
 local claimed, room = {}, tonumber(ARGV[5])
-for consumer, _ in pairs(consumers()) do
-  if room > 0 and consumer ~= name and redis.call('EXISTS', lease(consumer)) == 0 then
+for _, consumer in ipairs(consumers or {}) do
+  if room > 0 and redis.call('EXISTS', lease(consumer)) == 0 then
     for _, entry in ipairs(claim(consumer, room)) do
       claimed[#claimed + 1] = entry
       room = room - 1

@@ -3,6 +3,10 @@
 -- here, but all is asked just the same. Returns 1, or 0 when nothing is noted.
 
 local key = ARGV[1] .. 'push:waiting:' .. ARGV[2]
+-- In a cluster, whose slot may be moving: see require_keys() in head.lua.
+if #KEYS > 0 then
+  redis.call('EXISTS', key, KEYS[1])
+end
 local has_room = redis.call('SCARD', key) < tonumber(ARGV[3])
 local is_there = redis.call('SISMEMBER', key, ARGV[5]) == 1
 
