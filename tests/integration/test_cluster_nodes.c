@@ -10,12 +10,15 @@
 #include "base/buf.h"
 #include "base/config.h"
 #include "fleet.h"
+#include "store/blocks.h"
 #include "store/cluster.h"
 #include "store/keys.h"
 #include "store/nodes.h"
 #include "store/partitions.h"
+#include "store/push.h"
 #include "store/reply.h"
 #include "store/resp.h"
+#include "store/throttle.h"
 
 #define PARTITIONS 16
 #define ASKED 64 /* asked for in one go: some in every partition */
@@ -276,6 +279,70 @@ START_TEST(while_a_slot_moves_a_script_does_all_or_nothing)
 }
 END_TEST
 
+/* Calls of a script that is about one key. */
+enum call { CALL_DONE, CALL_COUNT, CALL_WAIT, CALL_BLOCK, CALL_THROTTLE, CALL_END };
+
+static void put_call(enum call call, const struct store *store)
+{
+	const struct userid user = {.text = "1"}, other = {.text = "2"};
+	struct printbuf *out;
+
+	nodes_begin(nodes);
+	out = nodes_to(nodes, store);
+	switch (call) {
+	case CALL_DONE:
+		push_put_done(out, store, "1-1");
+		break;
+	case CALL_COUNT:
+		push_put_count(out, store, &user);
+		break;
+	case CALL_WAIT:
+		push_put_wait(out, store, &other, &user, true);
+		break;
+	case CALL_BLOCK:
+		blocks_put(out, store, &user, &other, true, 1);
+		break;
+	default:
+		throttle_put(out, store, "account", NULL);
+	}
+}
+
+static bool run_call(enum call call, const struct store *store)
+{
+	redisReply *reply;
+	bool ok;
+
+	put_call(call, store);
+	ok = nodes_run(nodes, 1, &reply);
+	if (ok)
+		reply_free(reply);
+	return ok;
+}
+
+/* The one that a call declares is nowhere, so the old node sends to the new one, which has nothing yet. */
+START_TEST(while_a_slot_moves_no_script_writes_where_its_key_is_not)
+{
+	const struct store *store = store_of(1);
+	int slot = slot_of(store), from, to, keys;
+
+	from = cluster_owner(cluster, 0, slot);
+	to = (from + 1) % CLUSTER_PRIMARIES;
+	freeReplyObject(fleet_cmd(&cluster->servers[from], "XADD %spush:queue 1-1 job x",
+				  store_prefix(store)));
+	for (enum call call = 0; call < CALL_END; call++)
+		ck_assert_msg(run_call(call, store), "%d: %s", call, nodes_error(nodes));
+	keys = (int)fleet_int(&cluster->servers[from], "CLUSTER COUNTKEYSINSLOT %d", slot);
+	cluster_begin_move(cluster, slot, from, to);
+	for (enum call call = 0; call < CALL_END; call++)
+		ck_assert_msg(!run_call(call, store), "%d was done", call);
+	ck_assert_int_eq(fleet_int(&cluster->servers[to], "CLUSTER COUNTKEYSINSLOT %d", slot), 0);
+	ck_assert_int_eq(cluster_move_keys(cluster, slot, from, to, -1), keys);
+	cluster_end_move(cluster, slot, to);
+	for (enum call call = 0; call < CALL_END; call++)
+		ck_assert_msg(run_call(call, store), "%d: %s", call, nodes_error(nodes));
+}
+END_TEST
+
 START_TEST(a_replica_that_takes_over_is_found)
 {
 	int slot = slot_of(store_of(1)), owner;
@@ -406,6 +473,7 @@ int main(void)
 	tcase_add_test(tcase, a_slot_that_moved_is_found);
 	tcase_add_test(tcase, while_a_slot_moves_each_key_is_where_it_is);
 	tcase_add_test(tcase, while_a_slot_moves_a_script_does_all_or_nothing);
+	tcase_add_test(tcase, while_a_slot_moves_no_script_writes_where_its_key_is_not);
 	tcase_add_test(tcase, a_replica_that_takes_over_is_found);
 	tcase_add_test(tcase, a_node_that_stands_still_costs_no_more_than_the_limit);
 	tcase_add_test(tcase, another_layout_is_refused);

@@ -6,6 +6,9 @@ local id, other, side, adds = ARGV[FIRST], ARGV[FIRST + 1], ARGV[FIRST + 2], ARG
 local command = adds and 'SADD' or 'SREM'
 local key, inbox = prefix .. 'user:' .. side .. ':' .. id, prefix .. 'user:inbox:' .. id
 
+if is_sharded then
+  require_keys(key)
+end
 require_right(command, key, other)
 require_right(PUBLISH, inbox, 'm')
 redis.call(command, key, other)

@@ -27,6 +27,11 @@ if not (may('TYPE', figures) and may('EXISTS', figures) and may('ZSCORE', proces
   return 0
 end
 
+-- In a cluster, whose slot may be moving: see require_keys() in head.lua.
+if #KEYS > 0 and type(redis.pcall('EXISTS', figures, processes, own, KEYS[1])) == 'table' then
+  return 0
+end
+
 -- The process' own Hash ends when it no longer counts as alive.
 local were_here = redis.call('EXISTS', figures) == 1 and
   tonumber(redis.call('ZSCORE', processes, process) or 0) > now

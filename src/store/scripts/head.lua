@@ -51,9 +51,10 @@ local function require_right(command, key, ...)
 end
 
 -- Before the first write, in a cluster. The slot of the keys may be moving to another server, and then some
--- are out of reach: one question for all of them finds that out, and the script fails before it did half.
+-- are out of reach: one question for all of them finds that out, and the script fails before it did half. Of
+-- one key alone the new server would say that it is not there: so the call's own is asked for with it.
 local function require_keys(...)
-  redis.call('EXISTS', ...)
+  redis.call('EXISTS', KEYS[1], ...)
 end
 
 local function require_renewal_rights(id)

@@ -6,6 +6,13 @@
 
 local allowed, window = tonumber(ARGV[FIRST]), ARGV[FIRST + 1] * 1000
 
+local keys = {}
+for i = FIRST + 2, #ARGV do
+  keys[#keys + 1] = prefix .. 'presence:throttle:' .. ARGV[i]
+end
+if is_sharded then
+  require_keys(unpack(keys))
+end
 local counters = {}
 for i = FIRST + 2, #ARGV do
   local key = prefix .. 'presence:throttle:' .. ARGV[i]
