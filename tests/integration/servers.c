@@ -200,6 +200,10 @@ static void write_haproxy(struct site *site)
 		{"maxconn 11000", "maxconn 1000"},
 		{"hard-stop-after 30s", "hard-stop-after 2s"},
 		{"bind :80", text_of("bind 127.0.0.1:%d", stack->port)},
+		{"#use_backend presence-web", "use_backend presence-web"},
+		{"#backend presence-web", "backend presence-web"},
+		{"#    server web 127.0.0.1:8080",
+		 text_of("    server web 127.0.0.1:%s", stack_file(stack, "port"))},
 		{"timeout client 75s", text_of("timeout client %ds", site->silence)},
 		{"timeout server 75s", text_of("timeout server %ds", site->silence)},
 		{"unix@/run/presence/api.sock", text_of("unix@%s", stack_path(stack, "api.sock"))},
@@ -210,12 +214,17 @@ static void write_haproxy(struct site *site)
 	stack_write(stack, "haproxy.cfg", conf_with("haproxy.cfg", changes));
 }
 
+/* With a web server of its own for the pages. */
 static void start_haproxy(struct site *site)
 {
+	const char *pages[] = {"lighttpd", "-D", "-f", stack_path(site->stack, "lighttpd.conf"),
+			       NULL};
 	const char *argv[] = {"haproxy", "-W", "-db", "-f", stack_path(site->stack, "haproxy.cfg"),
 			      NULL};
 
 	api_listen(site);
+	site->front = web_on_port(site, write_lighttpd_socket, pages);
+	stack_write(site->stack, "port", text_of("%d", site->stack->port));
 	web_start(site, write_haproxy, argv);
 }
 
@@ -235,7 +244,7 @@ const struct server servers[] = {
 	 RELOAD_DROPS | NO_PAGES, SIGUSR1},
 	{"nginx", start_nginx, STREAMS, SIGHUP},
 	{"nginx, fastcgi_keep_conn", start_nginx_kept, STREAMS, SIGHUP},
-	{"HAProxy", start_haproxy, STREAMS | NO_PAGES, SIGUSR2},
+	{"HAProxy", start_haproxy, STREAMS, SIGUSR2},
 	{"nginx, systemd's sockets", start_activated_nginx, STREAMS | HOLDS_SOCKETS, SIGHUP},
 };
 const int server_count = sizeof servers / sizeof servers[0];

@@ -24,7 +24,7 @@ struct site {
 	int lifetime; /* on a shared host: [stream] max_lifetime, seconds */
 	int padding; /* on a shared host: [stream] padding, bytes */
 	pid_t api; /* presence-api where the web server does not start it, else 0 */
-	pid_t front; /* what speaks HTTP/2 to the web server for us, else 0 */
+	pid_t front; /* what speaks HTTP/2 to the web server for us, or serves the pages beside it, else 0 */
 	int api_socket, stream_socket; /* with HOLDS_SOCKETS; else -1 */
 	const char *web[12]; /* the web server's command */
 	int nofile; /* its limit of descriptors when it starts again; 0: as it is */

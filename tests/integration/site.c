@@ -313,7 +313,7 @@ static void check_logs(struct site *site)
 void site_stop(struct site *site)
 {
 	if (site->front != 0)
-		process_end(&site->front, SIGTERM, "the HTTP/2 front", 5000);
+		process_end(&site->front, SIGTERM, "the second web server", 5000);
 	if (site->api != 0)
 		ck_assert_int_eq(process_end(&site->api, SIGTERM, "presence-api", 15000), 0);
 	check_logs(site);

@@ -50,6 +50,10 @@ static void check_calls(struct stack *stack)
 
 	touch(stack, token_for(stack, "2"));
 	CHECK_JSON(http_ok(stack, "/api/health", NULL, NULL), "{'status':'ok','redis':'ok'}");
+	ck_assert_str_eq(
+		header_of(HTTP(stack, .path = "/api/health", .header = "X-Request-Id: a.1")->head,
+			  "X-Request-Id"),
+		"a.1");
 	CHECK_JSON(http_ok(stack, "/api/friends/list", token_for(stack, "2"), NULL),
 		   "[{'user_id':1,'name':'User 1'},{'user_id':3,'name':'User 3'},"
 		   "{'user_id':4,'name':'User 4'},{'user_id':5,'name':'User 5'},"
@@ -196,6 +200,23 @@ static void check_stream(struct site *site)
 		sse_close(streams[i]);
 }
 
+/* The stream of figures goes where the stream goes. */
+static void check_figures(struct site *site)
+{
+	struct stack *stack = site->stack;
+	struct sse *figures =
+		sse_request(stack, text_of("GET " FIGURES " HTTP/1.1\r\nHost: localhost\r\n"
+					   "Authorization: Bearer %s\r\n\r\n",
+					   admin_token(stack)));
+
+	ck_assert_int_eq(sse_status(figures), 200);
+	ck_assert_str_eq(sse_header(figures, "Content-Type"), "text/event-stream");
+	sse_wait(figures, "figures", 5000);
+	sse_close(figures);
+	check_problem(HTTP(stack, .path = FIGURES, .token = token_for(stack, "1")), 403,
+		      "scope_missing");
+}
+
 /* --- logs --------------------------------------------------------------------------------- */
 
 static void check_log(struct site *site, const char *name)
@@ -218,11 +239,13 @@ START_TEST(every_call_and_the_stream_work_and_nothing_is_buffered)
 	check_calls(stack);
 	check_refusals(stack);
 	check_head(stack);
-	if (serves_streams(site))
+	if (serves_streams(site)) {
 		check_stream(site);
-	else
+		check_figures(site);
+	} else {
 		check_problem(HTTP(stack, .path = STREAM, .token = token_for(stack, "1")), 501,
 			      "streams_unavailable");
+	}
 	if ((site->server->traits & NO_PAGES) == 0)
 		check_pages(stack);
 	check_log(site, strcmp(site->server->name, "HAProxy") == 0 ? "haproxy.log" : "access.log");

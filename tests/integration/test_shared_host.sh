@@ -110,3 +110,10 @@ for part in '{"status":"ok","redis":"ok"}' 'event: connected' 'event: initial'; 
 	}
 done
 curl -fsS -o /dev/null "http://127.0.0.1:$web_port/presence/presence.js"
+# The stream of figures goes the same way.
+token=$("${owner[@]}" "$HOME/presence/bin/presencectl" -c "$HOME/presence/presence.conf" token 1 --scope admin)
+curl -sN -m $((10 * ${TEST_SLOW:-1})) -H "Authorization: Bearer $token" \
+	"http://127.0.0.1:$web_port/api/presence/stream/admin" | grep -q '^event: figures' || {
+	echo "no figures come"
+	exit 1
+}
