@@ -378,7 +378,8 @@ static char *play(const struct role *role, const char *conf, bool counts, bool w
 	role->act(STRANGER);
 	if (role->prepare_friend == NULL)
 		role->act(FRIEND);
-	touch_user(seen.stack, SENTINEL);
+	/* With a stream, for it stays until the end, however slow this goes. */
+	sse_ready(sse_open(seen.stack, token_for(seen.stack, SENTINEL)));
 	for (int i = 0; i < STREAMS_OF_VIEWER; i++)
 		read_stream(streams[i], i);
 	for (size_t i = 0; i < 2 && with_channels; i++)
@@ -528,7 +529,7 @@ static char *commands_about(struct monitor *monitor, const char *id, const char 
 				is_of_figures = tells_figures(line);
 				commands += !is_of_figures;
 			}
-			if (is_of_figures || commands < 2)
+			if (is_of_figures || commands < 2 || *line == '\0')
 				continue;
 			add_without_id(out, line, id);
 			buf_puts(out, "\n");
