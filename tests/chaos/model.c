@@ -152,13 +152,15 @@ void model_stream_closed(struct tab *tab, bool was_ready)
 void model_stream_lost(struct tab *tab, bool was_ready)
 {
 	struct device *device = tab->device;
+	/* The server's grace begins when it closes, not when the client reads what came before. */
+	int64_t open_until = tab->conn.last_read - patience(DELIVERY);
 
 	if (was_ready)
-		device->closed_lo = later(device->closed_lo, tab->conn.last_read + GRACE);
+		device->closed_lo = later(device->closed_lo, open_until + GRACE);
 	else
 		model_activity_in_doubt(device);
 	device->lost_at = now_ms();
-	lower_token(tab, was_ready ? tab->conn.last_read : now_ms(), false);
+	lower_token(tab, was_ready ? open_until : now_ms(), false);
 	user_stream_lost(device->user);
 }
 

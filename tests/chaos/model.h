@@ -20,6 +20,7 @@
 
 #define RECOVERY 4000 /* from the end of a fault until all works again (stretched) */
 #define NOTICE 1000 /* until the end of a connection is noticed (stretched) */
+#define DELIVERY 300 /* that what a stream says last may be on its way to the client (stretched) */
 
 struct kept;
 struct snapshot;

@@ -67,7 +67,8 @@ static void churn(struct swarm *swarm, uint64_t connects)
 			next++;
 		}
 		swarm_turn(swarm, 1);
-		ck_assert_uint_eq(swarm->refused, 0);
+		ck_assert_msg(swarm->refused == 0, "%u streams were refused, the last with %d",
+			      swarm->refused, swarm->refusal);
 		ck_assert_uint_eq(swarm->lost, 0);
 		ck_assert_msg(now_ms() < limit, "the service has stopped");
 	}

@@ -176,6 +176,7 @@ static void read_client(struct client *client)
 				      (client->reader.status >= 500 && swarm->comes_back),
 			      "user %u: status %d", client->user, client->reader.status);
 		swarm->refused++;
+		swarm->refusal = client->reader.status;
 	} else {
 		swarm->lost++;
 	}
@@ -273,7 +274,8 @@ void swarm_open(struct swarm *swarm, unsigned from, unsigned to, unsigned at_a_t
 		       client_open(&swarm->clients[next]))
 			next++;
 		swarm_turn(swarm, 1);
-		ck_assert_msg(swarm->refused == refused, "a stream was refused");
+		ck_assert_msg(swarm->refused == refused, "a stream was refused with %d",
+			      swarm->refusal);
 		ck_assert_msg(now_ms() < limit, "%u of %u streams are open after %d s",
 			      swarm->ready, wanted, seconds);
 	}

@@ -48,6 +48,7 @@ struct swarm {
 	struct client *clients;
 	unsigned count, ready, opening, waiting;
 	unsigned lost, refused; /* since the swarm began; refused: with 503 or 429 */
+	int refusal; /* the status of the last one */
 	uint64_t changes, initials; /* of all clients together */
 	int epoll;
 };
