@@ -101,7 +101,9 @@ static void say(struct search *search, const char *why)
 	buf_putf(text, "%s ", search->question->who);
 	redis_url_put_node(text, asked(search));
 	buf_putf(text, ": %s", why);
-	snprintf(search->error, sizeof search->error, "%s", text->buf);
+	/* Each search begins with another one: of all that failed the same is told, so that the log says it once. */
+	if (search->error[0] == '\0' || strcmp(text->buf, search->error) < 0)
+		snprintf(search->error, sizeof search->error, "%s", text->buf);
 	printbuf_free(text);
 }
 
@@ -185,6 +187,7 @@ enum search_state search_begin(struct search *search)
 {
 	leave(search);
 	search->next = 0;
+	search->error[0] = '\0';
 	return next_one(search, NULL);
 }
 
