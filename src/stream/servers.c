@@ -5,12 +5,12 @@
 #include "base/alloc.h"
 #include "store/layout_key.h"
 #include "store/nodes.h"
+#include "stream/peer.h"
 
 /* A server of Redis, as the link to it sees it. */
 struct node {
+	struct peer peer;
 	struct servers *all;
-	unsigned number;
-	struct link *link;
 	uint64_t *partitions; /* that it has: partset.h */
 	struct layout_look look; /* when it was greeted last */
 	unsigned looks; /* commands of it; 0: there is but one partition */
@@ -32,14 +32,14 @@ static struct partition *partition_at(const struct node *node, unsigned index)
 {
 	const struct context *context = node->all->context;
 
-	return &context->partitions[node->number + index * context->link_count];
+	return &context->partitions[node->peer.number + index * context->link_count];
 }
 
 static unsigned partitions_at_node(const struct node *node)
 {
 	const struct context *context = node->all->context;
 
-	return (context->partition_count - node->number - 1) / context->link_count + 1;
+	return (context->partition_count - node->peer.number - 1) / context->link_count + 1;
 }
 
 /* --- what a link tells ----------------------------------------------------------------------- */
@@ -50,8 +50,9 @@ static unsigned on_put_greeting(void *arg, struct printbuf *out)
 	const struct context *context = node->all->context;
 	unsigned count = partitions_at_node(node);
 
-	node->look = (struct layout_look){
-		.config = context->config, .server = node->number, .servers = context->link_count};
+	node->look = (struct layout_look){.config = context->config,
+					  .server = node->peer.number,
+					  .servers = context->link_count};
 	if (context->partition_count > 1)
 		node->looks = layout_put_look(out, &node->look);
 	for (unsigned i = 0; i < count; i++)
@@ -75,18 +76,18 @@ static void note_layout(struct node *node)
 {
 	struct context *context = node->all->context;
 
-	if (node->look.is_noted || node->number != 0 || context->partition_count == 1)
+	if (node->look.is_noted || node->peer.number != 0 || context->partition_count == 1)
 		return;
 	buf_reset(context->scratch);
 	layout_put_note(context->scratch, context->config, context->link_count);
-	link_command(node->link, context->scratch, NULL, NULL);
+	link_command(node->peer.link, context->scratch, NULL, NULL);
 }
 
 static void on_up(void *arg)
 {
 	struct node *node = arg;
 
-	counts_add_server(&node->all->context->counts, FIGURE_REDIS_CONNECTS, node->number);
+	peer_count_up(&node->peer);
 	note_layout(node);
 	exchange_up(node->all->exchange, node->partitions);
 }
@@ -95,28 +96,8 @@ static void on_down(void *arg)
 {
 	struct node *node = arg;
 
-	counts_add_server(&node->all->context->counts, FIGURE_REDIS_LOSSES, node->number);
+	peer_count_down(&node->peer);
 	exchange_down(node->all->exchange, node->partitions);
-}
-
-static void on_message(void *arg, const char *channel, const char *text, size_t len)
-{
-	exchange_message(((struct node *)arg)->all->exchange, channel, text, len);
-}
-
-static void on_subscribed(void *arg)
-{
-	exchange_subscribed(((struct node *)arg)->all->exchange);
-}
-
-static void on_echo(void *arg, int64_t us)
-{
-	counts_echo(&((struct node *)arg)->all->context->counts, us);
-}
-
-static void on_pending(void *arg)
-{
-	turn_schedule(&((struct node *)arg)->all->context->turn);
 }
 
 static const struct link_events link_events = {
@@ -124,34 +105,26 @@ static const struct link_events link_events = {
 	.read_greeting = on_read_greeting,
 	.up = on_up,
 	.down = on_down,
-	.message = on_message,
-	.subscribed = on_subscribed,
-	.echo = on_echo,
-	.pending = on_pending,
 };
 
 /* --- the servers ----------------------------------------------------------------------------- */
 
 static void init_node(struct servers *servers, unsigned number)
 {
-	struct context *context = servers->context;
 	struct node *node = &servers->nodes[number];
+	struct link_place place = {.server = number};
 	unsigned count;
 
 	node->all = servers;
-	node->number = number;
-	node->partitions = xcalloc(context->set_words, sizeof *node->partitions);
+	node->peer.number = number;
+	node->partitions = xcalloc(servers->context->set_words, sizeof *node->partitions);
+	place.prefix = store_prefix(partition_at(node, 0)->store);
+	peer_open(&node->peer, servers->exchange, number, &place, &link_events);
 	count = partitions_at_node(node);
-	for (unsigned i = 0; i < count; i++)
+	for (unsigned i = 0; i < count; i++) {
 		partset_add(node->partitions, partition_at(node, i)->number);
-	node->link =
-		link_new(context->base, context->config,
-			 &(struct link_place){.server = number,
-					      .prefix = store_prefix(partition_at(node, 0)->store)},
-			 &link_events, node);
-	for (unsigned i = 0; i < count; i++)
-		partition_at(node, i)->link = node->link;
-	context->links[number] = node->link;
+		partition_at(node, i)->link = node->peer.link;
+	}
 }
 
 struct servers *servers_new(struct exchange *exchange)

@@ -5,39 +5,21 @@
 #include <string.h>
 
 #include "base/alloc.h"
-#include "base/log.h"
 #include "store/cluster.h"
-#include "store/keys.h"
 #include "store/layout_key.h"
 #include "store/members.h"
-#include "store/resp.h"
+#include "stream/peer.h"
 #include "stream/reason.h"
 #include "stream/seek.h"
+#include "stream/shard.h"
 #include "stream/timer.h"
 
 #define RETRY_MS 200 /* what is away is asked for so often */
-#define NOBODY (-1)
-
-static const struct state_names shard_states = {
-	"shard", 5, {"AWAY", "GREETING", "GREETED", "HERE", "REFUSED"}};
-
-enum shard_state { SHARD_AWAY, SHARD_GREETING, SHARD_GREETED, SHARD_HERE, SHARD_REFUSED };
 
 struct node {
+	struct peer peer; /* its number is that of members.h */
 	struct shards *all;
-	int number; /* of members.h */
-	struct link *link;
 	unsigned count; /* partitions that it is thought to have */
-};
-
-struct shard {
-	struct shards *all;
-	struct partition *partition;
-	unsigned slot;
-	int owner; /* the node that is thought to have it */
-	int last; /* where it was HERE last */
-	enum shard_state state;
-	unsigned asked; /* greetings so far: an answer to an earlier one counts no more */
 };
 
 struct shards {
@@ -75,22 +57,19 @@ static void want_map(struct shards *all)
 	retry_soon(all);
 }
 
-static void set_state(struct shard *shard, enum shard_state state)
+static void on_changed(void *arg, enum shard_state state)
 {
-	if (shard->state != state)
-		log_debug("partition %u: %s -> %s", shard->partition->number,
-			  state_name(&shard_states, shard->state),
-			  state_name(&shard_states, state));
-	shard->state = state;
+	struct shards *all = arg;
+
 	if (state == SHARD_GREETED || state == SHARD_REFUSED)
-		event_active(shard->all->settle, EV_TIMEOUT, 1);
+		event_active(all->settle, EV_TIMEOUT, 1);
 	if (state == SHARD_AWAY)
-		retry_soon(shard->all);
+		retry_soon(all);
 }
 
 static struct node *node_of(const struct shards *all, int number)
 {
-	return number == NOBODY ? NULL : all->nodes[number];
+	return number == SHARD_NOWHERE ? NULL : all->nodes[number];
 }
 
 /* --- coming and going ------------------------------------------------------------------------ */
@@ -98,32 +77,14 @@ static struct node *node_of(const struct shards *all, int number)
 static void learn(struct shards *all, const struct node *teller, unsigned slot,
 		  const redisReply *reply);
 
-static void on_refused(void *arg, const redisReply *reply)
+static void on_refused(void *arg, const struct shard *shard, const redisReply *reply)
 {
-	struct shard *shard = arg;
+	struct shards *all = arg;
 
-	learn(shard->all, node_of(shard->all, shard->owner), shard->slot, reply);
-	set_state(shard, SHARD_REFUSED);
+	learn(all, node_of(all, shard->owner), shard->slot, reply);
 }
 
-/* Ends it in the set of those that go down. */
-static void take_down(struct shard *shard, uint64_t *down)
-{
-	partset_add(down, shard->partition->number);
-	partition_abandon(shard->partition);
-	set_state(shard, SHARD_AWAY);
-}
-
-static void put_up(struct shard *shard, uint64_t *up)
-{
-	struct partition *partition = shard->partition;
-
-	partition->link = node_of(shard->all, shard->owner)->link;
-	partition->has_moved = shard->last != NOBODY && shard->last != shard->owner;
-	shard->last = shard->owner;
-	partset_add(up, partition->number);
-	set_state(shard, SHARD_HERE);
-}
+static const struct shard_events shard_events = {on_changed, on_refused};
 
 /* All of them at once: each time every stream is looked at. */
 static void on_settle(evutil_socket_t fd, short what, void *arg)
@@ -138,10 +99,10 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 		struct shard *shard = &all->list[i];
 
 		if (shard->state == SHARD_REFUSED) {
-			take_down(shard, down);
+			shard_take_down(shard, down);
 			any_down = true;
 		} else if (shard->state == SHARD_GREETED) {
-			put_up(shard, up);
+			shard_put_up(shard, node_of(all, shard->owner)->peer.link, up);
 			any_up = true;
 		}
 	}
@@ -151,91 +112,19 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 		exchange_up(all->exchange, up);
 }
 
-/* --- greeting -------------------------------------------------------------------------------- */
-
-struct greeting {
-	struct shard *shard;
-	unsigned number; /* of the shard's greetings */
-	bool is_refused; /* by the answer to the first of its commands */
-};
-
-static bool is_current(const struct greeting *greeting)
+static void greet(struct shards *all, struct shard *shard)
 {
-	return greeting->shard->state == SHARD_GREETING &&
-	       greeting->number == greeting->shard->asked;
-}
+	const struct node *node = node_of(all, shard->owner);
 
-static void refuse(struct greeting *greeting, const redisReply *reply)
-{
-	struct shard *shard = greeting->shard;
-
-	greeting->is_refused = true;
-	if (reply != NULL && reply->type == REDIS_REPLY_ERROR && is_current(greeting))
-		learn(shard->all, node_of(shard->all, shard->owner), shard->slot, reply);
-}
-
-/* A key that is nowhere: a node whose slot is moving does not answer for it. */
-static void on_probed(void *arg, const redisReply *reply)
-{
-	if (reply == NULL || reply->type != REDIS_REPLY_INTEGER)
-		refuse(arg, reply);
-}
-
-static void on_greeted(void *arg, const redisReply *reply)
-{
-	struct greeting *greeting = arg;
-	struct shard *shard = greeting->shard;
-
-	if (reply == NULL || reply->type == REDIS_REPLY_ERROR)
-		refuse(greeting, reply);
-	if (is_current(greeting)) {
-		if (!greeting->is_refused && recovery_read_greeting(&shard->all->exchange->recovery,
-								    shard->partition, reply))
-			set_state(shard, SHARD_GREETED);
-		else
-			set_state(shard, SHARD_AWAY);
-	}
-	free(greeting);
-}
-
-static void put_probe(struct printbuf *out, const struct partition *partition)
-{
-	resp_begin(out, 2);
-	resp_text(out, "EXISTS");
-	resp_key(out, store_prefix(partition->store), KEY_HEALTH, "");
-}
-
-static void greet(struct shard *shard)
-{
-	struct shards *all = shard->all;
-	struct node *node = node_of(all, shard->owner);
-	struct printbuf *command = all->context->scratch;
-	struct greeting *greeting;
-
-	if (shard->state != SHARD_AWAY || node == NULL || !link_is_up(node->link) ||
-	    all->looked < LAYOUT_LOOK_KEYS)
-		return;
-	set_state(shard, SHARD_GREETING);
-	greeting = xcalloc(1, sizeof *greeting);
-	greeting->shard = shard;
-	greeting->number = ++shard->asked;
-	buf_reset(command);
-	put_probe(command, shard->partition);
-	link_command(node->link, command, on_probed, greeting);
-	buf_reset(command);
-	recovery_put_greeting(shard->partition, command);
-	link_command(node->link, command, on_greeted, greeting);
-	if (shard->partition->number > 0)
-		return;
-	buf_reset(command);
-	layout_put_note(command, all->context->config, 1);
-	link_command(node->link, command, NULL, NULL);
+	if (shard->state == SHARD_AWAY && node != NULL && link_is_up(node->peer.link) &&
+	    all->looked == LAYOUT_LOOK_KEYS)
+		shard_greet(shard, node->peer.link);
 }
 
 static void greet_all(struct shards *all)
 {
 	for (unsigned i = 0; i < all->context->partition_count; i++)
-		greet(&all->list[i]);
+		greet(all, &all->list[i]);
 }
 
 /* --- the layout ------------------------------------------------------------------------------ */
@@ -280,13 +169,13 @@ static void look(struct shards *all)
 		return;
 	key = layout_look_key(all->context->config, all->looked);
 	node = node_of(all, members_owner(all->members, cluster_slot(key, strlen(key))));
-	if (node != NULL && link_state(node->link) == LINK_IDLE)
-		link_start(node->link);
-	if (node != NULL && link_is_up(node->link)) {
+	if (node != NULL && link_state(node->peer.link) == LINK_IDLE)
+		link_start(node->peer.link);
+	if (node != NULL && link_is_up(node->peer.link)) {
 		all->is_looking = true;
 		buf_reset(command);
 		layout_put_look_key(command, all->looked, key);
-		link_command(node->link, command, on_looked, all);
+		link_command(node->peer.link, command, on_looked, all);
 	}
 	free(key);
 }
@@ -304,8 +193,7 @@ static void on_up(void *arg)
 {
 	struct node *node = arg;
 
-	counts_add_server(&node->all->context->counts, FIGURE_REDIS_CONNECTS,
-			  (unsigned)node->number);
+	peer_count_up(&node->peer);
 	look(node->all);
 	greet_all(node->all);
 }
@@ -317,42 +205,22 @@ static void on_down(void *arg)
 	uint64_t down[PARTSET_WORDS_MAX] = {0};
 	bool any = false;
 
-	counts_add_server(&all->context->counts, FIGURE_REDIS_LOSSES, (unsigned)node->number);
+	peer_count_down(&node->peer);
 	for (unsigned i = 0; i < all->context->partition_count; i++) {
 		struct shard *shard = &all->list[i];
 
-		if (shard->owner != node->number)
+		if (shard->owner != (int)node->peer.number)
 			continue;
-		if (shard->partition->link == node->link) {
-			take_down(shard, down);
+		if (shard->partition->link == node->peer.link) {
+			shard_take_down(shard, down);
 			any = true;
 		} else {
-			set_state(shard, SHARD_AWAY);
+			shard_set_state(shard, SHARD_AWAY);
 		}
 	}
 	want_map(all);
 	if (any)
 		exchange_down(all->exchange, down);
-}
-
-static void on_message(void *arg, const char *channel, const char *text, size_t len)
-{
-	exchange_message(((struct node *)arg)->all->exchange, channel, text, len);
-}
-
-static void on_subscribed(void *arg)
-{
-	exchange_subscribed(((struct node *)arg)->all->exchange);
-}
-
-static void on_echo(void *arg, int64_t us)
-{
-	counts_echo(&((struct node *)arg)->all->context->counts, us);
-}
-
-static void on_pending(void *arg)
-{
-	turn_schedule(&((struct node *)arg)->all->context->turn);
 }
 
 static void on_unsubscribed(void *arg, unsigned slot, const redisReply *reason)
@@ -363,12 +231,12 @@ static void on_unsubscribed(void *arg, unsigned slot, const redisReply *reason)
 	for (unsigned i = 0; i < all->context->partition_count; i++) {
 		struct shard *shard = &all->list[i];
 
-		if (shard->slot != slot || shard->partition->link != node->link ||
+		if (shard->slot != slot || shard->partition->link != node->peer.link ||
 		    shard->state != SHARD_HERE)
 			continue;
 		if (reason != NULL)
 			learn(all, node, slot, reason);
-		set_state(shard, SHARD_REFUSED);
+		shard_set_state(shard, SHARD_REFUSED);
 		want_map(all);
 	}
 }
@@ -377,10 +245,6 @@ static const struct link_events link_events = {
 	.put_greeting = on_put_greeting,
 	.up = on_up,
 	.down = on_down,
-	.message = on_message,
-	.subscribed = on_subscribed,
-	.echo = on_echo,
-	.pending = on_pending,
 	.unsubscribed = on_unsubscribed,
 };
 
@@ -393,19 +257,19 @@ static void follow_members(struct shards *all)
 
 	while (context->link_count < members_count(all->members)) {
 		struct node *node = xcalloc(1, sizeof *node);
-		struct link_place place = {.member = members_at(all->members, context->link_count)};
+		unsigned number = context->link_count++;
+		struct link_place place = {.member = members_at(all->members, number)};
 
 		node->all = all;
-		node->number = (int)context->link_count;
-		node->link = link_new(context->base, context->config, &place, &link_events, node);
-		all->nodes[context->link_count] = node;
-		context->links[context->link_count++] = node->link;
+		all->nodes[number] = node;
+		peer_open(&node->peer, all->exchange, number, &place, &link_events);
 	}
 }
 
-static void set_owner(struct shard *shard, int owner, uint64_t *down, bool *any_down)
+static void set_owner(struct shards *all, struct shard *shard, int owner, uint64_t *down,
+		      bool *any_down)
 {
-	struct node *before = node_of(shard->all, shard->owner), *now = node_of(shard->all, owner);
+	struct node *before = node_of(all, shard->owner), *now = node_of(all, owner);
 
 	/* Who has it says so when that is over; a map may be older. */
 	if (shard->owner == owner || shard->state == SHARD_HERE)
@@ -415,10 +279,10 @@ static void set_owner(struct shard *shard, int owner, uint64_t *down, bool *any_
 	if (now != NULL)
 		now->count++;
 	if (shard->partition->link != NULL) {
-		take_down(shard, down);
+		shard_take_down(shard, down);
 		*any_down = true;
 	} else {
-		set_state(shard, SHARD_AWAY);
+		shard_set_state(shard, SHARD_AWAY);
 	}
 	shard->owner = owner;
 }
@@ -428,12 +292,12 @@ static void choose_links(struct shards *all)
 {
 	for (unsigned i = 0; i < all->context->link_count; i++) {
 		struct node *node = all->nodes[i];
-		bool is_idle = link_state(node->link) == LINK_IDLE;
+		bool is_idle = link_state(node->peer.link) == LINK_IDLE;
 
 		if (node->count > 0 && is_idle)
-			link_start(node->link);
+			link_start(node->peer.link);
 		else if (node->count == 0 && !is_idle && all->looked == LAYOUT_LOOK_KEYS)
-			link_stop(node->link);
+			link_stop(node->peer.link);
 	}
 }
 
@@ -447,7 +311,7 @@ static void apply_map(struct shards *all)
 	for (unsigned i = 0; i < all->context->partition_count; i++) {
 		struct shard *shard = &all->list[i];
 
-		set_owner(shard, members_owner(all->members, shard->slot), down, &any_down);
+		set_owner(all, shard, members_owner(all->members, shard->slot), down, &any_down);
 	}
 	choose_links(all);
 	if (any_down)
@@ -466,7 +330,7 @@ static void learn(struct shards *all, const struct node *teller, unsigned slot,
 	switch (cluster_read_error(reply, &redirect)) {
 	case CLUSTER_MOVED:
 		if (teller != NULL)
-			members_moved(all->members, (size_t)teller->number, &redirect);
+			members_moved(all->members, teller->peer.number, &redirect);
 		break;
 	case CLUSTER_ASK:
 	case CLUSTER_TRYAGAIN:
@@ -530,20 +394,6 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 
 /* --- the cluster ----------------------------------------------------------------------------- */
 
-static void init_shard(struct shards *all, unsigned number)
-{
-	struct shard *shard = &all->list[number];
-	struct partition *partition = &all->context->partitions[number];
-	const char *prefix = store_prefix(partition->store);
-
-	shard->all = all;
-	shard->partition = partition;
-	shard->slot = cluster_slot(prefix, strlen(prefix));
-	shard->owner = shard->last = NOBODY;
-	partition->refused = on_refused;
-	partition->refused_arg = shard;
-}
-
 struct shards *shards_new(struct exchange *exchange)
 {
 	struct shards *all = xcalloc(1, sizeof *all);
@@ -558,7 +408,7 @@ struct shards *shards_new(struct exchange *exchange)
 	all->settle = event_new(context->base, -1, 0, on_settle, all);
 	all->list = xcalloc(context->partition_count, sizeof *all->list);
 	for (unsigned i = 0; i < context->partition_count; i++)
-		init_shard(all, i);
+		shard_init(&all->list[i], exchange, &context->partitions[i], &shard_events, all);
 	follow_members(all);
 	return all;
 }
@@ -576,7 +426,7 @@ void shards_free(struct shards *shards)
 		return;
 	seek_stop(&shards->seek);
 	for (unsigned i = 0; i < shards->context->link_count; i++) {
-		link_free(shards->nodes[i]->link);
+		link_free(shards->nodes[i]->peer.link);
 		free(shards->nodes[i]);
 	}
 	for (unsigned i = 0; i < shards->context->partition_count; i++)
