@@ -249,6 +249,8 @@ void model_logged_out(struct device *device)
 	device->logged_out_at = now_ms();
 	device->subscribed_at = 0;
 	leave_tabs(device);
+	/* Just after a wipe they may not have put back yet what they knew. */
+	user_stream_lost(device->user);
 	device->token_lo = device->closed_lo = 0;
 	device->token_acked = device->lowered = device->may_lower = 0;
 	device->closed_at = device->lost_at = device->ghost_until = 0;
