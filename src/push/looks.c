@@ -104,11 +104,13 @@ static size_t put_counts(struct queues *queues, const struct looked *list, size_
 	size_t asked = 0;
 
 	for (size_t i = 0; i < count; i++) {
-		const struct userid *user = &list[i].task->job.user;
-		const struct store *store = partitions_of(queues->partitions, user);
+		const struct userid *user;
+		const struct store *store;
 
 		if (!is_to_be_counted(&list[i]))
-			continue;
+			continue; /* what is over is freed */
+		user = &list[i].task->job.user;
+		store = partitions_of(queues->partitions, user);
 		push_put_count(nodes_to(queues->nodes, store), store, user);
 		asked++;
 	}
