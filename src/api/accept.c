@@ -31,7 +31,8 @@ static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
 static volatile sig_atomic_t stopped;
 static sigset_t waiting_mask; /* lets the stop signals in; in use while we wait, and only then */
-static int channel_end = -1, channel_epoll = -1; /* with a parent */
+static int channel_end = -1, channel_epoll = -1; /* with a parent, */
+static pid_t parent; /* this one */
 static struct gate *gate; /* without one */
 static int64_t stop_by; /* ms; 0 until we are to stop */
 
@@ -96,6 +97,7 @@ static bool open_channel(int channel)
 	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
 
 	channel_end = channel;
+	parent = getppid();
 	channel_epoll = epoll_create1(EPOLL_CLOEXEC);
 	return channel_epoll >= 0 && epoll_ctl(channel_epoll, EPOLL_CTL_ADD, channel, &event) == 0;
 }
@@ -131,28 +133,27 @@ static void be_idle(void)
 		idle.run(idle.arg);
 }
 
-/* The next connection that the parent passes on, or -1 when the process is to stop. */
+/*
+ * The next connection that the parent passes on, or -1 when the process is to stop:
+ * alone at once, for others take what is in the channel, and with all others when
+ * nothing is left in it.
+ */
 static int connection_of_parent(void)
 {
 	struct epoll_event event;
 	enum channel_word word;
+	int fd;
 
-	for (;;) {
-		bool stopping = is_stopping();
-		int fd = CHANNEL_EMPTY;
-
-		if (!stopping &&
-		    epoll_pwait(channel_epoll, &event, 1, idle_ms(), &waiting_mask) == 0)
-			be_idle();
-		if (!is_late(stopping))
-			fd = channel_receive(channel_end, &word, taken);
-		if (fd >= 0)
-			return fd;
-		if (fd == CHANNEL_ENDED)
-			log_warn("the parent is gone: this worker ends");
-		if (fd == CHANNEL_ENDED || stopping)
+	do {
+		if (is_stopping() && !channel_is_finished(channel_end))
 			return -1;
-	}
+		if (epoll_pwait(channel_epoll, &event, 1, idle_ms(), &waiting_mask) == 0)
+			be_idle();
+		fd = channel_receive(channel_end, &word, taken);
+	} while (fd == CHANNEL_EMPTY);
+	if (fd == CHANNEL_ENDED && getppid() != parent)
+		log_warn("the parent is gone: this worker ends");
+	return fd == CHANNEL_ENDED ? -1 : fd;
 }
 
 /* Waits for what the gate expects, or, when we are not to stop, for anything. False: no more. */

@@ -1,6 +1,7 @@
 #include "api/channel.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -82,6 +83,18 @@ bool channel_send(int end, int fd, enum channel_word word, const struct printbuf
 	if (fds[1] >= 0)
 		close(fds[1]);
 	return is_sent;
+}
+
+void channel_finish(int end)
+{
+	shutdown(end, SHUT_WR);
+}
+
+bool channel_is_finished(int end)
+{
+	struct pollfd state = {.fd = end, .events = POLLRDHUP};
+
+	return poll(&state, 1, 0) == 1 && (state.revents & (POLLRDHUP | POLLHUP)) != 0;
 }
 
 int channel_receive(int end, enum channel_word *word, struct printbuf *taken)

@@ -30,6 +30,11 @@ bool channel_open(int ends[2]);
  */
 bool channel_send(int end, int fd, enum channel_word word, const struct printbuf *taken);
 
+/* Nothing more comes from this end: who reads the other one finds ENDED after what is left. */
+void channel_finish(int end);
+/* Whether the other end has finished, or is gone; there may be something left. */
+bool channel_is_finished(int end);
+
 /*
  * A connection that was passed on, now the caller's, with the word; else EMPTY or
  * ENDED. What was taken from it replaces what is in `taken`.

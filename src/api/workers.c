@@ -20,6 +20,7 @@
 #include "base/times.h"
 
 #define DRAIN_LIMIT 500 /* ms for requests that are on their way when we are to stop */
+#define PASS_LIMIT 10000 /* ms for those that have arrived until a worker takes them */
 #define FULL_WAIT 100 /* ms before a channel that is full for reasons of its own is tried again */
 
 /* Times are in ms of the monotonic clock. */
@@ -139,7 +140,9 @@ static int64_t next_deadline(const struct workers *workers)
 	int64_t next = pool_next_deadline(&workers->pool, !workers->stopping);
 
 	if (got_stop && !workers->stopping) {
-		int64_t stop = is_drained(workers) ? 0 : workers->stop_by;
+		int64_t stop = is_drained(workers)  ? 0
+			       : workers->held >= 0 ? workers->stop_by + PASS_LIMIT
+						    : workers->stop_by;
 
 		next = stop < next ? stop : next;
 	}
@@ -270,7 +273,8 @@ static bool wait_and_pass(struct workers *workers, int64_t now)
 	}
 	if (gate_watched(workers->gate))
 		take_back(workers);
-	pass_on(workers, now);
+	if (!workers->stopping)
+		pass_on(workers, now);
 	if (workers->stop_by != POOL_NEVER && happened == 0 && is_drained(workers))
 		workers->stop_by = now;
 	return true;
@@ -324,16 +328,24 @@ static void begin_stop(struct workers *workers, int64_t now)
 		gate_withdraw(workers->gate, workers->path);
 }
 
+/* The workers end when they have served all that was passed on. */
+static void go_on_stopping(struct workers *workers, int64_t now)
+{
+	gate_close(workers->gate);
+	if (workers->held >= 0 && workers->stop_by + PASS_LIMIT > now)
+		return;
+	channel_finish(workers->ours);
+	workers->stopping = true;
+	pool_stop(&workers->pool, now);
+}
+
 /* What signals have asked for. */
 static void obey(struct workers *workers, int64_t now)
 {
 	if (got_stop && workers->stop_by == POOL_NEVER)
 		begin_stop(workers, now);
-	if (workers->stop_by <= now && !workers->stopping) {
-		gate_close(workers->gate);
-		workers->stopping = true;
-		pool_stop(&workers->pool, now);
-	}
+	if (workers->stop_by <= now && !workers->stopping)
+		go_on_stopping(workers, now);
 	if (got_reload && workers->checked == NULL) {
 		got_reload = 0;
 		if (!got_stop)

@@ -23,7 +23,8 @@ typedef int worker_main(const struct config *config, int channel, struct epochs 
  * stays open all the while, so no request is refused. At least one worker is kept.
  * `path`: of a Unix socket that is this program's own, else NULL. It is given up before
  * the workers end: who connected before is answered, who comes later is refused at
- * once instead of waiting for nobody.
+ * once instead of waiting for nobody. Workers end when they have served all that has
+ * arrived, or are killed after some seconds.
  */
 int workers_run(const struct config *config, const char *file, const char *path, worker_main *check,
 		worker_main *serve);

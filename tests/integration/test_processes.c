@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "process.h"
@@ -34,31 +35,60 @@ START_TEST(killed_workers_are_replaced)
 }
 END_TEST
 
+static pid_t start_api(struct stack *stack, const char *socket, int children)
+{
+	const char *argv[] = {program("presence-api"), "-c", stack_path(stack, "presence.conf"),
+			      NULL};
+	pid_t workers[8], pid;
+	char *address;
+
+	ck_assert(asprintf(&address, "unix:%s", socket) > 0);
+	pid = process_start(stack, "api", argv,
+			    (const char *const[]){"PRESENCE_API_LISTEN", address, NULL}, 0);
+	WAIT_UNTIL(wire_answers(socket) && children_of(pid, workers, 8) == children, 10000);
+	free(address);
+	return pid;
+}
+
+static void send_requests(const char *socket, int *fds, int count)
+{
+	struct printbuf *request = buf_new();
+
+	wire_request(request, "GET", "/api/health", NULL);
+	for (int i = 0; i < count; i++) {
+		fds[i] = wire_connect(socket);
+		ck_assert_int_ge(fds[i], 0);
+		wire_send(fds[i], request->buf, buf_len(request));
+	}
+	printbuf_free(request);
+}
+
+static void check_answers(const int *fds, int count)
+{
+	for (int i = 0; i < count; i++) {
+		struct printbuf *answer = buf_new();
+
+		wire_read(fds[i], answer, 0, 10000);
+		ck_assert_msg(memmem(answer->buf, buf_len(answer), "Status: 200", 11) != NULL,
+			      "%d: not 200, but: %.*s", i, (int)buf_len(answer), answer->buf);
+		printbuf_free(answer);
+		close(fds[i]);
+	}
+}
+
 /* A web server that would wait in the socket of a process that ends asks another one at once instead. */
 START_TEST(who_connected_before_api_was_told_to_stop_is_answered_and_nobody_later_waits)
 {
 	enum { CLIENTS = 10 };
 	struct stack *stack = stack_new("api { children = 2 }\nredis { timeout_ms = 20000 }");
 	const char *socket = stack_path(stack, "own.sock");
-	const char *argv[] = {program("presence-api"), "-c", stack_path(stack, "presence.conf"),
-			      NULL};
-	struct printbuf *request = buf_new();
-	pid_t workers[8], pid;
 	int fds[CLIENTS];
-	char *address;
+	pid_t pid;
 
 	redis_start(stack, NULL);
-	ck_assert(asprintf(&address, "unix:%s", socket) > 0);
-	pid = process_start(stack, "api", argv,
-			    (const char *const[]){"PRESENCE_API_LISTEN", address, NULL}, 0);
-	WAIT_UNTIL(wire_answers(socket) && children_of(pid, workers, 8) == 2, 10000);
+	pid = start_api(stack, socket, 2);
 	signal_and_wait_stopped(pid);
-	wire_request(request, "GET", "/api/health", NULL);
-	for (int i = 0; i < CLIENTS; i++) {
-		fds[i] = wire_connect(socket);
-		ck_assert_int_ge(fds[i], 0);
-		wire_send(fds[i], request->buf, buf_len(request));
-	}
+	send_requests(socket, fds, CLIENTS);
 	/* While Redis says nothing the workers do not end. */
 	signal_and_wait_stopped(stack->redis);
 	kill(pid, SIGTERM);
@@ -66,18 +96,44 @@ START_TEST(who_connected_before_api_was_told_to_stop_is_answered_and_nobody_late
 	WAIT_UNTIL(!wire_answers(socket), 5000);
 	ck_assert_msg(process_runs(pid), "it has ended, and with it the requests");
 	kill(stack->redis, SIGCONT);
-	for (int i = 0; i < CLIENTS; i++) {
-		struct printbuf *answer = buf_new();
-
-		wire_read(fds[i], answer, 0, 5000);
-		ck_assert_msg(memmem(answer->buf, buf_len(answer), "Status: 200", 11) != NULL,
-			      "%d: not 200, but: %.*s", i, (int)buf_len(answer), answer->buf);
-		printbuf_free(answer);
-		close(fds[i]);
-	}
+	check_answers(fds, CLIENTS);
 	ck_assert_int_eq(process_end(&pid, 0, "presence-api", 10000), 0);
-	free(address);
-	printbuf_free(request);
+	stack_stop(stack);
+}
+END_TEST
+
+/* Keeps Redis busy: whoever asks waits for some 150 ms. */
+static pid_t start_busy_redis(struct stack *stack)
+{
+	static const char script[] =
+		"local function us() local t = redis.call('TIME') return t[1] * 1000000 + t[2] end "
+		"local e = us() + 150000 while us() < e do end";
+	pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid > 0)
+		return pid;
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	for (;;)
+		freeReplyObject(redis_cmd(stack, "EVAL %s 0", script));
+}
+
+START_TEST(what_api_has_taken_is_answered_before_it_ends_however_long_that_takes)
+{
+	enum { CLIENTS = 20 }; /* of one worker, some seconds */
+	struct stack *stack = stack_new("api { children = 1 }\nredis { timeout_ms = 20000 }");
+	const char *socket = stack_path(stack, "own.sock");
+	pid_t pid, busy;
+	int fds[CLIENTS];
+
+	redis_start(stack, NULL);
+	pid = start_api(stack, socket, 1);
+	busy = start_busy_redis(stack);
+	send_requests(socket, fds, CLIENTS);
+	kill(pid, SIGTERM);
+	check_answers(fds, CLIENTS);
+	ck_assert_int_eq(process_end(&pid, 0, "presence-api", 10000), 0);
+	process_end(&busy, SIGKILL, "the busy client", 5000);
 	stack_stop(stack);
 }
 END_TEST
@@ -294,6 +350,8 @@ int main(void)
 	tcase_add_test(
 		tcase,
 		who_connected_before_api_was_told_to_stop_is_answered_and_nobody_later_waits);
+	tcase_add_test(tcase,
+		       what_api_has_taken_is_answered_before_it_ends_however_long_that_takes);
 	tcase_add_test(tcase, streams_over_the_descriptor_limit_are_refused_cleanly);
 	tcase_add_test(tcase, a_bad_configuration_is_refused_at_start);
 	tcase_add_test(tcase, a_variable_that_names_no_option_is_warned_about_once);
