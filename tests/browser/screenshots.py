@@ -7,10 +7,11 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 
-import figures
+import load
 from showcase import Window
-from stand import DIR, SOURCE, Streamd, start_browser, wait_until
+from stand import DIR, SOURCE, URL, Streamd, presencectl, start_browser, wait_until
 
 OUT = os.path.join(SOURCE, "docs/screens")
 FONTS = """<?xml version="1.0"?>
@@ -26,6 +27,7 @@ FONTS = """<?xml version="1.0"?>
 </fontconfig>
 """
 WIDE, PHONE = (1280, 1000), (390, 844)
+CHARTS = 125  # seconds that the charts show, and some
 
 
 def use_fonts():
@@ -82,13 +84,15 @@ def show_showcase(driver):
 
 
 def show_dashboard(driver):
-    service = figures.Figures()
-    page = Window(driver, service.url + "/dashboard.html", first=True)
+    people = load.Load()
+    page = Window(driver, URL + "/dashboard.html", first=True)
     look(driver, "light")
-    page.find("#token").send_keys(figures.TOKEN, "\n")
-    wait_until("figures", lambda: page.text('[data-tile="dash.deliveries"] .value') not in ("", "0"))
-    page.find("[name=id]").send_keys("3")
-    page.find("[name=viewer]").send_keys("2", "\n")
+    page.find("#token").send_keys(presencectl("token", "1", "--scope", "admin").strip(), "\n")
+    people.start()
+    start = time.monotonic()
+    wait_until("full charts", lambda: time.monotonic() - start > CHARTS, 2 * CHARTS)
+    page.find("[name=id]").send_keys(str(load.FIRST))
+    page.find("[name=viewer]").send_keys(str(load.FIRST + 1), "\n")
     wait_until("the user", lambda: page.text("#conclusion"))
     resize(driver, WIDE)
     full = (1280, driver.execute_script("return document.documentElement.scrollHeight"))
@@ -96,7 +100,7 @@ def show_dashboard(driver):
     shoot(driver, "dashboard-390", PHONE)
     look(driver, "dark")
     shoot(driver, "dashboard-1280-dark", full)
-    service.close()
+    people.stop()
 
 
 def main():
