@@ -160,7 +160,7 @@ static bool is_well(struct chaos *chaos)
 	       says(chaos, primary, "min_slaves_good_slaves", "2");
 }
 
-void sentinels_start(struct chaos *chaos)
+void sentinels_begin(struct chaos *chaos)
 {
 	for (int i = 0; i < SENTINELS; i++)
 		start_sentinel(chaos, i);

@@ -526,7 +526,7 @@ void stand_start(struct chaos *chaos)
 	for (int i = 0; i < servers_of(chaos); i++)
 		stand_redis_start(chaos, i, true);
 	if (stand->layout == LAYOUT_SENTINEL) {
-		sentinels_start(chaos);
+		sentinels_begin(chaos);
 		stand_write_neighbours(chaos);
 	}
 	if (stand->layout == LAYOUT_SHARED)

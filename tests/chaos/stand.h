@@ -102,7 +102,7 @@ void shards_turn(struct chaos *chaos);
 void sentinels_put_conf(struct chaos *chaos, struct printbuf *conf); /* and takes ports */
 const char *sentinels_url(struct chaos *chaos); /* until the next call */
 void sentinels_put_args(const struct chaos *chaos, int server, char *args, size_t size);
-void sentinels_start(struct chaos *chaos); /* once all servers are */
+void sentinels_begin(struct chaos *chaos); /* once all servers are */
 void sentinels_strike(struct chaos *chaos, int server); /* something is done to it */
 bool sentinels_fail_over(struct chaos *chaos); /* by command; false: not now */
 void sentinels_turn(struct chaos *chaos);
