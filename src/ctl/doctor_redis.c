@@ -91,6 +91,26 @@ static void check_version(struct server *server, const char *info)
 		    "this one is a replica");
 }
 
+/* For so long a primary that was cut off goes on, and nobody renews there who has a stream elsewhere. */
+static void check_lag(struct server *server)
+{
+	int ttl = server->doctor->ctl->config->presence.stream_ttl;
+	redisReply *reply;
+	long long lag = 0;
+
+	/* A site may not let us ask: then it is left out. */
+	if (!ask(server, command_of("CONFIG", "GET", "min-replicas-max-lag"), &reply))
+		return;
+	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
+		lag = strtoll(reply->element[1]->str, NULL, 10);
+	if (lag >= ttl)
+		say(server, FINDING_WARN, "redis.conf of all of them: min-replicas-max-lag 10",
+		    "a primary that was cut off goes on for %lld s, and sessions end after %d "
+		    "(presence.stream_ttl): it shows users offline who are not",
+		    lag, ttl);
+	reply_free(reply);
+}
+
 /* A primary that goes on alone takes what a failover loses. */
 static void check_replicas(struct server *server, const char *info)
 {
@@ -107,8 +127,10 @@ static void check_replicas(struct server *server, const char *info)
 		say(server, FINDING_WARN,
 		    "redis.conf of all of them: min-replicas-to-write 1 (docs/scale.md)",
 		    "a primary that was cut off goes on taking what is lost later");
-	else if (strcmp(replicas, "0") != 0)
+	else if (strcmp(replicas, "0") != 0) {
 		say(server, FINDING_OK, NULL, "takes nothing without a replica");
+		check_lag(server);
+	}
 }
 
 /* Whether Redis keeps what it is told: an evicted session would look like an offline user. */

@@ -428,9 +428,15 @@ START_TEST(a_primary_without_replicas_takes_nothing)
 	sse_ready(sse);
 	CTL_STATUS(stack, &out, "doctor");
 	check_has(out, "ok    redis: takes nothing without a replica");
+	check_has_not(out, "goes on for");
+	freeReplyObject(fleet_cmd(&pair[0], "CONFIG SET min-replicas-max-lag 30"));
+	CTL_STATUS(stack, &out, "doctor");
+	check_has(out, "warn  redis: a primary that was cut off goes on for 30 s, and sessions end "
+		       "after 30");
+	freeReplyObject(fleet_cmd(&pair[0], "CONFIG SET min-replicas-max-lag 10"));
 	freeReplyObject(fleet_cmd(&pair[0], "CONFIG SET min-replicas-to-write 0"));
 	CTL_STATUS(stack, &out, "doctor");
-	check_has(out, "warn  redis: a primary that was cut off");
+	check_has(out, "warn  redis: a primary that was cut off goes on taking");
 	freeReplyObject(fleet_cmd(&pair[0], "CONFIG SET min-replicas-to-write 1"));
 	fleet_kill(&pair[1]);
 	sse_wait(sse, "degraded", 10000);
