@@ -365,6 +365,15 @@ void blocking_ignore_layout(struct blocking *link)
 	link->ignores_layout = true;
 }
 
+bool blocking_look(struct blocking *link)
+{
+	struct printbuf *nothing = buf_new();
+
+	blocking_run(link, nothing, 0, NULL);
+	printbuf_free(nothing);
+	return !link->is_other_layout;
+}
+
 bool blocking_is_other_layout(const struct blocking *link)
 {
 	return link->is_other_layout;

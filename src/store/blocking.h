@@ -47,6 +47,8 @@ unsigned blocking_connects(const struct blocking *link);
 void blocking_put_place(struct printbuf *out, const struct blocking *link);
 /* Is not to look for the layout: whoever asks does so itself. */
 void blocking_ignore_layout(struct blocking *link);
+/* Connects, if it is not. False: the server answers, and holds its users in another layout. */
+bool blocking_look(struct blocking *link);
 /* Whether the server was left because it holds its users in another layout (layout_key.h). */
 bool blocking_is_other_layout(const struct blocking *link);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/redis_url.h"
+#include "base/times.h"
 #include "store/blocking.h"
 #include "store/reply.h"
 #include "store/resp.h"
@@ -128,13 +129,42 @@ static bool check(const struct config *config, const struct redis_url *url, char
 	return ok;
 }
 
+static bool look_at_server(const struct config *config, const struct redis_url *url,
+			   unsigned server, char *why, size_t size)
+{
+	struct blocking *link = blocking_new(config, server);
+	bool ok = blocking_look(link);
+
+	if (!ok) {
+		say(why, size, &url->nodes[server], ": ", NULL);
+		snprintf(why + strlen(why), size - strlen(why), "%s", blocking_error(link));
+	}
+	blocking_free(link);
+	return ok;
+}
+
+/* All together no longer than one may take. */
+static bool look_at_all(const struct config *config, const struct redis_url *url, char *why,
+			size_t size)
+{
+	int64_t until_ms = times_mono_ms() + config->redis.timeout_ms;
+	bool ok = true;
+
+	for (unsigned i = 0; ok && i < url->count && times_mono_ms() < until_ms; i++)
+		ok = look_at_server(config, url, i, why, size);
+	return ok;
+}
+
 bool kin_check(const struct config *config, char *why, size_t size)
 {
 	struct redis_url url;
 	bool ok;
 
 	redis_url_parse(config->redis.url, &url);
-	ok = url.kind != REDIS_CLUSTER || check(config, &url, why, size);
+	if (url.kind == REDIS_SERVERS && config->redis.partitions > 1)
+		ok = look_at_all(config, &url, why, size);
+	else
+		ok = url.kind != REDIS_CLUSTER || check(config, &url, why, size);
 	redis_url_free(&url);
 	return ok;
 }

@@ -1,4 +1,4 @@
-/* Whether the nodes that redis.url names are of one Redis Cluster. */
+/* Whether the servers that redis.url names belong together. */
 #ifndef PRESENCE_STORE_KIN_H
 #define PRESENCE_STORE_KIN_H
 
@@ -10,8 +10,10 @@
 #include "base/config.h"
 
 /*
- * Asks each of them, and waits; nothing where it names no cluster. False with a sentence in why: one is no node of a cluster, or two know
- * nothing of each other. Those that are away are as good as right.
+ * Asks each of them, and waits. False with a sentence in why: one is no node of a cluster, or two are of
+ * different ones; or, of several servers that know nothing of each other, one holds users in another layout
+ * (layout_key.h), as where they stand in another order. Those that are away, or keep others waiting, are as
+ * good as right. Nothing where redis.url names one server, or Sentinels.
  */
 bool kin_check(const struct config *config, char *why, size_t size);
 

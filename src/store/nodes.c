@@ -581,20 +581,8 @@ void nodes_ignore_layout(struct nodes *nodes)
 		blocking_ignore_layout(nodes->list[i].link);
 }
 
-/* False: it answers, and holds its users in another layout. */
-static bool look_at_server(struct nodes *nodes, const struct node *node)
-{
-	struct printbuf *nothing = buf_new();
-
-	blocking_run(node->link, nothing, 0, NULL);
-	printbuf_free(nothing);
-	return !blocking_is_other_layout(node->link) ||
-	       fail(nodes, node, blocking_error(node->link));
-}
-
 bool nodes_check(struct nodes *nodes, char *err, size_t errsize)
 {
-	int64_t until_ms = times_mono_ms() + nodes->config->redis.timeout_ms;
 	bool ok = true;
 
 	if (nodes->config->redis.partitions == 1)
@@ -602,10 +590,9 @@ bool nodes_check(struct nodes *nodes, char *err, size_t errsize)
 	if (nodes->members != NULL) {
 		nodes_begin(nodes);
 		ok = !nodes->is_other_layout;
+	} else if (!blocking_look(nodes->list[0].link)) {
+		ok = fail(nodes, &nodes->list[0], blocking_error(nodes->list[0].link));
 	}
-	/* Those that are silent are looked at later. */
-	for (unsigned i = 0; ok && nodes->members == NULL && i < nodes->count; i++)
-		ok = times_mono_ms() >= until_ms || look_at_server(nodes, &nodes->list[i]);
 	if (!ok)
 		snprintf(err, errsize, "Redis: %s", nodes->error);
 	return ok;

@@ -39,10 +39,10 @@ unsigned nodes_uncovered(const struct nodes *nodes);
 bool nodes_are_one(const struct nodes *nodes, const struct store *one, const struct store *other);
 
 /*
- * Looks whether the servers hold users in the layout of the configuration; false
- * with a sentence in err when one does not. Those that are away, or do not answer
- * within redis.timeout_ms, are looked at when they are first connected: until then
- * nothing is asked of them.
+ * Looks whether the first server holds users in the layout of the configuration;
+ * false with a sentence in err when it does not. One that is away, or several, are
+ * looked at when they are first connected: until then nothing is asked of them. See
+ * kin_check() for a look at all.
  */
 bool nodes_check(struct nodes *nodes, char *err, size_t errsize);
 

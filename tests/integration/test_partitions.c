@@ -1013,10 +1013,13 @@ START_TEST(another_order_of_the_servers_is_refused_at_start)
 		ck_assert(asprintf(&conf, "redis { url = \"%s\" partitions = %d }\n",
 				   url_of(divided, orders[i]), PARTITIONS) > 0);
 		stack_write_conf(divided, conf);
-		ck_assert_int_eq(run_api(divided, "8", &out), 2);
+		ck_assert_int_eq(run(divided, &out, NULL, argv), 2);
 		check_has(out, "name the servers, each once, in the order in which users were "
 			       "divided over them");
-		ck_assert_int_eq(run(divided, &out, NULL, argv), 2);
+		/* A program that serves one request looks at the first alone. */
+		if (orders[i][0] == '0')
+			continue;
+		ck_assert_int_eq(run_api(divided, "8", &out), 2);
 		check_has(out, "it holds users of server ");
 	}
 	ck_assert(asprintf(&conf, "redis { url = \"%s\" partitions = %d }\n",
