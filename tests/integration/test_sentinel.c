@@ -64,17 +64,30 @@ static bool log_has(struct stack *stack, const char *name, const char *text)
 	return has;
 }
 
+/*
+ * While streams register anew it is not told; and each worker that was connected to a primary which stands still
+ * learns of that by a call.
+ */
+static struct json_object *ask(struct stack *stack, const char *path, const char *token,
+			       const char *body)
+{
+	struct response *answer = NULL;
+
+	WAIT_UNTIL((answer = HTTP(stack, .path = path, .token = token, .body = body))->status !=
+			   503,
+		   8000);
+	ck_assert_msg(answer->status == 200, "%s: %d", path, answer->status);
+	return answer->json;
+}
+
 /* Everyone's view, asked by a call, is the primary's. */
 static void expect_online(struct stack *stack, const char *viewer, const char *id, bool online)
 {
-	const char *token = token_for(stack, viewer);
 	struct json_object *status;
 	char *path;
 
 	ck_assert(asprintf(&path, STATUS_USER "%s", id) > 0);
-	/* While streams register anew it is not told. */
-	WAIT_UNTIL(HTTP(stack, .path = path, .token = token)->status != 503, 8000);
-	status = http_ok(stack, path, token, NULL);
+	status = ask(stack, path, token_for(stack, viewer), NULL);
 	ck_assert_msg(json_object_get_boolean(json_at(status, "is_online")) == online,
 		      "%s is_online: %s", id, json_object_to_json_string(status));
 	free(path);
@@ -85,9 +98,9 @@ static void expect_live(struct stack *stack, struct sse *sse, const char *id)
 {
 	const char *token = token_for(stack, id);
 
-	http_ok(stack, COUNT, token, NULL);
+	ask(stack, COUNT, token, NULL);
 	sse_wait_change(sse, id, true, 5000);
-	http_ok(stack, LOGOUT, token, "");
+	ask(stack, LOGOUT, token, "");
 	sse_wait_change(sse, id, false, 5000);
 }
 
