@@ -299,7 +299,7 @@ section_friends() {
 		row "memory per stream (Pss), streamd + lighttpd" "$all_memory kB" \
 			"nchan is not installed" "" "≤ 0.25" ""
 	fi
-	row "memory per stream (Pss), streamd, 50 friends" "$streamd_memory kB" "" "" "≤ 4 kB" \
+	row "memory per stream (Pss), streamd, 50 friends, of $streams" "$streamd_memory kB" "" "" "≤ 4 kB" \
 		"$(verdict "$streamd_memory" '<=' 4)"
 	stop_all
 }
@@ -335,7 +335,8 @@ section_open() {
 # With 20,000 descriptors lighttpd accepts no more when 18,000 are in use, two for each stream.
 
 section_idle() {
-	local share name
+	local share name memory streams=8900
+	local -A before=()
 
 	make_directory "$dir/ring50.db" 9000 50
 	start_redis
@@ -344,16 +345,20 @@ section_idle() {
 	load ours -m http -t "$http_port" -f 50 -w "streamd=${pid_of[streamd1]}" \
 		-w "lighttpd=${pid_of[lighttpd]}" -w "redis=${pid_of[redis]}"
 	ask ours touch 9050
-	ask ours open 8900
+	remember_memory ours streamd
+	ask ours open $streams
 	ask ours idle 30 # each stream's heartbeat comes once
 	local percent=()
 	for name in streamd lighttpd redis; do
 		percent+=("$(calc "${got[cpu.$name]} / 1e7 / ${got[seconds]}" %.2f)")
 	done
 	share=$(calc "${percent[0]} + ${percent[1]} + ${percent[2]}" %.2f)
-	row "idle cost of 8900 streams, a heartbeat and a renewal every 30 s" \
+	row "idle cost of $streams streams, a heartbeat and a renewal every 30 s" \
 		"$share % of a core (streamd ${percent[0]}, lighttpd ${percent[1]}, Redis ${percent[2]})" \
 		"" "" "≤ 2 %" "$(verdict "$share" '<=' 2)"
+	memory=$(memory_of ours streamd)
+	row "memory per stream (Pss), streamd, 50 friends, of $streams" "$memory kB" "" "" "≤ 3.2 kB" \
+		"$(verdict "$memory" '<=' 3.2)"
 	stop_all
 }
 
