@@ -157,23 +157,22 @@ static bool ask_revoked(struct ctl *ctl, const struct token *token, const char *
 	redisReply *reply;
 
 	buf_putf(name, "%s/%s", token->user.text, token->name);
-	resp_begin(out, 4);
+	resp_begin(out, 3);
 	resp_text(out, "MGET");
 	resp_key(out, prefix, KEY_REVOKED, name->buf);
-	resp_key(out, prefix, KEY_REVOKED, token->name);
 	resp_key(out, prefix, KEY_NOT_BEFORE, token->user.text);
 	printbuf_free(name);
 	reply = ctl_run_one(ctl);
 	if (reply == NULL)
 		return false;
 	*why = NULL;
-	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 3) {
+	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2) {
 		const redisReply *const *known = (const redisReply *const *)reply->element;
 
-		if (known[0]->type == REDIS_REPLY_STRING || known[1]->type == REDIS_REPLY_STRING)
+		if (known[0]->type == REDIS_REPLY_STRING)
 			*why = "the token was logged out";
-		else if (known[2]->type == REDIS_REPLY_STRING &&
-			 token->issued < strtoll(known[2]->str, NULL, 10))
+		else if (known[1]->type == REDIS_REPLY_STRING &&
+			 token->issued < strtoll(known[1]->str, NULL, 10))
 			*why = "the token was issued before all of the user's were refused: a "
 			       "logout from everywhere, a kick";
 	}

@@ -110,7 +110,7 @@ void facts_put_revoked(struct printbuf *out, const struct facts *facts)
 	size_t count = facts->sessions.count;
 	const char *prefix = store_prefix(facts->store);
 
-	resp_begin(out, 2 + 2 * (unsigned)count);
+	resp_begin(out, 2 + (unsigned)count);
 	resp_text(out, "MGET");
 	resp_key(out, prefix, KEY_EPOCH, ""); /* so that there is one */
 	for (size_t i = 0; i < count; i++) {
@@ -120,8 +120,6 @@ void facts_put_revoked(struct printbuf *out, const struct facts *facts)
 		snprintf(name, sizeof name, "%s/%.*s", facts->id.text, session->tok_len,
 			 session->tok);
 		resp_key(out, prefix, KEY_REVOKED, name);
-		snprintf(name, sizeof name, "%.*s", session->tok_len, session->tok);
-		resp_key(out, prefix, KEY_REVOKED, name);
 	}
 }
 
@@ -129,12 +127,11 @@ bool facts_read_revoked(struct facts *facts, const redisReply *reply)
 {
 	size_t count = facts->sessions.count;
 
-	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 + 2 * count)
+	if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 1 + count)
 		return false;
 	facts->revoked = xcalloc(count + 1, sizeof *facts->revoked);
 	for (size_t i = 0; i < count; i++)
-		facts->revoked[i] = reply->element[2 * i + 1]->type == REDIS_REPLY_STRING ||
-				    reply->element[2 * i + 2]->type == REDIS_REPLY_STRING;
+		facts->revoked[i] = reply->element[i + 1]->type == REDIS_REPLY_STRING;
 	return true;
 }
 

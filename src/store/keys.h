@@ -20,7 +20,7 @@
 #define KEY_TYPING "presence:typing:" /* + id/id of who types */
 #define KEY_VERSION "presence:version:" /* + id */
 #define KEY_NOT_BEFORE "presence:not_before:" /* + id */
-#define KEY_REVOKED "presence:revoked:" /* + id/tok; + tok by the release before */
+#define KEY_REVOKED "presence:revoked:" /* + id/tok */
 #define KEY_TICKET "presence:ticket:" /* + ticket */
 #define KEY_THROTTLE "presence:throttle:" /* + what is counted */
 #define KEY_ONLINE_USERS "online_users"

@@ -83,14 +83,13 @@ static unsigned put_bare(struct printbuf *out, unsigned number)
 	times_format(now / 1000, seen);
 	/* Redis takes such lines, too. */
 	len = snprintf(command, sizeof command,
-		       "EXISTS presence:revoked:%s/%s presence:revoked:%s presence:not_before:%s "
+		       "EXISTS presence:revoked:%s/%s presence:not_before:%s "
 		       "presence:hold\r\n"
 		       "SISMEMBER online_users %s\r\nZSCORE user:sessions:%s t:%s\r\n"
 		       "GET presence:swept\r\nTIME\r\nPEXPIREAT user:online:%s %s GT\r\n"
 		       "ZADD user:sessions:%s %s t:%s\r\nSET user:last_seen:%s %s EX 604800\r\n"
 		       "ZADD presence:deadlines GT %s %s\r\n",
-		       id, tok, tok, id, id, id, tok, id, latest, id, latest, tok, id, seen, latest,
-		       id);
+		       id, tok, id, id, id, tok, id, latest, id, latest, tok, id, seen, latest, id);
 	buf_put(out, command, (size_t)len);
 	return 9;
 }

@@ -86,7 +86,7 @@ START_TEST(the_answer_is_what_presencectl_explains)
 	check_all(stack, admin, "2");
 	HTTP(stack, .method = "PUT", .path = BLOCKS "1", .token = bert);
 	check_all(stack, admin, "2");
-	redis_cmd(stack, "SET presence:revoked:%s 1", json_text(token_payload(bert), "sid"));
+	redis_cmd(stack, "SET presence:revoked:2/%s 1", json_text(token_payload(bert), "sid"));
 	check_all(stack, admin, "2");
 	CTL(stack, "kick", "2");
 	check_all(stack, admin, "2");

@@ -444,7 +444,7 @@ START_TEST(explain_tells_why_a_user_is_offline)
 	http_ok(stack, COUNT, token, NULL);
 	redis_int(stack, "SREM online_users 2");
 	check_has(CTL(stack, "explain", "1", "2"), "but online_users lacks it");
-	redis_cmd(stack, "SET presence:revoked:%s 1", json_text(token_payload(token), "sid"));
+	redis_cmd(stack, "SET presence:revoked:2/%s 1", json_text(token_payload(token), "sid"));
 	check_has(CTL(stack, "explain", "1", "2"), " is revoked\n");
 	CTL(stack, "kick", "2");
 	check_has(CTL(stack, "explain", "1", "2"),

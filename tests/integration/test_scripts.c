@@ -617,15 +617,6 @@ START_TEST(a_version_that_somebody_else_wrote_is_no_obstacle)
 }
 END_TEST
 
-START_TEST(a_token_logged_out_under_the_release_before_stays_so)
-{
-	freeReplyObject(redis_cmd(stack, "SET presence:revoked:a 1"));
-	ck_assert_int_eq(call_touch("1", "a", NULL, "activity"), STORE_REVOKED);
-	ck_assert_int_eq(call_renew("1", "a", "w"), STORE_REVOKED);
-	ck_assert_int_eq(call_end("1", "a", false, "logout"), STORE_REVOKED);
-}
-END_TEST
-
 START_TEST(a_logout_leaves_another_user_with_a_token_of_that_name_alone)
 {
 	call_touch("1", "shared", NULL, "activity");
@@ -1287,7 +1278,6 @@ int main(void)
 	tcase_add_test(tcase, versions_start_at_the_week_and_grow_by_one);
 	tcase_add_test(tcase, versions_of_the_release_before_are_counted_on_from);
 	tcase_add_test(tcase, a_version_that_somebody_else_wrote_is_no_obstacle);
-	tcase_add_test(tcase, a_token_logged_out_under_the_release_before_stays_so);
 	tcase_add_test(tcase, a_logout_leaves_another_user_with_a_token_of_that_name_alone);
 	tcase_add_test(tcase, a_close_may_be_said_twice);
 	tcase_add_test(tcase, a_close_that_is_told_late_ends_its_user_by_when_it_was);

@@ -71,7 +71,7 @@ START_TEST(a_token_revoked_while_redis_was_away_is_noticed)
 	redis_kill(stack);
 	sse_wait_degraded(sse);
 	redis_start(stack, NULL);
-	ck_assert(asprintf(&key, "presence:revoked:%s", json_text(token_payload(token), "sid")) >
+	ck_assert(asprintf(&key, "presence:revoked:1/%s", json_text(token_payload(token), "sid")) >
 		  0);
 	freeReplyObject(redis_cmd(stack, "SET %s 1", key));
 	sse_wait_bye(sse, "revoked", 15000);

@@ -55,11 +55,6 @@ local function revoked_key(id, tok)
   return prefix .. 'presence:revoked:' .. id .. '/' .. tok
 end
 
--- Until the next release: where the release before noted it, for the tokens of every user.
-local function old_revoked_key(tok)
-  return prefix .. 'presence:revoked:' .. tok
-end
-
 local CLOSING, LEFT = 0.5, 0.2
 
 local function is_closing(deadline)

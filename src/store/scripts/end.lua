@@ -20,8 +20,8 @@ local function revoke(name, expires)
 end
 
 if tok ~= '' then
-  local known = redis.call('MGET', revoked_key(id, tok), old_revoked_key(tok), not_before_key)
-  if known[1] or known[2] or known[3] and iat < (tonumber(known[3]) or 0) then
+  local known = redis.call('MGET', revoked_key(id, tok), not_before_key)
+  if known[1] or known[2] and iat < (tonumber(known[2]) or 0) then
     return {1}
   end
 end

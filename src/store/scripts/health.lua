@@ -30,7 +30,7 @@ local function check_all()
   local revoked, not_before = revoked_key(id, 'tok'), prefix .. 'presence:not_before:' .. id
 
   check('INFO', 'replication')
-  check('MGET', revoked, old_revoked_key('tok'), not_before, online, seen_key(id), version, swept_key,
+  check('MGET', revoked, not_before, online, seen_key(id), version, swept_key,
     hold_key, paused_key, sweeping, recovering, epoch)
   check('ZADD', sessions, '0', 's')
   check('ZREM', sessions, 's')
@@ -42,7 +42,7 @@ local function check_all()
   check('ZADD', deadlines, '0', 'id')
   check('ZREM', deadlines, 'id')
   check('ZRANGEBYSCORE', deadlines, '0', '1')
-  check('EXISTS', online, revoked, old_revoked_key('tok'), not_before, hold_key, sweeping)
+  check('EXISTS', online, revoked, not_before, hold_key, sweeping)
   check('SET', online, 's', 'PXAT', '1')
   check('PEXPIREAT', online, '0')
   check('DEL', online)

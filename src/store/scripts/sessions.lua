@@ -55,19 +55,20 @@ local function is_one_too_many(id)
   return streams >= max_streams
 end
 
--- What is asked first of a user: {revoked, revoked by an older release, not_before, online, chosen}.
+-- What is asked first of a user: the text of each key, or false.
 local function ask_known(id, tok)
-  return redis.call('MGET', revoked_key(id, tok), old_revoked_key(tok),
-    prefix .. 'presence:not_before:' .. id, online_key(id), chosen_key(id))
+  local values = redis.call('MGET', revoked_key(id, tok), prefix .. 'presence:not_before:' .. id,
+    online_key(id), chosen_key(id))
+  return {revoked = values[1], not_before = values[2], online = values[3], chosen = values[4]}
 end
 
 local function is_refused(known, iat)
-  return known[1] or known[2] or known[3] and tonumber(iat) < (tonumber(known[3]) or 0)
+  return known.revoked or known.not_before and tonumber(iat) < (tonumber(known.not_before) or 0)
 end
 
 -- Whether the user chose to be invisible.
 local function hides(known)
-  local own = read_chosen(known[5])
+  local own = read_chosen(known.chosen)
   return own and own.status == 'invisible'
 end
 

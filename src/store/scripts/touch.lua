@@ -121,10 +121,10 @@ local found_state, found_told, is_waiting
 -- The token is let in, and `session` (or only the token's own) is made or renewed. `deadline`: that it has.
 local function register(id, tok, session, with_token, reason, idle, chosen, known, deadline)
   local is_alive = deadline and gone_at(session or 't:' .. tok, tonumber(deadline)) > now
-  local is_online = known[4] and redis.call('SISMEMBER', online_users, id) == 1
-  local own = read_chosen(known[5])
+  local is_online = known.online and redis.call('SISMEMBER', online_users, id) == 1
+  local own = read_chosen(known.chosen)
   local hides = own and own.status == 'invisible'
-  local is_better_known = #chosen > 1 and not known[5] -- by the caller
+  local is_better_known = #chosen > 1 and not known.chosen -- by the caller
   local recovers = (not is_online or is_better_known) and is_recovering(has_seen_epoch)
   if is_online and is_alive and idle == '' and not hides and not recovers then
     require_renewal(id)
@@ -134,7 +134,7 @@ local function register(id, tok, session, with_token, reason, idle, chosen, know
   end
   local mark = ask_mark(id, tok, idle, is_alive)
   local ttl = online_ttl
-  is_waiting = recovers and chosen == '' and not known[5]
+  is_waiting = recovers and chosen == '' and not known.chosen
   if is_waiting then
     -- The sweep brings the user online when it is known what was chosen, if the session lasts.
     ttl = math.max(ttl, recovering_for + 2 * sweep_every)
@@ -155,7 +155,7 @@ local function register(id, tok, session, with_token, reason, idle, chosen, know
   elseif not hides then
     write_seen(id)
   end
-  if hides and not (known[4] or mark.shows or recovers) then
+  if hides and not (known.online or mark.shows or recovers) then
     redis.call('ZADD', deadlines, 'GT', integer(latest), id)
   elseif mark.shows or hides or recovers or not is_online then
     found_state = transition(id, reason)
@@ -164,7 +164,7 @@ end
 
 local function touch(id, tok, iat, stream, with_token, reason, idle, chosen)
   local known = ask_known(id, tok)
-  found_state, found_told, is_waiting = nil, not known[5] and known[4], false
+  found_state, found_told, is_waiting = nil, not known.chosen and known.online, false
   if is_refused(known, iat) then
     return REVOKED
   end

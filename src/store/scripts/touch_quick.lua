@@ -14,9 +14,8 @@ if #ARGV < 15 then
   local sessions, session = prefix .. 'user:sessions:' .. id, 't:' .. tok
   local online, not_before = prefix .. 'user:online:' .. id, prefix .. 'presence:not_before:' .. id
 
-  -- presence:revoked:{tok} is of the release before.
-  local marks = ask('EXISTS', prefix .. 'presence:revoked:' .. id .. '/' .. tok,
-    prefix .. 'presence:revoked:' .. tok, not_before, prefix .. 'presence:hold')
+  local marks = ask('EXISTS', prefix .. 'presence:revoked:' .. id .. '/' .. tok, not_before,
+    prefix .. 'presence:hold')
   if marks == 1 and tonumber(iat) >= (tonumber(ask('GET', not_before)) or math.huge) then
     marks = 0 -- a kick, before the token was issued
   end
