@@ -1,12 +1,13 @@
 /*
  * What a core can do of presence-pushd's own work: messages of a usual size,
- * encrypted and each signed anew (presence-pushd keeps a token for twelve
- * hours; this is the worst it could meet), without sending them.
+ * encrypted, with the signed token for their push service (kept for twelve
+ * hours), without sending them.
  *
  *     push SECONDS
  *
- * Prints one line, NAME=NUMBER …: `messages` a second of CPU time, `kept` the
- * same with the token kept as presence-pushd does, `bytes` of each body.
+ * Prints one line, NAME=NUMBER …: `messages` a second of CPU time, `each` the
+ * same with a token signed for each, which is the worst that could be met,
+ * `bytes` of each body.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -102,7 +103,7 @@ int main(int argc, char **argv)
 		make_keys(&keys[i]);
 	each = measure(encryptor, vapid, keys, seconds, HALF_DAY, &bytes);
 	kept = measure(encryptor, vapid, keys, seconds, 0, &bytes);
-	printf("messages=%.0f kept=%.0f bytes=%zu\n", each, kept, bytes);
+	printf("messages=%.0f each=%.0f bytes=%zu\n", kept, each, bytes);
 	vapid_free(vapid);
 	encryptor_free(encryptor);
 	return 0;

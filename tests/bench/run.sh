@@ -763,9 +763,8 @@ section_push() {
 
 	answer=$("$bindir/push" 2) || die "push failed"
 	read_answer "$answer"
-	row "Web Push: messages encrypted and each signed, by a core" \
-		"${got[messages]} a second (${got[kept]} with the token kept)" \
-		"" "" "≥ 4000" "$(verdict "${got[messages]}" '>=' 4000)"
+	row "Web Push: messages encrypted by a core, signed for as presence-pushd does" \
+		"${got[messages]} a second" "each with a token of its own: ${got[each]}" "" "≥ 4000" "$(verdict "${got[messages]}" '>=' 4000)"
 	start_redis
 	(umask 077 && "$builddir/src/presencectl" -c "$config" push key >"$dir/push.pem")
 	start pushd env PRESENCE_PUSH_KEY_FILE="$dir/push.pem" \
