@@ -12,12 +12,15 @@
 #include "fleet.h"
 #include "store/blocks.h"
 #include "store/cluster.h"
+#include "store/inbox.h"
 #include "store/keys.h"
 #include "store/nodes.h"
 #include "store/partitions.h"
+#include "store/pause.h"
 #include "store/push.h"
 #include "store/reply.h"
 #include "store/resp.h"
+#include "store/scrape.h"
 #include "store/throttle.h"
 
 #define PARTITIONS 16
@@ -343,6 +346,124 @@ START_TEST(while_a_slot_moves_no_script_writes_where_its_key_is_not)
 }
 END_TEST
 
+/* Calls of a script that answers by what it reads. */
+enum question { QUESTION_LOOK, QUESTION_NEAR, QUESTION_TYPING, QUESTION_CLOSE, QUESTION_FIGURES };
+
+/* What has moved when it is asked, blanks between: all that it read in one command so far. */
+static const struct {
+	enum question question;
+	const char *moved;
+} questions[] = {
+	{QUESTION_LOOK, "presence:epoch presence:swept presence:hold presence:paused"},
+	{QUESTION_NEAR, "presence:epoch user:settings:1"},
+	{QUESTION_TYPING, "presence:epoch user:settings:1 presence:rate:typing:1/2 "
+			  "presence:typing:1/2"},
+	{QUESTION_CLOSE, "presence:epoch presence:swept presence:hold presence:paused"},
+	{QUESTION_FIGURES, "presence:epoch"},
+};
+#define QUESTIONS (sizeof questions / sizeof questions[0])
+
+static void put_question(enum question question, const struct store *store)
+{
+	const struct userid user = {.text = "1"}, other = {.text = "2"}, *users[] = {&user};
+	const struct inbox_typing typing = {
+		.to = &user, .from = &other, .starts = false, .conversation = "", .passes = true};
+	const struct store_close closing = {.user = &user, .tok = "t", .stream = "s", .ago_ms = 0};
+	struct printbuf *out;
+
+	nodes_begin(nodes);
+	out = nodes_to(nodes, store);
+	switch (question) {
+	case QUESTION_LOOK:
+		pause_put_look(out, store, users, 1);
+		break;
+	case QUESTION_NEAR:
+		inbox_put_near(out, store, &user, &other, true);
+		break;
+	case QUESTION_TYPING:
+		inbox_put_typing(out, store, &typing);
+		break;
+	case QUESTION_CLOSE:
+		store_put_close(out, store, &closing, 1);
+		break;
+	default:
+		scrape_put(out, store);
+	}
+}
+
+static bool run_question(enum question question, const struct store *store)
+{
+	redisReply *reply;
+	bool ok;
+
+	put_question(question, store);
+	ok = nodes_run(nodes, 1, &reply);
+	if (ok)
+		reply_free(reply);
+	return ok;
+}
+
+/* Moves some keys of a store, by their names without the prefix. */
+static void move_named(const struct store *store, const char *names, int from, int to)
+{
+	char *list = xstrdup(names), *rest = list, *name;
+
+	while ((name = strsep(&rest, " ")) != NULL) {
+		redisReply *reply =
+			fleet_cmd(&cluster->servers[from], "MIGRATE 127.0.0.1 %d %s%s 0 5000",
+				  cluster->servers[to].port, store_prefix(store), name);
+
+		ck_assert_msg(reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0,
+			      "MIGRATE %s: %s", name, reply->str);
+		freeReplyObject(reply);
+	}
+	free(list);
+}
+
+/* The user is online, has blocked the other one, and the other one's typing was told of before. */
+static void put_state(const struct store *store, int node)
+{
+	static const char *const commands[] = {
+		"SET %suser:settings:1 {\"nearby\":\"friends\"}",
+		"SADD %suser:blocked:1 2",
+		"SET %spresence:rate:typing:1/2 1",
+		"SET %spresence:typing:1/2 1",
+		"SET %spresence:swept 1",
+		"SET %spresence:hold 1",
+		"SET %spresence:paused 1",
+		"SET %spresence:epoch e",
+	};
+	redisReply *reply;
+
+	put_touch("1");
+	ck_assert_msg(nodes_run(nodes, 1, &reply), "%s", nodes_error(nodes));
+	reply_free(reply);
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+		freeReplyObject(
+			fleet_cmd(&cluster->servers[node], commands[i], store_prefix(store)));
+}
+
+/* The new node has what the call declares, and would answer that all else is nowhere: nobody is online there. */
+START_TEST(while_a_slot_moves_no_script_takes_what_is_elsewhere_for_gone)
+{
+	const struct store *store = store_of(1);
+	int slot = slot_of(store), from, to;
+
+	expect_all("a"); /* the map is known */
+	from = cluster_owner(cluster, 0, slot);
+	to = (from + 1) % CLUSTER_PRIMARIES;
+	put_state(store, from);
+	ck_assert_msg(run_question(questions[_i].question, store), "%s", nodes_error(nodes));
+	cluster_begin_move(cluster, slot, from, to);
+	move_named(store, questions[_i].moved, from, to);
+	ck_assert(!run_question(questions[_i].question, store));
+	check_has(nodes_error(nodes), NODES_MOVING);
+	cluster_move_keys(cluster, slot, from, to, -1);
+	cluster_end_move(cluster, slot, to);
+	ck_assert_msg(run_question(questions[_i].question, store), "%s", nodes_error(nodes));
+}
+END_TEST
+
 START_TEST(a_replica_that_takes_over_is_found)
 {
 	int slot = slot_of(store_of(1)), owner;
@@ -474,6 +595,8 @@ int main(void)
 	tcase_add_test(tcase, while_a_slot_moves_each_key_is_where_it_is);
 	tcase_add_test(tcase, while_a_slot_moves_a_script_does_all_or_nothing);
 	tcase_add_test(tcase, while_a_slot_moves_no_script_writes_where_its_key_is_not);
+	tcase_add_loop_test(tcase, while_a_slot_moves_no_script_takes_what_is_elsewhere_for_gone, 0,
+			    QUESTIONS);
 	tcase_add_test(tcase, a_replica_that_takes_over_is_found);
 	tcase_add_test(tcase, a_node_that_stands_still_costs_no_more_than_the_limit);
 	tcase_add_test(tcase, another_layout_is_refused);

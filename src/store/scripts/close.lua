@@ -22,6 +22,9 @@ end
 
 local function close(id, tok, stream, ago)
   local key = session_key(id)
+  if is_sharded then
+    require_keys(key) -- elsewhere, it would look as if there were nothing to end
+  end
   local closed = now - tonumber(ago)
   local of_stream, of_token, has_others
   local sessions = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')

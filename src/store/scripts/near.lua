@@ -2,6 +2,7 @@
 -- The other's side was asked before. Returns 1 when the user's streams are told, else 0.
 
 local id, friend, near = ARGV[FIRST], ARGV[FIRST + 1], ARGV[FIRST + 2] == '1'
+require_friendship(id)
 local settings = decode(get(settings_key(id))) or {}
 
 if settings.nearby ~= 'friends' or is_hidden_from(id, friend) then

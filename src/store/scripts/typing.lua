@@ -11,6 +11,7 @@ local conversation, holds, passes = ARGV[FIRST + 3], ARGV[FIRST + 4], ARGV[FIRST
 local rate = prefix .. 'presence:rate:typing:' .. id .. '/' .. friend
 local started = prefix .. 'presence:typing:' .. id .. '/' .. friend
 
+require_friendship(id, rate, started)
 local known = redis.call('MGET', settings_key(id), rate, started)
 local settings = decode(known[1] or nil) or {}
 local is_hidden = is_hidden_from(id, friend)
