@@ -149,6 +149,7 @@ void figures_observe(struct figures_histogram *histogram, int64_t us, int64_t ti
 	const int64_t *bounds = figure_bounds + histogram->family->first_bound;
 	unsigned i = 0;
 
+	us = us < 0 ? 0 : us < FIGURES_OBSERVED_MAX ? us : FIGURES_OBSERVED_MAX;
 	while (i < histogram->family->bounds && us > bounds[i])
 		i++;
 	*(i < histogram->family->bounds ? histogram->buckets[i] : histogram->above) += times;

@@ -30,7 +30,11 @@ const char *figures_process(const struct figures *figures);
 int64_t *figures_at(struct figures *figures, enum figure figure, const char *first,
 		    const char *second);
 
-/* Likewise a histogram; and counts `times` events that took that long. */
+/*
+ * Likewise a histogram; and counts `times` events that took that long: what a clock that was set, or
+ * nonsense in Redis, says beyond 0 … FIGURES_OBSERVED_MAX counts as the nearer of them.
+ */
+#define FIGURES_OBSERVED_MAX INT64_C(86400000000) /* us: a day */
 struct figures_histogram;
 struct figures_histogram *figures_histogram_at(struct figures *figures, enum figure figure,
 					       const char *first);

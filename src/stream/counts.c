@@ -52,7 +52,7 @@ void counts_written(struct counts *counts)
 void counts_offline(struct counts *counts, int64_t late_ms)
 {
 	if (counts->offline_delay != NULL)
-		figures_observe(counts->offline_delay, late_ms > 0 ? late_ms * 1000 : 0, 1);
+		figures_observe(counts->offline_delay, late_ms * 1000, 1);
 }
 
 void counts_echo(struct counts *counts, int64_t us)

@@ -465,6 +465,22 @@ START_TEST(how_late_offline_is_told_is_measured)
 }
 END_TEST
 
+START_TEST(what_redis_says_to_be_decades_late_counts_as_a_day)
+{
+	struct stack *stack = start(FAST, 1);
+	char *session;
+
+	touch_user(stack, "1");
+	session = redis_text(stack, "EVAL %s 0",
+			     "return redis.call('ZRANGE', 'user:sessions:1', 0, 0)[1]");
+	freeReplyObject(redis_cmd(stack, "ZADD user:sessions:1 1 %s", session));
+	freeReplyObject(redis_cmd(stack, "ZADD presence:deadlines 1 1"));
+	wait_value(stack, "offline_delay_seconds_count", 1);
+	ck_assert(value(stack, "offline_delay_seconds_sum") == 86400);
+	stack_stop(stack);
+}
+END_TEST
+
 /* --- ghosts ------------------------------------------------------------------------------- */
 
 START_TEST(a_ghost_is_found_told_once_and_counted)
@@ -783,6 +799,7 @@ int main(void)
 	tcase_add_test(counting, changes_are_counted_by_reason_and_deliveries_by_reader);
 	tcase_add_test(counting, refusals_and_connections_to_redis_are_counted);
 	tcase_add_test(counting, how_late_offline_is_told_is_measured);
+	tcase_add_test(counting, what_redis_says_to_be_decades_late_counts_as_a_day);
 	tcase_add_test(ghosts, a_ghost_is_found_told_once_and_counted);
 	tcase_add_test(ghosts, who_is_online_and_looks_offline_is_put_right);
 	tcase_add_test(ghosts, nobody_who_is_as_redis_says_is_taken_for_a_ghost);
