@@ -114,6 +114,11 @@ bool accept_init(int channel, size_t most)
 	return gate != NULL;
 }
 
+void accept_stop(void)
+{
+	stopped = 1;
+}
+
 void accept_when_idle(const struct accept_idle *what)
 {
 	idle = *what;

@@ -44,6 +44,12 @@ void accept_when_idle(const struct accept_idle *what);
 const struct accept_request *accept_next(void);
 
 /*
+ * Does what a signal does: accept_next() goes on to return those who wait already,
+ * unless others take them, until it says NULL.
+ */
+void accept_stop(void);
+
+/*
  * The whole answer (RFC 3875 section 6) to the request, once. A peer that does not
  * read it holds the process for some seconds.
  */

@@ -37,8 +37,6 @@ static void find_friendship(struct request *request, struct facts *facts)
 	    DIRECTORY_OK)
 		facts->friendship =
 			friendship_find(&friends, &facts->id) != NULL ? FRIEND_YES : FRIEND_NO;
-	else
-		request_no_directory(request);
 	friends_free(&friends);
 }
 

@@ -112,7 +112,7 @@ static struct problem check_credentials(struct request *request, const char *ema
 	struct problem problem;
 
 	if (result == DIRECTORY_UNAVAILABLE)
-		return request_no_directory(request);
+		return request_refuse(PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
 	problem = begin_attempt(request, found, email, attempt);
 	if (problem.kind == PROBLEM_NONE &&
 	    !password_verify(password, found != NULL ? found->password_hash : NULL))

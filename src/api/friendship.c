@@ -19,7 +19,7 @@ struct problem friendship_is_mutual(struct request *request, const struct friend
 	*is_mutual = false;
 	if (directory_friends(request->service->directory, is_listed ? id : caller, &theirs) ==
 	    DIRECTORY_UNAVAILABLE)
-		return request_no_directory(request);
+		return request_refuse(PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
 	*is_mutual = is_listed && friendship_find(&theirs, caller) != NULL;
 	friends_free(&theirs);
 	return request_done();

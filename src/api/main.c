@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -188,12 +189,20 @@ static void on_idle(void *service)
 	service_idle(service);
 }
 
+/* Whether a worker has served enough. */
+static bool is_worn(const struct service *service, int64_t served)
+{
+	int most = service->config->api.max_requests;
+
+	/* A query that hangs holds the directory's only thread: a fresh worker has a free one. */
+	return (most > 0 && served >= most) || directory_is_stuck(service->directory);
+}
+
 /* A worker: one request after the other, from the parent's channel or (-1) from fd 0. */
 static int serve_fastcgi(const struct config *config, int channel, struct epochs *epochs)
 {
 	struct reading reading;
 	const struct transport transport = {read_arrived, write_answer, &reading};
-	int left = config->api.max_requests;
 	char err[ERR_SIZE];
 	struct service *service;
 
@@ -208,11 +217,11 @@ static int serve_fastcgi(const struct config *config, int channel, struct epochs
 		service_share(service, epochs);
 	service_count(service, routes, ROUTE_COUNT);
 	accept_when_idle(&(struct accept_idle){idle_ms, on_idle, service});
-	while (!service->ending && (reading.request = accept_next()) != NULL) {
+	for (int64_t served = 1; (reading.request = accept_next()) != NULL; served++) {
 		reading.done = 0;
 		request_serve(service, routes, ROUTE_COUNT, reading.request->env, &transport);
-		if (config->api.max_requests > 0 && --left == 0)
-			service->ending = true;
+		if (is_worn(service, served))
+			accept_stop();
 	}
 	accept_end();
 	service_free(service);

@@ -504,14 +504,6 @@ struct problem request_friends(struct request *request, struct friends *friends)
 	memset(friends, 0, sizeof *friends);
 	if (directory_friends(request->service->directory, &request->token.user, friends) ==
 	    DIRECTORY_UNAVAILABLE)
-		return request_no_directory(request);
+		return request_refuse(PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
 	return request_done();
-}
-
-struct problem request_no_directory(struct request *request)
-{
-	/* The query that hangs holds the directory's only thread: a fresh worker has a free one. */
-	if (directory_is_stuck(request->service->directory))
-		request->service->ending = true;
-	return request_refuse(PROBLEM_DIRECTORY_UNAVAILABLE, NULL);
 }

@@ -115,7 +115,4 @@ struct problem request_bad_reply(struct request *request);
 /* The caller's friends; the caller of this function frees them with friends_free(). */
 struct problem request_friends(struct request *request, struct friends *friends);
 
-/* After an answer of DIRECTORY_UNAVAILABLE. */
-struct problem request_no_directory(struct request *request);
-
 #endif

@@ -32,7 +32,6 @@ struct service {
 		metrics_token; /* what GET /metrics takes; empty: there is no such call */
 	struct printbuf *body, *answer, *fields, *out; /* reused by every request */
 	int64_t redis_logged_ms; /* when Redis' silence was logged last, monotonic */
-	bool ending; /* the worker ends after the request it serves */
 };
 
 /*

@@ -432,7 +432,9 @@ static struct directory_call *ask(struct directory *directory, enum sql_query qu
 	struct timespec deadline = deadline_in(directory->timeout_ms);
 	struct directory_call *call = call_new(directory, query, value);
 
-	if (!enqueue(directory, call)) {
+	/* With every thread held by a query that hangs, there is nothing to wait for. */
+	if (atomic_load(&directory->stuck) >= directory->worker_count ||
+	    !enqueue(directory, call)) {
 		call_free(call);
 		return NULL;
 	}

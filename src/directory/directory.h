@@ -44,7 +44,8 @@ void directory_close(struct directory *directory);
  * Blocking calls, for the programs that serve one request at a time. At most
  * directory.timeout_ms. On DIRECTORY_OK the caller frees what was filled in.
  * After a time-out the query may still hold its thread: a worker answers 503
- * and had better end itself (directory_is_stuck).
+ * and had better end itself (directory_is_stuck). While all threads are held the
+ * result is DIRECTORY_UNAVAILABLE at once.
  */
 enum directory_result directory_account(struct directory *directory, const char *email,
 					struct account *account);

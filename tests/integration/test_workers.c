@@ -168,8 +168,10 @@ END_TEST
 static const struct crowd {
 	int peers;
 	const char *conf; /* children = 0: no parent, as mod_fcgid has it */
-} crowds[] = {
-	{16, "api { children = 4 }"}, {64, "api { children = 4 }"}, {16, "api { children = 0 }"}};
+} crowds[] = {{16, "api { children = 4 }"},
+	      {64, "api { children = 4 }"},
+	      /* Between a program's end and the next one lighttpd has nobody to ask. */
+	      {16, "api { children = 0 max_requests = 0 }"}};
 #define CROWDS 3
 #define CROWD_MAX 64
 
@@ -520,6 +522,30 @@ START_TEST(api_ends_whatever_signals_it_inherited_as_ignored)
 }
 END_TEST
 
+/* Without a parent nobody else takes those who wait. */
+START_TEST(all_who_wait_are_served_when_max_requests_is_reached)
+{
+	enum { WAITING = 40 };
+	struct stack *stack = stack_start_api("api { children = 0 max_requests = 3 }");
+	struct printbuf *bytes = request_bytes(stack, false);
+	pid_t pid = api_parent(stack);
+	int fds[WAITING];
+
+	kill(pid, SIGSTOP); /* it sleeps, and does nothing more from here on */
+	for (int i = 0; i < WAITING; i++) {
+		fds[i] = connect_api(stack);
+		wire_send(fds[i], bytes->buf, buf_len(bytes));
+	}
+	kill(pid, SIGCONT);
+	for (int i = 0; i < WAITING; i++) {
+		check_answer(fds[i]);
+		close(fds[i]);
+	}
+	WAIT_UNTIL(!process_runs(pid), 5000);
+	stack_stop(stack);
+}
+END_TEST
+
 /* Its first child is the check of its configuration, long before it serves. */
 START_TEST(api_that_is_told_to_end_while_it_starts_has_not_failed)
 {
@@ -578,6 +604,7 @@ int main(void)
 	tcase_add_test(silence, a_body_that_is_refused_is_not_in_the_way_of_the_answer);
 	tcase_add_test(head, head_never_has_a_body);
 	tcase_add_test(signals, api_ends_whatever_signals_it_inherited_as_ignored);
+	tcase_add_test(signals, all_who_wait_are_served_when_max_requests_is_reached);
 	tcase_add_test(signals, api_that_is_told_to_end_while_it_starts_has_not_failed);
 	tcase_add_test(signals, streamd_ends_whatever_signals_it_inherited_as_ignored);
 	return harness_main(suite);
