@@ -14,7 +14,6 @@
 #include "store/info.h"
 #include "store/keys.h"
 #include "store/layout.h"
-#include "store/layout_key.h"
 #include "store/reply.h"
 #include "store/resp.h"
 #include "store/scripts.h"
@@ -245,29 +244,6 @@ static void check_info(struct server *server)
 	reply_free(reply);
 }
 
-/* A server that holds divided users, and is not told so, has others than those that are seen. */
-static void check_layout(const struct server *server)
-{
-	const struct config *config = server->doctor->ctl->config;
-	struct layout_look look = {.config = config, .servers = 1};
-	struct printbuf *pipeline;
-	redisReply *replies[LAYOUT_LOOK_MAX];
-	unsigned count;
-
-	if (config->redis.partitions > 1)
-		return; /* each that connects looks itself */
-	pipeline = buf_new();
-	count = layout_put_look(pipeline, &look);
-	if (blocking_run(server->redis, pipeline, count, replies)) {
-		if (!layout_read_look(&look, 0, replies[0]))
-			say(server, FINDING_WARN,
-			    "give redis.partitions that number, or delete those keys", "%s",
-			    look.why);
-		blocking_free_replies(replies, count);
-	}
-	printbuf_free(pipeline);
-}
-
 /* Of one that was left because of its layout: it may be another one of the servers. */
 static void note_run_id(struct server *server)
 {
@@ -303,7 +279,6 @@ static bool check_server(struct server *server)
 	reply_free(reply);
 	check_info(server);
 	check_buffers(server);
-	check_layout(server);
 	if (check_scripts(server))
 		check_health(server);
 	return true;

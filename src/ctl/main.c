@@ -119,6 +119,7 @@ static enum ctl_exit run(const struct command *command, struct ctl *ctl, const c
 	ctl->config = config;
 	ctl->file = file;
 	ctl->nodes = nodes_new(config);
+	nodes_look_always(ctl->nodes);
 	ctl->partitions = partitions_new(config);
 	status = command->run(ctl, args, count);
 	if (status == CTL_DONE && ctl->json && !(command->options & FLAG_JSON))

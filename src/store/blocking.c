@@ -28,6 +28,7 @@ struct blocking {
 	unsigned connects;
 	int64_t sent_ms; /* when blocking_begin() sent, monotonic */
 	bool ignores_layout;
+	bool looks_always; /* for a layout: with a single partition, too */
 	bool is_other_layout; /* the server said so when it was connected last */
 	char error[256];
 };
@@ -173,11 +174,11 @@ static bool check_replies(struct blocking *link, size_t count, redisReply **repl
 
 /* --- connecting ------------------------------------------------------------------------------ */
 
-/* Where users are divided: whether the server holds them as this process would. */
-static bool knows_layout(const struct blocking *link)
+/* Whether the server holds users as this process would. */
+static bool looks_at_layout(const struct blocking *link)
 {
-	return link->config->redis.partitions > 1 && link->url.kind != REDIS_CLUSTER &&
-	       !link->ignores_layout;
+	return (link->config->redis.partitions > 1 || link->looks_always) &&
+	       link->url.kind != REDIS_CLUSTER && !link->ignores_layout;
 }
 
 static size_t server_count(const struct blocking *link)
@@ -207,7 +208,8 @@ static bool check_layout(struct blocking *link, struct layout_look *look,
 		link->is_other_layout = !layout_read_look(look, i, replies[i]);
 	if (link->is_other_layout)
 		return fail(link, look->why);
-	return look->is_noted || link->server != 0 || note_layout(link);
+	return look->is_noted || link->server != 0 || link->config->redis.partitions == 1 ||
+	       note_layout(link);
 }
 
 /* What Sentinels say may be old. */
@@ -229,7 +231,7 @@ static bool greet(struct blocking *link)
 	struct layout_look look = {.config = link->config,
 				   .server = link->server,
 				   .servers = (unsigned)server_count(link)};
-	size_t count = resp_greeting(out, address_of(link)), primary = count, layout;
+	size_t count = resp_greeting(out, address_of(link)), primary = count, layout, needed;
 	bool ok;
 
 	if (link->sentinel != NULL) {
@@ -237,10 +239,11 @@ static bool greet(struct blocking *link)
 		count++;
 	}
 	layout = count;
-	if (knows_layout(link))
+	if (looks_at_layout(link))
 		count += layout_put_look(out, &look);
+	needed = link->config->redis.partitions > 1 ? count : layout;
 	ok = count == 0 ||
-	     (exchange(link, out, count, replies) && check_replies(link, count, replies));
+	     (exchange(link, out, count, replies) && check_replies(link, needed, replies));
 	if (ok) {
 		ok = (primary == layout || check_primary(link, replies[primary])) &&
 		     (layout == count ||
@@ -365,10 +368,16 @@ void blocking_ignore_layout(struct blocking *link)
 	link->ignores_layout = true;
 }
 
+void blocking_look_always(struct blocking *link)
+{
+	link->looks_always = true;
+}
+
 bool blocking_look(struct blocking *link)
 {
 	struct printbuf *nothing = buf_new();
 
+	link->looks_always = true;
 	blocking_run(link, nothing, 0, NULL);
 	printbuf_free(nothing);
 	return !link->is_other_layout;

@@ -47,7 +47,9 @@ unsigned blocking_connects(const struct blocking *link);
 void blocking_put_place(struct printbuf *out, const struct blocking *link);
 /* Is not to look for the layout: whoever asks does so itself. */
 void blocking_ignore_layout(struct blocking *link);
-/* Connects, if it is not. False: the server answers, and holds its users in another layout. */
+/* Is to look for it where there is but one partition, too: not for whoever serves one request and ends. */
+void blocking_look_always(struct blocking *link);
+/* Connects, if it is not, and looks. False: the server answers, and holds its users in another layout. */
 bool blocking_look(struct blocking *link);
 /* Whether the server was left because it holds its users in another layout (layout_key.h). */
 bool blocking_is_other_layout(const struct blocking *link);

@@ -129,29 +129,31 @@ static bool check(const struct config *config, const struct redis_url *url, char
 	return ok;
 }
 
-static bool look_at_server(const struct config *config, const struct redis_url *url,
-			   unsigned server, char *why, size_t size)
+static bool look_at_server(const struct config *config, unsigned server, char *why, size_t size)
 {
 	struct blocking *link = blocking_new(config, server);
+	struct printbuf *text = buf_new();
 	bool ok = blocking_look(link);
 
 	if (!ok) {
-		say(why, size, &url->nodes[server], ": ", NULL);
-		snprintf(why + strlen(why), size - strlen(why), "%s", blocking_error(link));
+		buf_puts(text, "redis.url: ");
+		blocking_put_place(text, link);
+		buf_putf(text, ": %s", blocking_error(link));
+		snprintf(why, size, "%s", text->buf);
 	}
+	printbuf_free(text);
 	blocking_free(link);
 	return ok;
 }
 
 /* All together no longer than one may take. */
-static bool look_at_all(const struct config *config, const struct redis_url *url, char *why,
-			size_t size)
+static bool look_at_all(const struct config *config, unsigned count, char *why, size_t size)
 {
 	int64_t until_ms = times_mono_ms() + config->redis.timeout_ms;
 	bool ok = true;
 
-	for (unsigned i = 0; ok && i < url->count && times_mono_ms() < until_ms; i++)
-		ok = look_at_server(config, url, i, why, size);
+	for (unsigned i = 0; ok && i < count && times_mono_ms() < until_ms; i++)
+		ok = look_at_server(config, i, why, size);
 	return ok;
 }
 
@@ -161,10 +163,11 @@ bool kin_check(const struct config *config, char *why, size_t size)
 	bool ok;
 
 	redis_url_parse(config->redis.url, &url);
-	if (url.kind == REDIS_SERVERS && config->redis.partitions > 1)
-		ok = look_at_all(config, &url, why, size);
+	if (url.kind == REDIS_CLUSTER)
+		ok = check(config, &url, why, size);
 	else
-		ok = url.kind != REDIS_CLUSTER || check(config, &url, why, size);
+		ok = look_at_all(config, url.kind == REDIS_SERVERS ? (unsigned)url.count : 1, why,
+				 size);
 	redis_url_free(&url);
 	return ok;
 }

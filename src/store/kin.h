@@ -11,9 +11,9 @@
 
 /*
  * Asks each of them, and waits. False with a sentence in why: one is no node of a cluster, or two are of
- * different ones; or, of several servers that know nothing of each other, one holds users in another layout
- * (layout_key.h), as where they stand in another order. Those that are away, or keep others waiting, are as
- * good as right. Nothing where redis.url names one server, or Sentinels.
+ * different ones; or, outside a cluster, one holds users in another layout (layout_key.h), as where several servers stand
+ * in another order, or where there is but one partition now. Those that are away, or keep others waiting, are as
+ * good as right.
  */
 bool kin_check(const struct config *config, char *why, size_t size);
 

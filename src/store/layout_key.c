@@ -56,6 +56,8 @@ unsigned layout_put_look(struct printbuf *out, const struct layout_look *look)
 		resp_key(out, prefix, KEY_LAYOUT, "");
 		free(prefix);
 	}
+	if (config->redis.partitions == 1)
+		return 1;
 	resp_begin(out, 2);
 	resp_text(out, "EXISTS");
 	resp_key(out, config->redis.prefix, KEY_DEADLINES, "");

@@ -24,7 +24,10 @@ struct layout_look {
 	char why[LAYOUT_WHY_MAX]; /* of layout_read_look() */
 };
 
-/* Appends the question to the server; returns how many commands it is. */
+/*
+ * Appends the question to the server; returns how many commands it is. Of a single partition it is whether users are
+ * divided there all the same; a Redis whose rights do not let it ask that has no such users.
+ */
 #define LAYOUT_LOOK_MAX 3
 unsigned layout_put_look(struct printbuf *out, const struct layout_look *look);
 

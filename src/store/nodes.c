@@ -581,6 +581,12 @@ void nodes_ignore_layout(struct nodes *nodes)
 		blocking_ignore_layout(nodes->list[i].link);
 }
 
+void nodes_look_always(struct nodes *nodes)
+{
+	for (unsigned i = 0; i < nodes->count; i++)
+		blocking_look_always(nodes->list[i].link);
+}
+
 bool nodes_check(struct nodes *nodes, char *err, size_t errsize)
 {
 	bool ok = true;

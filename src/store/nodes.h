@@ -49,6 +49,9 @@ bool nodes_check(struct nodes *nodes, char *err, size_t errsize);
 /* Is not to look for the layout at all: for whoever prepares or compares one. Before anything is asked. */
 void nodes_ignore_layout(struct nodes *nodes);
 
+/* Is to look where there is but one partition, too: see blocking_look_always(). Before anything is asked. */
+void nodes_look_always(struct nodes *nodes);
+
 /* Begins a pipeline, which is empty. */
 void nodes_begin(struct nodes *nodes);
 /* Where to append the next commands, which are all for that partition; until the next call. */

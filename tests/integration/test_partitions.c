@@ -916,22 +916,88 @@ START_TEST(another_number_of_partitions_is_refused_at_start)
 }
 END_TEST
 
-START_TEST(presence_streamd_refuses_another_layout)
-{
-	struct stack *divided = start_api(1, "");
-	const char *const argv[] = {"env",
-				    "PRESENCE_REDIS_PARTITIONS=16",
-				    "sh",
-				    "-c",
-				    "exec \"$0\" -c \"$1\" 2>&1",
-				    program("presence-streamd"),
-				    stack_path(divided, "presence.conf"),
-				    NULL};
-	char *out;
+/* Users were divided into so many parts on so many servers, and a program is given other numbers. */
+static const struct {
+	int partitions, servers, given_partitions;
+	const char *given_servers; /* by their order */
+} others[] = {
+	{8, 1, 16, "0"}, {8, 1, 4, "0"}, {8, 1, 1, "0"}, {8, 3, 16, "012"}, {8, 3, 4, "012"},
+	{8, 3, 8, "0"},	 {8, 3, 1, "0"}, {1, 1, 8, "0"}, {1, 1, 2, "0"},
+};
+#define OTHERS ((int)(sizeof others / sizeof others[0]))
 
+/* What a program says that has to end with this status. */
+static void expect_refusal(struct stack *divided, int status, const char *says,
+			   const char *const *argv)
+{
+	char *out;
+	int ended = run(divided, &out, NULL, argv);
+
+	ck_assert_msg(ended == status, "%s ended with %d instead of %d: %s%s", argv[0], ended,
+		      status, out, stack_file(divided, "run.log"));
+	check_has(stack_file(divided, "run.log"), says);
+}
+
+/* The servers of a stack in an order, "012" being theirs. */
+static char *url_of(struct stack *divided, const char *order)
+{
+	const char *const names[] = {"redis.sock", "redis1.sock", "redis2.sock"};
+	struct printbuf *url = buf_new();
+
+	for (const char *at = order; *at != '\0'; at++)
+		buf_putf(url, "%sunix://%s", at > order ? " " : "",
+			 stack_path(divided, names[*at - '0']));
+	return buf_take(url, NULL);
+}
+
+static void give_layout(struct stack *divided, const char *order, int partitions)
+{
+	char *conf;
+
+	ck_assert(
+		asprintf(&conf,
+			 "redis { url = \"%s\" partitions = %d }\n"
+			 "api { listen = \"unix:%s/api.sock\" children = 1 }\n"
+			 "push { key_file = \"%s/push.pem\" subject = \"mailto:a@example.com\" }\n",
+			 url_of(divided, order), partitions, divided->dir, divided->dir) > 0);
+	stack_write_conf(divided, conf);
+	free(conf);
+}
+
+/* All of them at their start. */
+static void expect_all_refuse(struct stack *divided, const char *says)
+{
+	static const char *const programs[] = {"presence-streamd", "presence-api",
+					       "presence-pushd"};
+	const char *conf = stack_path(divided, "presence.conf");
+
+	for (size_t i = 0; i < sizeof programs / sizeof programs[0]; i++)
+		expect_refusal(divided, 2, says,
+			       (const char *const[]){program(programs[i]), "-c", conf, NULL});
+}
+
+START_TEST(every_program_refuses_another_layout_at_start)
+{
+	struct stack *divided = stack_new("");
+	const char *says = others[_i].partitions > 1 ? "presence:layout says"
+						     : "it holds users of redis.partitions = 1";
+
+	stack_write_secret(divided, "push.pem", CTL(divided, "push", "key"));
+	stack_divide(divided, others[_i].servers, others[_i].partitions, "");
+	lighttpd_start(divided);
 	touch_user(divided, "1");
-	ck_assert_int_eq(run(divided, &out, NULL, argv), 2);
-	check_has(out, "presence:layout");
+	give_layout(divided, others[_i].given_servers, others[_i].given_partitions);
+	expect_all_refuse(divided, says);
+	expect_refusal(divided, 1, says,
+		       (const char *const[]){program("presencectl"), "-c",
+					     stack_path(divided, "presence.conf"), "count", NULL});
+	/* Nothing was written with it; and with the right one they start. */
+	ck_assert_int_eq(redis_int(divided, "EXISTS {%u}presence:epoch",
+				   layout_tag((unsigned)others[_i].given_partitions, 0)),
+			 0);
+	give_layout(divided, others[_i].servers == 1 ? "0" : "012", others[_i].partitions);
+	check_has(CTL(divided, "count"), "1");
+	streamd_start(divided, 0);
 	stack_stop(divided);
 }
 END_TEST
@@ -983,48 +1049,28 @@ START_TEST(another_number_of_servers_is_refused)
 }
 END_TEST
 
-/* The servers of a stack in another order. */
-static char *url_of(struct stack *divided, const char *order)
-{
-	const char *const names[] = {"redis.sock", "redis1.sock", "redis2.sock"};
-	struct printbuf *url = buf_new();
-
-	for (const char *at = order; *at != '\0'; at++)
-		buf_putf(url, "%sunix://%s", at > order ? " " : "",
-			 stack_path(divided, names[*at - '0']));
-	return buf_take(url, NULL);
-}
-
 START_TEST(another_order_of_the_servers_is_refused_at_start)
 {
 	static const char *const orders[] = {"102", "021", "210", "120"};
-	struct stack *divided = start_api(3, "");
-	const char *const argv[] = {"sh",
-				    "-c",
-				    "exec \"$0\" -c \"$1\" 2>&1",
-				    program("presence-streamd"),
-				    stack_path(divided, "presence.conf"),
-				    NULL};
-	char *out, *conf;
+	struct stack *divided = stack_new("");
+	char *out;
 
+	stack_write_secret(divided, "push.pem", CTL(divided, "push", "key"));
+	stack_divide(divided, 3, PARTITIONS, "");
 	streamd_start(divided, 0);
 	WAIT_UNTIL(redis_sum(divided, "EXISTS presence:swept") == PARTITIONS, 10000);
 	for (size_t i = 0; i < sizeof orders / sizeof orders[0]; i++) {
-		ck_assert(asprintf(&conf, "redis { url = \"%s\" partitions = %d }\n",
-				   url_of(divided, orders[i]), PARTITIONS) > 0);
-		stack_write_conf(divided, conf);
-		ck_assert_int_eq(run(divided, &out, NULL, argv), 2);
-		check_has(out, "name the servers, each once, in the order in which users were "
-			       "divided over them");
+		give_layout(divided, orders[i], PARTITIONS);
+		expect_all_refuse(divided,
+				  "name the servers, each once, in the order in which users "
+				  "were divided over them");
 		/* A program that serves one request looks at the first alone. */
 		if (orders[i][0] == '0')
 			continue;
 		ck_assert_int_eq(run_api(divided, "8", &out), 2);
 		check_has(out, "it holds users of server ");
 	}
-	ck_assert(asprintf(&conf, "redis { url = \"%s\" partitions = %d }\n",
-			   url_of(divided, "012"), PARTITIONS) > 0);
-	stack_write_conf(divided, conf);
+	give_layout(divided, "012", PARTITIONS);
 	ck_assert_int_eq(run_api(divided, "8", &out), 0);
 	stack_stop(divided);
 }
@@ -1092,7 +1138,7 @@ int main(void)
 			    2);
 
 	tcase_add_loop_test(other, another_number_of_partitions_is_refused_at_start, 0, 2);
-	tcase_add_test(other, presence_streamd_refuses_another_layout);
+	tcase_add_loop_test(other, every_program_refuses_another_layout_at_start, 0, OTHERS);
 	tcase_add_test(other,
 		       presence_streamd_does_not_use_a_redis_that_comes_later_with_another_layout);
 	tcase_add_test(other, users_of_a_single_partition_are_not_mixed_with_others);

@@ -132,9 +132,15 @@ static bool has_tag(const char *line)
 	return false;
 }
 
+/* A start's question whether users are divided there. */
+static bool is_look(const char *line)
+{
+	return strncmp(line, "\"MGET\"", 6) == 0 && strstr(line, "}presence:layout\"") != NULL;
+}
+
 static void check_line(const char *line)
 {
-	if (strncmp(line, "\"SCRIPT\"", 8) == 0)
+	if (strncmp(line, "\"SCRIPT\"", 8) == 0 || is_look(line))
 		return;
 	ck_assert_msg(strstr(line, "SPUBLISH") == NULL && !has_tag(line), "not as it was: %s",
 		      line);
@@ -274,18 +280,21 @@ START_TEST(presence_streamd_greets_redis_as_before)
 {
 	struct stack *stack = stack_new("");
 	struct monitor *monitor;
-	char *seen, *rest;
+	char *seen, *look, *rest;
 
 	redis_start(stack, NULL);
 	find_scripts(stack);
 	monitor = monitor_open(stack);
 	streamd_start(stack, 0);
 	seen = read_transcript(monitor);
-	check_has(seen, "INFO\n");
-	check_has(seen, "SUBSCRIBE presence:streamd:*\n");
-	rest = strstr(seen, "EVALSHA");
+	/* Before the loop, once. */
+	look = strstr(seen, "MGET\n");
+	ck_assert_msg(look != NULL && strstr(look + 1, "MGET") == NULL, "%s", seen);
+	rest = strstr(seen, "INFO\n");
+	ck_assert_msg(rest != NULL && look < rest, "%s", seen);
+	check_has(rest, "SUBSCRIBE presence:streamd:*\n");
+	rest = strstr(rest, "EVALSHA");
 	ck_assert_msg(rest != NULL && strncmp(rest, "EVALSHA epoch 0\n", 16) == 0, "%s", seen);
-	check_has_not(seen, "presence:layout");
 	stack_stop(stack);
 }
 END_TEST
