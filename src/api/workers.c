@@ -154,6 +154,7 @@ static int64_t next_deadline(const struct workers *workers)
 /* Reads it, and has it checked in a process of its own: requests go on meanwhile. */
 static void begin_reload(struct workers *workers)
 {
+	static const char *const fixed[] = {CONFIG_FIXED_REDIS, "api.listen", NULL};
 	char err[512];
 	struct config *config = config_load(workers->file, err, sizeof err);
 
@@ -161,6 +162,7 @@ static void begin_reload(struct workers *workers)
 		log_error("%s; the old configuration stays", err);
 		return;
 	}
+	config_keep(workers->config, config, fixed);
 	workers->check_pid = spawn(workers, config, workers->check);
 	if (workers->check_pid > 0) {
 		workers->checked = config;
@@ -180,8 +182,6 @@ static void on_check_end(struct workers *workers, int status)
 		config_free(config);
 		return;
 	}
-	if (strcmp(config->api.listen, workers->config->api.listen) != 0)
-		log_warn("api.listen changed: that takes a restart");
 	config_free(workers->loaded);
 	workers->config = workers->loaded = config;
 	epochs_free(workers->epochs);

@@ -14,6 +14,7 @@
 #include "base/alloc.h"
 #include "base/buf.h"
 #include "base/config_options.h"
+#include "base/redis_url.h"
 
 #ifndef SYSCONFDIR
 #define SYSCONFDIR "/etc"
@@ -289,25 +290,46 @@ static bool is_fixed(const struct config_row *row, const char *const *fixed)
 	return false;
 }
 
-static void swap_row(const struct config_row *row, struct config *live, struct config *fresh,
-		     bool fixed)
+static size_t size_of(const struct config_row *row)
 {
-	void *old = (char *)live + row->offset, *new = (char *)fresh + row->offset;
-	bool is_text = row->type == CONFIG_TEXT;
-	size_t size = is_text ? sizeof(char *) : sizeof(int);
-	bool changed =
-		is_text ? strcmp(*(char **)old, *(char **)new) != 0 : *(int *)old != *(int *)new;
-	char kept[sizeof(char *)];
+	return row->type == CONFIG_TEXT ? sizeof(char *) : sizeof(int);
+}
 
-	if (fixed) {
-		if (changed)
-			log_warn("%s.%s changed: that takes a restart", row->name.section,
-				 row->name.key);
+/* A password that was changed is no reason for a restart. */
+static bool is_as_good(const struct config_row *row, const void *live, const void *fresh)
+{
+	if (row->type != CONFIG_TEXT)
+		return *(const int *)live == *(const int *)fresh;
+	return row->offset == offsetof(struct config, redis.url)
+		       ? redis_url_is_alike(*(char *const *)live, *(char *const *)fresh)
+		       : strcmp(*(char *const *)live, *(char *const *)fresh) == 0;
+}
+
+static void keep_row(const struct config_row *row, const struct config *live, struct config *fresh)
+{
+	const void *kept = (const char *)live + row->offset;
+	void *changed = (char *)fresh + row->offset;
+
+	if (is_as_good(row, kept, changed))
 		return;
+	log_warn("%s.%s changed: that takes a restart", row->name.section, row->name.key);
+	if (row->type == CONFIG_TEXT) {
+		free(*(char **)changed);
+		*(char **)changed = xstrdup(*(char *const *)kept);
+	} else {
+		*(int *)changed = *(const int *)kept;
 	}
-	memcpy(kept, old, size);
-	memcpy(old, new, size);
-	memcpy(new, kept, size);
+}
+
+void config_keep(const struct config *live, struct config *fresh, const char *const *fixed)
+{
+	size_t count;
+	const struct config_row *rows = config_rows(&count);
+
+	for (size_t i = 0; i < count; i++) {
+		if (is_fixed(&rows[i], fixed))
+			keep_row(&rows[i], live, fresh);
+	}
 }
 
 void config_reload(struct config *live, struct config *fresh, const char *const *fixed)
@@ -315,8 +337,15 @@ void config_reload(struct config *live, struct config *fresh, const char *const 
 	size_t count;
 	const struct config_row *rows = config_rows(&count);
 
-	for (size_t i = 0; i < count; i++)
-		swap_row(&rows[i], live, fresh, is_fixed(&rows[i], fixed));
+	config_keep(live, fresh, fixed);
+	for (size_t i = 0; i < count; i++) {
+		char *old = (char *)live + rows[i].offset, *new = (char *)fresh + rows[i].offset;
+		char kept[sizeof(char *)];
+
+		memcpy(kept, old, size_of(&rows[i]));
+		memcpy(old, new, size_of(&rows[i]));
+		memcpy(new, kept, size_of(&rows[i]));
+	}
 	config_free(fresh);
 }
 

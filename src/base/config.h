@@ -122,12 +122,16 @@ void config_free(struct config *config);
 /* Logs each variable of the environment that looks like an option and is none. */
 void config_warn_of_variables(void);
 
+/* What data and connections to Redis stand on; of the URL, users and passwords may change all the same. */
+#define CONFIG_FIXED_REDIS "redis.url", "redis.partitions", "redis.prefix"
+
 /*
- * Moves the values of `fresh` into `live`, which keeps its address, and frees
- * `fresh`. Options whose "section.key" starts with one of `fixed` (NULL after
- * the last) keep their value in `live`; a change there is logged as one that
- * takes a restart.
+ * Options whose "section.key" starts with one of `fixed` (NULL after the last) take
+ * a restart: in `fresh`, which was read just now, they get the value that they have
+ * in `live`; a change is logged.
  */
+void config_keep(const struct config *live, struct config *fresh, const char *const *fixed);
+/* And then moves all values of `fresh` into `live`, which keeps its address, and frees `fresh`. */
 void config_reload(struct config *live, struct config *fresh, const char *const *fixed);
 
 /* The file to read when -c is not given: $PRESENCE_CONFIG or SYSCONFDIR/presence/presence.conf. */

@@ -291,6 +291,59 @@ void redis_url_free(struct redis_url *url)
 	memset(url, 0, sizeof *url);
 }
 
+/* --- logins ---------------------------------------------------------------------------------- */
+
+static bool is_same_text(const char *a, const char *b)
+{
+	return a == NULL || b == NULL ? a == b : strcmp(a, b) == 0;
+}
+
+/* But for the user and the password. */
+static bool is_same_node(const struct redis_address *a, const struct redis_address *b)
+{
+	return is_same_text(a->host, b->host) && is_same_text(a->path, b->path) &&
+	       a->port == b->port && a->tls == b->tls && a->db == b->db;
+}
+
+bool redis_url_is_alike(const char *one, const char *other)
+{
+	struct redis_url a, b;
+	bool is_alike;
+
+	redis_url_parse(one, &a);
+	redis_url_parse(other, &b);
+	is_alike = a.kind == b.kind && a.count == b.count && is_same_text(a.name, b.name) &&
+		   is_same_node(&a.primary, &b.primary);
+	for (size_t i = 0; is_alike && i < a.count; i++)
+		is_alike = is_same_node(&a.nodes[i], &b.nodes[i]);
+	redis_url_free(&a);
+	redis_url_free(&b);
+	return is_alike;
+}
+
+static void swap_logins(struct redis_address *a, struct redis_address *b)
+{
+	char *user = a->user, *password = a->password;
+
+	a->user = b->user;
+	a->password = b->password;
+	b->user = user;
+	b->password = password;
+}
+
+void redis_url_take_logins(struct redis_url *url, const char *other)
+{
+	struct redis_url fresh;
+
+	redis_url_parse(other, &fresh);
+	for (size_t i = 0; i < url->count; i++)
+		swap_logins(&url->nodes[i], &fresh.nodes[i]);
+	swap_logins(&url->primary, &fresh.primary);
+	redis_url_free(&fresh);
+}
+
+/* --- for the reader -------------------------------------------------------------------------- */
+
 void redis_url_put_node(struct printbuf *out, const struct redis_address *address)
 {
 	bool v6 = address->host != NULL && strchr(address->host, ':') != NULL;

@@ -53,6 +53,13 @@ struct redis_url {
 const char *redis_url_parse(const char *text, struct redis_url *url);
 void redis_url_free(struct redis_url *url);
 
+/*
+ * Whether two URLs, each of which can be parsed, differ in users and passwords at most; and has one that was parsed take
+ * those of such another one. Its nodes stay where they are; who has a copy of one must take them from there again.
+ */
+bool redis_url_is_alike(const char *one, const char *other);
+void redis_url_take_logins(struct redis_url *url, const char *other);
+
 /* Appends where it is, "host:port" or a path, without the password. */
 void redis_url_put_node(struct printbuf *out, const struct redis_address *address);
 /* All of them, the way the URL has them. */

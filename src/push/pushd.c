@@ -293,17 +293,20 @@ static bool read_more(struct pushd *pushd)
 /* SIGHUP: reads the file again; what is wrong with it is logged and changes nothing. */
 static void reload(struct pushd *pushd)
 {
-	/* What connections and keys' names stand on. */
-	static const char *const fixed[] = {"redis.", NULL};
+	static const char *const fixed[] = {CONFIG_FIXED_REDIS, NULL};
 	char err[1024];
 	struct config *fresh = config_load(pushd->file, err, sizeof err);
 
-	if (fresh == NULL || !mailer_reload(pushd->mailer, fresh, err, sizeof err)) {
+	if (fresh == NULL || !connection_check_config(fresh, err, sizeof err) ||
+	    !mailer_reload(pushd->mailer, fresh, err, sizeof err)) {
 		log_error("%s; the old configuration stays", err);
 		config_free(fresh);
 		return;
 	}
 	config_reload(pushd->config, fresh, fixed);
+	nodes_take_login(pushd->nodes);
+	for (unsigned i = 0; i < pushd->waiter_count; i++)
+		blocking_take_login(pushd->waiters[i].link);
 	log_setup("presence-pushd", (enum log_level)pushd->config->log.level,
 		  pushd->config->log.target == 1);
 	log_info("configuration read again");

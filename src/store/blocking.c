@@ -71,6 +71,13 @@ void blocking_free(struct blocking *link)
 	free(link);
 }
 
+void blocking_take_login(struct blocking *link)
+{
+	redis_url_take_logins(&link->url, link->config->redis.url);
+	if (link->sentinel != NULL)
+		sentinel_take_login(link->sentinel);
+}
+
 static const struct redis_address *address_of(const struct blocking *link)
 {
 	if (link->member != NULL)

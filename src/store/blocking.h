@@ -45,6 +45,8 @@ const char *blocking_error(const struct blocking *link);
 unsigned blocking_connects(const struct blocking *link);
 /* Appends where the server is, "host:port" or a path. */
 void blocking_put_place(struct printbuf *out, const struct blocking *link);
+/* The configuration has another user or password (redis_url_is_alike()): for the connections to come. */
+void blocking_take_login(struct blocking *link);
 /* Is not to look for the layout: whoever asks does so itself. */
 void blocking_ignore_layout(struct blocking *link);
 /* Is to look for it where there is but one partition, too: not for whoever serves one request and ends. */

@@ -43,6 +43,14 @@ unsigned members_uncovered(const struct members *members)
 	return uncovered;
 }
 
+void members_take_login(struct members *members)
+{
+	for (size_t i = 0; i < members->count; i++) {
+		members->list[i]->user = members->url->nodes[0].user;
+		members->list[i]->password = members->url->nodes[0].password;
+	}
+}
+
 static int add(struct members *members, const char *host, int port)
 {
 	struct redis_address *address;

@@ -26,6 +26,9 @@ struct members;
 struct members *members_new(const struct config *config, const struct redis_url *url);
 void members_free(struct members *members); /* NULL is allowed */
 
+/* The URL's user and password are others: so are everybody's. */
+void members_take_login(struct members *members);
+
 size_t members_count(const struct members *members);
 /* Valid as long as the members. */
 const struct redis_address *members_at(const struct members *members, size_t number);

@@ -112,6 +112,15 @@ void nodes_free(struct nodes *nodes)
 	free(nodes);
 }
 
+void nodes_take_login(struct nodes *nodes)
+{
+	redis_url_take_logins(&nodes->url, nodes->config->redis.url);
+	if (nodes->members != NULL)
+		members_take_login(nodes->members);
+	for (unsigned i = 0; i < nodes->count; i++)
+		blocking_take_login(nodes->list[i].link);
+}
+
 unsigned nodes_count(const struct nodes *nodes)
 {
 	return nodes->count;

@@ -23,6 +23,9 @@ struct nodes;
 struct nodes *nodes_new(const struct config *config);
 void nodes_free(struct nodes *nodes);
 
+/* The configuration has another user or password: for the connections to come. */
+void nodes_take_login(struct nodes *nodes);
+
 /* How many servers a configuration names. */
 unsigned nodes_count_servers(const struct config *config);
 unsigned nodes_count(const struct nodes *nodes);

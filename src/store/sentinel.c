@@ -84,6 +84,12 @@ void sentinel_free(struct sentinel *sentinel)
 	free(sentinel);
 }
 
+void sentinel_take_login(struct sentinel *sentinel)
+{
+	sentinel->primary.user = sentinel->url->primary.user;
+	sentinel->primary.password = sentinel->url->primary.password;
+}
+
 struct search *sentinel_search(struct sentinel *sentinel)
 {
 	const struct redis_url *url = sentinel->url;

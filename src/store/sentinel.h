@@ -21,6 +21,9 @@ struct sentinel;
 struct sentinel *sentinel_new(const struct config *config, const struct redis_url *url);
 void sentinel_free(struct sentinel *sentinel); /* NULL is allowed */
 
+/* The URL's user and password are others: so are the primary's. */
+void sentinel_take_login(struct sentinel *sentinel);
+
 /* A search, made ready: search_begin() or search_run() starts it. */
 struct search *sentinel_search(struct sentinel *sentinel);
 /* Where the primary is, after one that has found it; valid until the next one. */

@@ -134,6 +134,11 @@ void link_free(struct link *link)
 	free(link);
 }
 
+void link_take_login(struct link *link)
+{
+	target_take_login(&link->target, link->config);
+}
+
 bool link_is_up(const struct link *link)
 {
 	return link->state == LINK_UP;

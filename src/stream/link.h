@@ -84,6 +84,9 @@ void link_start(struct link *link);
 /* Gives up both connections, for good: pending callbacks are called with NULL, down() is not. */
 void link_stop(struct link *link);
 
+/* The configuration has another user or password: for the connections to come. */
+void link_take_login(struct link *link);
+
 bool link_is_up(const struct link *link);
 enum link_state link_state(const struct link *link);
 /*

@@ -10,6 +10,7 @@
 #include "base/signals.h"
 #include "base/times.h"
 #include "store/cluster.h"
+#include "store/connection.h"
 #include "stream/acceptor.h"
 #include "stream/board.h"
 #include "stream/census.h"
@@ -107,13 +108,16 @@ static void on_stop_now(evutil_socket_t fd, short what, void *arg)
 static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 {
 	/* What connections, subscriptions and threads stand on. */
-	static const char *const fixed[] = {"redis.",	   "directory.",	"stream.listen",
-					    "stream.mode", "stream.slots_file", NULL};
+	static const char *const fixed[] = {CONFIG_FIXED_REDIS,	 "directory.",
+					    "stream.listen",	 "stream.mode",
+					    "stream.slots_file", NULL};
 	struct server *server = arg;
 	struct context *context = &server->context;
 	char err[1024];
 	struct config *fresh = config_load(server->file, err, sizeof err);
-	struct token_keys *keys = fresh != NULL ? token_keys_open(fresh, err, sizeof err) : NULL;
+	struct token_keys *keys = fresh != NULL && connection_check_config(fresh, err, sizeof err)
+					  ? token_keys_open(fresh, err, sizeof err)
+					  : NULL;
 
 	(void)signal_number;
 	(void)what;
@@ -127,6 +131,10 @@ static void on_reload(evutil_socket_t signal_number, short what, void *arg)
 	token_keys_free(context->keys);
 	context->keys = keys;
 	partition_reload_all(context);
+	if (server->shards != NULL)
+		shards_take_login(server->shards);
+	else
+		servers_take_login(server->servers);
 	apply_limits(server);
 	log_setup("presence-streamd", (enum log_level)context->config->log.level,
 		  context->config->log.target == 1);

@@ -147,6 +147,12 @@ void servers_start(struct servers *servers)
 		link_start(servers->context->links[i]);
 }
 
+void servers_take_login(struct servers *servers)
+{
+	for (unsigned i = 0; i < servers->context->link_count; i++)
+		link_take_login(servers->context->links[i]);
+}
+
 void servers_free(struct servers *servers)
 {
 	if (servers == NULL)

@@ -14,6 +14,8 @@ unsigned servers_count(const struct config *config);
 /* The links of the context are made; none is started. */
 struct servers *servers_new(struct exchange *exchange);
 void servers_start(struct servers *servers);
+/* The configuration has another user or password: for the connections to come. */
+void servers_take_login(struct servers *servers);
 void servers_free(struct servers *servers); /* NULL is allowed */
 
 #endif

@@ -420,6 +420,12 @@ void shards_start(struct shards *shards)
 	retry_soon(shards);
 }
 
+void shards_take_login(struct shards *shards)
+{
+	redis_url_take_logins(&shards->url, shards->context->config->redis.url);
+	members_take_login(shards->members);
+}
+
 void shards_free(struct shards *shards)
 {
 	if (shards == NULL)

@@ -13,6 +13,8 @@ struct shards;
 
 struct shards *shards_new(struct exchange *exchange);
 void shards_start(struct shards *shards);
+/* The configuration has another user or password: for the connections to come. */
+void shards_take_login(struct shards *shards);
 void shards_free(struct shards *shards); /* NULL is allowed */
 
 #endif

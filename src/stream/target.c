@@ -41,6 +41,13 @@ void target_clear(struct target *target)
 	free(target->name);
 }
 
+void target_take_login(struct target *target, const struct config *config)
+{
+	redis_url_take_logins(&target->url, config->redis.url);
+	if (target->sentinel != NULL)
+		sentinel_take_login(target->sentinel);
+}
+
 const struct redis_address *target_address(const struct target *target)
 {
 	if (target->member != NULL)

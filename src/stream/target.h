@@ -31,6 +31,9 @@ void target_init(struct target *target, const struct config *config,
 		 const struct link_place *place);
 void target_clear(struct target *target);
 
+/* The configuration has another user or password. */
+void target_take_login(struct target *target, const struct config *config);
+
 /* The server that is, or is to be, connected. */
 const struct redis_address *target_address(const struct target *target);
 /* Says in the log that it is connected; to which one, where the configuration does not say. */

@@ -597,14 +597,15 @@ END_TEST
 
 START_TEST(test_reload)
 {
-	static const char *const fixed[] = {"redis.", "stream.listen", NULL};
+	static const char *const fixed[] = {CONFIG_FIXED_REDIS, "stream.listen", NULL};
 	struct config *live = load_good(KEY "auth { leeway = 5\nissuer = a }\n"
-					    "redis { prefix = 'a:' }\n"),
+					    "redis { url = 'redis://a:b@h/1'\nprefix = 'a:' }\n"),
 		      *address = live;
 
 	config_reload(live,
 		      load_good("auth { key_file = /k2\nissuer = b }\n"
-				"redis { prefix = 'b:'\ntimeout_ms = 99 }\n"
+				"redis { url = 'redis://a:b@h/2'\nprefix = 'b:'\n"
+				"partitions = 2\ntimeout_ms = 99 }\n"
 				"stream { listen = unix:/x\nmode = 0600 }\n"),
 		      fixed);
 	ck_assert_ptr_eq(live, address);
@@ -613,9 +614,32 @@ START_TEST(test_reload)
 	ck_assert_int_eq(live->auth.leeway, 30);
 	ck_assert_int_eq(live->stream.mode, 0600);
 	/* what takes a restart */
+	ck_assert_str_eq(live->redis.url, "redis://a:b@h/1");
 	ck_assert_str_eq(live->redis.prefix, "a:");
-	ck_assert_int_eq(live->redis.timeout_ms, 1000);
+	ck_assert_int_eq(live->redis.partitions, 1);
+	ck_assert_int_eq(live->redis.timeout_ms, 99);
 	ck_assert_str_eq(live->stream.listen, "unix:/run/presence/stream.sock");
+	/* Of the URL, what is no place. */
+	config_reload(live, load_good(KEY "redis { url = 'redis://c:d@h/1'\nprefix = 'a:' }\n"),
+		      fixed);
+	ck_assert_str_eq(live->redis.url, "redis://c:d@h/1");
+	config_free(live);
+}
+END_TEST
+
+START_TEST(test_keep)
+{
+	static const char *const fixed[] = {CONFIG_FIXED_REDIS, NULL};
+	struct config *live = load_good(KEY "redis { prefix = 'a:' }\n"),
+		      *fresh = load_good(KEY "redis { url = 'redis://h'\nprefix = 'b:'\n"
+					     "timeout_ms = 99 }\n");
+
+	config_keep(live, fresh, fixed);
+	ck_assert_str_eq(fresh->redis.url, live->redis.url);
+	ck_assert_str_eq(fresh->redis.prefix, "a:");
+	ck_assert_int_eq(fresh->redis.timeout_ms, 99);
+	ck_assert_int_eq(live->redis.timeout_ms, 1000);
+	config_free(fresh);
 	config_free(live);
 }
 END_TEST
@@ -652,6 +676,7 @@ static Suite *config_suite(void)
 	tcase_add_test(tcase, test_unreadable_files);
 	tcase_add_test(tcase, test_load_again);
 	tcase_add_test(tcase, test_reload);
+	tcase_add_test(tcase, test_keep);
 	tcase_add_test(tcase, test_default_file);
 	suite_add_tcase(suite, tcase);
 	return suite;

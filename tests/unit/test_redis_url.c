@@ -296,6 +296,63 @@ START_TEST(the_place_is_told_without_the_password)
 }
 END_TEST
 
+/* Of each, whether they differ in users and passwords at most. */
+static const struct {
+	const char *one, *other;
+	bool is_alike;
+} pairs[] = {
+	{"redis://h", "redis://h", true},
+	{"redis://h", "redis://:p@h", true},
+	{"redis://u:p@h:1/2", "redis://v:q@h:1/2", true},
+	{"redis://h/1", "redis://h/2", false},
+	{"redis://h:1", "redis://h:2", false},
+	{"redis://h", "redis://i", false},
+	{"redis://h", "rediss://h", false},
+	{"unix:///a", "unix://u:p@/a", true},
+	{"unix:///a", "unix:///b", false},
+	{"unix:///a", "redis://a", false},
+	{"redis://h redis://i", "redis://u:p@h redis://:q@i", true},
+	{"redis://h redis://i", "redis://i redis://h", false},
+	{"redis://h redis://i", "redis://h", false},
+	{"redis://h", "cluster://h:6379", false},
+	{"cluster://h:1,i:1", "cluster://u:p@h:1,i:1", true},
+	{"cluster://h:1,i:1", "cluster://h:1", false},
+	{"sentinel://h,i/n?db=1", "sentinel://u:p@h,i/n?db=1&sentinel_password=s", true},
+	{"sentinel://h,i/n", "sentinel://h,i/m", false},
+	{"sentinel://h,i/n?db=1", "sentinel://h,i/n?db=2", false},
+};
+
+START_TEST(other_logins_are_no_other_place)
+{
+	ck_assert_msg(redis_url_is_alike(pairs[_i].one, pairs[_i].other) == pairs[_i].is_alike,
+		      "%s, %s", pairs[_i].one, pairs[_i].other);
+	ck_assert_msg(redis_url_is_alike(pairs[_i].other, pairs[_i].one) == pairs[_i].is_alike,
+		      "%s, %s", pairs[_i].other, pairs[_i].one);
+}
+END_TEST
+
+START_TEST(other_logins_are_taken)
+{
+	struct redis_url url;
+	const struct redis_address *first;
+
+	ck_assert_ptr_null(redis_url_parse("sentinel://u:p@h,i/n?sentinel_password=s", &url));
+	first = url.nodes;
+	redis_url_take_logins(&url, "sentinel://v:q@h,i/n");
+	ck_assert_ptr_eq(url.nodes, first);
+	ck_assert_pstr_eq(url.primary.user, "v");
+	ck_assert_pstr_eq(url.primary.password, "q");
+	ck_assert_ptr_null(url.nodes[1].password);
+	redis_url_take_logins(&url, "sentinel://h,i/n?sentinel_password=t");
+	ck_assert_ptr_null(url.primary.user);
+	ck_assert_ptr_null(url.primary.password);
+	ck_assert_pstr_eq(url.nodes[0].password, "t");
+	ck_assert_pstr_eq(url.nodes[1].password, "t");
+	ck_assert_str_eq(url.nodes[1].host, "i");
+	redis_url_free(&url);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("redis_url");
@@ -306,6 +363,8 @@ int main(void)
 	tcase_add_loop_test(tcase, a_mistake_is_told, 0, UNIT_COUNT(bad));
 	tcase_add_test(tcase, more_servers_than_partitions_are_refused);
 	tcase_add_test(tcase, the_place_is_told_without_the_password);
+	tcase_add_loop_test(tcase, other_logins_are_no_other_place, 0, UNIT_COUNT(pairs));
+	tcase_add_test(tcase, other_logins_are_taken);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
 }
