@@ -8,11 +8,10 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "ctl/places.h"
 #include "ctl/sweeper.h"
-#include "store/cluster.h"
 #include "store/durability.h"
 #include "store/info.h"
-#include "store/keys.h"
 #include "store/layout.h"
 #include "store/reply.h"
 #include "store/resp.h"
@@ -335,45 +334,17 @@ static void check_slots(struct doctor *doctor)
 		doctor_say(doctor, FINDING_OK, NULL, "redis: the cluster has nodes for all slots");
 }
 
-/* Two keys that nobody has: a node whose slot is on its way answers for neither. */
-static bool is_whole(struct nodes *nodes, const struct store *store)
-{
-	struct printbuf *out;
-	redisReply *reply = NULL;
-	bool ok;
-
-	nodes_begin(nodes);
-	out = nodes_to(nodes, store);
-	resp_begin(out, 3);
-	resp_text(out, "EXISTS");
-	resp_key(out, store_prefix(store), KEY_HEALTH, ":1");
-	resp_key(out, store_prefix(store), KEY_HEALTH, ":2");
-	ok = nodes_run(nodes, 1, &reply);
-	if (ok)
-		reply_free(reply);
-	return ok || strstr(nodes_error(nodes), NODES_MOVING) == NULL;
-}
-
 /* A move that was broken off leaves a slot between two nodes for ever. */
 static void check_moves(struct doctor *doctor)
 {
-	const struct partitions *partitions = doctor->ctl->partitions;
-	unsigned between = 0, slot = 0;
+	unsigned slot, between = places_count_moving(doctor->ctl, &slot);
 
-	for (unsigned i = 0; i < partitions_count(partitions); i++) {
-		const struct store *store = partitions_at(partitions, i);
-
-		if (is_whole(doctor->ctl->nodes, store))
-			continue;
-		between++;
-		slot = cluster_slot(store_prefix(store), strlen(store_prefix(store)));
-	}
 	if (between > 0)
 		doctor_say(doctor, FINDING_FAIL,
 			   "if nobody moves them any more: redis-cli --cluster fix HOST:PORT",
 			   "redis: %u of %u partitions are on their way to another node, slot %u "
 			   "among them: their users wait",
-			   between, partitions_count(partitions), slot);
+			   between, partitions_count(doctor->ctl->partitions), slot);
 }
 
 static void check_sweeper(struct doctor *doctor)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "ctl/places.h"
 #include "store/layout.h"
 #include "store/reply.h"
 #include "store/resp.h"
@@ -99,24 +100,40 @@ static bool scan_server(const struct pass *pass, const struct store *store)
 	return ok;
 }
 
+/* Whether one of the partitions before it is at the same server. */
+static bool is_seen(const unsigned *places, unsigned partition)
+{
+	for (unsigned i = 0; i < partition; i++) {
+		if (places[i] == places[partition])
+			return true;
+	}
+	return false;
+}
+
+static bool scan_servers(const struct pass *pass, const unsigned *places)
+{
+	struct ctl *ctl = pass->ctl;
+	bool ok = true;
+
+	for (unsigned i = 0; ok && i < partitions_count(ctl->partitions); i++)
+		ok = is_seen(places, i) || scan_server(pass, partitions_at(ctl->partitions, i));
+	return ok;
+}
+
 bool scan_keys(struct ctl *ctl, unsigned piece, struct progress *progress, scan_visit *visit,
 	       void *arg)
 {
-	unsigned count = partitions_count(ctl->partitions);
 	struct pass pass = {ctl, piece, NULL, progress, visit, arg};
-	bool *is_seen, ok = true;
+	unsigned *places;
+	bool ok;
 
 	nodes_begin(ctl->nodes); /* of a cluster, to learn who has what */
-	is_seen = xcalloc(nodes_count(ctl->nodes), sizeof *is_seen);
-	pass.pattern = layout_pattern(count, ctl->config->redis.prefix);
-	for (unsigned i = 0; ok && i < count; i++) {
-		const struct store *store = partitions_at(ctl->partitions, i);
-		unsigned server = nodes_number_of(ctl->nodes, store);
-
-		ok = is_seen[server] || scan_server(&pass, store);
-		is_seen[server] = true;
-	}
+	places = places_note(ctl);
+	if (places == NULL)
+		return false;
+	pass.pattern = layout_pattern(partitions_count(ctl->partitions), ctl->config->redis.prefix);
+	ok = scan_servers(&pass, places) && places_check(ctl, places);
 	free(pass.pattern);
-	free(is_seen);
+	free(places);
 	return ok;
 }

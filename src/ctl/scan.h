@@ -1,7 +1,8 @@
 /*
  * Passes over all keys of the servers that redis.url names, or over the members
  * of one, a piece at a time, so that Redis is never busy with it for long. What
- * stands there throughout the pass is found; it may be found twice.
+ * stands there throughout the pass is found; it may be found twice. In a Redis
+ * Cluster no slot may move meanwhile: a pass during which one did is not whole.
  */
 #ifndef PRESENCE_CTL_SCAN_H
 #define PRESENCE_CTL_SCAN_H

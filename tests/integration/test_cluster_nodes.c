@@ -10,6 +10,7 @@
 #include "base/buf.h"
 #include "base/config.h"
 #include "fleet.h"
+#include "process.h"
 #include "store/blocks.h"
 #include "store/cluster.h"
 #include "store/inbox.h"
@@ -62,7 +63,7 @@ static void close_nodes(void)
 static void setup(void)
 {
 	stack = stack_new("");
-	cluster = cluster_start(stack, NULL);
+	cluster = cluster_start(stack, "--enable-debug-command yes");
 	open_nodes(cluster->url);
 }
 
@@ -557,6 +558,85 @@ static void configure(const char *url)
 	free(conf);
 }
 
+/* --- presencectl, which passes over all keys ------------------------------------------------- */
+
+/* Users who are looked for, and what is theirs in the partition of another one. */
+static void put_traces(void)
+{
+	redisReply *reply;
+
+	configure(cluster->url);
+	put_touch("1");
+	ck_assert_msg(nodes_run(nodes, 1, &reply), "%s", nodes_error(nodes));
+	reply_free(reply);
+	for (int id = 2; id <= ASKED; id++) {
+		const struct store *store = store_of(id);
+
+		freeReplyObject(
+			fleet_cmd(&cluster->servers[cluster_owner(cluster, 0, slot_of(store))],
+				  "SADD %suser:blocked:%d 1", store_prefix(store), id));
+	}
+}
+
+START_TEST(while_a_slot_moves_who_looks_at_all_keys_is_refused)
+{
+	int slot = slot_of(store_of(2)), from, to;
+	char *out, says[64];
+
+	put_traces();
+	from = cluster_owner(cluster, 0, slot);
+	to = (from + 1) % CLUSTER_PRIMARIES;
+	snprintf(says, sizeof says, "slot %d of the cluster is on its way", slot);
+	CTL(stack, "export", "1");
+	cluster_begin_move(cluster, slot, from, to);
+	for (int step = 0; step < 2; step++) {
+		ck_assert_int_eq(CTL_STATUS(stack, &out, "export", "1"), 1);
+		check_has(stack_file(stack, "run.log"), says);
+		ck_assert_str_eq(out, "");
+		ck_assert_int_eq(CTL_STATUS(stack, &out, "forget", "1"), 1);
+		check_has(stack_file(stack, "run.log"), says);
+		check_has(stack_file(stack, "run.log"), "1 is not forgotten wholly: do it again");
+		cluster_move_keys(cluster, slot, from, to, step == 0 ? 1 : -1);
+	}
+	cluster_end_move(cluster, slot, to);
+	check_has(CTL(stack, "forget", "1"), "1 is forgotten");
+	ck_assert_int_eq(fleet_int(&cluster->servers[to], "EXISTS %suser:blocked:2",
+				   store_prefix(store_of(2))),
+			 0);
+}
+END_TEST
+
+/* A node that was looked at gets a slot from one that was not yet. */
+START_TEST(a_slot_that_moves_while_all_keys_are_looked_at_is_noticed)
+{
+	const char *argv[] = {program("presencectl"), "-c", NULL, "export", "1", NULL};
+	const struct store *store = NULL;
+	int slot = -1;
+	pid_t pid;
+
+	put_traces();
+	argv[2] = stack_path(stack, "presence.conf");
+	for (int id = 2; slot < 0 || cluster_owner(cluster, 0, slot) != 2; id++) {
+		store = store_of(id);
+		slot = slot_of(store);
+	}
+	/* The first node has so many keys that there is time to stop presencectl at it. */
+	freeReplyObject(fleet_cmd(&cluster->servers[0], "DEBUG POPULATE 300000"));
+	freeReplyObject(fleet_cmd(&cluster->servers[0], "CONFIG RESETSTAT"));
+	pid = process_start(stack, "export", argv, NULL, 0);
+	WAIT_UNTIL(strstr(fleet_text(&cluster->servers[0], "INFO commandstats"), "cmdstat_scan:") !=
+			   NULL,
+		   5000);
+	signal_and_wait_stopped(pid);
+	cluster_begin_move(cluster, slot, 2, 0);
+	cluster_move_keys(cluster, slot, 2, 0, -1);
+	cluster_end_move(cluster, slot, 0);
+	kill(pid, SIGCONT);
+	ck_assert_int_eq(process_end(&pid, 0, "presencectl", 20000), 1);
+	check_has(stack_file(stack, "export.log"), "has moved to another node meanwhile");
+}
+END_TEST
+
 START_TEST(nodes_that_are_of_no_one_cluster_are_refused)
 {
 	struct fleet_server other = {.port = 0}, plain = {.port = 0};
@@ -600,6 +680,8 @@ int main(void)
 	tcase_add_test(tcase, a_replica_that_takes_over_is_found);
 	tcase_add_test(tcase, a_node_that_stands_still_costs_no_more_than_the_limit);
 	tcase_add_test(tcase, another_layout_is_refused);
+	tcase_add_test(tcase, while_a_slot_moves_who_looks_at_all_keys_is_refused);
+	tcase_add_test(tcase, a_slot_that_moves_while_all_keys_are_looked_at_is_noticed);
 	tcase_add_test(tcase, nodes_that_are_of_no_one_cluster_are_refused);
 	return harness_main(suite);
 }
