@@ -128,8 +128,12 @@ void service_idle(struct service *service)
 
 void service_free(struct service *service)
 {
-	if (service->tally != NULL && may_tell(service))
+	if (service->tally != NULL && may_tell(service)) {
 		tell(service, true);
+		/* That was what had no answer before, if anything had none. */
+		if (tally_has_news(service->tally) && may_tell(service))
+			tell(service, true);
+	}
 	tally_free(service->tally);
 	secret_file_clear(&service->metrics_token);
 	printbuf_free(service->body);

@@ -19,7 +19,7 @@ struct tally {
 	const struct route *routes;
 	size_t count;
 	int64_t told_ms; /* when Redis was told last, or it was tried */
-	bool is_new; /* a call was counted since */
+	bool is_new; /* there is something that it does not know */
 	struct traffic traffic[]; /* by route; the last one is of what is none */
 };
 
@@ -68,6 +68,11 @@ void tally_count(struct tally *tally, const struct route *route, int status, int
 	tally->is_new = true;
 }
 
+bool tally_has_news(const struct tally *tally)
+{
+	return tally->is_new;
+}
+
 bool tally_is_due(const struct tally *tally, int64_t now_ms)
 {
 	int64_t every = tally->is_new ? TALLY_EVERY_MS : TALLY_ALIVE_MS;
@@ -87,13 +92,11 @@ void tally_put(struct tally *tally, struct printbuf *out, const struct store *fi
 	       bool is_last)
 {
 	tally->told_ms = now_ms;
-	tally->is_new = false;
 	figures_put(out, first, tally->figures, is_last ? 0 : 3 * TALLY_ALIVE_MS);
 }
 
 void tally_read(struct tally *tally, const redisReply *reply)
 {
-	if (reply == NULL)
-		tally->is_new = true;
 	figures_read(tally->figures, reply);
+	tally->is_new = figures_have_news(tally->figures);
 }

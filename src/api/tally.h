@@ -22,6 +22,9 @@ struct tally;
 struct tally *tally_new(const struct route *routes, size_t count);
 void tally_free(struct tally *tally);
 
+/* Whether there is something that Redis was not told. */
+bool tally_has_news(const struct tally *tally);
+
 /* A call of that route (NULL: of none), and how long it took. */
 void tally_count(struct tally *tally, const struct route *route, int status, int64_t us);
 

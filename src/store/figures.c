@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/alloc.h"
+#include "base/random.h"
 #include "store/resp.h"
 
 #define PROCESS_MAX 96
@@ -17,7 +18,7 @@
 struct cell {
 	struct cell *next;
 	int64_t value;
-	bool is_asked; /* the command under way says so: */
+	bool is_asked; /* it is in the batch: */
 	int64_t asked;
 	int64_t told; /* what Redis has, or had when it still knew it */
 	bool is_known; /* by Redis */
@@ -35,7 +36,13 @@ struct figures_histogram {
 struct figures {
 	struct cell *cells, **last; /* in the order in which they were made */
 	struct figures_histogram *histograms;
-	bool is_asked;
+	char start[RANDOM_ID_LEN + 1]; /* of this process, whatever pid it has */
+	/*
+	 * What is told, all of it or nothing. One without an answer may have been done, or be done yet: it is
+	 * told again as it was, by the same number, until one says that it is done.
+	 */
+	int64_t batch;
+	bool is_open, is_asked; /* not known to be done; a command that tells it is under way */
 	char process[PROCESS_MAX];
 };
 
@@ -58,6 +65,7 @@ struct figures *figures_new(const char *program)
 	read_host(host);
 	snprintf(figures->process, sizeof figures->process, "%s/%s/%d", program, host,
 		 (int)getpid());
+	random_id(figures->start);
 	figures->last = &figures->cells;
 	return figures;
 }
@@ -164,9 +172,20 @@ static bool is_gauge(const struct cell *cell)
 }
 
 /* What is new, be it 0: so that whoever asks sees a counter before its first step. */
-static bool is_wanted(const struct cell *cell, bool gauges)
+static bool is_wanted(const struct cell *cell)
 {
-	return is_gauge(cell) == gauges && (!cell->is_known || cell->value != cell->told);
+	return !cell->is_known || cell->value != cell->told;
+}
+
+/* What is to be told from now on until it is done. */
+static void open_batch(struct figures *figures)
+{
+	figures->batch++;
+	figures->is_open = true;
+	for (struct cell *cell = figures->cells; cell != NULL; cell = cell->next) {
+		cell->is_asked = is_wanted(cell);
+		cell->asked = cell->value;
+	}
 }
 
 static unsigned count(const struct figures *figures, bool gauges)
@@ -174,33 +193,35 @@ static unsigned count(const struct figures *figures, bool gauges)
 	unsigned sum = 0;
 
 	for (const struct cell *cell = figures->cells; cell != NULL; cell = cell->next)
-		sum += is_wanted(cell, gauges);
+		sum += cell->is_asked && is_gauge(cell) == gauges;
 	return sum;
 }
 
-static void put_cells(struct printbuf *out, struct figures *figures, bool gauges)
+static void put_cells(struct printbuf *out, const struct figures *figures, bool gauges)
 {
-	for (struct cell *cell = figures->cells; cell != NULL; cell = cell->next) {
-		if (!is_wanted(cell, gauges))
+	for (const struct cell *cell = figures->cells; cell != NULL; cell = cell->next) {
+		if (!cell->is_asked || is_gauge(cell) != gauges)
 			continue;
-		cell->asked = cell->value;
-		cell->is_asked = true;
 		resp_text(out, cell->field);
-		resp_number(out, cell->value - (gauges ? 0 : cell->told));
+		resp_number(out, cell->asked - (gauges ? 0 : cell->told));
 	}
 }
 
 void figures_put(struct printbuf *out, const struct store *store, struct figures *figures,
 		 int64_t ttl_ms)
 {
-	unsigned gauges = count(figures, true), counters = count(figures, false);
+	unsigned gauges, counters;
 
-	for (struct cell *cell = figures->cells; cell != NULL; cell = cell->next)
-		cell->is_asked = false;
-	store_put_evalsha(out, store, SCRIPT_FIGURES_ADD, 4 + 2 * (gauges + counters));
+	if (!figures->is_open)
+		open_batch(figures);
+	gauges = count(figures, true);
+	counters = count(figures, false);
+	store_put_evalsha(out, store, SCRIPT_FIGURES_ADD, 6 + 2 * (gauges + counters));
 	resp_text(out, store_prefix(store));
 	resp_text(out, figures->process);
 	resp_number(out, ttl_ms);
+	resp_text(out, figures->start);
+	resp_number(out, figures->batch);
 	resp_number(out, gauges);
 	put_cells(out, figures, true);
 	put_cells(out, figures, false);
@@ -209,14 +230,26 @@ void figures_put(struct printbuf *out, const struct store *store, struct figures
 
 void figures_read(struct figures *figures, const redisReply *reply)
 {
-	bool is_told = figures->is_asked && reply != NULL && reply->type == REDIS_REPLY_INTEGER &&
+	bool is_done = figures->is_asked && reply != NULL && reply->type == REDIS_REPLY_INTEGER &&
 		       reply->integer > 0;
-	bool was_empty = is_told && reply->integer == TOLD_THE_FIRST;
+	bool was_empty = is_done && reply->integer == TOLD_THE_FIRST;
 
 	figures->is_asked = false;
-	for (struct cell *cell = figures->cells; is_told && cell != NULL; cell = cell->next) {
+	if (!is_done)
+		return;
+	figures->is_open = false;
+	for (struct cell *cell = figures->cells; cell != NULL; cell = cell->next) {
 		if (cell->is_asked)
 			cell->told = cell->asked;
 		cell->is_known = cell->is_asked || (cell->is_known && !was_empty);
 	}
+}
+
+bool figures_have_news(const struct figures *figures)
+{
+	const struct cell *cell = figures->cells;
+
+	while (cell != NULL && !is_wanted(cell))
+		cell = cell->next;
+	return cell != NULL;
 }

@@ -7,6 +7,7 @@
 #ifndef PRESENCE_STORE_FIGURES_H
 #define PRESENCE_STORE_FIGURES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include <hiredis/hiredis.h>
@@ -44,11 +45,14 @@ void figures_observe(struct figures_histogram *histogram, int64_t us, int64_t ti
  * Appends the one command that tells Redis what is new since the last time: `store` is the first
  * partition. The process counts as alive for ttl_ms; 0: it ends. One at a time:
  * figures_read() of its reply, or of NULL when there was none, comes before the
- * next; what was not told then is told again. A reply that is no error may say that
- * it was not done either: then the rights lack, or a key is not ours.
+ * next. What may have been told is told again as it was, and counts once; what was counted
+ * since then goes with the next after it: figures_have_news(). A reply that is no error may say that
+ * it was not done: then the rights lack, or a key is not ours.
  */
 void figures_put(struct printbuf *out, const struct store *store, struct figures *figures,
 		 int64_t ttl_ms);
 void figures_read(struct figures *figures, const redisReply *reply);
+/* Whether Redis does not know all that was counted. */
+bool figures_have_news(const struct figures *figures);
 
 #endif

@@ -116,8 +116,10 @@ bool report_end(struct report *report)
 {
 	if (!partition_is_up(&context_of(report)->partitions[0]))
 		return true;
-	if (!report->is_asked && !report->is_last_asked) {
-		report->is_last_asked = true;
+	/* Once more if the first was what had no answer before. */
+	if (!report->is_asked && report->lasts < 2 &&
+	    (report->lasts == 0 || figures_have_news(context_of(report)->counts.figures))) {
+		report->lasts++;
 		tell(report, 0);
 	}
 	return !report->is_asked;

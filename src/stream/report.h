@@ -12,7 +12,7 @@ struct report {
 	const struct dispatch *dispatch;
 	int64_t asked_ms; /* when it was told last */
 	bool is_asked; /* the answer is not here yet */
-	bool is_last_asked;
+	int lasts; /* how often it was told at the end */
 };
 
 /* At each tick. */

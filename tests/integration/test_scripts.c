@@ -10,6 +10,7 @@
 
 #include "base/times.h"
 #include "store/blocks.h"
+#include "store/figures.h"
 #include "store/throttle.h"
 
 #define TIMES "presence { online_ttl = 100 stream_ttl = 50 grace = 10 heartbeat = 20 sweep = 1 "
@@ -787,6 +788,79 @@ START_TEST(a_throttled_login_is_told_the_time_of_redis)
 }
 END_TEST
 
+/* --- figures --------------------------------------------------------------------------------- */
+
+static long long told(void)
+{
+	return redis_int(stack, "HGET presence:figures messages_total");
+}
+
+/* Tells; whether the answer comes back. */
+static void tell(struct figures *figures, bool arrives)
+{
+	struct printbuf *out = buf_new();
+	redisReply *reply;
+
+	figures_put(out, store, figures, 60000);
+	reply = call_run(out);
+	figures_read(figures, arrives ? reply : NULL);
+	reply_free(reply);
+}
+
+START_TEST(what_is_told_again_for_want_of_an_answer_counts_once)
+{
+	struct figures *figures = figures_new("streamd");
+	int64_t *messages = figures_at(figures, FIGURE_MESSAGES, NULL, NULL);
+
+	*messages = 3;
+	tell(figures, true);
+	ck_assert(!figures_have_news(figures));
+	*messages = 5;
+	tell(figures, false);
+	*messages = 9;
+	tell(figures, false);
+	tell(figures, true);
+	ck_assert_int_eq(told(), 5);
+	/* What was counted since then was not in it. */
+	ck_assert(figures_have_news(figures));
+	tell(figures, true);
+	ck_assert_int_eq(told(), 9);
+	ck_assert(!figures_have_news(figures));
+	figures_free(figures);
+}
+END_TEST
+
+START_TEST(a_process_with_the_pid_of_a_dead_one_is_not_taken_for_it)
+{
+	for (int i = 1; i <= 2; i++) {
+		struct figures *figures = figures_new("streamd");
+
+		*figures_at(figures, FIGURE_MESSAGES, NULL, NULL) = 4;
+		tell(figures, true);
+		ck_assert_int_eq(told(), 4LL * i);
+		figures_free(figures);
+	}
+}
+END_TEST
+
+START_TEST(nothing_is_kept_of_a_process_that_ends_or_has_long_been_dead)
+{
+	struct figures *figures = figures_new("streamd"), *other = figures_new("pushd");
+	struct printbuf *out = buf_new();
+
+	tell(other, true);
+	ck_assert_int_eq(redis_int(stack, "HLEN presence:figures"), 1);
+	/* It was alive until 11 minutes ago. */
+	redis_int(stack, "ZINCRBY presence:processes -720000 %s", figures_process(other));
+	figures_put(out, store, figures, 0);
+	reply_free(call_run(out));
+	ck_assert_int_eq(redis_int(stack, "HLEN presence:figures"), 0);
+	ck_assert_int_eq(redis_int(stack, "ZCARD presence:processes"), 0);
+	figures_free(figures);
+	figures_free(other);
+}
+END_TEST
+
 /* How many commands that write were called since the statistics were reset. */
 static long long writes(void)
 {
@@ -1290,6 +1364,9 @@ int main(void)
 	tcase_add_test(tcase, nothing_is_done_for_a_token_that_was_revoked_since_its_touch);
 	tcase_add_test(tcase, a_throttled_login_is_told_the_time_of_redis);
 	tcase_add_test(tcase, a_token_renewed_within_this_second_costs_no_write);
+	tcase_add_test(tcase, what_is_told_again_for_want_of_an_answer_counts_once);
+	tcase_add_test(tcase, a_process_with_the_pid_of_a_dead_one_is_not_taken_for_it);
+	tcase_add_test(tcase, nothing_is_kept_of_a_process_that_ends_or_has_long_been_dead);
 	tcase_add_test(tcase, whatever_matters_is_seen_within_the_second_too);
 	tcase_add_test(tcase, a_request_renews_all_that_tells_of_the_token);
 	tcase_add_test(tcase, a_request_within_the_second_takes_back_that_a_stream_closed);
