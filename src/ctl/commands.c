@@ -92,7 +92,8 @@ static const struct command command_table[] = {
 	 "Takes expired users offline now, as presence-streamd does by itself."},
 	{"stats", "", 0, 0, FLAG_JSON, ctl_stats,
 	 "The figures of the whole service, as GET /api/metrics tells them: a line for each, of a\n"
-	 "time how often it was measured and what half and 99 % stayed below, in seconds."},
+	 "time how often it was measured and what half and 99 % stayed below, in seconds. Without\n"
+	 "the sums over all servers of Redis, and with status 1, while one of several is away."},
 	{"token", "ID [--lifetime S] [--scope S] [--watch]", 1, 1,
 	 FLAG_JSON | FLAG_LIFETIME | FLAG_SCOPE | FLAG_WATCH, ctl_token,
 	 "A token for the user, on standard output, for trying things out or for a service\n"

@@ -50,6 +50,15 @@ static struct range take_figure(struct range *all, enum figure figure)
 	return taken;
 }
 
+/* Half of a sum is not told as the sum. */
+static bool is_told(const struct scrape *scrape, enum figure figure)
+{
+	return !scrape->is_partial ||
+	       (figure != FIGURE_ONLINE_USERS && figure != FIGURE_TRANSITIONS &&
+		figure != FIGURE_PUSH_OUTCOMES && figure != FIGURE_PUSH_QUEUE &&
+		figure != FIGURE_PUSH_LATER);
+}
+
 static struct range all_of(const struct scrape *scrape)
 {
 	return (struct range){scrape->samples, scrape->samples + scrape->count};
@@ -181,13 +190,6 @@ static void put_figure(struct printbuf *out, const struct figure_family *family,
 	}
 }
 
-static bool is_sum_over_partitions(enum figure figure)
-{
-	return figure == FIGURE_ONLINE_USERS || figure == FIGURE_TRANSITIONS ||
-	       figure == FIGURE_PUSH_OUTCOMES || figure == FIGURE_PUSH_QUEUE ||
-	       figure == FIGURE_PUSH_LATER;
-}
-
 void scrape_put_text(struct printbuf *out, const struct scrape *scrape, enum scrape_format format)
 {
 	static const char *const kinds[] = {
@@ -202,7 +204,7 @@ void scrape_put_text(struct printbuf *out, const struct scrape *scrape, enum scr
 		struct range range = take_figure(&all, figure);
 		int len = (int)strlen(family->name);
 
-		if (scrape->is_partial && is_sum_over_partitions(figure))
+		if (!is_told(scrape, figure))
 			continue;
 		/* In OpenMetrics "_total" belongs to the sample, not to the name. */
 		if (format == SCRAPE_OPENMETRICS && family->kind == FIGURE_COUNTER)
@@ -324,6 +326,7 @@ static void put_json_labels(struct printbuf *out, const struct figure_family *fa
 void scrape_put_json(struct printbuf *out, const struct scrape *scrape, int64_t now_ms)
 {
 	struct range all = all_of(scrape);
+	const char *comma = "";
 	char now[TIMES_LEN + 1];
 
 	times_format(now_ms / 1000, now);
@@ -335,7 +338,10 @@ void scrape_put_json(struct printbuf *out, const struct scrape *scrape, int64_t 
 		const struct figure_family *family = &figure_families[figure];
 		struct range range = take_figure(&all, figure);
 
-		buf_putf(out, "%s\"%s\":", figure > 0 ? "," : "", family->name);
+		if (!is_told(scrape, figure))
+			continue;
+		buf_putf(out, "%s\"%s\":", comma, family->name);
+		comma = ",";
 		if (family->labels[0] == NULL)
 			put_json_value(out, family, range);
 		else if (range.at == range.end)
@@ -399,6 +405,8 @@ void scrape_put_lines(struct printbuf *out, const struct scrape *scrape)
 		struct range range = take_figure(&all, figure);
 		size_t labels = count_labels(family);
 
+		if (!is_told(scrape, figure))
+			continue;
 		if (labels == 0)
 			put_line(out, family, range);
 		while (labels > 0 && range.at < range.end)

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "store/figure.h"
+#include "store/layout.h"
 
 #define TOKEN "metrics-0123456789abcdef"
 #define OPENMETRICS "Accept: application/openmetrics-text; version=1.0.0"
@@ -705,7 +706,8 @@ START_TEST(figures_that_cannot_be_kept_disturb_no_call)
 }
 END_TEST
 
-START_TEST(one_scrape_shows_all_partitions)
+/* Users divided over two servers; presence-streamd and the web server. */
+static struct stack *start_divided(int partitions)
 {
 	struct stack *stack = stack_new("");
 	char *conf;
@@ -713,9 +715,17 @@ START_TEST(one_scrape_shows_all_partitions)
 	stack_write_secret(stack, "metrics.token", TOKEN);
 	ck_assert(asprintf(&conf, "metrics { token_file = \"%s\" }\n",
 			   stack_path(stack, "metrics.token")) > 0);
-	stack_divide(stack, 2, 8, conf);
+	stack_divide(stack, 2, partitions, conf);
+	free(conf);
 	streamd_start(stack, 0);
 	lighttpd_start(stack);
+	return stack;
+}
+
+START_TEST(one_scrape_shows_all_partitions)
+{
+	struct stack *stack = start_divided(8);
+
 	for (int i = 1; i <= USERS; i++)
 		touch_user(stack, (char[]){(char)('0' + i), '\0'});
 	wait_value(stack, "online_users", USERS);
@@ -730,16 +740,10 @@ END_TEST
 
 START_TEST(a_server_that_is_away_is_told_by_the_others)
 {
-	struct stack *stack = stack_new("");
+	struct stack *stack = start_divided(2);
 	const char *text;
-	char sample[256], *conf;
+	char sample[256];
 
-	stack_write_secret(stack, "metrics.token", TOKEN);
-	ck_assert(asprintf(&conf, "metrics { token_file = \"%s\" }\n",
-			   stack_path(stack, "metrics.token")) > 0);
-	stack_divide(stack, 2, 2, conf);
-	streamd_start(stack, 0);
-	lighttpd_start(stack);
 	wait_value(stack, "online_users", 0);
 	text = strstr(scrape(stack), "presence_redis_up{process=");
 	ck_assert_ptr_nonnull(text);
@@ -756,6 +760,71 @@ START_TEST(a_server_that_is_away_is_told_by_the_others)
 	wait_value(stack, "online_users", 0);
 	redis_kill(stack);
 	check_problem(HTTP(stack, .path = METRICS, .token = TOKEN), 503, "redis_unavailable");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(stats_names_the_server_that_is_away_and_shows_the_rest)
+{
+	struct stack *stack = start_divided(2);
+	struct json_object *figures;
+	char *out;
+
+	sse_ready(sse_open(stack, token_for(stack, "1")));
+	wait_value(stack, "streams_opened_total", 1);
+	redis_kill_at(stack, 1);
+	ck_assert_int_eq(CTL_STATUS(stack, &out, "stats"), 1);
+	check_has(out, "streams_opened_total      1\n");
+	check_has_not(out, "online_users");
+	check_has(ctl_said(stack), "/redis1.sock is away");
+	ck_assert_int_eq(CTL_STATUS(stack, &out, "stats", "--json"), 1);
+	figures = json_at(parse_json(out), "figures");
+	ck_assert_int_eq(json_object_get_int(json_at(figures, "streams_opened_total")), 1);
+	ck_assert(!json_object_object_get_ex(figures, "online_users", NULL));
+	redis_start_at(stack, 1, NULL);
+	check_has(CTL(stack, "stats"), "online_users");
+	check_has_not(ctl_said(stack), "/redis.sock");
+	/* The figures of processes are there. */
+	redis_kill(stack);
+	ck_assert_int_eq(CTL_STATUS(stack, &out, "stats"), 1);
+	ck_assert_str_eq(out, "");
+	check_has(ctl_said(stack), "/redis.sock");
+	stack_stop(stack);
+}
+END_TEST
+
+/* A user whose partition is on that one of two servers. */
+static const char *user_at(unsigned server, unsigned partitions)
+{
+	static const char *const users[] = {"1", "2", "3", "4", "5", "6", "7", "8"};
+	size_t i = 0;
+
+	while (i < 8 && layout_partition(partitions, users[i]) % 2 != server)
+		i++;
+	ck_assert_msg(i < 8, "no user is on server %u", server);
+	return users[i];
+}
+
+/* A worker tells what it counted along with a call; where another server makes the call fail, no reply is read. */
+START_TEST(a_call_that_another_server_fails_is_counted_once)
+{
+	struct stack *stack = start_divided(2);
+	const char *token = token_for(stack, user_at(0, 2));
+	int64_t end;
+	char *body;
+	int calls = 0;
+
+	ck_assert(asprintf(&body, "{\"user_ids\":[%s,%s]}", user_at(0, 2), user_at(1, 2)) > 0);
+	redis_kill_at(stack, 1);
+	/* Long enough for each worker to tell several times. */
+	for (end = now_ms() + 4000; now_ms() < end; calls++) {
+		check_problem(HTTP(stack, .path = STATUS_USERS, .token = token, .body = body), 503,
+			      "redis_unavailable");
+		nap();
+	}
+	wait_value(stack, "http_requests_total{route=\"POST /online-status/users\",status=\"5xx\"}",
+		   calls);
+	wait_value(stack, "worker_starts_total", 2);
 	stack_stop(stack);
 }
 END_TEST
@@ -812,5 +881,7 @@ int main(void)
 	tcase_add_test(redis, figures_that_cannot_be_kept_disturb_no_call);
 	tcase_add_test(redis, one_scrape_shows_all_partitions);
 	tcase_add_test(redis, a_server_that_is_away_is_told_by_the_others);
+	tcase_add_test(redis, stats_names_the_server_that_is_away_and_shows_the_rest);
+	tcase_add_test(redis, a_call_that_another_server_fails_is_counted_once);
 	return harness_main(suite);
 }
