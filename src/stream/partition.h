@@ -38,7 +38,7 @@ struct partition {
 	enum partition_state state; /* recovery.c; the sets of the context say the same */
 	const struct store *store; /* a reload replaces it */
 	struct link *link; /* NULL: no server is known to have it */
-	bool has_moved; /* another server than before has it: what was written last may be missing */
+	bool was_taken_over; /* by another server than before: what was written last may be missing */
 	partition_refused *refused; /* in a cluster; else NULL */
 	void *refused_arg;
 	bool is_refused; /* it was called */

@@ -96,7 +96,7 @@ static void note_lack(struct recovery *recovery, const uint64_t *partitions)
 		struct partition *partition = &context->partitions[i];
 
 		if (!partset_has(partitions, i) || partition->is_rebuilding ||
-		    !(partition->has_moved || link_lacks_writes(partition->link)))
+		    !(partition->was_taken_over || link_lacks_writes(partition->link)))
 			continue;
 		if (!is_told)
 			log_warn("redis: another primary, or started again; %u streams register "

@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/log.h"
+#include "base/times.h"
 #include "store/cluster.h"
 #include "store/keys.h"
 #include "store/layout_key.h"
@@ -52,16 +53,18 @@ static void on_refused(void *arg, const redisReply *reply)
 void shard_take_down(struct shard *shard, uint64_t *down)
 {
 	partset_add(down, shard->partition->number);
+	shard->left_ms = times_mono_ms();
 	partition_abandon(shard->partition);
 	shard_set_state(shard, SHARD_AWAY);
 }
 
-void shard_put_up(struct shard *shard, struct link *link, uint64_t *up)
+void shard_put_up(struct shard *shard, struct link *link, int64_t since_ms, uint64_t *up)
 {
 	struct partition *partition = shard->partition;
 
 	partition->link = link;
-	partition->has_moved = shard->last != SHARD_NOWHERE && shard->last != shard->owner;
+	partition->was_taken_over = shard->last != SHARD_NOWHERE && shard->last != shard->owner &&
+				    since_ms >= shard->left_ms;
 	shard->last = shard->owner;
 	partset_add(up, partition->number);
 	shard_set_state(shard, SHARD_HERE);

@@ -38,6 +38,7 @@ struct shard {
 	unsigned slot;
 	int owner; /* the number of the node that is thought to have it */
 	int last; /* where it was HERE last */
+	int64_t left_ms; /* until when, monotonic */
 	enum shard_state state;
 	unsigned asked; /* greetings so far: an answer to an earlier one counts no more */
 };
@@ -53,6 +54,11 @@ void shard_greet(struct shard *shard, struct link *link);
 
 /* Adds it to the set (partset.h) of those that go down, or come up with their owner's link. */
 void shard_take_down(struct shard *shard, uint64_t *down);
-void shard_put_up(struct shard *shard, struct link *link, uint64_t *up);
+/*
+ * `since_ms`: since when that link is up. A replica that took over may lack what was written last. Who had other
+ * partitions already when this one was still elsewhere is no replica: the slot was moved there, key by key, and lacks
+ * nothing.
+ */
+void shard_put_up(struct shard *shard, struct link *link, int64_t since_ms, uint64_t *up);
 
 #endif

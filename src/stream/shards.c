@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/alloc.h"
+#include "base/times.h"
 #include "store/cluster.h"
 #include "store/layout_key.h"
 #include "store/members.h"
@@ -14,12 +15,15 @@
 #include "stream/shard.h"
 #include "stream/timer.h"
 
-#define RETRY_MS 200 /* what is away is asked for so often */
+/* What is away is asked for again after so long, and then less and less often. */
+#define RETRY_FIRST_MS 25
+#define RETRY_MAX_MS 200
 
 struct node {
 	struct peer peer; /* its number is that of members.h */
 	struct shards *all;
 	unsigned count; /* partitions that it is thought to have */
+	int64_t up_ms; /* since when the link is up, if it is; monotonic */
 };
 
 struct shards {
@@ -33,6 +37,7 @@ struct shards {
 	struct shard *list; /* by partition */
 	struct event *retry, *settle;
 	bool is_retrying;
+	int retry_ms; /* after which it is tried the next time */
 	struct reason reason; /* why the map is not known, or nothing may be asked */
 	struct reason refusal; /* why a node does not answer for a partition that it should have */
 	unsigned looked; /* keys that were looked at: LAYOUT_LOOK_KEYS: the layout is known */
@@ -48,7 +53,8 @@ static void retry_soon(struct shards *all)
 	if (all->is_retrying)
 		return;
 	all->is_retrying = true;
-	timer_set(all->retry, RETRY_MS);
+	timer_set(all->retry, all->retry_ms);
+	all->retry_ms = all->retry_ms * 2 < RETRY_MAX_MS ? all->retry_ms * 2 : RETRY_MAX_MS;
 }
 
 static void want_map(struct shards *all)
@@ -102,7 +108,9 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 			shard_take_down(shard, down);
 			any_down = true;
 		} else if (shard->state == SHARD_GREETED) {
-			shard_put_up(shard, node_of(all, shard->owner)->peer.link, up);
+			const struct node *node = node_of(all, shard->owner);
+
+			shard_put_up(shard, node->peer.link, node->up_ms, up);
 			any_up = true;
 		}
 	}
@@ -194,6 +202,7 @@ static void on_up(void *arg)
 	struct node *node = arg;
 
 	peer_count_up(&node->peer);
+	node->up_ms = times_mono_ms();
 	look(node->all);
 	greet_all(node->all);
 }
@@ -383,6 +392,7 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 	apply_map(all); /* what MOVED has told */
 	if (is_all_here(all)) {
 		all->refusal.told[0] = '\0';
+		all->retry_ms = RETRY_FIRST_MS;
 		if (!all->wants_map)
 			return;
 	}
@@ -401,6 +411,7 @@ struct shards *shards_new(struct exchange *exchange)
 
 	all->exchange = exchange;
 	all->context = context;
+	all->retry_ms = RETRY_FIRST_MS;
 	redis_url_parse(context->config->redis.url, &all->url);
 	all->members = members_new(context->config, &all->url);
 	seek_init(&all->seek, context->base, on_map, all);

@@ -283,6 +283,94 @@ START_TEST(while_a_slot_moves_a_script_does_all_or_nothing)
 }
 END_TEST
 
+/* Moves some keys of a store, by their names without the prefix. */
+static void move_named(const struct store *store, const char *names, int from, int to)
+{
+	char *list = xstrdup(names), *rest = list, *name;
+
+	while ((name = strsep(&rest, " ")) != NULL) {
+		redisReply *reply =
+			fleet_cmd(&cluster->servers[from], "MIGRATE 127.0.0.1 %d %s%s 0 5000",
+				  cluster->servers[to].port, store_prefix(store), name);
+
+		ck_assert_msg(reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0,
+			      "MIGRATE %s: %s", name, reply->str);
+		freeReplyObject(reply);
+	}
+	free(list);
+}
+
+/* The user is online, has blocked the other one, and the other one's typing was told of before. */
+static void put_state(const struct store *store, int node)
+{
+	static const char *const commands[] = {
+		"SET %suser:settings:1 {\"nearby\":\"friends\"}",
+		"SADD %suser:blocked:1 2",
+		"SET %spresence:rate:typing:1/2 1",
+		"SET %spresence:typing:1/2 1",
+		"SET %spresence:swept 1",
+		"SET %spresence:hold 1",
+		"SET %spresence:paused 1",
+		"SET %spresence:epoch e",
+	};
+	redisReply *reply;
+
+	put_touch("1");
+	ck_assert_msg(nodes_run(nodes, 1, &reply), "%s", nodes_error(nodes));
+	reply_free(reply);
+	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
+		freeReplyObject(
+			fleet_cmd(&cluster->servers[node], commands[i], store_prefix(store)));
+}
+
+/* How a node answers a script that asks in one command for the key that it declares and one that is nowhere. */
+static void expect_script_refused(int node, bool asks, const struct store *store)
+{
+	struct fleet_server *server = &cluster->servers[node];
+	const char *prefix = store_prefix(store);
+	enum cluster_error expected = CLUSTER_TRYAGAIN;
+	struct cluster_redirect redirect;
+	redisReply *reply = fleet_cmd(server, "EXISTS %spresence:epoch", prefix);
+
+	if (!asks && reply->type == REDIS_REPLY_ERROR)
+		expected = CLUSTER_ASK; /* what is declared is not here any more */
+	freeReplyObject(reply);
+	if (asks)
+		freeReplyObject(fleet_cmd(server, "ASKING"));
+	reply = fleet_cmd(server, "EVAL %s 1 %spresence:epoch %spresence:nowhere",
+			  "return redis.call('EXISTS',KEYS[1],ARGV[1])", prefix, prefix);
+	ck_assert_msg(cluster_read_error(reply, &redirect) == expected, "%s",
+		      reply->type == REDIS_REPLY_ERROR ? reply->str : "it was done");
+	freeReplyObject(reply);
+}
+
+/*
+ * Most scripts ask for keys that may be nowhere: a mark that a token is revoked, a chosen state. From the first moment
+ * of a move to its last, neither node serves them, also when it is asked after ASK. So presence-streamd does not
+ * follow it: it asks whether the move is over.
+ */
+START_TEST(while_a_slot_moves_neither_node_serves_a_script_that_misses_a_key)
+{
+	const struct store *store = store_of(1);
+	int slot = slot_of(store), from, to;
+
+	expect_all("a");
+	from = cluster_owner(cluster, 0, slot);
+	to = (from + 1) % CLUSTER_PRIMARIES;
+	put_state(store, from);
+	cluster_begin_move(cluster, slot, from, to);
+	expect_script_refused(from, false, store);
+	expect_script_refused(to, true, store);
+	move_named(store, "presence:epoch", from, to);
+	expect_script_refused(from, false, store);
+	expect_script_refused(to, true, store);
+	cluster_move_keys(cluster, slot, from, to, -1);
+	expect_script_refused(from, false, store);
+	expect_script_refused(to, true, store);
+	cluster_end_move(cluster, slot, to);
+}
+END_TEST
+
 /* Calls of a script that is about one key. */
 enum call { CALL_DONE, CALL_COUNT, CALL_WAIT, CALL_BLOCK, CALL_THROTTLE, CALL_END };
 
@@ -402,46 +490,6 @@ static bool run_question(enum question question, const struct store *store)
 	if (ok)
 		reply_free(reply);
 	return ok;
-}
-
-/* Moves some keys of a store, by their names without the prefix. */
-static void move_named(const struct store *store, const char *names, int from, int to)
-{
-	char *list = xstrdup(names), *rest = list, *name;
-
-	while ((name = strsep(&rest, " ")) != NULL) {
-		redisReply *reply =
-			fleet_cmd(&cluster->servers[from], "MIGRATE 127.0.0.1 %d %s%s 0 5000",
-				  cluster->servers[to].port, store_prefix(store), name);
-
-		ck_assert_msg(reply->type == REDIS_REPLY_STATUS && strcmp(reply->str, "OK") == 0,
-			      "MIGRATE %s: %s", name, reply->str);
-		freeReplyObject(reply);
-	}
-	free(list);
-}
-
-/* The user is online, has blocked the other one, and the other one's typing was told of before. */
-static void put_state(const struct store *store, int node)
-{
-	static const char *const commands[] = {
-		"SET %suser:settings:1 {\"nearby\":\"friends\"}",
-		"SADD %suser:blocked:1 2",
-		"SET %spresence:rate:typing:1/2 1",
-		"SET %spresence:typing:1/2 1",
-		"SET %spresence:swept 1",
-		"SET %spresence:hold 1",
-		"SET %spresence:paused 1",
-		"SET %spresence:epoch e",
-	};
-	redisReply *reply;
-
-	put_touch("1");
-	ck_assert_msg(nodes_run(nodes, 1, &reply), "%s", nodes_error(nodes));
-	reply_free(reply);
-	for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
-		freeReplyObject(
-			fleet_cmd(&cluster->servers[node], commands[i], store_prefix(store)));
 }
 
 /* The new node has what the call declares, and would answer that all else is nowhere: nobody is online there. */
@@ -674,6 +722,7 @@ int main(void)
 	tcase_add_test(tcase, a_slot_that_moved_is_found);
 	tcase_add_test(tcase, while_a_slot_moves_each_key_is_where_it_is);
 	tcase_add_test(tcase, while_a_slot_moves_a_script_does_all_or_nothing);
+	tcase_add_test(tcase, while_a_slot_moves_neither_node_serves_a_script_that_misses_a_key);
 	tcase_add_test(tcase, while_a_slot_moves_no_script_writes_where_its_key_is_not);
 	tcase_add_loop_test(tcase, while_a_slot_moves_no_script_takes_what_is_elsewhere_for_gone, 0,
 			    QUESTIONS);

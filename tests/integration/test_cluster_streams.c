@@ -1,6 +1,7 @@
 /* Streams over a real Redis Cluster: what the screens show while slots move and nodes go. */
 #include "calls.h"
 #include "fleet.h"
+#include "process.h"
 #include "screens.h"
 
 #include <signal.h>
@@ -187,6 +188,84 @@ START_TEST(a_partition_that_moves_is_right_again_at_once)
 }
 END_TEST
 
+/* Calls of a user for all friends' states, one after the other, as fast as they are answered; the statuses go to a log. */
+static pid_t call_on(const char *log, const char *token)
+{
+	const char *argv[] = {"curl", "-s", "-o", "/dev/null", "-w", "%{stderr}%{http_code}\\n",
+			      "-H",   NULL, NULL, NULL};
+	char *head, *url;
+
+	ck_assert(asprintf(&head, "Authorization: Bearer %s", token) > 0);
+	ck_assert(asprintf(&url, "http://127.0.0.1:%d%s?[1-10000000]", stack->port,
+			   STATUS_FRIENDS) > 0);
+	argv[7] = head;
+	argv[8] = url;
+	return process_start(stack, log, argv, NULL, 0);
+}
+
+/* How often a log has this, as the status of an answer. */
+static int count_in_log(const char *log, const char *text)
+{
+	int count = 0;
+
+	for (const char *at = stack_file(stack, log); (at = strstr(at, text)) != NULL; at++)
+		count++;
+	return count;
+}
+
+/* How often presence-streamd took what a node has for what a replica has that took over. */
+static int count_takeovers(void)
+{
+	return count_in_log("streamd0.log", "another primary");
+}
+
+#define MOVES 10
+#define CALLERS 3
+#define DEGRADED_MAX 1000 /* ms for which a screen may be degraded by a move; stretched */
+
+START_TEST(a_partition_that_moves_to_and_fro_under_load_lies_to_nobody)
+{
+	static const char *const logs[CALLERS] = {"calls0", "calls1", "calls2"};
+	static const char *const files[CALLERS] = {"calls0.log", "calls1.log", "calls2.log"};
+	int slot = slot_of(1), ends[2] = {owner_of(1), (owner_of(1) + 1) % CLUSTER_PRIMARIES};
+	pid_t callers[CALLERS];
+
+	screens_open(&screens, stack);
+	for (int i = 0; i < CALLERS; i++)
+		callers[i] = call_on(logs[i], screens.list[i].token);
+	for (int move = 0; move < MOVES; move++) {
+		int from = ends[move % 2], to = ends[(move + 1) % 2], answered;
+
+		cluster_begin_move(cluster, slot, from, to);
+		while (cluster_move_keys(cluster, slot, from, to, move % 3 == 0 ? 1 : -1) > 0)
+			screens_look(&screens, "on the way");
+		cluster_end_move(cluster, slot, to);
+		WAIT_UNTIL(screens_are_true(&screens), 5000);
+		screens_expect_live(&screens, 5000);
+		answered = count_in_log(files[0], "200");
+		WAIT_UNTIL(count_in_log(files[0], "200") > answered, 5000);
+	}
+	for (int i = 0; i < SCREENS; i++) {
+		printf("screen %d was degraded for %lld ms at most\n", screens.list[i].user,
+		       (long long)screens.list[i].longest);
+		ck_assert_int_le(screens.list[i].longest, patience(DEGRADED_MAX));
+	}
+	for (int i = 0; i < CALLERS; i++) {
+		int lines, known;
+
+		process_end(&callers[i], SIGTERM, "curl", 5000);
+		lines = count_in_log(files[i], "\n");
+		known = count_in_log(files[i], "200") + count_in_log(files[i], "503");
+		ck_assert_msg(lines - known <= 1, "%d of %d answers were neither 200 nor 503",
+			      lines - known, lines);
+		printf("%d calls, %d of them 503\n", lines, count_in_log(files[i], "503"));
+	}
+	/* Nothing was lost on the way, so nothing had to be made anew. */
+	ck_assert_int_eq(count_takeovers(), 0);
+	screens_close(&screens);
+}
+END_TEST
+
 /* Its users wait, nobody else does, and the log says what to do about it. */
 START_TEST(a_move_that_is_broken_off_is_told_and_heals_when_it_is_taken_back)
 {
@@ -231,6 +310,8 @@ static bool has_moved(int slot, int from)
 /* The node that has the user loses it, in this way; its number. */
 static int lose_node(int user, int node, const char *how)
 {
+	int takeovers = count_takeovers();
+
 	/* All of it has reached the replica: what is lost otherwise is not this test's. */
 	fleet_int(&cluster->servers[node], "WAIT 1 5000");
 	if (strcmp(how, "killed") == 0)
@@ -243,6 +324,7 @@ static int lose_node(int user, int node, const char *how)
 	WAIT_UNTIL(screens_are_true(&screens), 10000);
 	screens_look(&screens, how);
 	screens_expect_live(&screens, 5000);
+	ck_assert_int_gt(count_takeovers(), takeovers);
 	return node;
 }
 
@@ -315,6 +397,7 @@ int main(void)
 	tcase_add_test(tcase, friends_on_different_nodes_see_each_other);
 	tcase_add_test(tcase, after_a_loss_each_partition_is_subscribed_by_one_command);
 	tcase_add_test(tcase, a_partition_that_moves_is_right_again_at_once);
+	tcase_add_test(tcase, a_partition_that_moves_to_and_fro_under_load_lies_to_nobody);
 	tcase_add_test(tcase, a_move_that_is_broken_off_is_told_and_heals_when_it_is_taken_back);
 	tcase_add_test(tcase, after_a_primary_is_lost_every_screen_is_true);
 	tcase_add_test(tcase, a_shard_without_a_replica_takes_nobody_else_along);
