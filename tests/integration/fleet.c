@@ -362,10 +362,24 @@ struct fleet_server *sentinels_wait_primary(struct sentinel_stand *stand, int ot
 
 /* --- a cluster ------------------------------------------------------------------------------- */
 
+/* The arguments of the next node; the caller frees them. */
+static char *own_arguments(struct cluster_stand *stand, const char *args)
+{
+	const char *tls = strstr(args, "@TLS");
+	char *own;
+
+	if (tls == NULL)
+		return xstrdup(args);
+	stand->tls[stand->count] = free_port();
+	ck_assert(asprintf(&own, "%.*s%d%s", (int)(tls - args), args, stand->tls[stand->count],
+			   tls + strlen("@TLS")) > 0);
+	return own;
+}
+
 static void start_node(struct cluster_stand *stand, const char *args)
 {
 	struct fleet_server *server = &stand->servers[stand->count];
-	char name[24], *own;
+	char name[24], *more = own_arguments(stand, args != NULL ? args : ""), *own;
 
 	snprintf(name, sizeof name, "node%d", stand->count);
 	if (server->host != NULL)
@@ -374,11 +388,11 @@ static void start_node(struct cluster_stand *stand, const char *args)
 	ck_assert(asprintf(&own,
 			   "--cluster-enabled yes --cluster-config-file %s.nodes --cluster-port %d "
 			   "--cluster-node-timeout %d --cluster-replica-validity-factor 0 %s",
-			   name, stand->bus[stand->count], patience(CLUSTER_TIMEOUT),
-			   args != NULL ? args : "") > 0);
+			   name, stand->bus[stand->count], patience(CLUSTER_TIMEOUT), more) > 0);
 	fleet_start(stand->stack, server, name, own);
 	stand->count++;
 	free(own);
+	free(more);
 }
 
 static void expect_ok(struct fleet_server *server, redisReply *reply)

@@ -70,11 +70,12 @@ struct cluster_stand {
 	struct stack *stack;
 	struct fleet_server servers[CLUSTER_NODES];
 	int bus[CLUSTER_NODES]; /* ports between them */
+	int tls[CLUSTER_NODES]; /* what stands for @TLS in the arguments */
 	int count;
 	char url[256]; /* cluster://…, with three of the nodes */
 };
 
-/* `args` for each server, or NULL. Waits until all agree. */
+/* `args` for each server, where @TLS stands for a port of its own, or NULL. Waits until all agree. */
 struct cluster_stand *cluster_start(struct stack *stack, const char *args);
 /* The same on hosts: "011100" has the third primary's replica, the last one, on hosts[0]. */
 struct cluster_stand *cluster_start_on(const struct host *hosts, const char *places,

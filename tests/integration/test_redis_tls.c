@@ -2,6 +2,7 @@
 #include "base/buf.h"
 #include "calls.h"
 #include "certificates.h"
+#include "fleet.h"
 #include "process.h"
 
 #include <netinet/in.h>
@@ -13,7 +14,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "store/layout.h"
+
 #define HERE "DNS:localhost,IP:127.0.0.1,IP:::1"
+#define CLUSTER_PARTITIONS 16
 #define MANY 900 /* users in one question: more than a TLS record of 16 KB holds */
 
 /* A stack whose authority is ca.pem; nothing runs yet. */
@@ -115,6 +119,54 @@ START_TEST(workers_streams_and_presencectl_use_it)
 
 	configure(stack, rows[_i].url, port, "");
 	everything_works(stack);
+	stack_stop(stack);
+}
+END_TEST
+
+/* What is no notification is thrown away, at whichever node it is queued. */
+static void expect_push(struct cluster_stand *cluster)
+{
+	for (int i = 0; i < CLUSTER_PRIMARIES; i++) {
+		unsigned partition = (unsigned)(i * CLUSTER_PARTITIONS / CLUSTER_PRIMARIES + 1),
+			 tag = layout_tag(CLUSTER_PARTITIONS, partition);
+
+		freeReplyObject(
+			fleet_cmd(&cluster->servers[i], "XADD {%u}push:queue * job x", tag));
+		WAIT_UNTIL(fleet_int(&cluster->servers[i], "XLEN {%u}push:queue", tag) == 0, 10000);
+	}
+}
+
+/* The ports for TLS are what nodes tell of one another, to who asks by it. */
+START_TEST(all_programs_use_a_cluster_by_it)
+{
+	struct stack *stack = stack_with_authority();
+	const char *argv[] = {program("presence-pushd"), "-c", stack_path(stack, "presence.conf"),
+			      NULL};
+	struct cluster_stand *cluster;
+	char *text;
+	pid_t pushd;
+
+	stack_write_secret(stack, "push.pem", CTL(stack, "push", "key"));
+	ck_assert(asprintf(&text,
+			   "--tls-port @TLS --tls-cluster yes --tls-replication yes "
+			   "--tls-auth-clients no --tls-cert-file %s/server.pem "
+			   "--tls-key-file %s/server.key --tls-ca-cert-file %s/ca.pem",
+			   stack->dir, stack->dir, stack->dir) > 0);
+	cluster = cluster_start(stack, text);
+	free(text);
+	ck_assert(asprintf(&text,
+			   "partitions = %d } push { key_file = \"%s/push.pem\" "
+			   "subject = \"mailto:push@example.com\"",
+			   CLUSTER_PARTITIONS, stack->dir) > 0);
+	configure(stack, "cluster+rediss://127.0.0.1:%d", cluster->tls[1], text);
+	free(text);
+	everything_works(stack);
+	pushd = process_start(stack, "pushd", argv, NULL, 0);
+	WAIT_UNTIL(strstr(stack_file(stack, "pushd.log"), "Redis: connected") != NULL, 5000);
+	expect_push(cluster);
+	ck_assert_int_eq(process_end(&pushd, SIGTERM, "presence-pushd", 10000), 0);
+	ck_assert_int_eq(streamd_end(stack, 0, SIGTERM), 0);
+	cluster_stop(cluster);
 	stack_stop(stack);
 }
 END_TEST
@@ -340,6 +392,7 @@ int main(void)
 
 	tcase_add_loop_test(tcase, workers_streams_and_presencectl_use_it, 0, 3);
 	tcase_add_test(tcase, presence_pushd_uses_it);
+	tcase_add_test(tcase, all_programs_use_a_cluster_by_it);
 	tcase_add_test(tcase, a_certificate_of_ours_is_shown_where_redis_asks);
 	tcase_add_test(tcase, long_questions_and_answers_pass);
 	tcase_add_test(tcase, renewed_certificates_take_effect_with_the_next_connection);
