@@ -36,25 +36,49 @@ static void put_pattern(struct printbuf *out, const struct ctl *ctl)
 	free(prefix);
 }
 
-/* Subscribes to the users' channels, or to all; false when Redis did not take it. */
-static bool subscribe(struct ctl *ctl, const struct userid *ids, int count)
+static void put_channel(struct printbuf *out, const struct store *store, const char *channel,
+			const char *id)
 {
-	size_t expected = count > 0 ? (size_t)count : nodes_count(ctl->nodes);
-	redisReply **replies = xcalloc(expected, sizeof *replies);
+	resp_begin(out, 2);
+	resp_text(out, store_is_sharded(store) ? "SSUBSCRIBE" : "SUBSCRIBE");
+	resp_key(out, store_prefix(store), channel, id);
+}
+
+/* Appends what is heard of all users; returns how many commands. A sharded channel has no pattern. */
+static size_t put_all(struct ctl *ctl)
+{
+	unsigned partitions = partitions_count(ctl->partitions), servers = nodes_count(ctl->nodes);
+
+	if (nodes_are_cluster(ctl->nodes)) {
+		for (unsigned i = 0; i < partitions; i++) {
+			const struct store *store = partitions_at(ctl->partitions, i);
+
+			put_channel(nodes_to(ctl->nodes, store), store, CHANNEL_BROADCAST, "");
+		}
+		return partitions;
+	}
+	/* As many partitions as servers, or more: each of the first ones is on another server. */
+	for (unsigned i = 0; i < servers; i++)
+		put_pattern(nodes_to(ctl->nodes, partitions_at(ctl->partitions, i)), ctl);
+	return servers;
+}
+
+/* Subscribes to the users' channels, or to all; false when Redis did not take it. */
+static bool subscribe(struct ctl *ctl, const struct userid *ids, size_t count)
+{
+	redisReply **replies;
+	size_t expected = count;
 	bool ok;
 
 	nodes_begin(ctl->nodes);
-	for (int i = 0; i < count; i++) {
+	for (size_t i = 0; i < count; i++) {
 		const struct store *store = partitions_of(ctl->partitions, &ids[i]);
-		struct printbuf *out = nodes_to(ctl->nodes, store);
 
-		resp_begin(out, 2);
-		resp_text(out, store_is_sharded(store) ? "SSUBSCRIBE" : "SUBSCRIBE");
-		resp_key(out, store_prefix(store), CHANNEL_STATUS, ids[i].text);
+		put_channel(nodes_to(ctl->nodes, store), store, CHANNEL_STATUS, ids[i].text);
 	}
-	/* As many partitions as servers, or more: each of the first ones is on another server. */
-	for (unsigned i = 0; count == 0 && i < nodes_count(ctl->nodes); i++)
-		put_pattern(nodes_to(ctl->nodes, partitions_at(ctl->partitions, i)), ctl);
+	if (count == 0)
+		expected = put_all(ctl);
+	replies = xcalloc(expected, sizeof *replies);
 	ok = ctl_run(ctl, expected, replies);
 	if (ok)
 		blocking_free_replies(replies, expected);
@@ -73,89 +97,120 @@ static const char *word_of(struct json_object *object, const char *name)
 	return "?";
 }
 
-static void print_change(const char *id, const redisReply *message)
+static void print_change(const struct userid *id, struct json_object *object)
 {
-	enum table_colour colour;
-	const char *why, *status, *reason;
-	struct json_object *object = json_parse_object(message->str, message->len, &why);
+	const char *status = word_of(object, "status"), *reason = word_of(object, "reason");
+	enum table_colour colour = table_status_colour(status);
 	char now[TIMES_LEN + 1];
+
+	times_format(times_wall_ms() / 1000, now);
+	printf("%s  %-12s  %s%-7s%s  %s\n", now, id->text, table_begin_colour(colour), status,
+	       table_end_colour(colour), reason);
+}
+
+/* Whose change it is: a user's own channel says so, a channel for all users does not. */
+static bool read_id(const char *channel, struct json_object *object, struct userid *id)
+{
+	if (strcmp(channel, CHANNEL_BROADCAST) == 0)
+		return userid_from_json(json_member(object, "user_id"), id);
+	if (strncmp(channel, CHANNEL_STATUS, strlen(CHANNEL_STATUS)) != 0)
+		return false;
+	channel += strlen(CHANNEL_STATUS);
+	return userid_parse(channel, strlen(channel), id);
+}
+
+static void print_text(struct ctl *ctl, const char *channel, const redisReply *text)
+{
+	const char *why;
+	struct json_object *object = json_parse_object(text->str, text->len, &why);
+	struct userid id;
 
 	if (object == NULL)
 		return;
-	status = word_of(object, "status");
-	reason = word_of(object, "reason");
-	colour = table_status_colour(status);
-	times_format(times_wall_ms() / 1000, now);
-	printf("%s  %-12s  %s%-7s%s  %s\n", now, id, table_begin_colour(colour), status,
-	       table_end_colour(colour), reason);
+	if (read_id(channel, object, &id)) {
+		if (!ctl->json)
+			print_change(&id, object);
+		else if (memchr(text->str, '\n', text->len) == NULL &&
+			 utf8_is_valid(text->str, text->len))
+			printf("%.*s\n", (int)text->len, text->str);
+	}
 	json_object_put(object);
 }
 
-/* A published message: [message, channel, text] or [pmessage, pattern, channel, text]. */
-static void print_message(struct ctl *ctl, const redisReply *reply)
+/*
+ * A published message: [message, channel, text] or [pmessage, pattern, channel, text]. False: the channel's slot
+ * has moved to another node of the cluster, [sunsubscribe, channel, count].
+ */
+static bool print_message(struct ctl *ctl, const redisReply *reply)
 {
-	const redisReply *channel, *message;
+	const redisReply *channel, *text;
 	const char *name;
-	struct userid id;
 
 	if (reply->type != REDIS_REPLY_ARRAY || reply->elements < 3)
-		return;
+		return true;
+	if (reply->element[0]->type == REDIS_REPLY_STRING &&
+	    strcmp(reply->element[0]->str, "sunsubscribe") == 0)
+		return false;
 	channel = reply->element[reply->elements - 2];
-	message = reply->element[reply->elements - 1];
-	if (channel->type != REDIS_REPLY_STRING || message->type != REDIS_REPLY_STRING)
-		return;
+	text = reply->element[reply->elements - 1];
+	if (channel->type != REDIS_REPLY_STRING || text->type != REDIS_REPLY_STRING)
+		return true;
 	name = layout_name(ctl->config->redis.partitions, ctl->config->redis.prefix, channel->str);
-	if (name == NULL || strncmp(name, CHANNEL_STATUS, strlen(CHANNEL_STATUS)) != 0)
-		return;
-	name += strlen(CHANNEL_STATUS);
-	if (!userid_parse(name, strlen(name), &id))
-		return;
-	if (!ctl->json)
-		print_change(id.text, message);
-	else if (memchr(message->str, '\n', message->len) == NULL &&
-		 utf8_is_valid(message->str, message->len))
-		printf("%.*s\n", (int)message->len, message->str);
+	if (name != NULL)
+		print_text(ctl, name, text);
+	return true;
 }
 
-/* All that has come from one server; false when it is lost. */
+/* All that has come from one server; false, which is said, when nothing more will. */
 static bool print_messages(struct ctl *ctl, struct blocking *redis)
 {
 	redisReply *reply;
+	bool ok;
 
 	while (blocking_take(redis, &reply)) {
 		if (reply == NULL)
 			return true;
-		print_message(ctl, reply);
+		ok = print_message(ctl, reply);
 		reply_free(reply);
+		if (!ok) {
+			ctl_fail("A slot has moved to another node of the cluster: start it again");
+			return false;
+		}
 	}
+	ctl_fail("Redis is lost: %s", blocking_error(redis));
 	return false;
 }
 
-/* Until a server is lost. */
+/* What has become readable at a server. */
+static bool read_messages(struct ctl *ctl, struct blocking *redis)
+{
+	if (blocking_feed(redis))
+		return print_messages(ctl, redis);
+	ctl_fail("Redis is lost: %s", blocking_error(redis));
+	return false;
+}
+
+/* Until a server is lost, or what is watched is elsewhere. */
 static enum ctl_exit print_changes(struct ctl *ctl)
 {
 	unsigned count = nodes_count(ctl->nodes);
 	struct pollfd *fds = xcalloc(count, sizeof *fds);
-	struct blocking *lost = NULL;
+	bool ok = true;
 
-	for (unsigned i = 0; i < count; i++)
-		fds[i] = (struct pollfd){.fd = blocking_fd(nodes_at(ctl->nodes, i)),
-					 .events = POLLIN};
-	while (lost == NULL) {
-		for (unsigned i = 0; i < count; i++) {
-			struct blocking *redis = nodes_at(ctl->nodes, i);
-			bool is_readable = fds[i].revents != 0;
+	for (unsigned i = 0; i < count; i++) {
+		struct blocking *redis = nodes_at(ctl->nodes, i);
 
-			fds[i].revents = 0;
-			if (fds[i].fd >= 0 &&
-			    ((is_readable && !blocking_feed(redis)) || !print_messages(ctl, redis)))
-				lost = redis;
-		}
-		if (lost == NULL)
-			poll(fds, count, -1);
+		fds[i] = (struct pollfd){.fd = blocking_fd(redis), .events = POLLIN};
+		/* What came together with the answer to the subscription. */
+		ok = ok && (fds[i].fd < 0 || print_messages(ctl, redis));
+	}
+	while (ok) {
+		poll(fds, count, -1);
+		for (unsigned i = 0; ok && i < count; i++)
+			ok = fds[i].revents == 0 || read_messages(ctl, nodes_at(ctl->nodes, i));
 	}
 	free(fds);
-	return ctl_fail("Redis is lost: %s", blocking_error(lost));
+	return CTL_FAILED;
 }
 
 enum ctl_exit ctl_watch(struct ctl *ctl, char **args, int count)
@@ -165,15 +220,16 @@ enum ctl_exit ctl_watch(struct ctl *ctl, char **args, int count)
 
 	if (ids == NULL)
 		return CTL_USAGE;
-	/* A sharded channel is heard by its name alone. */
-	if (count == 0 && store_is_sharded(partitions_at(ctl->partitions, 0))) {
+	if (count == 0 && nodes_are_cluster(ctl->nodes) &&
+	    !ctl->config->presence.publish_broadcast) {
 		free(ids);
-		return ctl_fail("In a Redis Cluster: name the users to watch");
+		return ctl_fail("In a Redis Cluster without presence.publish_broadcast: name the "
+				"users to watch");
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	signal(SIGINT, on_signal);
 	signal(SIGTERM, on_signal);
-	ok = subscribe(ctl, ids, count);
+	ok = subscribe(ctl, ids, (size_t)count);
 	free(ids);
 	return ok ? print_changes(ctl) : CTL_FAILED;
 }

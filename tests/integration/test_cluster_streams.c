@@ -111,6 +111,64 @@ START_TEST(friends_on_different_nodes_see_each_other)
 }
 END_TEST
 
+/* Primaries at which somebody has subscribed since. */
+static int count_more(const int *before)
+{
+	int more = 0;
+
+	for (int i = 0; i < CLUSTER_PRIMARIES; i++)
+		more += subscribers_at(i) > before[i];
+	return more;
+}
+
+/* presencectl watch of one user or of all, which has subscribed. */
+static pid_t watch(const char *log, const char *id)
+{
+	const char *argv[] = {program("presencectl"),
+			      "-c",
+			      stack_path(stack, "presence.conf"),
+			      "watch",
+			      id,
+			      NULL};
+	int before[CLUSTER_PRIMARIES];
+	pid_t pid;
+
+	for (int i = 0; i < CLUSTER_PRIMARIES; i++)
+		before[i] = subscribers_at(i);
+	pid = process_start(stack, log, argv, NULL, 0);
+	WAIT_UNTIL(count_more(before) == (id != NULL ? 1 : CLUSTER_PRIMARIES), 5000);
+	return pid;
+}
+
+START_TEST(presencectl_watches_the_users_of_all_nodes)
+{
+	int slot = slot_of(1), from = owner_of(1), to = (from + 1) % CLUSTER_PRIMARIES;
+	pid_t all = watch("all", NULL), one = watch("one", "1");
+	char line[64];
+
+	for (int user = 1; user <= USERS; user++) {
+		char id[12];
+
+		snprintf(id, sizeof id, "%d", user);
+		http_ok(stack, COUNT, token_for(stack, id), NULL);
+		snprintf(line, sizeof line, "Z  %-12s  online   activity\n", id);
+		WAIT_UNTIL(strstr(stack_file(stack, "all.log"), line) != NULL, 5000);
+	}
+	WAIT_UNTIL(strstr(stack_file(stack, "one.log"), "online") != NULL, 5000);
+	check_has_not(stack_file(stack, "one.log"), "Z  2 ");
+	cluster_begin_move(cluster, slot, from, to);
+	cluster_move_keys(cluster, slot, from, to, -1);
+	cluster_end_move(cluster, slot, to);
+	ck_assert_int_eq(process_end(&all, 0, "presencectl watch", 5000), 1);
+	ck_assert_int_eq(process_end(&one, 0, "presencectl watch 1", 5000), 1);
+	check_has(stack_file(stack, "all.log"), "A slot has moved to another node");
+	check_has(stack_file(stack, "one.log"), "A slot has moved to another node");
+	setenv("PRESENCE_PRESENCE_PUBLISH_BROADCAST", "no", 1);
+	ck_assert_int_eq(CTL_STATUS(stack, NULL, "watch"), 1);
+	check_has(stack_file(stack, "run.log"), "name the users to watch");
+}
+END_TEST
+
 /* How often the primaries were asked for sharded channels. */
 static int count_subscribes(void)
 {
@@ -395,6 +453,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tcase, setup, teardown);
 	tcase_add_test(tcase, friends_on_different_nodes_see_each_other);
+	tcase_add_test(tcase, presencectl_watches_the_users_of_all_nodes);
 	tcase_add_test(tcase, after_a_loss_each_partition_is_subscribed_by_one_command);
 	tcase_add_test(tcase, a_partition_that_moves_is_right_again_at_once);
 	tcase_add_test(tcase, a_partition_that_moves_to_and_fro_under_load_lies_to_nobody);
