@@ -10,7 +10,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -24,6 +23,7 @@
 
 #define READ_TIMEOUT 5 /* seconds in which a web server must take a part of its answer */
 #define STOP_LIMIT 500 /* ms in which those are served who wait already when we are to stop */
+#define YOUNG_MAX 16 /* connections that a worker keeps until they are handed over */
 #define LOOK_EVERY 8 /* requests between two looks for a pending signal */
 
 static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
@@ -31,9 +31,10 @@ static const int stop_signals[] = {SIGTERM, SIGINT, SIGHUP, SIGUSR1};
 
 static volatile sig_atomic_t stopped;
 static sigset_t waiting_mask; /* lets the stop signals in; in use while we wait, and only then */
-static int channel_end = -1, channel_epoll = -1; /* with a parent, */
-static pid_t parent; /* this one */
-static struct gate *gate; /* without one */
+static struct gate *gate;
+static bool has_parent; /* this process began with one, */
+static pid_t parent_pid;
+static int channel = -1; /* to it, while it has something to say */
 static int64_t stop_by; /* ms; 0 until we are to stop */
 
 static struct accept_idle idle; /* run NULL: nothing */
@@ -75,43 +76,26 @@ static bool is_stopping(void)
 		return stopped;
 	for (size_t i = 0; i < STOP_SIGNALS; i++) {
 		if (sigismember(&pending, stop_signals[i]))
-			return true;
+			stopped = 1;
 	}
 	return stopped;
 }
 
-/*
- * Whether we are to stop and have had time for those who wait already: in a socket
- * that is ours alone (mod_fcgid) they would be lost with us.
- */
-static bool is_late(bool stopping)
-{
-	if (stopping && stop_by == 0)
-		stop_by = times_mono_ms() + STOP_LIMIT;
-	return stopping && times_mono_ms() >= stop_by;
-}
-
-static bool open_channel(int channel)
-{
-	/* Of many workers that wait only one is woken for a connection. */
-	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE};
-
-	channel_end = channel;
-	parent = getppid();
-	channel_epoll = epoll_create1(EPOLL_CLOEXEC);
-	return channel_epoll >= 0 && epoll_ctl(channel_epoll, EPOLL_CTL_ADD, channel, &event) == 0;
-}
-
-bool accept_init(int channel, size_t most)
+bool accept_init(const struct accept_parent *parent, size_t most)
 {
 	install_signals();
 	taken = buf_new();
 	body = buf_new();
 	records = buf_new();
-	if (channel >= 0)
-		return open_channel(channel);
-	gate = gate_new(ACCEPT_LISTENER, most);
-	return gate != NULL;
+	if (parent == NULL) {
+		gate = gate_new(ACCEPT_LISTENER, most);
+		return gate != NULL;
+	}
+	has_parent = true;
+	parent_pid = getppid();
+	channel = parent->channel;
+	gate = gate_borrow(parent->lender, ACCEPT_LISTENER, most);
+	return gate != NULL && gate_watch(gate, channel, GATE_WATCH_SHARED);
 }
 
 void accept_stop(void)
@@ -126,78 +110,143 @@ void accept_when_idle(const struct accept_idle *what)
 
 /* --- the way in ------------------------------------------------------------------------------ */
 
-/* For how long to wait until there is nothing to do, ms; -1: for ever. */
-static int idle_ms(void)
+/*
+ * Leaves to the parent what is on its way, so that nobody waits for what is served
+ * here. What it cannot take now stays.
+ */
+static void hand_over(void)
 {
-	return idle.run != NULL ? idle.wait_ms(idle.arg) : -1;
+	struct printbuf *came;
+	int fd;
+
+	if (channel < 0 || !gate_expects(gate) || channel_is_finished(channel))
+		return;
+	while ((fd = gate_next_young(gate, &came)) >= 0) {
+		bool is_sent = channel_send(channel, fd, CHANNEL_YOUNG, came);
+
+		if (!is_sent)
+			gate_admit(gate, fd, came);
+		else
+			close(fd);
+		printbuf_free(came);
+		if (!is_sent)
+			return;
+	}
 }
 
-static void be_idle(void)
+/* No more comes from the parent; it ends, or has ended. */
+static void leave_channel(void)
 {
-	if (idle.run != NULL)
-		idle.run(idle.arg);
+	if (getppid() != parent_pid)
+		log_warn("the parent is gone: this worker ends");
+	gate_unwatch(gate);
+	close(channel);
+	channel = -1;
+	accept_stop();
+}
+
+/* The next connection that the parent passes on, or -1. */
+static int connection_of_parent(void)
+{
+	enum channel_word word;
+	int fd = channel_receive(channel, &word, taken);
+
+	if (fd == CHANNEL_ENDED)
+		leave_channel();
+	return fd >= 0 ? fd : -1;
+}
+
+/* The next connection with a request to serve, or -1: none is there as far as is known. */
+static int connection_there(void)
+{
+	struct printbuf *came;
+	int fd = gate_next(gate, &came);
+
+	if (fd >= 0) {
+		printbuf_free(taken);
+		taken = came;
+	} else if (gate_watched(gate)) {
+		fd = connection_of_parent();
+	}
+	return fd;
+}
+
+/* gate_wait(), under the mask that lets signals in. */
+static int wait_at_gate(int limit)
+{
+	int happened = gate_wait(gate, limit, &waiting_mask);
+
+	if (happened < 0)
+		log_error("cannot accept any more: %s", strerror(errno));
+	if (gate_count(gate) > YOUNG_MAX)
+		hand_over();
+	return happened;
 }
 
 /*
- * The next connection that the parent passes on, or -1 when the process is to stop:
- * alone at once, for others take what is in the channel, and with all others when
- * nothing is left in it.
+ * How long we go on now that we are to stop, ms: for those who wait in a socket that is
+ * ours alone (mod_fcgid), and for what is on its way here. They would be lost with us.
  */
-static int connection_of_parent(void)
+static int stop_wait_ms(void)
 {
-	struct epoll_event event;
-	enum channel_word word;
+	int64_t now = times_mono_ms();
+
+	if (stop_by == 0)
+		stop_by = now + STOP_LIMIT;
+	return stop_by > now ? (int)(stop_by - now) : 0;
+}
+
+/*
+ * With a parent others accept. They take what is in the channel, too, unless all are to end:
+ * then everyone takes until nothing is left in it. False: there is no more to wait for.
+ */
+static bool wait_to_stop(void)
+{
+	int limit = stop_wait_ms(), happened;
+	bool expects;
+
+	if (has_parent)
+		gate_close(gate);
+	if (channel >= 0 && channel_is_finished(channel))
+		return wait_at_gate(0) >= 0;
+	hand_over();
+	expects = gate_expects(gate);
+	if (limit == 0 || (has_parent && !expects))
+		return false;
+	happened = wait_at_gate(expects ? limit : 0);
+	return happened > 0 || (happened == 0 && expects);
+}
+
+/* Waits for what may come; false: the process is to stop. */
+static bool wait_for_more(void)
+{
+	int happened;
+
+	if (is_stopping())
+		return wait_to_stop();
+	happened = wait_at_gate(idle.run != NULL ? idle.wait_ms(idle.arg) : -1);
+	if (happened == 0 && idle.run != NULL)
+		idle.run(idle.arg);
+	return happened >= 0;
+}
+
+/* The next connection with a request to serve, or -1 when the process is to stop. */
+static int next_connection(void)
+{
 	int fd;
 
-	do {
-		if (is_stopping() && !channel_is_finished(channel_end))
+	while ((fd = connection_there()) < 0) {
+		if (!wait_for_more())
 			return -1;
-		if (epoll_pwait(channel_epoll, &event, 1, idle_ms(), &waiting_mask) == 0)
-			be_idle();
-		fd = channel_receive(channel_end, &word, taken);
-	} while (fd == CHANNEL_EMPTY);
-	if (fd == CHANNEL_ENDED && getppid() != parent)
-		log_warn("the parent is gone: this worker ends");
-	return fd == CHANNEL_ENDED ? -1 : fd;
-}
-
-/* Waits for what the gate expects, or, when we are not to stop, for anything. False: no more. */
-static bool wait_at_gate(bool stopping)
-{
-	bool expects = gate_expects(gate);
-	int limit = !stopping ? idle_ms() : expects ? (int)(stop_by - times_mono_ms()) : 0;
-	int happened = gate_wait(gate, limit < -1 ? 0 : limit, &waiting_mask);
-
-	if (happened == 0 && !stopping)
-		be_idle();
-	if (happened < 0)
-		log_error("cannot accept any more: %s", strerror(errno));
-	return happened > 0 || (happened == 0 && (!stopping || expects));
-}
-
-/* The next one from the listener, or -1 when the process is to stop. */
-static int connection_of_gate(void)
-{
-	struct printbuf *came;
-	bool stopping;
-
-	do {
-		int fd = gate_next(gate, &came);
-
-		if (fd >= 0) {
-			printbuf_free(taken);
-			taken = came;
-			return fd;
-		}
-		stopping = is_stopping();
-	} while (!is_late(stopping) && wait_at_gate(stopping));
-	return -1;
+	}
+	hand_over();
+	return fd;
 }
 
 const struct accept_request *accept_next(void)
 {
 	for (;;) {
-		connection = gate != NULL ? connection_of_gate() : connection_of_parent();
+		connection = next_connection();
 		if (connection < 0)
 			return NULL;
 		buf_reset(body);
@@ -233,18 +282,17 @@ static bool send_records(void)
 	return true;
 }
 
-/* Back to where it came from: kept for another request, or until its peer has read the answer. */
+/* To the parent, or here: kept for another request, or until its peer has read the answer. */
 static void give_back(bool leftover)
 {
-	if (gate == NULL) {
-		channel_send(channel_end, connection, leftover ? CHANNEL_LEFTOVER : CHANNEL_KEPT,
-			     NULL);
+	enum channel_word word = leftover ? CHANNEL_LEFTOVER : CHANNEL_KEPT;
+
+	if (channel >= 0 && channel_send(channel, connection, word, NULL))
 		close(connection);
-	} else if (leftover) {
+	else if (leftover)
 		gate_linger(gate, connection);
-	} else {
+	else
 		gate_keep(gate, connection);
-	}
 }
 
 void accept_answer(const char *answer, size_t len)
@@ -268,8 +316,5 @@ void accept_end(void)
 	printbuf_free(taken);
 	printbuf_free(body);
 	printbuf_free(records);
-	if (gate != NULL)
-		gate_free(gate);
-	else
-		close(channel_epoll);
+	gate_free(gate);
 }

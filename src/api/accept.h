@@ -1,6 +1,8 @@
 /*
- * Requests over FastCGI: waits for connections from which one has been taken, its
- * own or the parent's (channel.h), takes the request apart, and answers.
+ * Requests over FastCGI: accepts connections until a request has arrived on one
+ * (gate.h), takes the request apart, and answers. With a parent, what is on its way
+ * when there is something to serve is left to it, and comes back when it is whole
+ * (channel.h).
  */
 #ifndef PRESENCE_API_ACCEPT_H
 #define PRESENCE_API_ACCEPT_H
@@ -17,14 +19,19 @@ struct accept_request {
 	size_t body_len;
 };
 
+/* A worker's parent. */
+struct accept_parent {
+	int channel; /* to it */
+	int lender; /* a pidfd of it by which its listener is borrowed (gate.h); -1: it accepts */
+};
+
 /*
- * Prepares the process. Connections come from the parent's channel, or (channel
- * -1) from the listening socket ACCEPT_LISTENER, with requests of up to `most`
- * bytes (gate.h). From now on SIGTERM, SIGINT, SIGHUP and SIGUSR1 end the process
+ * Prepares the process. Connections come from the parent, or (NULL) from the
+ * listening socket ACCEPT_LISTENER, with requests of up to `most` bytes (gate.h). From now on SIGTERM, SIGINT, SIGHUP and SIGUSR1 end the process
  * between two requests, never in one: they are blocked, so call this before any
  * thread is made. False with errno.
  */
-bool accept_init(int channel, size_t most);
+bool accept_init(const struct accept_parent *parent, size_t most);
 
 /*
  * What is to be done when nothing came for some time: `wait_ms` tells for how long, -1

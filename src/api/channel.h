@@ -14,6 +14,7 @@
 /* What is to be done with a connection. */
 enum channel_word {
 	CHANNEL_REQUEST = 'r', /* to a worker: a request has been taken from it */
+	CHANNEL_YOUNG = 'y', /* to the parent: a request may still be on its way */
 	CHANNEL_KEPT = 'k', /* to the parent: another request may come on it (FCGI_KEEP_CONN) */
 	CHANNEL_LEFTOVER = 'l', /* to the parent: answered, but not all that was sent was read */
 };

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/pidfd.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -56,13 +57,17 @@ struct connection {
 TAILQ_HEAD(queue, connection);
 
 struct gate {
-	int listener, epoll;
+	int listener; /* this process', or that of the one that lends it; -1: none */
+	int lender; /* a pidfd, or -1 */
+	int epoll;
+	int watched_fd; /* or -1, */
+	uint32_t watched_events;
 	struct queue queues[STATE_COUNT]; /* by state, each in the order of `heard` */
 	size_t count, max; /* connections */
 	size_t most; /* bytes of one request */
 	size_t taken; /* bytes of all */
 	int64_t paused_until; /* or one of PAUSED_… */
-	bool watched;
+	bool watched; /* something happened to watched_fd */
 	bool withdrawn; /* nobody comes to the listener any more */
 	unsigned char piece[PIECE];
 };
@@ -236,45 +241,118 @@ static struct connection *add(struct gate *gate, int fd, enum state state)
 	return connection;
 }
 
-static void take_back(struct gate *gate, int fd, enum state state)
+static void take_back(struct gate *gate, int fd, enum state state, const struct printbuf *taken)
 {
+	struct connection *connection;
+
 	if (gate->count >= gate->max)
 		drop_one(gate);
-	listen_to(gate, add(gate, fd, state));
+	connection = add(gate, fd, state);
+	if (taken != NULL && buf_len(taken) > 0) {
+		connection->taken = buf_new();
+		buf_put(connection->taken, taken->buf, buf_len(taken));
+		gate->taken += buf_len(taken);
+	}
+	/* What came meanwhile is told of at once. */
+	listen_to(gate, connection);
 }
 
 void gate_keep(struct gate *gate, int fd)
 {
-	take_back(gate, fd, STATE_KEPT);
+	take_back(gate, fd, STATE_KEPT, NULL);
+}
+
+void gate_admit(struct gate *gate, int fd, const struct printbuf *taken)
+{
+	take_back(gate, fd, STATE_ARRIVING, taken);
 }
 
 void gate_linger(struct gate *gate, int fd)
 {
 	shutdown(fd, SHUT_WR);
-	take_back(gate, fd, STATE_LINGERING);
+	take_back(gate, fd, STATE_LINGERING, NULL);
 }
 
 /* --- the listener ---------------------------------------------------------------------------- */
 
+static bool is_out_of_resources(int error)
+{
+	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+}
+
+/* A descriptor of the listener for the moment; -1 with errno, EINVAL when it is borrowed no more. */
+static int get_listener(const struct gate *gate)
+{
+	int fd = gate->listener;
+
+	if (gate->lender >= 0)
+		fd = pidfd_getfd(gate->lender, gate->listener, 0);
+	if (fd < 0 && !is_out_of_resources(errno))
+		errno = EINVAL;
+	return fd;
+}
+
+static void put_listener(const struct gate *gate, int fd)
+{
+	int error = errno;
+
+	if (gate->lender >= 0 && fd >= 0)
+		close(fd);
+	errno = error;
+}
+
+/* epoll goes on with a listener that is borrowed when its descriptor here is closed. */
 static bool resume_listener(struct gate *gate)
 {
 	/* Of many processes that wait for the same socket only one is woken for a connection. */
 	struct epoll_event event = {.events = EPOLLIN | EPOLLEXCLUSIVE, .data.ptr = &listener_mark};
+	int fd = get_listener(gate);
+	bool ok = fd >= 0 && epoll_ctl(gate->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
 
+	put_listener(gate, fd);
 	gate->paused_until = PAUSED_NOT;
-	return epoll_ctl(gate->epoll, EPOLL_CTL_ADD, gate->listener, &event) == 0;
+	return ok;
+}
+
+static bool watch(struct gate *gate)
+{
+	struct epoll_event event = {.events = gate->watched_events, .data.ptr = &watched_mark};
+
+	return epoll_ctl(gate->epoll, EPOLL_CTL_ADD, gate->watched_fd, &event) == 0;
+}
+
+/* Waits for all but the listener: one that is borrowed cannot be taken out of epoll. */
+static void renew_epoll(struct gate *gate)
+{
+	struct connection *connection, *next;
+
+	close(gate->epoll);
+	gate->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (gate->watched_fd >= 0)
+		watch(gate);
+	for (int i = 0; i < STATE_COUNT; i++) {
+		for (connection = TAILQ_FIRST(&gate->queues[i]); connection != NULL;
+		     connection = next) {
+			next = TAILQ_NEXT(connection, entry);
+			if (connection->listened)
+				listen_to(gate, connection);
+		}
+	}
 }
 
 static void pause_listener(struct gate *gate, int64_t until)
 {
-	if (gate->paused_until == PAUSED_NOT)
+	if (gate->paused_until == PAUSED_NOT && gate->lender >= 0)
+		renew_epoll(gate);
+	else if (gate->paused_until == PAUSED_NOT)
 		epoll_ctl(gate->epoll, EPOLL_CTL_DEL, gate->listener, NULL);
 	gate->paused_until = until;
 }
 
-static bool is_out_of_resources(int error)
+static void resume_or_retry(struct gate *gate, int64_t now)
 {
-	return error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM;
+	if (!resume_listener(gate))
+		gate->paused_until = now + OUT_OF_DESCRIPTORS_WAIT;
 }
 
 static bool is_transient(int error)
@@ -284,6 +362,25 @@ static bool is_transient(int error)
 	       error == ENETDOWN || error == ENOPROTOOPT || error == EHOSTDOWN || error == ENONET ||
 	       error == EHOSTUNREACH || error == EOPNOTSUPP || error == ENETUNREACH ||
 	       error == EPERM || error == ETIMEDOUT;
+}
+
+static int accept_one(const struct gate *gate)
+{
+	int listener = get_listener(gate), fd = -1;
+
+	if (listener >= 0) {
+		/* cppcheck-suppress nullPointer ; accept(2) takes NULL for an address not wanted */
+		fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+		put_listener(gate, listener);
+	}
+	return fd;
+}
+
+/* Whether nobody comes to the listener any more: it was given up here, or by whoever lends it. */
+static bool is_over(const struct gate *gate, int error)
+{
+	return (gate->withdrawn && error == EAGAIN) ||
+	       ((gate->withdrawn || gate->lender >= 0) && error == EINVAL);
 }
 
 /* Takes one connection; false with errno when no other one can come. */
@@ -296,8 +393,7 @@ static bool take_connection(struct gate *gate)
 		pause_listener(gate, PAUSED_FULL);
 		return true;
 	}
-	/* cppcheck-suppress nullPointer ; accept(2) takes NULL for an address not wanted */
-	fd = accept4(gate->listener, NULL, NULL, SOCK_CLOEXEC);
+	fd = accept_one(gate);
 	if (fd < 0 && is_out_of_resources(errno)) {
 		if (!drop_one(gate)) {
 			log_error("cannot accept: %s", strerror(errno));
@@ -305,7 +401,7 @@ static bool take_connection(struct gate *gate)
 		}
 		return true;
 	}
-	if (fd < 0 && gate->withdrawn && (errno == EAGAIN || errno == EINVAL)) {
+	if (fd < 0 && is_over(gate, errno)) {
 		gate_close(gate);
 		return true;
 	}
@@ -331,6 +427,25 @@ static size_t most_connections(void)
 								  : OWN_DESCRIPTORS;
 }
 
+static struct gate *make(int listener, int lender, size_t most)
+{
+	struct gate *gate = xcalloc(1, sizeof *gate);
+
+	gate->listener = listener;
+	gate->lender = lender;
+	gate->watched_fd = -1;
+	gate->most = most;
+	gate->max = most_connections();
+	for (int i = 0; i < STATE_COUNT; i++)
+		TAILQ_INIT(&gate->queues[i]);
+	gate->paused_until = PAUSED_CLOSED;
+	gate->epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (gate->epoll >= 0 && (listener < 0 || resume_listener(gate)))
+		return gate;
+	gate_free(gate);
+	return NULL;
+}
+
 struct gate *gate_new(int listener, size_t most)
 {
 	/*
@@ -339,25 +454,18 @@ struct gate *gate_new(int listener, size_t most)
 	 */
 	const struct timeval limit = {.tv_usec = ACCEPT_LIMIT * 1000L};
 	int flags = fcntl(listener, F_GETFL), on = 1;
-	struct gate *gate;
 
 	if (flags < 0 || fcntl(listener, F_SETFL, flags | O_NONBLOCK) != 0)
 		return NULL;
 	/* Connections get it from the listener; a Unix socket has no such option. */
 	setsockopt(listener, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
 	setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-	gate = xcalloc(1, sizeof *gate);
-	gate->listener = listener;
-	gate->most = most;
-	gate->max = most_connections();
-	for (int i = 0; i < STATE_COUNT; i++)
-		TAILQ_INIT(&gate->queues[i]);
-	gate->epoll = epoll_create1(EPOLL_CLOEXEC);
-	if (gate->epoll < 0 || !resume_listener(gate)) {
-		gate_free(gate);
-		return NULL;
-	}
-	return gate;
+	return make(listener, -1, most);
+}
+
+struct gate *gate_borrow(int lender, int listener, size_t most)
+{
+	return make(lender >= 0 ? listener : -1, lender, most);
 }
 
 void gate_free(struct gate *gate)
@@ -383,13 +491,24 @@ void gate_set_most(struct gate *gate, size_t most)
 	gate->most = most;
 }
 
-void gate_watch(struct gate *gate, int fd, bool writable)
+void gate_unwatch(struct gate *gate)
 {
-	struct epoll_event event = {.events = EPOLLIN | (writable ? (unsigned)EPOLLOUT : 0),
-				    .data.ptr = &watched_mark};
+	if (gate->watched_fd >= 0)
+		epoll_ctl(gate->epoll, EPOLL_CTL_DEL, gate->watched_fd, NULL);
+	gate->watched_fd = -1;
+	gate->watched = false;
+}
 
-	if (epoll_ctl(gate->epoll, EPOLL_CTL_MOD, fd, &event) != 0)
-		epoll_ctl(gate->epoll, EPOLL_CTL_ADD, fd, &event);
+bool gate_watch(struct gate *gate, int fd, enum gate_watch how)
+{
+	static const uint32_t events[] = {[GATE_WATCH_INPUT] = EPOLLIN,
+					  [GATE_WATCH_BOTH] = EPOLLIN | EPOLLOUT,
+					  [GATE_WATCH_SHARED] = EPOLLIN | EPOLLEXCLUSIVE};
+
+	gate_unwatch(gate);
+	gate->watched_fd = fd;
+	gate->watched_events = events[how];
+	return watch(gate);
 }
 
 bool gate_watched(const struct gate *gate)
@@ -406,6 +525,12 @@ void gate_withdraw(struct gate *gate, const char *path)
 void gate_close(struct gate *gate)
 {
 	pause_listener(gate, PAUSED_CLOSED);
+}
+
+void gate_open(struct gate *gate)
+{
+	if (gate->paused_until == PAUSED_CLOSED)
+		resume_or_retry(gate, times_mono_ms());
 }
 
 /* Drops those of a queue that have been silent for `limit` ms; when the next one is due, or -1. */
@@ -452,7 +577,7 @@ static int until_next(struct gate *gate, int timeout)
 		next = sooner(next, gate->paused_until);
 	else if (gate->paused_until > 0 ||
 		 (gate->paused_until == PAUSED_FULL && gate->count < gate->max))
-		resume_listener(gate);
+		resume_or_retry(gate, now);
 	wait = next < 0 ? -1 : next > now ? next - now : 0;
 	return (int)sooner(timeout, wait);
 }
@@ -463,6 +588,8 @@ int gate_wait(struct gate *gate, int timeout, const sigset_t *mask)
 	int count = epoll_pwait(gate->epoll, events, EVENTS, until_next(gate, timeout), mask);
 
 	gate->watched = false;
+	if (count < 0 && errno != EINTR)
+		return -1;
 	for (int i = 0; i < count; i++) {
 		struct connection *connection = events[i].data.ptr;
 		bool ended = (events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
@@ -484,17 +611,33 @@ int gate_wait(struct gate *gate, int timeout, const sigset_t *mask)
 	return count > 0 ? count : 0;
 }
 
-int gate_next(struct gate *gate, struct printbuf **taken)
+static int take_first(struct gate *gate, enum state state, struct printbuf **taken)
 {
-	struct connection *first = TAILQ_FIRST(&gate->queues[STATE_READY]);
+	struct connection *first = TAILQ_FIRST(&gate->queues[state]);
 
 	*taken = NULL;
 	if (first == NULL)
 		return -1;
-	gate->taken -= buf_len(first->taken);
+	if (first->taken != NULL)
+		gate->taken -= buf_len(first->taken);
 	*taken = first->taken;
 	first->taken = NULL;
 	return release(gate, first);
+}
+
+int gate_next(struct gate *gate, struct printbuf **taken)
+{
+	return take_first(gate, STATE_READY, taken);
+}
+
+int gate_next_young(struct gate *gate, struct printbuf **taken)
+{
+	return take_first(gate, STATE_ARRIVING, taken);
+}
+
+size_t gate_count(const struct gate *gate)
+{
+	return gate->count;
 }
 
 bool gate_expects(const struct gate *gate)

@@ -24,6 +24,13 @@ struct gate *gate_new(int listener, size_t most);
 void gate_set_most(struct gate *gate, size_t most);
 
 /*
+ * The same with the listener `listener` of the process `lender`, a pidfd of the caller's,
+ * which is asked for a descriptor (pidfd_getfd(2)) for the moment of each accept(): no copy
+ * of the listener outlives that process. lender -1: nobody is accepted.
+ */
+struct gate *gate_borrow(int lender, int listener, size_t most);
+
+/*
  * Closes what waits. After fork() the child calls it to be rid of its copies; the
  * parent's gate does not feel it.
  */
@@ -45,6 +52,18 @@ int gate_next(struct gate *gate, struct printbuf **taken);
 /* Whether something has been accepted whose request may still be on its way. */
 bool gate_expects(const struct gate *gate);
 
+/*
+ * The next connection whose request may still be on its way, now the caller's; -1: none.
+ * *taken: what was taken from it, which the caller frees, or NULL.
+ */
+int gate_next_young(struct gate *gate, struct printbuf **taken);
+
+/* How many connections there are. */
+size_t gate_count(const struct gate *gate);
+
+/* Takes a connection that another gate accepted, with what that took from it. */
+void gate_admit(struct gate *gate, int fd, const struct printbuf *taken);
+
 /* Takes a connection on which another request may come; it may be idle without limit. */
 void gate_keep(struct gate *gate, int fd);
 
@@ -54,15 +73,22 @@ void gate_keep(struct gate *gate, int fd);
  */
 void gate_linger(struct gate *gate, int fd);
 
-/* gate_wait() returns also when `fd` can be read, or (`writable`) written. One descriptor. */
-void gate_watch(struct gate *gate, int fd, bool writable);
+/* gate_wait() returns also when something can be done with a descriptor, one at most. */
+enum gate_watch {
+	GATE_WATCH_INPUT, /* read */
+	GATE_WATCH_BOTH, /* read or written */
+	GATE_WATCH_SHARED, /* read, by one of many processes that wait for it */
+};
+bool gate_watch(struct gate *gate, int fd, enum gate_watch how);
+void gate_unwatch(struct gate *gate);
 /* Whether the last gate_wait() saw that. */
 bool gate_watched(const struct gate *gate);
 
 /* Gives up the listener, a Unix socket of ours (base/address.h); who waits in it is still accepted. */
 void gate_withdraw(struct gate *gate, const char *path);
 
-/* Accepts nobody any more; what has been accepted still arrives. */
+/* Accepts nobody any more, until it is opened again; what has been accepted still arrives. */
 void gate_close(struct gate *gate);
+void gate_open(struct gate *gate);
 
 #endif

@@ -198,15 +198,16 @@ static bool is_worn(const struct service *service, int64_t served)
 	return (most > 0 && served >= most) || directory_is_stuck(service->directory);
 }
 
-/* A worker: one request after the other, from the parent's channel or (-1) from fd 0. */
-static int serve_fastcgi(const struct config *config, int channel, struct epochs *epochs)
+/* A worker: one request after the other. */
+static int serve_fastcgi(const struct config *config, const struct accept_parent *parent,
+			 struct epochs *epochs)
 {
 	struct reading reading;
 	const struct transport transport = {read_arrived, write_answer, &reading};
 	char err[ERR_SIZE];
 	struct service *service;
 
-	if (!accept_init(channel, request_most(config))) {
+	if (!accept_init(parent, request_most(config))) {
 		log_error("cannot wait for connections: %s", strerror(errno));
 		return 1;
 	}
@@ -229,13 +230,14 @@ static int serve_fastcgi(const struct config *config, int channel, struct epochs
 }
 
 /* Whether a worker could start with this configuration. */
-static int check_service(const struct config *config, int channel, struct epochs *epochs)
+static int check_service(const struct config *config, const struct accept_parent *parent,
+			 struct epochs *epochs)
 {
 	char err[ERR_SIZE];
 	struct service *service =
 		kin_check(config, err, sizeof err) ? service_open(config, err, sizeof err) : NULL;
 
-	(void)channel, (void)epochs;
+	(void)parent, (void)epochs;
 	if (service == NULL)
 		return refuse(err);
 	service_free(service);
@@ -305,7 +307,7 @@ static int run(const struct config *config, const char *file)
 	if (config->api.children > 0 || !inherited)
 		status = workers_run(config, file, path, check_service, serve_fastcgi);
 	else
-		status = serve_fastcgi(config, -1, NULL);
+		status = serve_fastcgi(config, NULL, NULL);
 	free(path);
 	return status;
 }

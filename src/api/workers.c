@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -32,7 +34,8 @@ struct workers {
 	struct epochs *epochs; /* shared by the workers that run with `config` */
 	worker_main *check, *serve;
 	struct gate *gate;
-	int ours, theirs; /* the ends of the channel */
+	int ours; /* end of the channel */
+	struct accept_parent theirs; /* the other one, and how the listener is lent */
 	int held; /* a connection that the channel did not take, or -1 */
 	struct printbuf *taken; /* what was taken from it */
 	int64_t retry_at; /* POOL_NEVER, or when to try that again */
@@ -80,7 +83,7 @@ int workers_check(const struct config *config, worker_main *check)
 
 	if (pid == 0) {
 		release_listener();
-		exit(check(config, -1, NULL));
+		exit(check(config, NULL, NULL));
 	}
 	if (pid < 0 || wait_for(pid, &status, 0) != pid || !WIFEXITED(status))
 		return 1;
@@ -116,7 +119,7 @@ static pid_t spawn(struct workers *workers, const struct config *config, worker_
 	for (size_t i = 0; i < HANDLED; i++)
 		signal(handled[i], SIG_DFL);
 	sigprocmask(SIG_SETMASK, &workers->starting_mask, NULL);
-	exit(run(config, workers->theirs, workers->epochs));
+	exit(run(config, &workers->theirs, workers->epochs));
 }
 
 static pid_t spawn_worker(void *arg)
@@ -202,7 +205,7 @@ static void wait_for_channel(struct workers *workers, int64_t now)
 	/* Else too many descriptors are under way in all programs of this user: unix(7). */
 	if (!is_full)
 		workers->retry_at = now + FULL_WAIT;
-	gate_watch(workers->gate, workers->ours, is_full);
+	gate_watch(workers->gate, workers->ours, is_full ? GATE_WATCH_BOTH : GATE_WATCH_INPUT);
 }
 
 /* Passes on connections with a request to serve, until the channel is full. */
@@ -223,23 +226,25 @@ static void pass_on(struct workers *workers, int64_t now)
 		close_held(workers);
 	}
 	if (waited)
-		gate_watch(workers->gate, workers->ours, false);
+		gate_watch(workers->gate, workers->ours, GATE_WATCH_INPUT);
 }
 
-/* Takes what the workers give back. */
+/* Takes what the workers do not keep. */
 static void take_back(struct workers *workers)
 {
-	struct printbuf *nothing = buf_new();
+	struct printbuf *taken = buf_new();
 	enum channel_word word;
 	int fd;
 
-	while ((fd = channel_receive(workers->ours, &word, nothing)) >= 0) {
-		if (word == CHANNEL_KEPT)
+	while ((fd = channel_receive(workers->ours, &word, taken)) >= 0) {
+		if (word == CHANNEL_YOUNG)
+			gate_admit(workers->gate, fd, taken);
+		else if (word == CHANNEL_KEPT)
 			gate_keep(workers->gate, fd);
 		else
 			gate_linger(workers->gate, fd);
 	}
-	printbuf_free(nothing);
+	printbuf_free(taken);
 }
 
 /* --- the loop -------------------------------------------------------------------------------- */
@@ -306,6 +311,30 @@ static void install_signals(struct workers *workers)
 		sigdelset(&workers->waiting_mask, handled[i]);
 }
 
+/*
+ * A pidfd by which workers borrow the listener, or -1 where none of them may: a filter of system
+ * calls can forbid it. Yama (ptrace_scope) lets a process borrow from those only that say so;
+ * here, what this one starts.
+ */
+static int open_lender(void)
+{
+	int self = pidfd_open(getpid(), 0), status;
+	pid_t pid;
+
+	if (self < 0)
+		return -1;
+	prctl(PR_SET_PTRACER, getpid());
+	pid = fork();
+	if (pid == 0)
+		_exit(pidfd_getfd(self, ACCEPT_LISTENER, 0) < 0);
+	if (pid > 0 && wait_for(pid, &status, 0) == pid && WIFEXITED(status) &&
+	    WEXITSTATUS(status) == 0)
+		return self;
+	log_info("workers may not borrow the listener: the parent accepts for them");
+	close(self);
+	return -1;
+}
+
 static bool open_connections(struct workers *workers)
 {
 	int ends[2];
@@ -316,14 +345,17 @@ static bool open_connections(struct workers *workers)
 		return false;
 	}
 	workers->ours = ends[0];
-	workers->theirs = ends[1];
-	gate_watch(workers->gate, workers->ours, false);
-	return true;
+	workers->theirs = (struct accept_parent){.channel = ends[1], .lender = open_lender()};
+	if (workers->theirs.lender >= 0)
+		gate_close(workers->gate);
+	return gate_watch(workers->gate, workers->ours, GATE_WATCH_INPUT);
 }
 
 static void begin_stop(struct workers *workers, int64_t now)
 {
 	workers->stop_by = now + DRAIN_LIMIT;
+	/* Whom the workers have not accepted when they are told to end. */
+	gate_open(workers->gate);
 	if (workers->path != NULL)
 		gate_withdraw(workers->gate, workers->path);
 }
@@ -392,7 +424,9 @@ int workers_run(const struct config *config, const char *file, const char *path,
 	run(&workers);
 	close_held(&workers);
 	close(workers.ours);
-	close(workers.theirs);
+	close(workers.theirs.channel);
+	if (workers.theirs.lender >= 0)
+		close(workers.theirs.lender);
 	gate_free(workers.gate);
 	free(workers.pool.slots);
 	epochs_free(workers.epochs);

@@ -1,22 +1,27 @@
-/* The parent of the workers: accepts on the one socket, fd 0, and keeps `children` workers. */
+/*
+ * The parent of `children` workers, which accept on its socket, fd 0. It waits for what is
+ * slow to arrive, and for what may come on connections that are kept (gate.h).
+ */
 #ifndef PRESENCE_API_WORKERS_H
 #define PRESENCE_API_WORKERS_H
 
+#include "api/accept.h"
 #include "api/epochs.h"
 #include "base/config.h"
 
 /*
- * What a process does; the result is its exit status. `channel`: where a worker's
- * requests come from (accept.h); -1 for a check. `epochs`: what all workers of a
- * configuration know, NULL where one serves alone.
+ * What a process does; the result is its exit status. `parent`: a worker's; NULL for a
+ * check. `epochs`: what all workers of a configuration know, NULL where one serves alone.
  */
-typedef int worker_main(const struct config *config, int channel, struct epochs *epochs);
+typedef int worker_main(const struct config *config, const struct accept_parent *parent,
+			struct epochs *epochs);
 
 /*
  * Runs until SIGTERM or SIGINT, then ends the workers and returns 0. The parent
  * alone holds the socket: when it dies, however it dies, the socket is gone with
- * it, so that whoever started it sees that and starts it again; its workers finish
- * what has been passed to them and end. A worker that ends is replaced at once,
+ * it, so that whoever started it sees that and starts it again; its workers borrow the
+ * socket for each accept(), finish what they and the parent have accepted, and end. Where a
+ * worker may not borrow it, the parent accepts for them. A worker that ends is replaced at once,
  * one that fails right after its start after a growing pause. SIGHUP re-reads
  * `file`: when the configuration is good and `check`, run in a process of its
  * own, returns 0 for it, the workers are replaced one after the other; the socket

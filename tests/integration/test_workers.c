@@ -1,14 +1,19 @@
-/* presence-api's processes: the parent that accepts, the workers that serve. */
+/* presence-api's processes: the workers that accept and serve, their parent. */
 #include "harness.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <fastcgi.h>
@@ -168,16 +173,42 @@ END_TEST
 static const struct crowd {
 	int peers;
 	const char *conf; /* children = 0: no parent, as mod_fcgid has it */
-} crowds[] = {{16, "api { children = 4 }"},
-	      {64, "api { children = 4 }"},
-	      /* Between a program's end and the next one lighttpd has nobody to ask. */
-	      {16, "api { children = 0 max_requests = 0 }"}};
-#define CROWDS 3
+	bool is_confined; /* workers may not borrow the listener */
+} crowds[] = {
+	{16, "api { children = 4 }", false},
+	{64, "api { children = 4 }", false},
+	/* Between a program's end and the next one lighttpd has nobody to ask. */
+	{16, "api { children = 0 max_requests = 0 }", false},
+	{16, "api { children = 4 }", true},
+};
+#define CROWDS 4
 #define CROWD_MAX 64
+
+/* What this process starts from now on may not take descriptors of another one, as in a container. */
+static void forbid_borrowing(void)
+{
+	struct sock_filter rules[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_pidfd_getfd, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog filter = {.len = sizeof rules / sizeof rules[0], .filter = rules};
+
+	ck_assert_int_eq(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+	ck_assert_int_eq(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+}
+
+static struct stack *start_for(const struct crowd *crowd)
+{
+	if (crowd->is_confined)
+		forbid_borrowing();
+	return stack_start_api(crowd->conf);
+}
 
 START_TEST(silent_peers_delay_nobody)
 {
-	struct stack *stack = stack_start_api(crowds[_i].conf);
+	struct stack *stack = start_for(&crowds[_i]);
 	const char *token = token_for(stack, "1");
 	struct printbuf *bytes = request_bytes(stack, false);
 	int fds[CROWD_MAX], crowd = crowds[_i].peers;
@@ -207,7 +238,7 @@ END_TEST
 
 START_TEST(peers_that_do_not_close_after_their_answer_delay_nobody)
 {
-	struct stack *stack = stack_start_api(crowds[_i].conf);
+	struct stack *stack = start_for(&crowds[_i]);
 	const char *token = token_for(stack, "1");
 	struct printbuf *bytes = request_bytes(stack, false);
 	int fds[CROWD_MAX], crowd = crowds[_i].peers;
@@ -228,7 +259,7 @@ END_TEST
 
 START_TEST(kept_connections_hold_no_worker)
 {
-	struct stack *stack = stack_start_api(crowds[_i].conf);
+	struct stack *stack = start_for(&crowds[_i]);
 	const char *token = token_for(stack, "1");
 	struct printbuf *bytes = request_bytes(stack, true);
 	int fds[CROWD_MAX], crowd = crowds[_i].peers;
@@ -250,6 +281,78 @@ START_TEST(kept_connections_hold_no_worker)
 	}
 	for (int i = 0; i < crowd; i++)
 		close(fds[i]);
+	stack_stop(stack);
+}
+END_TEST
+
+/* Half a request on each of the connections. */
+static void send_halves(struct stack *stack, int *fds, int count, const struct printbuf *bytes)
+{
+	for (int i = 0; i < count; i++) {
+		fds[i] = connect_api(stack);
+		wire_send(fds[i], bytes->buf, buf_len(bytes) / 2);
+	}
+}
+
+static void send_rests_and_check(const int *fds, int count, const struct printbuf *bytes)
+{
+	size_t half = buf_len(bytes) / 2;
+
+	for (int i = 0; i < count; i++)
+		wire_send(fds[i], bytes->buf + half, buf_len(bytes) - half);
+	for (int i = 0; i < count; i++) {
+		check_answer(fds[i]);
+		close(fds[i]);
+	}
+}
+
+/* Each call is a worker's last, and finds the halves of others in it. */
+START_TEST(no_half_of_a_request_is_lost_with_a_worker)
+{
+	enum { HALVES = 40 };
+	struct stack *stack = stack_start_api("api { children = 2 max_requests = 1 }");
+	const char *token = token_for(stack, "1");
+	struct printbuf *bytes = request_bytes(stack, false);
+	pid_t workers[8];
+	int fds[HALVES], count;
+
+	for (int i = 0; i < HALVES; i += 4) {
+		send_halves(stack, fds + i, 4, bytes);
+		check_serves_soon(stack, token);
+	}
+	/* So it is when the workers are replaced. */
+	count = children_of(api_parent(stack), workers, 8);
+	kill(api_parent(stack), SIGHUP);
+	for (int i = 0; i < count; i++)
+		WAIT_UNTIL(!process_runs(workers[i]), 10000);
+	send_rests_and_check(fds, HALVES, bytes);
+	stack_stop(stack);
+}
+END_TEST
+
+/* The others' halves are with the parent when a worker begins to serve. */
+START_TEST(a_worker_that_is_killed_takes_its_own_request_alone)
+{
+	struct stack *stack = stack_start_api("api { children = 1 }\nredis { timeout_ms = 20000 }");
+	struct printbuf *bytes = request_bytes(stack, false);
+	pid_t worker;
+	int fds[10], served, idle;
+
+	ck_assert_int_eq(children_of(api_parent(stack), &worker, 1), 1);
+	http_ok(stack, COUNT, token_for(stack, "1"), NULL); /* it has its connection to Redis */
+	idle = descriptors_of(worker);
+	signal_and_wait_stopped(stack->redis);
+	send_halves(stack, fds, 10, bytes);
+	/* With nothing to serve it waits for them. */
+	WAIT_UNTIL(descriptors_of(worker) >= idle + 10, 5000);
+	served = connect_api(stack);
+	wire_send(served, bytes->buf, buf_len(bytes));
+	WAIT_UNTIL(descriptors_of(worker) <= idle + 1, 5000);
+	kill(worker, SIGKILL);
+	WAIT_UNTIL(has_ended(served), 5000);
+	kill(stack->redis, SIGCONT);
+	send_rests_and_check(fds, 10, bytes);
+	close(served);
 	stack_stop(stack);
 }
 END_TEST
@@ -522,6 +625,62 @@ START_TEST(api_ends_whatever_signals_it_inherited_as_ignored)
 }
 END_TEST
 
+/* lighttpd looks at once, and would take a socket that answers for somebody else's, for good. */
+START_TEST(the_socket_is_gone_with_the_parent_whatever_the_workers_do)
+{
+	struct stack *stack = stack_new("api { children = 4 }");
+	const char *socket = stack_path(stack, "own.sock");
+	struct printbuf *bytes = request_bytes(stack, false);
+	pid_t workers[8], pid;
+	int count;
+
+	redis_start(stack, NULL);
+	pid = start_program(stack, "presence-api", socket, 0);
+	WAIT_UNTIL(children_of(pid, workers, 8) == WORKERS, 5000);
+	for (int i = 0; i < 20; i++) {
+		int fd = wire_connect(socket);
+
+		wire_send(fd, bytes->buf, buf_len(bytes));
+		check_answer(fd);
+		close(fd);
+	}
+	count = children_of(pid, workers, 8);
+	for (int i = 0; i < count; i++)
+		kill(workers[i], SIGSTOP);
+	ck_assert_int_eq(process_end(&pid, SIGKILL, "presence-api", 5000), 128 + SIGKILL);
+	ck_assert_msg(wire_connect(socket) < 0, "somebody still listens");
+	for (int i = 0; i < count; i++)
+		kill(workers[i], SIGCONT);
+	for (int i = 0; i < count; i++)
+		WAIT_UNTIL(!process_runs(workers[i]), 5000);
+	stack_stop(stack);
+}
+END_TEST
+
+/* With the workers and with the parent. */
+START_TEST(what_is_on_its_way_when_api_is_told_to_end_is_answered)
+{
+	enum { HALVES = 20 };
+	struct stack *stack = stack_new("api { children = 2 }");
+	const char *socket = stack_path(stack, "own.sock");
+	struct printbuf *bytes = request_bytes(stack, false);
+	int fds[HALVES];
+	pid_t pid;
+
+	redis_start(stack, NULL);
+	pid = start_program(stack, "presence-api", socket, 0);
+	for (int i = 0; i < HALVES; i++) {
+		fds[i] = wire_connect(socket);
+		wire_send(fds[i], bytes->buf, buf_len(bytes) / 2);
+	}
+	kill(pid, SIGTERM);
+	WAIT_UNTIL(!wire_answers(socket), 5000);
+	send_rests_and_check(fds, HALVES, bytes);
+	ck_assert_int_eq(process_end(&pid, 0, "presence-api", 5000), 0);
+	stack_stop(stack);
+}
+END_TEST
+
 /* Without a parent nobody else takes those who wait. */
 START_TEST(all_who_wait_are_served_when_max_requests_is_reached)
 {
@@ -598,12 +757,16 @@ int main(void)
 	tcase_add_loop_test(silence, peers_that_do_not_close_after_their_answer_delay_nobody, 0,
 			    CROWDS);
 	tcase_add_loop_test(silence, kept_connections_hold_no_worker, 0, CROWDS);
+	tcase_add_test(silence, no_half_of_a_request_is_lost_with_a_worker);
+	tcase_add_test(silence, a_worker_that_is_killed_takes_its_own_request_alone);
 	tcase_add_test(silence, an_abort_takes_no_answer_back);
 	tcase_add_test(silence, of_too_many_silent_peers_the_longest_silent_one_goes);
 	tcase_add_test(silence, a_request_may_come_in_pieces_of_any_size);
 	tcase_add_test(silence, a_body_that_is_refused_is_not_in_the_way_of_the_answer);
 	tcase_add_test(head, head_never_has_a_body);
 	tcase_add_test(signals, api_ends_whatever_signals_it_inherited_as_ignored);
+	tcase_add_test(signals, the_socket_is_gone_with_the_parent_whatever_the_workers_do);
+	tcase_add_test(signals, what_is_on_its_way_when_api_is_told_to_end_is_answered);
 	tcase_add_test(signals, all_who_wait_are_served_when_max_requests_is_reached);
 	tcase_add_test(signals, api_that_is_told_to_end_while_it_starts_has_not_failed);
 	tcase_add_test(signals, streamd_ends_whatever_signals_it_inherited_as_ignored);
