@@ -11,9 +11,12 @@
 #include <openssl/evp.h>
 #include <openssl/rand.h>
 
-static void random_bits(unsigned char bits[16])
+#define ID_SIZE 16 /* bytes */
+#define POOL_SIZE 256 /* what getrandom(2) gives whole */
+
+static void random_bits(unsigned char *bits, int size)
 {
-	if (RAND_bytes(bits, 16) != 1) {
+	if (RAND_bytes(bits, size) != 1) {
 		fputs("presence: no random bytes\n", stderr);
 		abort();
 	}
@@ -32,19 +35,24 @@ static void put_hex(char *hex, const unsigned char *bytes, size_t len)
 
 void random_hex(char hex[RANDOM_HEX_LEN + 1])
 {
-	unsigned char bits[16];
+	static _Thread_local unsigned char pool[POOL_SIZE];
+	static _Thread_local size_t left;
 
-	/* Each request takes one: the kernel's cost half of OpenSSL's. */
-	if (getrandom(bits, sizeof bits, 0) != sizeof bits)
-		random_bits(bits);
-	put_hex(hex, bits, sizeof bits);
+	/* Each request takes one: the kernel's cost half of OpenSSL's, and less by the dozen. */
+	if (left == 0) {
+		if (getrandom(pool, sizeof pool, 0) != sizeof pool)
+			random_bits(pool, sizeof pool);
+		left = sizeof pool;
+	}
+	left -= ID_SIZE;
+	put_hex(hex, pool + left, ID_SIZE);
 }
 
 void random_id(char id[RANDOM_ID_LEN + 1])
 {
-	unsigned char bits[16], text[25];
+	unsigned char bits[ID_SIZE], text[25];
 
-	random_bits(bits);
+	random_bits(bits, sizeof bits);
 	EVP_EncodeBlock(text, bits, sizeof bits);
 	for (size_t i = 0; i < RANDOM_ID_LEN; i++)
 		id[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : (char)text[i];

@@ -11,7 +11,7 @@
 /* 128 random bits in base64url; never fails (without randomness the process aborts). */
 void random_id(char id[RANDOM_ID_LEN + 1]);
 
-/* The same in lower-case hex. */
+/* The same in lower-case hex, to tell requests apart: a fork() after the first goes on with the same ones. */
 void random_hex(char hex[RANDOM_HEX_LEN + 1]);
 
 /* A random number from 0 to limit - 1 (limit > 0): for jitter, not for secrets. */

@@ -28,6 +28,24 @@ START_TEST(test_words)
 }
 END_TEST
 
+/* More than are fetched at a time. */
+START_TEST(test_hex)
+{
+	static char words[100][RANDOM_HEX_LEN + 1];
+
+	for (size_t i = 0; i < UNIT_COUNT(words); i++) {
+		random_hex(words[i]);
+		ck_assert_msg(strspn(words[i], "0123456789abcdef") == RANDOM_HEX_LEN &&
+				      words[i][RANDOM_HEX_LEN] == '\0',
+			      "32 digits expected, seen %s", words[i]);
+		for (size_t j = 0; j < i; j++) {
+			if (strcmp(words[i], words[j]) == 0)
+				ck_abort_msg("%s came twice", words[i]);
+		}
+	}
+}
+END_TEST
+
 START_TEST(test_below)
 {
 	static const unsigned limits[] = {1, 2, 3, 10, 256, 1000000, 4294967295U};
@@ -75,6 +93,7 @@ static Suite *random_suite(void)
 	TCase *tcase = tcase_create("random");
 
 	tcase_add_test(tcase, test_words);
+	tcase_add_test(tcase, test_hex);
 	tcase_add_test(tcase, test_below);
 	tcase_add_test(tcase, test_hash);
 	suite_add_tcase(suite, tcase);
