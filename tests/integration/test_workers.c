@@ -26,6 +26,10 @@
 #define WORKERS 4
 #define SOON 1500 /* ms in which a request is answered whatever others do */
 
+/* A call waits for a Redis that stands still; so does a worker that tells it of its calls meanwhile. */
+#define PATIENT "api { children = 1 }\nredis { timeout_ms = 8000 }"
+#define PATIENCE 12000 /* ms */
+
 static const char *api_socket(struct stack *stack)
 {
 	return stack_path(stack, "api.sock-0"); /* lighttpd adds the number */
@@ -133,7 +137,7 @@ END_TEST
 
 START_TEST(a_request_under_way_is_finished_when_the_parent_dies)
 {
-	struct stack *stack = stack_start_api("api { children = 1 }\nredis { timeout_ms = 20000 }");
+	struct stack *stack = stack_start_api(PATIENT);
 	const char *token = token_for(stack, "1");
 	pid_t parent = api_parent(stack), worker;
 	struct sse *request;
@@ -156,7 +160,7 @@ START_TEST(a_request_under_way_is_finished_when_the_parent_dies)
 			   "Authorization: Bearer %s\r\n\r\n",
 			   token) > 0);
 	request = sse_request(stack, text);
-	WAIT_UNTIL(descriptors_of(worker) > idle, 5000); /* it has the connection */
+	WAIT_UNTIL(descriptors_of(worker) > idle, PATIENCE); /* it has the connection */
 	kill(parent, SIGKILL);
 	WAIT_UNTIL(api_parent(stack) != parent, 10000);
 	kill(stack->redis, SIGCONT);
@@ -333,7 +337,7 @@ END_TEST
 /* The others' halves are with the parent when a worker begins to serve. */
 START_TEST(a_worker_that_is_killed_takes_its_own_request_alone)
 {
-	struct stack *stack = stack_start_api("api { children = 1 }\nredis { timeout_ms = 20000 }");
+	struct stack *stack = stack_start_api(PATIENT);
 	struct printbuf *bytes = request_bytes(stack, false);
 	pid_t worker;
 	int fds[10], served, idle;
@@ -344,7 +348,7 @@ START_TEST(a_worker_that_is_killed_takes_its_own_request_alone)
 	signal_and_wait_stopped(stack->redis);
 	send_halves(stack, fds, 10, bytes);
 	/* With nothing to serve it waits for them. */
-	WAIT_UNTIL(descriptors_of(worker) >= idle + 10, 5000);
+	WAIT_UNTIL(descriptors_of(worker) >= idle + 10, PATIENCE);
 	served = connect_api(stack);
 	wire_send(served, bytes->buf, buf_len(bytes));
 	WAIT_UNTIL(descriptors_of(worker) <= idle + 1, 5000);
