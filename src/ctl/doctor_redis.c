@@ -20,6 +20,7 @@
 
 #define VERSION_MIN 7
 #define PUBSUB_HARD_MIN (1 << 20) /* bytes: less, and a burst of changes cuts streamd off */
+#define LAG_DEFAULT 10 /* seconds, min-replicas-max-lag */
 #define SENTENCE_SIZE 512
 #define RIGHTS_CHANGE "give redis.url's user the rights in conf/redis-users.acl"
 
@@ -89,10 +90,17 @@ static void check_version(struct server *server, const char *info)
 		    "this one is a replica");
 }
 
+/* Redis' own default, or half of the time in which sessions end, if that is less. */
+static int advise_lag(int ttl)
+{
+	return ttl >= 2 * LAG_DEFAULT ? LAG_DEFAULT : (ttl + 1) / 2;
+}
+
 /* For so long a primary that was cut off goes on, and nobody renews there who has a stream elsewhere. */
 static void check_lag(struct server *server)
 {
 	int ttl = server->doctor->ctl->config->presence.stream_ttl;
+	char change[96];
 	redisReply *reply;
 	long long lag = 0;
 
@@ -101,8 +109,10 @@ static void check_lag(struct server *server)
 		return;
 	if (reply->type == REDIS_REPLY_ARRAY && reply->elements == 2)
 		lag = strtoll(reply->element[1]->str, NULL, 10);
+	snprintf(change, sizeof change, "redis.conf of all of them: min-replicas-max-lag %d",
+		 advise_lag(ttl));
 	if (lag >= ttl)
-		say(server, FINDING_WARN, "redis.conf of all of them: min-replicas-max-lag 10",
+		say(server, FINDING_WARN, change,
 		    "a primary that was cut off goes on for %lld s, and sessions end after %d "
 		    "(presence.stream_ttl): it shows users offline who are not",
 		    lag, ttl);

@@ -446,7 +446,14 @@ START_TEST(a_primary_without_replicas_takes_nothing)
 	CTL_STATUS(stack, &out, "doctor");
 	check_has(out, "warn  redis: a primary that was cut off goes on for 30 s, and sessions end "
 		       "after 30");
+	check_has(out, "min-replicas-max-lag 10\n");
 	freeReplyObject(fleet_cmd(&pair[0], "CONFIG SET min-replicas-max-lag 10"));
+	/* What is advised would do. */
+	setenv("PRESENCE_PRESENCE_STREAM_TTL", "9", 1);
+	CTL_STATUS(stack, &out, "doctor");
+	check_has(out, "goes on for 10 s, and sessions end after 9");
+	check_has(out, "min-replicas-max-lag 5\n");
+	unsetenv("PRESENCE_PRESENCE_STREAM_TTL");
 	freeReplyObject(fleet_cmd(&pair[0], "CONFIG SET min-replicas-to-write 0"));
 	CTL_STATUS(stack, &out, "doctor");
 	check_has(out, "warn  redis: a primary that was cut off goes on taking");
