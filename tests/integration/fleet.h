@@ -63,6 +63,7 @@ struct fleet_server *sentinels_wait_primary(struct sentinel_stand *stand, int ot
 
 #define CLUSTER_PRIMARIES 3
 #define CLUSTER_NODES 8 /* the stand has six; more may join */
+#define CLUSTER_PARTITIONS 16 /* of the tests' users: some at each primary */
 #define CLUSTER_TIMEOUT 2000 /* cluster-node-timeout, ms, stretched */
 
 /* A Redis Cluster: three primaries, servers[0..2], a third of the slots each, and a replica of each. */

@@ -7,6 +7,11 @@
 
 #include "harness.h"
 
+/* Sessions outlive every fault, so that nothing else can end them. */
+#define SCREENS_TIMES                                                                      \
+	"presence { online_ttl = 60 heartbeat = 2 stream_ttl = 50 grace = 2 sweep = 1 }\n" \
+	"stream { drain = 1 }\n"
+
 #define SCREENS (USERS - 1)
 #define GONE USERS /* the account without a stream */
 

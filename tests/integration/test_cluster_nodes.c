@@ -24,7 +24,6 @@
 #include "store/scrape.h"
 #include "store/throttle.h"
 
-#define PARTITIONS 16
 #define ASKED 64 /* asked for in one go: some in every partition */
 
 static struct stack *stack;
@@ -48,7 +47,7 @@ static struct config *load_config(const char *url, int count)
 /* Another process begins, with these nodes to ask. */
 static void open_nodes(const char *url)
 {
-	config = load_config(url, PARTITIONS);
+	config = load_config(url, CLUSTER_PARTITIONS);
 	partitions = partitions_new(config);
 	nodes = nodes_new(config);
 }
@@ -566,14 +565,14 @@ START_TEST(another_layout_is_refused)
 	for (int count = 2; count <= 1024; count *= 2) {
 		other = load_config(cluster->url, count);
 		wrong = nodes_new(other);
-		ck_assert_msg(nodes_check(wrong, err, sizeof err) == (count == PARTITIONS),
+		ck_assert_msg(nodes_check(wrong, err, sizeof err) == (count == CLUSTER_PARTITIONS),
 			      "%d partitions: %s", count, err);
-		if (count != PARTITIONS)
+		if (count != CLUSTER_PARTITIONS)
 			ck_assert_ptr_nonnull(strstr(err, "not as redis.url and redis.partitions"));
 		nodes_free(wrong);
 		config_free(other);
 	}
-	other = load_config(cluster->url, PARTITIONS);
+	other = load_config(cluster->url, CLUSTER_PARTITIONS);
 	wrong = nodes_new(other);
 	for (int i = 0; i < CLUSTER_PRIMARIES; i++)
 		freeReplyObject(fleet_cmd(&cluster->servers[i], "ZADD presence:deadlines 1 1"));
@@ -601,7 +600,7 @@ static void configure(const char *url)
 	ck_assert(asprintf(&conf,
 			   "redis { url = \"%s\" partitions = %d }\n"
 			   "api { listen = \"unix:%s/api.sock\" children = 1 }\n",
-			   url, PARTITIONS, stack->dir) > 0);
+			   url, CLUSTER_PARTITIONS, stack->dir) > 0);
 	stack_write_conf(stack, conf);
 	free(conf);
 }

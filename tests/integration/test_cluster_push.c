@@ -12,21 +12,20 @@
 #include "servers.h"
 #include "store/layout.h"
 
-#define PARTITIONS 16
 #define RECEIVERS 24 /* some at every node */
 #define MANY 400 /* some in every partition */
 
 static struct push_stand *start(void)
 {
-	return push_start_cluster(PARTITIONS, "presence { grace = 1 sweep = 1 }\n"
-					      "redis { timeout_ms = 4000 }\n");
+	return push_start_cluster(CLUSTER_PARTITIONS, "presence { grace = 1 sweep = 1 }\n"
+						      "redis { timeout_ms = 4000 }\n");
 }
 
 /* --- where users are ------------------------------------------------------------------------- */
 
 static int slot_of(struct push_stand *stand, const char *id)
 {
-	return cluster_slot_of(stand->stack->cluster, layout_partition(PARTITIONS, id));
+	return cluster_slot_of(stand->stack->cluster, layout_partition(CLUSTER_PARTITIONS, id));
 }
 
 static int owner_of(struct push_stand *stand, const char *id)
@@ -240,7 +239,8 @@ END_TEST
 START_TEST(a_node_that_stands_still_stops_its_own_partitions_alone)
 {
 	struct push_stand *stand = push_start_cluster(
-		PARTITIONS, "presence { grace = 1 sweep = 1 }\nredis { timeout_ms = 1000 }\n");
+		CLUSTER_PARTITIONS,
+		"presence { grace = 1 sweep = 1 }\nredis { timeout_ms = 1000 }\n");
 	struct cluster_stand *cluster = stand->stack->cluster;
 	const char *users[CLUSTER_PRIMARIES];
 

@@ -13,13 +13,6 @@
 #include "store/cluster.h"
 #include "store/layout.h"
 
-#define PARTITIONS 16
-
-/* Sessions outlive every fault, so that nothing else can end them. */
-#define TIMES                                                                              \
-	"presence { online_ttl = 60 heartbeat = 2 stream_ttl = 50 grace = 2 sweep = 1 }\n" \
-	"stream { drain = 1 }\n"
-
 static struct stack *stack;
 static struct cluster_stand *cluster;
 static struct screens screens;
@@ -28,7 +21,7 @@ static void configure(const char *url, int partitions)
 {
 	char *conf;
 
-	ck_assert(asprintf(&conf, TIMES "redis { url = \"%s\" partitions = %d }\n", url,
+	ck_assert(asprintf(&conf, SCREENS_TIMES "redis { url = \"%s\" partitions = %d }\n", url,
 			   partitions) > 0);
 	stack_write_conf(stack, conf);
 	free(conf);
@@ -38,12 +31,12 @@ static void configure(const char *url, int partitions)
 
 static int slot_of(int user)
 {
-	unsigned tags[PARTITIONS];
+	unsigned tags[CLUSTER_PARTITIONS];
 	char id[12], tag[16];
 
 	snprintf(id, sizeof id, "%d", user);
-	layout_find_tags(PARTITIONS, tags);
-	snprintf(tag, sizeof tag, "{%u}", tags[layout_partition(PARTITIONS, id)]);
+	layout_find_tags(CLUSTER_PARTITIONS, tags);
+	snprintf(tag, sizeof tag, "{%u}", tags[layout_partition(CLUSTER_PARTITIONS, id)]);
 	return (int)cluster_slot(tag, strlen(tag));
 }
 
@@ -70,13 +63,13 @@ static void setup(void)
 {
 	char *users, *url;
 
-	stack = stack_new(TIMES);
+	stack = stack_new(SCREENS_TIMES);
 	/* With the fewest rights, and the file's own password. */
 	ck_assert(asprintf(&users, "--aclfile %s/conf/redis-users.acl", getenv("ABS_SRCDIR")) > 0);
 	cluster = cluster_start(stack, users);
 	ck_assert(asprintf(&url, "cluster://presence:PASSWORD@%s",
 			   cluster->url + strlen("cluster://")) > 0);
-	configure(url, PARTITIONS);
+	configure(url, CLUSTER_PARTITIONS);
 	streamd_start(stack, 0);
 	lighttpd_start(stack);
 }

@@ -16,13 +16,21 @@
 #define SOON 5000
 #define FOUND 8000 /* ms in which a ghost is: every 5 s some are looked at */
 
-static void prepare(struct stack *stack, const char *conf)
+/* The configuration with the token of the figures, which is made, in front; the caller frees it. */
+static char *with_token(struct stack *stack, const char *conf)
 {
 	char *text;
 
 	stack_write_secret(stack, "metrics.token", TOKEN "\n");
 	ck_assert(asprintf(&text, "metrics { token_file = \"%s\" }\n%s",
 			   stack_path(stack, "metrics.token"), conf) > 0);
+	return text;
+}
+
+static void prepare(struct stack *stack, const char *conf)
+{
+	char *text = with_token(stack, conf);
+
 	stack_write_conf(stack, text);
 	free(text);
 }
@@ -710,11 +718,8 @@ END_TEST
 static struct stack *start_divided(int partitions)
 {
 	struct stack *stack = stack_new("");
-	char *conf;
+	char *conf = with_token(stack, "");
 
-	stack_write_secret(stack, "metrics.token", TOKEN);
-	ck_assert(asprintf(&conf, "metrics { token_file = \"%s\" }\n",
-			   stack_path(stack, "metrics.token")) > 0);
 	stack_divide(stack, 2, partitions, conf);
 	free(conf);
 	streamd_start(stack, 0);

@@ -16,12 +16,6 @@
 #include "store/layout.h"
 
 #define SERVERS_MAX 6
-#define DIVIDED 16 /* partitions, of several servers and of a cluster */
-
-/* Sessions outlive every fault, so that nothing else can end them. */
-#define TIMES                                                                              \
-	"presence { online_ttl = 60 heartbeat = 2 stream_ttl = 50 grace = 2 sweep = 1 }\n" \
-	"stream { drain = 1 }\n"
 
 enum kind { ONE, SEVERAL, SENTINELS_KNOW, CLUSTER, KINDS };
 
@@ -69,7 +63,7 @@ static void start_servers(void)
 	char *args;
 
 	ck_assert(asprintf(&args, "--aclfile %s/conf/redis-users.acl", getenv("ABS_SRCDIR")) > 0);
-	partitions = kind == ONE || kind == SENTINELS_KNOW ? 1 : DIVIDED;
+	partitions = kind == ONE || kind == SENTINELS_KNOW ? 1 : CLUSTER_PARTITIONS;
 	if (kind == CLUSTER) {
 		cluster = cluster_start(stack, args);
 		servers = cluster->servers;
@@ -129,9 +123,9 @@ static void write_conf(const char *url, int divided, const char *more)
 	char *conf;
 
 	ck_assert(asprintf(&conf,
-			   TIMES "redis { url = \"%s\" partitions = %d }\n"
-				 "push { key_file = \"%s/push.pem\" "
-				 "subject = \"mailto:a@example.com\" }\n%s",
+			   SCREENS_TIMES "redis { url = \"%s\" partitions = %d }\n"
+					 "push { key_file = \"%s/push.pem\" "
+					 "subject = \"mailto:a@example.com\" }\n%s",
 			   url, divided, stack->dir, more) > 0);
 	stack_write_conf(stack, conf);
 	free(conf);
@@ -185,7 +179,7 @@ static void setup(enum kind wanted)
 	const char *argv[] = {program("presence-pushd"), "-c", NULL, NULL};
 
 	kind = wanted;
-	stack = stack_new(TIMES);
+	stack = stack_new(SCREENS_TIMES);
 	stack_write_secret(stack, "push.pem", CTL(stack, "push", "key"));
 	start_servers();
 	configure("PASSWORD");

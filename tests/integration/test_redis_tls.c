@@ -17,7 +17,6 @@
 #include "store/layout.h"
 
 #define HERE "DNS:localhost,IP:127.0.0.1,IP:::1"
-#define CLUSTER_PARTITIONS 16
 #define MANY 900 /* users in one question: more than a TLS record of 16 KB holds */
 
 /* A stack whose authority is ca.pem; nothing runs yet. */
