@@ -335,7 +335,7 @@ static struct problem parse_choices(struct request *request, struct push_job *jo
 	return request_done();
 }
 
-/* Reads the users into *ids, which the caller frees also after a refusal. */
+/* Reads the users, each once, into *ids, which the caller frees also after a refusal. */
 static struct problem parse_users(struct request *request, struct userid **ids, size_t *count)
 {
 	struct json_object *list = json_member(request->body, "user_ids");
@@ -349,6 +349,7 @@ static struct problem parse_users(struct request *request, struct userid **ids, 
 		if (!userid_from_json(json_object_array_get_idx(list, i), &(*ids)[i]))
 			return bad_value(request, "user_ids", "an array of 1 to 1000 user ids");
 	}
+	*count = userid_distinct(*ids, *count);
 	return request_done();
 }
 

@@ -30,19 +30,6 @@ struct problem status_user(struct request *request)
 
 /* --- a list of users ------------------------------------------------------------------------- */
 
-/* Sorts the ids and drops repeated ones; returns how many are left. */
-static size_t make_distinct(struct userid *ids, size_t count)
-{
-	size_t kept = 0;
-
-	qsort(ids, count, sizeof *ids, userid_compare);
-	for (size_t i = 0; i < count; i++) {
-		if (kept == 0 || !userid_equal(&ids[kept - 1], &ids[i]))
-			ids[kept++] = ids[i];
-	}
-	return kept;
-}
-
 /* Reads {"user_ids":[...]} into *ids, which the caller frees also after a refusal. */
 static struct problem parse_ids(struct request *request, struct userid **ids, size_t *count)
 {
@@ -65,7 +52,7 @@ static struct problem parse_ids(struct request *request, struct userid **ids, si
 			 i);
 		return request_refuse(PROBLEM_BAD_ID, request->detail);
 	}
-	*count = make_distinct(*ids, *count);
+	*count = userid_distinct(*ids, *count);
 	return request_done();
 }
 

@@ -1,6 +1,7 @@
 #include "base/userid.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define USERID_INTEGER_MAX INT64_C(9007199254740991) /* 2^53 - 1: exact in a JSON number */
@@ -88,6 +89,18 @@ bool userid_from_json(struct json_object *value, struct userid *id)
 bool userid_is_integer(const struct userid *id)
 {
 	return strspn(id->text, "0123456789") == strlen(id->text);
+}
+
+size_t userid_distinct(struct userid *ids, size_t count)
+{
+	size_t kept = 0;
+
+	qsort(ids, count, sizeof *ids, userid_compare);
+	for (size_t i = 0; i < count; i++) {
+		if (kept == 0 || !userid_equal(&ids[kept - 1], &ids[i]))
+			ids[kept++] = ids[i];
+	}
+	return kept;
 }
 
 void userid_put_json(struct printbuf *buf, const struct userid *id)

@@ -49,6 +49,9 @@ static inline int userid_compare(const void *a, const void *b)
 	return strcmp(((const struct userid *)a)->text, ((const struct userid *)b)->text);
 }
 
+/* Sorts the ids by text and drops repeated ones; returns how many are left. */
+size_t userid_distinct(struct userid *ids, size_t count);
+
 /* Appends the id as a JSON value: 7 or "anna". */
 void userid_put_json(struct printbuf *buf, const struct userid *id);
 

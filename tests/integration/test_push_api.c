@@ -384,6 +384,10 @@ START_TEST(notify_counts_those_with_a_subscription)
 	ck_assert_int_eq(response->status, 202);
 	CHECK_JSON(response->json, "{'queued':2}");
 	ck_assert_int_eq(redis_int(stack, "XLEN push:queue"), 2);
+	/* Each once, however often it is named. */
+	response = notify(stack, sender(stack, "push"), "{'user_ids':[1,2,1,1],'title':'b'}");
+	CHECK_JSON(response->json, "{'queued':2}");
+	ck_assert_int_eq(redis_int(stack, "XLEN push:queue"), 4);
 	/* The site's server is not a user who comes online. */
 	ck_assert(!redis_has(stack, "user:online:site"));
 	stack_stop(stack);

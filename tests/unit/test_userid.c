@@ -180,6 +180,18 @@ START_TEST(a_word_is_of_the_characters_of_ids_and_no_longer_than_it_may_be)
 }
 END_TEST
 
+START_TEST(distinct_ids_are_sorted_and_each_there_once)
+{
+	struct userid ids[] = {{"b"}, {"10"}, {"b"}, {"9"}, {"10"}};
+
+	ck_assert_uint_eq(userid_distinct(ids, UNIT_COUNT(ids)), 3);
+	ck_assert_str_eq(ids[0].text, "10");
+	ck_assert_str_eq(ids[1].text, "9");
+	ck_assert_str_eq(ids[2].text, "b");
+	ck_assert_uint_eq(userid_distinct(ids, 0), 0);
+}
+END_TEST
+
 static Suite *userid_suite(void)
 {
 	Suite *suite = suite_create("userid");
@@ -189,6 +201,7 @@ static Suite *userid_suite(void)
 	tcase_add_loop_test(tcase, test_json, 0, UNIT_COUNT(json_rows));
 	tcase_add_test(tcase, test_put_json);
 	tcase_add_test(tcase, a_word_is_of_the_characters_of_ids_and_no_longer_than_it_may_be);
+	tcase_add_test(tcase, distinct_ids_are_sorted_and_each_there_once);
 	suite_add_tcase(suite, tcase);
 	return suite;
 }
