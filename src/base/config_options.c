@@ -13,7 +13,8 @@
 #include "base/redis_url.h"
 
 static config_check check_redis_url, check_prefix, check_base, check_required, check_user_claim,
-	check_listen, check_listen_or_empty, check_subject, check_allow, check_webhook;
+	check_listen, check_listen_or_empty, check_subject, check_allow, check_webhook,
+	check_origins;
 
 /* RFC 3986 section 2, and '*' for patterns of hosts. */
 #define URL_CHARS                                                                     \
@@ -105,7 +106,7 @@ static const struct config_row table[] = {
 	TEXT(push, ca_file, "", NULL),
 	INT(push, timeout_ms, 10000, 10, 60000),
 	TEXT(metrics, token_file, "", NULL),
-	TEXT(cors, allow_origins, "", NULL),
+	TEXT(cors, allow_origins, "", check_origins),
 	CHOICE(log, level, "info", "error warn info debug"),
 	CHOICE(log, target, "stderr", "stderr syslog"),
 };
@@ -231,6 +232,41 @@ static const char *check_webhook(const char *value)
 	    (strncmp(value, "http://", 7) != 0 && strncmp(value, "https://", 8) != 0))
 		return "the webhook is an http: or https: URL";
 	return NULL;
+}
+
+static bool ends_with(const char *text, const char *tail)
+{
+	size_t len = strlen(text), tail_len = strlen(tail);
+
+	return len >= tail_len && strcmp(text + len - tail_len, tail) == 0;
+}
+
+/* As a browser writes it: with a path, a capital or its scheme's own port it would never be met. */
+static bool is_origin(const char *text)
+{
+	size_t scheme = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789+-.");
+	const char *host = text + scheme + 3;
+
+	if (scheme == 0 || strncmp(text + scheme, "://", 3) != 0 || *host == '\0' ||
+	    host[strspn(host, "abcdefghijklmnopqrstuvwxyz0123456789-._:[]")] != '\0')
+		return false;
+	return !(strncmp(text, "http:", 5) == 0 && ends_with(host, ":80")) &&
+	       !(strncmp(text, "https:", 6) == 0 && ends_with(host, ":443"));
+}
+
+static const char *check_origins(const char *value)
+{
+	char *list = xstrdup(value), *save = NULL;
+	bool good = true;
+
+	for (char *origin = strtok_r(list, ", \t", &save); good && origin != NULL;
+	     origin = strtok_r(NULL, ", \t", &save))
+		good = is_origin(origin);
+	free(list);
+	return good || strcmp(value, "*") == 0
+		       ? NULL
+		       : "origins stand as browsers send them, separated by commas: "
+			 "https://www.example.com, http://localhost:3000; or there is one *";
 }
 
 /* The place of a word in a list of words, or -1. */

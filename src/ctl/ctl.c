@@ -50,9 +50,9 @@ bool ctl_read_id(const char *text, struct userid *id)
 {
 	if (userid_parse(text, strlen(text), id))
 		return true;
-	ctl_refuse("'%s' is not a user id: a whole number from 1 to 2^53-1, or 1 to 64 of the "
-		   "characters A-Z a-z 0-9 _ . - that are not all digits",
-		   text);
+	ctl_refuse("'%s' is not a user id: a whole number from 1 to 2^53-1, or 1 to %d of the "
+		   "characters A-Z a-z 0-9 _ . - @ | : + = ~ that are not all digits",
+		   text, USERID_MAX);
 	return false;
 }
 

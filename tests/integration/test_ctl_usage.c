@@ -140,6 +140,17 @@ END_TEST
 
 /* --- mistakes --------------------------------------------------------------------------------- */
 
+START_TEST(a_refused_id_is_told_what_ids_are)
+{
+	struct stack *stack = stack_new("");
+
+	ck_assert_int_eq(CTL_STATUS(stack, NULL, "kick", "007"), 2);
+	check_has(ctl_said(stack), "'007' is not a user id: a whole number from 1 to 2^53-1, or "
+				   "1 to 128 of the characters A-Z a-z 0-9 _ . - @ | : + = ~ that");
+	stack_stop(stack);
+}
+END_TEST
+
 START_TEST(a_variable_that_names_no_option_is_warned_about)
 {
 	struct stack *stack = stack_new("");
@@ -182,6 +193,7 @@ int main(void)
 	tcase_add_test(tcase, options_in_the_manual_do_not_nest);
 	tcase_add_test(tcase, the_completion_that_is_installed_is_that_of_the_commands);
 	tcase_add_test(tcase, bash_completes_commands_and_their_options);
+	tcase_add_test(tcase, a_refused_id_is_told_what_ids_are);
 	tcase_add_test(tcase, a_variable_that_names_no_option_is_warned_about);
 	tcase_add_test(tcase, a_configuration_that_is_not_there_names_the_option_for_another_one);
 	return harness_main(suite);
