@@ -33,6 +33,7 @@
 static char parse_error[CONFIG_WHY_MAX + PATH_MAX];
 static const char *parse_file;
 static int parse_lines; /* of the file, without END_MARK's */
+static int *value_lines; /* where the file sets each row of the table; 0: it does not */
 
 static void on_parse_error(cfg_t *cfg, const char *format, va_list args)
 {
@@ -52,8 +53,12 @@ static int on_validate(cfg_t *section, cfg_opt_t *opt)
 	const struct config_row *row = config_row_find(cfg_name(section), cfg_opt_name(opt));
 	char why[CONFIG_WHY_MAX];
 
-	if (row == NULL || config_row_set(row, cfg_opt_getnstr(opt, 0), NULL, why))
+	if (row == NULL)
 		return 0;
+	if (config_row_set(row, cfg_opt_getnstr(opt, 0), NULL, why)) {
+		value_lines[row - config_rows(&(size_t){0})] = section->line;
+		return 0;
+	}
 	cfg_error(section, "%s", why);
 	return -1;
 }
@@ -233,35 +238,59 @@ static bool apply(const struct config_row *row, cfg_t *cfg, struct config *confi
 	return false;
 }
 
+/* The last line that sets one of the options that `what` names, else `fallback`. */
+static int line_of_conflict(const char *what, int fallback)
+{
+	size_t count;
+	const struct config_row *rows = config_rows(&count);
+	int line = 0;
+
+	for (size_t i = 0; i < count; i++) {
+		char name[64];
+
+		snprintf(name, sizeof name, "%s.%s", rows[i].name.section, rows[i].name.key);
+		if (value_lines[i] > line && strstr(what, name) != NULL)
+			line = value_lines[i];
+	}
+	return line > 0 ? line : fallback;
+}
+
+/* Reads the file and takes each option's value from it, the environment or the table. */
+static bool fill(struct config *config, cfg_t *cfg, struct printbuf *text, const char *file,
+		 char *err, size_t errsize)
+{
+	size_t count;
+	const struct config_row *rows = config_rows(&count);
+	const char *wrong;
+
+	if (!read_file(file, text, err, errsize) || !parse_text(cfg, file, text, err, errsize))
+		return false;
+	for (size_t i = 0; i < count; i++) {
+		if (!apply(&rows[i], cfg, config, file, err, errsize))
+			return false;
+	}
+	wrong = config_options_conflict(config);
+	return wrong == NULL ||
+	       file_error(err, errsize, file, line_of_conflict(wrong, cfg->line), wrong);
+}
+
 struct config *config_load(const char *file, char *err, size_t errsize)
 {
 	struct config *config = xcalloc(1, sizeof *config);
 	cfg_t *cfg = parser_new();
 	struct printbuf *text = buf_new();
-	const struct config_row *rows;
-	const char *wrong;
 	size_t count;
 
-	if (!read_file(file, text, err, errsize) || !parse_text(cfg, file, text, err, errsize))
-		goto fail;
-	rows = config_rows(&count);
-	for (size_t i = 0; i < count; i++) {
-		if (!apply(&rows[i], cfg, config, file, err, errsize))
-			goto fail;
+	config_rows(&count);
+	value_lines = xcalloc(count, sizeof *value_lines);
+	if (!fill(config, cfg, text, file, err, errsize)) {
+		config_free(config);
+		config = NULL;
 	}
-	wrong = config_options_conflict(config);
-	if (wrong != NULL) {
-		file_error(err, errsize, file, cfg->line, wrong);
-		goto fail;
-	}
+	free(value_lines);
 	printbuf_free(text);
 	cfg_free(cfg);
 	return config;
-fail:
-	printbuf_free(text);
-	cfg_free(cfg);
-	config_free(config);
-	return NULL;
 }
 
 void config_free(struct config *config)

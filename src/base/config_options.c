@@ -393,8 +393,8 @@ const char *config_options_conflict(const struct config *config)
 		       "streams that are gone";
 	if (config->auth.login == LOGIN_LOCAL && config->auth.algorithm >= AUTH_RS256 &&
 	    config->auth.signing_key_file[0] == '\0')
-		return "auth.signing_key_file is required: login issues RS/ES tokens "
-		       "(or set auth.login = external)";
+		return "auth.signing_key_file is required where auth.algorithm is RS or ES: login "
+		       "issues such tokens (or set auth.login = external)";
 	if (config->auth.login == LOGIN_LOCAL && config->directory.backend != DIRECTORY_SQL)
 		return "auth.login = local needs directory.backend = sql, where the accounts are";
 	if (config->push.key_file[0] != '\0' && config->push.subject[0] == '\0')

@@ -566,6 +566,18 @@ START_TEST(test_cross_checks)
 }
 END_TEST
 
+START_TEST(a_conflict_names_the_line_that_brought_it_about)
+{
+	expect_error(KEY "\npresence {\n stream_ttl = 100\n heartbeat = 60\n sweep = 2\n}\n\n", 5,
+		     "stream_ttl");
+	expect_error(KEY "auth {\n algorithm = RS256\n}\ndirectory {\n backend = none\n}\n"
+			 "log {\n level = debug\n}\n",
+		     3, "signing_key_file");
+	expect_error(KEY "directory {\n backend = none\n}\nlog {\n level = debug\n}\n", 3,
+		     "directory.backend");
+}
+END_TEST
+
 static void expect_unreadable(const char *file, const char *sentence)
 {
 	struct config *config = config_load(file, err, sizeof err);
@@ -682,6 +694,7 @@ static Suite *config_suite(void)
 	tcase_add_test(tcase, test_long_and_odd_values);
 	tcase_add_test(tcase, test_layout);
 	tcase_add_loop_test(tcase, test_errors, 0, UNIT_COUNT(error_rows));
+	tcase_add_test(tcase, a_conflict_names_the_line_that_brought_it_about);
 	tcase_add_loop_test(tcase, test_cross_checks, 0, UNIT_COUNT(cross_rows));
 	tcase_add_test(tcase, test_unreadable_files);
 	tcase_add_test(tcase, test_load_again);
