@@ -120,6 +120,18 @@ static void write_line(enum log_level level, const char *format, va_list args)
 	printbuf_free(line);
 }
 
+void log_about(const char *request, enum log_level level, const char *format, ...)
+{
+	const char *before = log_request();
+	va_list args;
+
+	log_set_request(request);
+	va_start(args, format);
+	write_line(level, format, args);
+	va_end(args);
+	log_set_request(before);
+}
+
 #define DEFINE_LOG(name, level)                  \
 	void name(const char *format, ...)       \
 	{                                        \

@@ -40,5 +40,8 @@ void log_error(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_warn(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_info(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* One about that request (NULL: about none), whichever is set. */
+void log_about(const char *request, enum log_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 #endif

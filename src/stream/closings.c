@@ -15,6 +15,7 @@ struct closing {
 	int64_t closed_ms; /* by times_mono_ms() */
 	struct userid user;
 	char stream_id[RANDOM_ID_LEN + 1];
+	char *request_id; /* of the stream, for log lines */
 	char tok[];
 };
 
@@ -35,12 +36,14 @@ static void drop_first(struct closings *all, enum store_verdict verdict)
 	struct closing *closing = TAILQ_FIRST(&all->list);
 
 	if (verdict != STORE_DONE)
-		log_warn("redis: the session of user %s could not be closed", closing->user.text);
+		log_about(closing->request_id, LOG_LEVEL_WARN,
+			  "redis: the session of user %s could not be closed", closing->user.text);
 
 	if (all->next == closing)
 		all->next = TAILQ_NEXT(closing, link);
 	TAILQ_REMOVE(&all->list, closing, link);
 	all->count--;
+	free(closing->request_id);
 	free(closing);
 }
 
@@ -62,6 +65,7 @@ void closings_add(struct closings *all, const struct session *session)
 	closing->user = session_userid(session);
 	memcpy(closing->stream_id, session->stream_id, sizeof closing->stream_id);
 	memcpy(closing->tok, session->tok, size);
+	closing->request_id = xstrdup(session->owner->request_id);
 	TAILQ_INSERT_TAIL(&all->list, closing, link);
 	all->count++;
 	if (all->next == NULL)

@@ -21,7 +21,7 @@ static void on_io(evutil_socket_t fd, short what, void *arg);
 
 static void set_state(struct conn *conn, enum conn_state state)
 {
-	state_moved(&conn_states, conn->owner->number, conn->state, state);
+	state_moved(&conn_states, conn->owner, conn->state, state);
 	conn->state = state;
 	turn_mark(&conn->all->context->turn, conn->owner);
 }
@@ -50,7 +50,7 @@ static void set_output(struct conn *conn, enum conn_output output)
 	}
 	if (before != OUTPUT_BLOCKED && output != OUTPUT_BLOCKED)
 		return;
-	state_moved(&conn_outputs, conn->owner->number, before, output);
+	state_moved(&conn_outputs, conn->owner, before, output);
 	watch(conn, output == OUTPUT_BLOCKED ? EV_READ | EV_WRITE : EV_READ);
 }
 

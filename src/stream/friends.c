@@ -9,7 +9,7 @@
 
 static void set_progress(struct stream *stream, enum friends_progress progress)
 {
-	state_moved(&friends_states, stream->due.number, stream->friends.progress, progress);
+	state_moved(&friends_states, &stream->due, stream->friends.progress, progress);
 	stream->friends.progress = progress;
 	turn_mark(&stream->all->context->turn, &stream->due);
 }

@@ -19,7 +19,7 @@ static void set_progress(struct stream *stream, enum hidden_progress progress)
 {
 	if (stream->hidden.progress == progress)
 		return;
-	state_moved(&hidden_states, stream->due.number, stream->hidden.progress, progress);
+	state_moved(&hidden_states, &stream->due, stream->hidden.progress, progress);
 	stream->all->hidden_waiting -= stream->hidden.progress == HIDDEN_WAITING;
 	stream->all->hidden_waiting += progress == HIDDEN_WAITING;
 	stream->hidden.progress = progress;
@@ -99,8 +99,9 @@ static void finish(struct hidden_call *call)
 		if (call->lost) {
 			set_progress(stream, HIDDEN_UNASKED);
 		} else if (call->failed) {
-			log_warn("redis: the blocks of user %s could not be read",
-				 stream->session.user);
+			log_about(stream->due.request_id, LOG_LEVEL_WARN,
+				  "redis: the blocks of user %s could not be read",
+				  stream->session.user);
 			set_progress(stream, HIDDEN_FAILED);
 		} else {
 			apply(stream, call);

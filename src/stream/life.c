@@ -307,7 +307,7 @@ void life_run(struct streams *streams)
 		struct stream *stream = stream_of_due(due);
 		enum step step;
 
-		log_set_request(stream->request_id);
+		log_set_request(stream->due.request_id);
 		do
 			step = life_step(stream, now);
 		while (step == STEP_ON);

@@ -48,7 +48,8 @@ static void answer(struct stream *stream, const struct request *request, struct 
 static void refuse(struct stream *stream, const struct request *request, enum problem_kind kind,
 		   const char *detail)
 {
-	struct problem problem = {.kind = kind, .detail = detail, .request_id = stream->request_id};
+	struct problem problem = {
+		.kind = kind, .detail = detail, .request_id = stream->due.request_id};
 	struct printbuf *text = stream->all->context->scratch;
 
 	if (kind == PROBLEM_METHOD_NOT_ALLOWED)
@@ -91,7 +92,7 @@ static void join_inbox(struct stream *stream)
 
 static void set_ticket(struct stream *stream, enum ticket_answer ticket)
 {
-	state_moved(&ticket_states, stream->due.number, stream->ticket.answer, ticket);
+	state_moved(&ticket_states, &stream->due, stream->ticket.answer, ticket);
 	stream->ticket.answer = ticket;
 	turn_mark(&stream->all->context->turn, &stream->due);
 }
@@ -303,10 +304,10 @@ void opening_begin(struct stream *stream)
 	enum problem_kind wrong = check(context, &request, &figures, &why);
 
 	cgi_request_id(env, id);
-	free(stream->request_id);
-	stream->request_id = xstrdup(id);
+	free(stream->due.request_id);
+	stream->due.request_id = xstrdup(id);
 	stream->fields = make_fields(context, &request, id);
-	log_set_request(stream->request_id); /* until life_run() is at the next stream */
+	log_set_request(stream->due.request_id); /* until life_run() is at the next stream */
 	if (wrong == PROBLEM_METHOD_NOT_ALLOWED && is_method(&request, "OPTIONS"))
 		answer_options(stream, &request);
 	else if (wrong != PROBLEM_NONE)

@@ -60,7 +60,7 @@ static void set_state(struct sessions *all, struct session *session, enum sessio
 {
 	if (session->state == state)
 		return;
-	state_moved(&session_states, session->owner->number, session->state, state);
+	state_moved(&session_states, session->owner, session->state, state);
 	all->recovering -= session->state == SESSION_RECOVERING;
 	all->recovering += state == SESSION_RECOVERING;
 	if (session->state == SESSION_RECOVERING)
@@ -73,7 +73,7 @@ static void set_touch(struct sessions *all, struct session *session, enum touch_
 {
 	if (session->touch == touch)
 		return;
-	state_moved(&touch_states, session->owner->number, session->touch, touch);
+	state_moved(&touch_states, session->owner, session->touch, touch);
 	if (session->touch == TOUCH_QUEUED)
 		TAILQ_REMOVE(&all->queue, session, link);
 	if (touch == TOUCH_QUEUED) {
@@ -87,7 +87,7 @@ static void set_answer(struct sessions *all, struct session *session, enum sessi
 {
 	if (session->answer == answer)
 		return;
-	state_moved(&session_answers, session->owner->number, session->answer, answer);
+	state_moved(&session_answers, session->owner, session->answer, answer);
 	session->answer = answer;
 	turn_mark(&all->context->turn, session->owner);
 }
@@ -227,7 +227,8 @@ static void on_refused(struct sessions *all, struct session *session, enum sessi
 
 static void on_failed(struct sessions *all, struct session *session, bool again)
 {
-	log_warn("redis: the session of user %s could not be renewed", session->user);
+	log_about(session->owner->request_id, LOG_LEVEL_WARN,
+		  "redis: the session of user %s could not be renewed", session->user);
 	if (session->state == SESSION_RECOVERING)
 		set_state(all, session, SESSION_PENDING);
 	set_answer(all, session, ANSWER_FAILED);

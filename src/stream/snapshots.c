@@ -42,7 +42,7 @@ static void set_state(struct snapshots *all, struct view *view, enum view_state 
 {
 	if (view->state == state)
 		return;
-	state_moved(&view_states, view->owner->number, view->state, state);
+	state_moved(&view_states, view->owner, view->state, state);
 	if (view->state == VIEW_QUEUED)
 		TAILQ_REMOVE(&all->queue, view, link);
 	if (view->state == VIEW_CURRENT)

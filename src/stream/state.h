@@ -5,7 +5,7 @@
 #ifndef PRESENCE_STREAM_STATE_H
 #define PRESENCE_STREAM_STATE_H
 
-#include <stdint.h>
+#include "stream/turn.h"
 
 #define STATE_MAX 8 /* states of one machine */
 
@@ -17,7 +17,8 @@ struct state_names {
 
 const char *state_name(const struct state_names *names, unsigned state);
 
-/* Logs that the machine of the stream with this number has left `from` for `to`. */
-void state_moved(const struct state_names *names, uint32_t number, unsigned from, unsigned to);
+/* Logs that the machine of this stream has left `from` for `to`. */
+void state_moved(const struct state_names *names, const struct due *due, unsigned from,
+		 unsigned to);
 
 #endif

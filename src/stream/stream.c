@@ -168,7 +168,7 @@ void stream_destroy(struct stream *stream)
 	TAILQ_REMOVE(&all->list, stream, link);
 	turn_unmark(&all->context->turn, &stream->due);
 	log_set_request(NULL);
-	free(stream->request_id);
+	free(stream->due.request_id);
 	free(stream);
 }
 
@@ -226,7 +226,7 @@ bool stream_has_friends(const struct stream *stream)
 
 void stream_set_phase(struct stream *stream, enum stream_phase phase)
 {
-	state_moved(&stream_phases, stream->due.number, stream->phase, phase);
+	state_moved(&stream_phases, &stream->due, stream->phase, phase);
 	stream->phase = phase;
 	turn_mark(&stream->all->context->turn, &stream->due);
 }
@@ -405,7 +405,8 @@ void stream_count_refusal(const struct stream *stream, enum problem_kind kind)
 
 void stream_refuse(struct stream *stream, enum problem_kind kind, const char *detail)
 {
-	struct problem problem = {.kind = kind, .detail = detail, .request_id = stream->request_id};
+	struct problem problem = {
+		.kind = kind, .detail = detail, .request_id = stream->due.request_id};
 	struct printbuf *text = stream->all->context->scratch;
 
 	stream_count_refusal(stream, kind);

@@ -131,7 +131,6 @@ struct stream {
 	struct watcher *watcher; /* in PHASE_FIGURES, else NULL */
 	int slot; /* of all->slots, or 0 without them; NO_SLOT = not counted */
 	char *fields; /* header lines that every answer to the request carries; NULL: the header is sent */
-	char *request_id; /* cgi_request_id() of its request, or of the last one; NULL before there is one */
 	const char *end; /* why it ends, static; NULL: the other side went, or it goes on */
 	int64_t exp; /* of the token, seconds */
 	int64_t deadline_ms; /* of the phase, in OPEN of max_lifetime; 0 = none (times_mono_ms) */

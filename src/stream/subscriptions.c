@@ -60,7 +60,7 @@ static void set_state(struct subscriptions *all, struct subscription *subscripti
 {
 	enum subscription_state before = subscription->state;
 
-	state_moved(&subscription_states, subscription->owner->number, before, state);
+	state_moved(&subscription_states, subscription->owner, before, state);
 	if (before == SUBSCRIPTION_QUEUED || before == SUBSCRIPTION_SENT) {
 		/* From QUEUED to SENT it keeps its turn. */
 		if (state != SUBSCRIPTION_SENT)

@@ -16,7 +16,9 @@
 struct due {
 	TAILQ_ENTRY(due) link;
 	bool queued;
-	uint32_t number; /* of its owner, for log lines */
+	/* Of its owner, for log lines: */
+	uint32_t number;
+	char *request_id; /* cgi_request_id() of its request, or of the last one; NULL before there is one */
 };
 
 struct turn {

@@ -156,6 +156,99 @@ START_TEST(the_name_of_a_request_for_a_stream_is_in_its_error_and_in_the_log)
 }
 END_TEST
 
+/* --- the log --------------------------------------------------------------------------------- */
+
+static struct sse *open_named(struct stack *stack, const char *user, const char *name)
+{
+	char *text;
+
+	ck_assert(asprintf(&text,
+			   "GET " STREAM
+			   " HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n"
+			   "X-Request-Id: %s\r\n\r\n",
+			   token_for(stack, user), name) > 0);
+	return sse_request(stack, text);
+}
+
+/* How many lines begin their message so; each of them has that name. */
+static int count_named(struct stack *stack, const char *message, const char *name)
+{
+	const char *line = stack_file(stack, "streamd0.log");
+	char mark[64];
+	int count = 0;
+
+	snprintf(mark, sizeof mark, " request=\"%s\"\n", name);
+	for (; (line = strstr(line, message)) != NULL; line++, count++) {
+		size_t len = strcspn(line, "\n") + 1;
+
+		ck_assert_msg(len > strlen(mark) &&
+				      strncmp(line + len - strlen(mark), mark, strlen(mark)) == 0,
+			      "expected%sin: %.*s", mark, (int)len, line);
+	}
+	return count;
+}
+
+/* The machines that move outside a stream's steps, too. */
+static void check_machines(struct stack *stack, const char *name)
+{
+	static const char *const machines[] = {"session", "touch",   "answer", "subscription",
+					       "view",	  "friends", "hidden"};
+	const char *log = stack_file(stack, "streamd0.log"), *line = log;
+	char mark[64], message[64];
+	unsigned number;
+
+	snprintf(mark, sizeof mark, " request=\"%s\"\n", name);
+	line = strstr(log, mark);
+	ck_assert_msg(line != NULL, "no line of %s", name);
+	while (line > log && line[-1] != '\n')
+		line--;
+	ck_assert_msg(sscanf(strstr(line, "msg="), "msg=\"stream %u", &number) == 1, "seen: %.200s",
+		      line);
+	for (size_t i = 0; i < sizeof machines / sizeof machines[0]; i++) {
+		snprintf(message, sizeof message, "msg=\"stream %u: %s ", number, machines[i]);
+		ck_assert_msg(count_named(stack, message, name) > 0, "no line with %s", message);
+	}
+}
+
+/* Whatever the line is written in: a step of the stream, an answer of Redis, a message, another's step. */
+START_TEST(every_line_about_a_stream_has_its_name)
+{
+	struct stack *stack = stack_start("log { level = \"debug\" }");
+	struct sse *anna = open_named(stack, "1", "of-anna");
+	struct sse *ben;
+
+	sse_ready(anna);
+	ben = open_named(stack, "2", "of-ben");
+	sse_ready(ben);
+	freeReplyObject(redis_cmd(stack, "CLIENT KILL TYPE pubsub"));
+	sse_wait(ben, "initial", 5000);
+	CTL(stack, "kick", "1");
+	sse_wait_bye(anna, "revoked", 5000);
+	check_machines(stack, "of-anna");
+	check_machines(stack, "of-ben");
+	stack_stop(stack);
+}
+END_TEST
+
+START_TEST(what_redis_does_not_do_for_a_stream_is_logged_with_its_name)
+{
+	struct stack *stack = stack_start("presence { heartbeat = 1 }");
+	struct sse *sse = open_named(stack, "1", "of-anna");
+
+	sse_ready(sse);
+	freeReplyObject(redis_cmd(stack, "SET user:sessions:1 x"));
+	WAIT_UNTIL(count_named(stack, "msg=\"redis: the session of user 1 could not be renewed",
+			       "of-anna") > 0,
+		   5000);
+	sse_close(sse);
+	/* By then the stream is gone. */
+	WAIT_UNTIL(count_named(stack, "msg=\"redis: the session of user 1 could not be closed",
+			       "of-anna") > 0,
+		   5000);
+	stack_stop(stack);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("refused streams");
@@ -168,5 +261,7 @@ int main(void)
 	tcase_add_test(tcase, a_stream_over_max_streams_per_user_is_refused);
 	tcase_add_test(tcase, streams_per_user_are_counted_over_all_streamds);
 	tcase_add_test(tcase, the_name_of_a_request_for_a_stream_is_in_its_error_and_in_the_log);
+	tcase_add_test(tcase, every_line_about_a_stream_has_its_name);
+	tcase_add_test(tcase, what_redis_does_not_do_for_a_stream_is_logged_with_its_name);
 	return harness_main(suite);
 }

@@ -11,8 +11,16 @@
 
 #include "base/log.h"
 
-/* What a warning looks like on standard error, which is a file; `journal`: systemd says it leads to the journal. */
-static void warn(bool journal, const char *message, const char *request_id, char text[512])
+static void warn(const char *message)
+{
+	log_warn("%s", message);
+}
+
+/*
+ * What write(arg) writes on standard error, which is a file; `journal`: systemd says it leads to the journal.
+ */
+static void caught(bool journal, const char *request_id, void (*write)(const char *),
+		   const char *arg, char text[512])
 {
 	char *path = unit_path("stderr"), *stream;
 	int fd = open(path, O_RDWR | O_CREAT | O_TRUNC, 0600), before = dup(STDERR_FILENO);
@@ -27,7 +35,7 @@ static void warn(bool journal, const char *message, const char *request_id, char
 	dup2(fd, STDERR_FILENO);
 	log_setup("a-test", LOG_LEVEL_INFO, false);
 	log_set_request(request_id);
-	log_warn("%s", message);
+	write(arg);
 	log_set_request(NULL);
 	dup2(before, STDERR_FILENO);
 	len = pread(fd, text, 511, 0);
@@ -74,7 +82,7 @@ START_TEST(a_line_is_logfmt_whatever_it_says)
 {
 	char text[512];
 
-	warn(false, rows[_i].message, rows[_i].request_id, text);
+	caught(false, rows[_i].request_id, warn, rows[_i].message, text);
 	check_line(text, rows[_i].fields);
 }
 END_TEST
@@ -83,7 +91,7 @@ START_TEST(in_the_journal_a_line_begins_with_its_priority)
 {
 	char text[512];
 
-	warn(true, "it is 7", "r-1", text);
+	caught(true, "r-1", warn, "it is 7", text);
 	ck_assert_msg(strncmp(text, "<4>", 3) == 0, "seen: %s", text);
 	check_line(text + 3, "msg=\"it is 7\" request=\"r-1\"");
 }
@@ -116,6 +124,23 @@ START_TEST(a_long_message_is_cut_and_the_line_stays_whole)
 }
 END_TEST
 
+static void warn_about(const char *request)
+{
+	log_about(request, LOG_LEVEL_WARN, "it is %d", 7);
+	ck_assert_str_eq(log_request(), "r-1");
+}
+
+START_TEST(a_line_about_another_request_has_the_name_of_that)
+{
+	static const char *const names[] = {"r-2", NULL};
+	static const char *const fields[] = {"msg=\"it is 7\" request=\"r-2\"", "msg=\"it is 7\""};
+	char text[512];
+
+	caught(false, "r-1", warn_about, names[_i], text);
+	check_line(text, fields[_i]);
+}
+END_TEST
+
 static void *log_in_a_thread(void *arg)
 {
 	ck_assert_ptr_null(log_request());
@@ -145,6 +170,7 @@ int main(void)
 	tcase_add_loop_test(lines, a_line_is_logfmt_whatever_it_says, 0, (int)UNIT_COUNT(rows));
 	tcase_add_test(lines, in_the_journal_a_line_begins_with_its_priority);
 	tcase_add_test(lines, a_long_message_is_cut_and_the_line_stays_whole);
+	tcase_add_loop_test(lines, a_line_about_another_request_has_the_name_of_that, 0, 2);
 	tcase_add_test(lines, each_thread_has_a_request_of_its_own);
 	return unit_run(suite);
 }

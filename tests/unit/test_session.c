@@ -24,7 +24,7 @@ static void setup(void)
 	stub_init(&context);
 	sessions_init(&all, &context.partitions[0]);
 	closings_init(&closings, &context.partitions[0]);
-	memset(&owner, 0, sizeof owner);
+	owner = (struct due){.request_id = (char *)"r-1"};
 	session_init(&one, &owner);
 	session_identify(&one, &token);
 }
