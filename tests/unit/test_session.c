@@ -441,6 +441,7 @@ START_TEST(of_several_batches_the_one_that_failed_is_sent_again)
 	struct token token = {.user = {"2"}, .name = "other"};
 
 	for (size_t i = 0; i < UNIT_COUNT(others); i++) {
+		session_init(&others[i], &owner);
 		session_identify(&others[i], &token);
 		closings_add(&closings, &others[i]);
 	}
