@@ -127,13 +127,18 @@ static void put_friendship(struct printbuf *out, const struct look *look)
 		buf_puts(out, "the viewer looks at itself\n");
 		break;
 	case FRIEND_YES:
-		buf_putf(out, "%s is a friend of %s%s%s%s: changes come on %s's streams\n", id,
-			 viewer, *look->name != '\0' ? " (" : "", look->name,
-			 *look->name != '\0' ? ")" : "", viewer);
+		buf_putf(out,
+			 "%s is a friend of %s%s%s%s: changes come on %s's streams, but for those "
+			 "with friends=false that do not watch %s\n",
+			 id, viewer, *look->name != '\0' ? " (" : "", look->name,
+			 *look->name != '\0' ? ")" : "", viewer, id);
 		break;
 	case FRIEND_NO:
-		buf_putf(out, "%s is not one of %s's %zu friends: no changes on %s's streams\n", id,
-			 viewer, look->friends, viewer);
+		buf_putf(out, "%s is not one of %s's %zu friends: ", id, viewer, look->friends);
+		if (facts_may_ask(facts))
+			buf_putf(out, "changes come only on streams that watch %s (users=)\n", id);
+		else
+			buf_putf(out, "no changes on %s's streams\n", viewer);
 		break;
 	case FRIEND_UNKNOWN:
 		buf_puts(out, "not known, for the directory does not answer\n");

@@ -101,7 +101,7 @@ void explanation_conclude(const struct facts *facts, char text[EXPLANATION_SIZE]
 		conclude_offline(facts, why, sizeof why);
 	snprintf(text, EXPLANATION_SIZE, "%s sees %s %s%s.", viewer, id, why,
 		 facts->friendship == FRIEND_NO
-			 ? "; it is not a friend, so no changes come on the viewer's streams"
+			 ? "; it is not a friend, so changes come only on streams that watch it"
 			 : "");
 }
 

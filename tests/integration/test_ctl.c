@@ -386,7 +386,11 @@ START_TEST(explain_tells_why_a_user_is_online)
 		   "'deadline_in_ms':'<int>','not_before':null,'swept_ms_ago':'<int>',"
 		   "'conclusion':'<string>'}");
 	check_has(CTL(stack, "explain", "2", "2"), "the viewer looks at itself");
-	check_has(CTL(stack, "explain", "77", "2"), "so no changes come on the viewer's streams");
+	check_has(CTL(stack, "explain", "77", "2"),
+		  "so changes come only on streams that watch it");
+	check_has(
+		CTL(stack, "explain", "77", "2"),
+		"not one of 77's 0 friends: changes come only on streams that watch 2 (users=)\n");
 	stack_stop(stack);
 }
 END_TEST
@@ -465,6 +469,7 @@ START_TEST(explain_knows_visibility)
 	touch_user(stack, "77");
 	check_has(CTL(stack, "explain", "1", "77"),
 		  "1 sees 77 as a user never seen, because visibility is \"friends\"");
+	check_has(CTL(stack, "explain", "1", "77"), "friends: no changes on 1's streams\n");
 	json = parse_json(CTL(stack, "explain", "1", "77", "--json"));
 	CHECK_JSON(json_at(json, "sees"), "{'user_id':77,'is_online':false,'status':'offline',"
 					  "'last_seen':null,'version':0}");
