@@ -104,6 +104,8 @@ bool chaos_in_trouble(const struct chaos *chaos, int64_t since);
 bool chaos_excuses(const struct chaos *chaos, int status, int64_t since);
 /* Runs the plan; endless plans get further episodes until `seconds` have passed. */
 void chaos_run(const struct plan *plan, int seconds, struct result *result);
+/* Users without devices that are logged in, who are nobody's friends. */
+void chaos_make_users(struct chaos *chaos, unsigned count);
 void chaos_log(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Notes what concerns a user; a failure shows the last notes of whom it is about. */
 void chaos_note(struct user *user, const char *format, ...) __attribute__((format(printf, 2, 3)));

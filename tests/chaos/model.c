@@ -442,13 +442,16 @@ int64_t model_device_gone_at(const struct chaos *chaos, const struct device *dev
 
 int64_t model_gone_at(const struct chaos *chaos, const struct user *user)
 {
-	int64_t gone = 0;
+	int64_t gone = 0, left = 0;
 
-	for (int i = 0; i < DEVICES; i++)
+	for (int i = 0; i < DEVICES; i++) {
 		gone = later(gone, model_device_gone_at(chaos, &user->devices[i]));
+		/* Told at once. It was there until then, of which nothing else is kept. */
+		left = later(left, user->devices[i].logged_out_at);
+	}
 	if (user->orphan_at > 0)
 		gone = later(gone, model_told_by(chaos, user->orphan_at) + ONLINE_TTL);
-	return gone + 2 * SWEEP;
+	return later(gone + 2 * SWEEP, left);
 }
 
 bool model_decides(const struct chaos *chaos, const struct user *user, int64_t now, bool *online)

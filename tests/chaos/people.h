@@ -151,11 +151,11 @@ struct device {
 	int64_t idle_doubt; /* when one had no clear answer; 0: none */
 	int64_t lost_at; /* the last stream that may have ended without a word */
 	int64_t ghost_until; /* one whose client vanished may stay open until then */
+	int64_t logged_out_at; /* the last token; 0: none */
 
 	/* wishes.c */
 	int64_t subscribed_at; /* by its token; 0: perhaps not */
 	int64_t pushed_at; /* by the last notification */
-	int64_t logged_out_at;
 };
 
 /* When the user was there, as others learn it. */

@@ -292,10 +292,8 @@ static void run_episode(struct chaos *chaos, const struct step *steps, size_t co
 
 /* --- a run ----------------------------------------------------------------------------------- */
 
-static void make_users(struct chaos *chaos)
+void chaos_make_users(struct chaos *chaos, unsigned count)
 {
-	unsigned count = chaos->plan->users;
-
 	chaos->user_count = count;
 	chaos->users = xcalloc(count + 1, sizeof *chaos->users);
 	chaos->friends = xcalloc((count + 1) * (count + 1), sizeof *chaos->friends);
@@ -369,7 +367,7 @@ void chaos_run(const struct plan *plan, int seconds, struct result *result)
 	chaos->complaint = xcalloc(property_count, sizeof *chaos->complaint);
 	chaos->accused = xcalloc(property_count, sizeof *chaos->accused);
 	chaos->looks = xcalloc(property_count, sizeof *chaos->looks);
-	make_users(chaos);
+	chaos_make_users(chaos, plan->users);
 	stand_start(chaos);
 	snprintf(observer, sizeof observer, "%u", plan->users + 1);
 	chaos->observer = (char *)token_until(chaos->stand.stack, observer, 360000);
