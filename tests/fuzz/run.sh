@@ -20,7 +20,7 @@ flags=(-std=gnu11 -D_GNU_SOURCE -O1 -g -fno-omit-frame-pointer -fno-sanitize-rec
 	'-DSYSCONFDIR="/etc"' '-DPACKAGE_VERSION="fuzz"' -I"$FUZZ_SRCDIR/src" -Isrc)
 read -ra given <<<"$FUZZ_CFLAGS"
 read -ra libs <<<"$FUZZ_LIBS"
-parts=("$FUZZ_SRCDIR"/src/{base,auth,store,directory,stream}/*.c "$FUZZ_SRCDIR/src/api/arrival.c"
+parts=("$FUZZ_SRCDIR"/src/{base,auth,store,directory,stream}/*.c "$FUZZ_SRCDIR"/src/api/{arrival,page}.c
 	"$FUZZ_SRCDIR/src/push/decide.c" "$FUZZ_SRCDIR/tests/integration/wire.c")
 
 mkdir -p fuzz/parts
