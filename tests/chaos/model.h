@@ -105,6 +105,8 @@ void wishes_data_lost(struct chaos *chaos);
 void wishes_writes_lost(struct chaos *chaos, int64_t since);
 void wishes_published(struct chaos *chaos, struct user *friend, const struct change *change);
 void wishes_notified(struct chaos *chaos, const struct notification *notification);
+/* When the user was last told of the other; 0: never. */
+int64_t wishes_told_at(const struct chaos *chaos, unsigned id, unsigned other);
 void wishes_settled(struct chaos *chaos, const struct snapshot *snapshot);
 
 /* --- states.c -------------------------------------------------------------------------------- */

@@ -208,8 +208,6 @@ static void check_subscription(struct chaos *chaos, const struct notification *n
 	const struct device *device =
 		&chaos->users[notification->user].devices[notification->device % DEVICES];
 
-	chaos->users[notification->user].devices[notification->device % DEVICES].pushed_at =
-		now_ms();
 	if (notification->subscription != device->serial &&
 	    device->logged_out_at + patience(BY_THEN) < now_ms() &&
 	    chaos->data_lost_at < device->logged_out_at)
@@ -240,23 +238,30 @@ static void check_truth(struct chaos *chaos, unsigned id, unsigned other)
 		violated(chaos, id, "user %u, who is there, is told of user %u", id, other);
 }
 
+/* That it came is true also where this process stood still; when it was sent is not known then. */
 void wishes_notified(struct chaos *chaos, const struct notification *notification)
 {
-	struct wish *wish;
+	unsigned id = notification->user, friend = notification->friend;
+	bool is_timely = now_ms() >= chaos->stalled_until;
 
 	chaos->result->notified++;
-	if (notification->user < 1 || notification->user > chaos->user_count ||
-	    now_ms() < chaos->stalled_until)
+	if (id < 1 || id > chaos->user_count)
 		return;
-	if (notification->friend == 0) {
-		check_subscription(chaos, notification);
+	if (friend == 0) {
+		chaos->users[id].devices[notification->device % DEVICES].pushed_at = now_ms();
+		if (is_timely)
+			check_subscription(chaos, notification);
 		return;
 	}
-	chaos_note(&chaos->users[notification->user], "is told that user %u is online",
-		   notification->friend);
-	check_truth(chaos, notification->user, notification->friend);
-	wish = wish_of(chaos, notification->user, notification->friend);
-	wish->told_at = now_ms();
+	chaos_note(&chaos->users[id], "is told that user %u is online", friend);
+	wish_of(chaos, id, friend)->told_at = now_ms();
+	if (is_timely)
+		check_truth(chaos, id, friend);
+}
+
+int64_t wishes_told_at(const struct chaos *chaos, unsigned id, unsigned other)
+{
+	return wish_of(chaos, id, other)->told_at;
 }
 
 /* --- when all is quiet ----------------------------------------------------------------------- */
@@ -272,7 +277,7 @@ static bool still_holds(const struct chaos *chaos, unsigned id, unsigned other,
 
 static void check_told(struct chaos *chaos, unsigned id, unsigned other, struct wish *wish)
 {
-	if (wish->told_at < wish->back_at) {
+	if (wishes_told_at(chaos, id, other) < wish->back_at) {
 		violated(chaos, id, "user %u was not told that user %u came back %lld ms ago", id,
 			 other, (long long)(now_ms() - wish->back_at));
 		return;

@@ -9,6 +9,7 @@ static struct chaos *chaos;
 static void setup(void)
 {
 	chaos = xcalloc(1, sizeof *chaos);
+	chaos->result = xcalloc(1, sizeof *chaos->result);
 	chaos_make_users(chaos, 2);
 }
 
@@ -50,6 +51,21 @@ START_TEST(who_logged_out_is_gone_from_then_on_and_not_before)
 }
 END_TEST
 
+/* Else it seems to be missing later on. */
+START_TEST(what_comes_while_the_run_stands_still_has_come)
+{
+	const struct notification pushed = {.user = 1, .device = 2};
+	const struct notification told = {.user = 1, .friend = 2};
+
+	chaos->stalled_until = FOREVER;
+	wishes_notified(chaos, &pushed);
+	wishes_notified(chaos, &told);
+	ck_assert_int_ne(chaos->users[1].devices[2].pushed_at, 0);
+	ck_assert_int_ne(wishes_told_at(chaos, 1, 2), 0);
+	ck_assert_int_eq(wishes_told_at(chaos, 2, 1), 0);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("chaos_model");
@@ -59,6 +75,7 @@ int main(void)
 	tcase_add_test(tcase, who_was_never_there_is_gone);
 	tcase_add_test(tcase, who_is_there_is_not_gone);
 	tcase_add_test(tcase, who_logged_out_is_gone_from_then_on_and_not_before);
+	tcase_add_test(tcase, what_comes_while_the_run_stands_still_has_come);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
 }
