@@ -22,14 +22,14 @@ struct accept_request {
 /* A worker's parent. */
 struct accept_parent {
 	int channel; /* to it */
-	int lender; /* a pidfd of it by which its listener is borrowed (gate.h); -1: it accepts */
+	int lender; /* by which its listener is borrowed (lender.h); -1: it accepts */
 };
 
 /*
  * Prepares the process. Connections come from the parent, or (NULL) from the
- * listening socket ACCEPT_LISTENER, with requests of up to `most` bytes (gate.h). From now on SIGTERM, SIGINT, SIGHUP and SIGUSR1 end the process
- * between two requests, never in one: they are blocked, so call this before any
- * thread is made. False with errno.
+ * listening socket ACCEPT_LISTENER, with requests of up to `most` bytes (gate.h). From
+ * now on SIGTERM, SIGINT, SIGHUP and SIGUSR1 end the process between two requests, never
+ * in one: they are blocked, so call this before any thread is made. False with errno.
  */
 bool accept_init(const struct accept_parent *parent, size_t most);
 

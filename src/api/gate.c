@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/pidfd.h>
 #include <sys/queue.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "api/arrival.h"
+#include "api/lender.h"
 #include "base/address.h"
 #include "base/alloc.h"
 #include "base/buf.h"
@@ -286,7 +286,7 @@ static int get_listener(const struct gate *gate)
 	int fd = gate->listener;
 
 	if (gate->lender >= 0)
-		fd = pidfd_getfd(gate->lender, gate->listener, 0);
+		fd = lender_borrow(gate->lender, gate->listener);
 	if (fd < 0 && !is_out_of_resources(errno))
 		errno = EINVAL;
 	return fd;

@@ -24,9 +24,8 @@ struct gate *gate_new(int listener, size_t most);
 void gate_set_most(struct gate *gate, size_t most);
 
 /*
- * The same with the listener `listener` of the process `lender`, a pidfd of the caller's,
- * which is asked for a descriptor (pidfd_getfd(2)) for the moment of each accept(): no copy
- * of the listener outlives that process. lender -1: nobody is accepted.
+ * The same with a listener that is borrowed for each accept() (lender.h); the lender stays
+ * the caller's. lender -1: nobody is accepted.
  */
 struct gate *gate_borrow(int lender, int listener, size_t most);
 

@@ -8,14 +8,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "api/accept.h"
 #include "api/channel.h"
 #include "api/gate.h"
+#include "api/lender.h"
 #include "api/pool.h"
 #include "api/request.h"
 #include "base/log.h"
@@ -311,30 +310,6 @@ static void install_signals(struct workers *workers)
 		sigdelset(&workers->waiting_mask, handled[i]);
 }
 
-/*
- * A pidfd by which workers borrow the listener, or -1 where none of them may: a filter of system
- * calls can forbid it. Yama (ptrace_scope) lets a process borrow from those only that say so;
- * here, what this one starts.
- */
-static int open_lender(void)
-{
-	int self = pidfd_open(getpid(), 0), status;
-	pid_t pid;
-
-	if (self < 0)
-		return -1;
-	prctl(PR_SET_PTRACER, getpid());
-	pid = fork();
-	if (pid == 0)
-		_exit(pidfd_getfd(self, ACCEPT_LISTENER, 0) < 0);
-	if (pid > 0 && wait_for(pid, &status, 0) == pid && WIFEXITED(status) &&
-	    WEXITSTATUS(status) == 0)
-		return self;
-	log_info("workers may not borrow the listener: the parent accepts for them");
-	close(self);
-	return -1;
-}
-
 static bool open_connections(struct workers *workers)
 {
 	int ends[2];
@@ -345,7 +320,8 @@ static bool open_connections(struct workers *workers)
 		return false;
 	}
 	workers->ours = ends[0];
-	workers->theirs = (struct accept_parent){.channel = ends[1], .lender = open_lender()};
+	workers->theirs =
+		(struct accept_parent){.channel = ends[1], .lender = lender_open(ACCEPT_LISTENER)};
 	if (workers->theirs.lender >= 0)
 		gate_close(workers->gate);
 	return gate_watch(workers->gate, workers->ours, GATE_WATCH_INPUT);

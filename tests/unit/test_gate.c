@@ -4,9 +4,9 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
-#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -117,7 +117,7 @@ static struct gate *borrow(void)
 			pause();
 	}
 	ck_assert_int_gt(lender, 0);
-	lender_fd = pidfd_open(lender, 0);
+	lender_fd = (int)syscall(SYS_pidfd_open, lender, 0);
 	ck_assert_int_ge(lender_fd, 0);
 	gate = gate_borrow(lender_fd, listener, MOST);
 	ck_assert_msg(gate != NULL, "cannot borrow: %s", strerror(errno));
