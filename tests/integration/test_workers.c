@@ -3,6 +3,7 @@
 
 #include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
@@ -109,6 +110,22 @@ static int descriptors_of(pid_t pid)
 	return count;
 }
 
+/* How many a worker has that has served calls and has nothing to do. */
+static int idle_descriptors_of(struct stack *stack, pid_t worker, const char *token)
+{
+	int least = INT_MAX;
+
+	/* The least: it may not have closed a connection yet whose answer is read. */
+	for (int i = 0, count; i < 10; i++) {
+		http_ok(stack, COUNT, token, NULL);
+		count = descriptors_of(worker);
+		least = count < least ? count : least;
+	}
+	WAIT_UNTIL(descriptors_of(worker) == least,
+		   5000); /* that of the last call is closed, too */
+	return least;
+}
+
 static const int deaths[] = {SIGKILL, SIGSEGV, SIGABRT, SIGBUS};
 
 START_TEST(a_parent_that_dies_is_started_again)
@@ -145,15 +162,7 @@ START_TEST(a_request_under_way_is_finished_when_the_parent_dies)
 	int idle;
 
 	ck_assert_int_eq(children_of(parent, &worker, 1), 1);
-	http_ok(stack, COUNT, token, NULL);
-	idle = descriptors_of(worker);
-	/* The least: it may not have closed a connection yet whose answer is read. */
-	for (int i = 0, count; i < 10; i++) {
-		http_ok(stack, COUNT, token, NULL);
-		count = descriptors_of(worker);
-		idle = count < idle ? count : idle;
-	}
-	WAIT_UNTIL(descriptors_of(worker) == idle, 5000); /* that of the last call is closed, too */
+	idle = idle_descriptors_of(stack, worker, token);
 	signal_and_wait_stopped(stack->redis);
 	ck_assert(asprintf(&text,
 			   "GET " COUNT " HTTP/1.1\r\nHost: localhost\r\n"
@@ -343,8 +352,7 @@ START_TEST(a_worker_that_is_killed_takes_its_own_request_alone)
 	int fds[10], served, idle;
 
 	ck_assert_int_eq(children_of(api_parent(stack), &worker, 1), 1);
-	http_ok(stack, COUNT, token_for(stack, "1"), NULL); /* it has its connection to Redis */
-	idle = descriptors_of(worker);
+	idle = idle_descriptors_of(stack, worker, token_for(stack, "1"));
 	signal_and_wait_stopped(stack->redis);
 	send_halves(stack, fds, 10, bytes);
 	/* With nothing to serve it waits for them. */
