@@ -9,11 +9,10 @@
 #include "base/random.h"
 #include "base/times.h"
 #include "store/cluster.h"
-#include "store/info.h"
 #include "store/resp.h"
-#include "store/scripts.h"
 #include "store/store.h"
 #include "stream/feed.h"
+#include "stream/handshake.h"
 #include "stream/reason.h"
 #include "stream/seek.h"
 #include "stream/target.h"
@@ -43,10 +42,7 @@ struct link {
 	struct reason reason; /* of the loss that `failed` will carry out */
 
 	struct pending_ring pending; /* commands without an answer */
-	unsigned setup_left; /* answers to the start of a connection still to come */
-	char history[INFO_VALUE_SIZE]; /* replication.id as seen last; "" before */
-	bool lacks_writes;
-	unsigned greeted; /* answers to the greeting that have come */
+	struct handshake handshake;
 
 	int64_t ping_sent_us; /* when the last one was sent */
 	int64_t ping_sent_ms; /* the health check without an answer; 0 = none */
@@ -62,16 +58,23 @@ static void on_retry(evutil_socket_t fd, short what, void *arg);
 static void on_watchdog(evutil_socket_t fd, short what, void *arg);
 static void on_failed(evutil_socket_t fd, short what, void *arg);
 
+static void lost_by_error(void *arg, const redisReply *reply);
+static void on_handshake_done(void *arg);
+static unsigned on_put_greeting(void *arg, struct printbuf *out);
+static const char *on_read_greeting(void *arg, unsigned index, const redisReply *reply);
+
+static const struct handshake_events handshake_events = {on_put_greeting, on_read_greeting,
+							 on_handshake_done, lost_by_error, on_lost};
+
 static const struct wire_events command_events = {on_ready, on_answer, on_lost};
 
-static void on_feed_error(void *arg, const redisReply *reply);
 static void on_feed_pong(void *arg);
 static void on_subscribed(void *arg);
 static void on_message(void *arg, const char *channel, const char *text, size_t len);
 static void on_unsubscribed(void *arg, unsigned slot, const redisReply *reason);
 
 static const struct feed_events feed_events = {
-	on_ready, on_lost, on_feed_error, on_feed_pong, on_subscribed, on_message, on_unsubscribed};
+	on_ready, on_lost, lost_by_error, on_feed_pong, on_subscribed, on_message, on_unsubscribed};
 
 static void set_state(struct link *link, enum link_state state)
 {
@@ -94,6 +97,8 @@ struct link *link_new(struct event_base *base, const struct config *config,
 	seek_init(&link->seek, base, on_found, link);
 	link->backoff_ms = BACKOFF_FIRST_MS;
 	target_init(&link->target, config, place);
+	handshake_init(&link->handshake, &link->target, &link->commands, &link->feed,
+		       &link->pending, &handshake_events, link);
 	link->retry = evtimer_new(base, on_retry, link);
 	link->watchdog = evtimer_new(base, on_watchdog, link);
 	link->failed = event_new(base, -1, 0, on_failed, link);
@@ -151,7 +156,7 @@ enum link_state link_state(const struct link *link)
 
 bool link_lacks_writes(const struct link *link)
 {
-	return link->lacks_writes;
+	return link->handshake.lacks_writes;
 }
 
 /* --- losing it ------------------------------------------------------------------------------- */
@@ -160,6 +165,7 @@ static void begin_loss(struct link *link)
 {
 	/* Carried out by an event of its own: whoever noticed may be deep in a callback. */
 	link->failing = true;
+	handshake_stop(&link->handshake);
 	wire_stop(&link->commands);
 	wire_stop(&link->feed.wire);
 	event_active(link->failed, EV_TIMEOUT, 1);
@@ -173,8 +179,10 @@ void link_lost(struct link *link, const char *why)
 	begin_loss(link);
 }
 
-static void lost_by_error(struct link *link, const redisReply *reply)
+static void lost_by_error(void *arg, const redisReply *reply)
 {
+	struct link *link = arg;
+
 	if (link->failing)
 		return;
 	reason_set_error(&link->reason, reply);
@@ -279,8 +287,10 @@ void link_flush(struct link *link)
 
 /* --- connecting ------------------------------------------------------------------------------ */
 
-static void on_handshake_done(struct link *link)
+static void on_handshake_done(void *arg)
 {
+	struct link *link = arg;
+
 	set_state(link, LINK_UP);
 	link->ping_sent_ms = 0;
 	/* After a loss it first has to work for a while: see on_pong(). */
@@ -289,112 +299,30 @@ static void on_handshake_done(struct link *link)
 	link->events.up(link->arg);
 }
 
-/* One more answer to the start of the connections has come. */
-static void advance(struct link *link)
-{
-	if (!link->failing && --link->setup_left == 0)
-		on_handshake_done(link);
-}
-
-static void on_setup_reply(void *arg, const redisReply *reply)
+static unsigned on_put_greeting(void *arg, struct printbuf *out)
 {
 	struct link *link = arg;
 
-	if (reply == NULL || link->failing)
-		return;
-	if (reply->type == REDIS_REPLY_ERROR)
-		lost_by_error(link, reply);
-	else
-		advance(link);
+	return link->events.put_greeting(link->arg, out);
 }
 
-static void on_greeting(void *arg, const redisReply *reply)
+static const char *on_read_greeting(void *arg, unsigned index, const redisReply *reply)
 {
 	struct link *link = arg;
-	const char *why = NULL;
 
-	if (reply != NULL && reply->type != REDIS_REPLY_ERROR && !link->failing)
-		why = link->events.read_greeting(link->arg, link->greeted++, reply);
-	if (why != NULL)
-		link_lost(link, why);
-	on_setup_reply(arg, reply);
-}
-
-/* Whether it is the primary, and has all that its predecessor or its former self had. */
-static void on_replication(void *arg, const redisReply *reply)
-{
-	struct link *link = arg;
-	struct replication seen;
-
-	if (reply == NULL || link->failing)
-		return;
-	if (reply->type != REDIS_REPLY_ERROR && !info_read_replication(reply, &seen)) {
-		link_lost(link, "unexpected reply");
-	} else if (reply->type != REDIS_REPLY_ERROR) {
-		if (!seen.is_primary)
-			link_lost(link, "READONLY: it is a replica, not the primary");
-		link->lacks_writes =
-			link->history[0] != '\0' && strcmp(link->history, seen.id) != 0;
-		memcpy(link->history, seen.id, sizeof link->history);
-	}
-	on_setup_reply(arg, reply);
-}
-
-/* What the feed says first: one answer counts, which comes after that of AUTH. */
-static void greet_feed(struct link *link)
-{
-	struct feed *feed = &link->feed;
-	struct printbuf *out = buf_new();
-	const char *self = feed->self;
-
-	resp_greeting(out, target_address(&link->target));
-	wire_put(&feed->wire, out);
-	printbuf_free(out);
-	if (link->target.member != NULL)
-		feed_put_ping(feed);
-	else
-		feed_subscribe(feed, link->target.prefix, &self, 1);
-	link->setup_left = 1;
-}
-
-static void expect(struct link *link, unsigned count, pending_reply *done)
-{
-	for (unsigned i = 0; i < count; i++)
-		pending_push(&link->pending, done, link);
-	link->setup_left += count;
-}
-
-/*
- * AUTH, SELECT, INFO replication, SCRIPT LOAD, SUBSCRIBE (a PING in a cluster) and
- * the greeting, whose answer comes last: then the link is up.
- */
-static void start_handshake(struct link *link)
-{
-	struct printbuf *out = buf_new();
-	unsigned count = resp_greeting(out, target_address(&link->target)), scripts, greetings;
-
-	set_state(link, LINK_HANDSHAKE);
-	greet_feed(link);
-	expect(link, count, on_setup_reply);
-	info_put_replication(out);
-	expect(link, 1, on_replication);
-	scripts = scripts_put_load(out);
-	expect(link, scripts, on_setup_reply);
-	greetings = link->events.put_greeting(link->arg, out);
-	expect(link, greetings, on_greeting);
-	wire_put(&link->commands, out);
-	link->has_output = true;
-	link->greeted = 0;
-	printbuf_free(out);
-	link_flush(link);
+	return link->events.read_greeting(link->arg, index, reply);
 }
 
 static void on_ready(void *arg)
 {
 	struct link *link = arg;
 
-	if (link->commands.is_ready && link->feed.wire.is_ready)
-		start_handshake(link);
+	if (!link->commands.is_ready || !link->feed.wire.is_ready)
+		return;
+	set_state(link, LINK_HANDSHAKE);
+	handshake_start(&link->handshake);
+	link->has_output = true;
+	link_flush(link);
 }
 
 /* The search for the server is over. */
@@ -477,7 +405,7 @@ static void on_feed_pong(void *arg)
 	struct link *link = arg;
 
 	if (!link_is_up(link))
-		advance(link);
+		handshake_advance(&link->handshake);
 	else if (link->pongs_left > 0 && --link->pongs_left == 0)
 		on_pong(link);
 }
@@ -504,7 +432,7 @@ static void on_subscribed(void *arg)
 	if (link_is_up(link))
 		link->events.subscribed(link->arg);
 	else
-		advance(link);
+		handshake_advance(&link->handshake);
 }
 
 static void on_unsubscribed(void *arg, unsigned slot, const redisReply *reason)
@@ -512,11 +440,6 @@ static void on_unsubscribed(void *arg, unsigned slot, const redisReply *reason)
 	struct link *link = arg;
 
 	link->events.unsubscribed(link->arg, slot, reason);
-}
-
-static void on_feed_error(void *arg, const redisReply *reply)
-{
-	lost_by_error(arg, reply);
 }
 
 /* --- the watchdog ---------------------------------------------------------------------------- */
