@@ -158,7 +158,7 @@ void directory_unlock(struct chaos *chaos)
 
 bool directory_hang(struct chaos *chaos, enum directory_hang how)
 {
-	static const enum cut cuts[] = {[HANG_LATE] = CUT_LATE, [HANG_DEAD] = CUT_DEAD};
+	static const enum how cuts[] = {[HANG_LATE] = CUT_LATE, [HANG_DEAD] = CUT_DEAD};
 
 	if (chaos->stand.directory_away || !is_postgres(chaos))
 		return false;
@@ -166,7 +166,7 @@ bool directory_hang(struct chaos *chaos, enum directory_hang how)
 	if (how == HANG_STOPPED)
 		postgres_signal(chaos->stand.stack, SIGSTOP);
 	else
-		network_cut(chaos, ROUTE_DIRECTORY, cuts[how]);
+		network_cut(chaos, ROUTE_DIRECTORY, cuts[how], TO_BOTH);
 	return true;
 }
 
@@ -175,6 +175,6 @@ void directory_go_on(struct chaos *chaos, enum directory_hang how)
 	if (how == HANG_STOPPED)
 		postgres_signal(chaos->stand.stack, SIGCONT);
 	else
-		network_cut(chaos, ROUTE_DIRECTORY, CUT_NONE);
+		network_mend(chaos, ROUTE_DIRECTORY);
 	chaos->stand.directory_away = false;
 }

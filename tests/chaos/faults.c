@@ -542,7 +542,8 @@ static bool cut_redis(struct chaos *chaos, const struct step *step)
 		return shards_begin_move(chaos, step);
 	if ((int)route >= chaos->stand.host_count || has_sentinels(chaos))
 		return false;
-	network_cut(chaos, route, step->arg < 2 ? CUT_LATE : CUT_DEAD);
+	network_cut(chaos, route, step->arg / 2 % 2 == 0 ? CUT_LATE : CUT_DEAD,
+		    (enum direction)(step->arg / 4));
 	if (chaos->stand.host_count > 1) {
 		chaos->stand.host_cut[route] = true;
 		model_host_cut(chaos, (int)route);
@@ -556,7 +557,7 @@ static void mend_redis(struct chaos *chaos, const struct step *step)
 		shards_end_move(chaos);
 		return;
 	}
-	network_cut(chaos, route_of(step), CUT_NONE);
+	network_mend(chaos, route_of(step));
 	chaos->stand.host_cut[route_of(step)] = false;
 }
 
@@ -630,7 +631,7 @@ const struct fault faults[] = {
 	{"stop-streamd", 5, 2, 100, 2500, 0, stop_streamd, continue_streamd},
 	{"stop-web", 4, 2, 100, 2500, 0, stop_web, continue_web},
 	{"stop-worker", 4, 6, 100, 2500, 0, stop_worker, continue_worker},
-	{"cut-redis", 6, 4, 300, 8000, 0, cut_redis, mend_redis},
+	{"cut-redis", 6, 4 * DIRECTIONS, 300, 8000, 0, cut_redis, mend_redis},
 	{"fail-over", 8, 1, 0, 0, FAILS_OVER | NEEDS_REDIS, fail_over, NULL},
 	{"cut-clients", 5, 2 * GROUPS, 300, 4000, 0, cut_clients, mend_clients},
 	{"jump-clock", 5, 4, 1000, 4000, 0, jump_clock, end_jump_clock},

@@ -32,7 +32,7 @@ struct pipe {
 struct relay {
 	enum route route;
 	int fds[2]; /* of who connected, of the server; -1: free */
-	bool is_dead; /* will not come back, and neither side knows */
+	bool is_dead[2]; /* nothing comes from that side any more, and nobody knows */
 	struct pipe pipes[2]; /* from fds[0], from fds[1] */
 };
 
@@ -40,7 +40,7 @@ struct network {
 	int control;
 	int listeners[ROUTES];
 	struct sockaddr_un targets[ROUTES];
-	enum cut cuts[ROUTES];
+	struct cut cuts[ROUTES];
 	struct relay *relays[RELAYS_MAX];
 	size_t count;
 };
@@ -48,7 +48,7 @@ struct network {
 /* An order of the run's process; the answer is the same. */
 struct order {
 	enum route route;
-	enum cut cut;
+	struct cut cut;
 };
 
 /* --- the relays' process --------------------------------------------------------------------- */
@@ -109,9 +109,18 @@ static bool pass(struct relay *relay, int side)
 	return !is_over(done);
 }
 
-static bool is_passing(const struct network *network, const struct relay *relay)
+static bool is_cut(const struct network *network, enum route route, int side)
 {
-	return network->cuts[relay->route] == CUT_NONE && !relay->is_dead;
+	const struct cut *cut = &network->cuts[route];
+
+	return cut->how != CUT_NONE &&
+	       (cut->to == TO_BOTH || (cut->to == TO_SERVER) == (side == 0));
+}
+
+/* Whether what comes from that side gets through. */
+static bool is_passing(const struct network *network, const struct relay *relay, int side)
+{
+	return !is_cut(network, relay->route, side) && !relay->is_dead[side];
 }
 
 static void obey(struct network *network)
@@ -126,22 +135,24 @@ static void obey(struct network *network)
 
 		if (relay->route != order.route)
 			continue;
-		if (order.cut == CUT_NONE && relay->is_dead)
+		if (order.cut.how == CUT_NONE && (relay->is_dead[0] || relay->is_dead[1]))
 			relay_close(network, i);
-		else
-			relay->is_dead = order.cut == CUT_DEAD;
+		for (int side = 0; side < 2 && order.cut.how == CUT_DEAD; side++)
+			relay->is_dead[side] = is_cut(network, order.route, side);
 	}
 	if (send(network->control, &order, sizeof order, MSG_NOSIGNAL) < 0)
 		_exit(0);
 }
 
 /* A side is read when nothing of it waits, and written when something for it does. */
-static short wanted(const struct relay *relay, int side)
+static short wanted(const struct network *network, const struct relay *relay, int side)
 {
 	bool waits = relay->pipes[side].from < relay->pipes[side].to;
 	bool gets = relay->pipes[1 - side].from < relay->pipes[1 - side].to;
+	bool reads = !waits && is_passing(network, relay, side);
+	bool writes = gets && is_passing(network, relay, 1 - side);
 
-	return (short)((waits ? 0 : POLLIN) | (gets ? POLLOUT : 0));
+	return (short)((reads ? POLLIN : 0) | (writes ? POLLOUT : 0));
 }
 
 static size_t put_relays(const struct network *network, struct pollfd *list)
@@ -151,12 +162,25 @@ static size_t put_relays(const struct network *network, struct pollfd *list)
 	for (size_t i = 0; i < network->count; i++) {
 		const struct relay *relay = network->relays[i];
 
-		for (int side = 0; side < 2; side++)
-			list[count++] = (struct pollfd){
-				.fd = is_passing(network, relay) ? relay->fds[side] : -1,
-				.events = wanted(relay, side)};
+		for (int side = 0; side < 2; side++) {
+			short events = wanted(network, relay, side);
+
+			/* Nor is it heard that one is gone, where nothing of it would be. */
+			list[count++] = (struct pollfd){.fd = events != 0 ? relay->fds[side] : -1,
+							.events = events};
+		}
 	}
 	return count;
+}
+
+/* What gets through; false at the end of either side. */
+static bool pass_both(const struct network *network, struct relay *relay)
+{
+	for (int side = 0; side < 2; side++) {
+		if (is_passing(network, relay, side) && !pass(relay, side))
+			return false;
+	}
+	return true;
 }
 
 static void pass_all(struct network *network, const struct pollfd *list)
@@ -166,7 +190,7 @@ static void pass_all(struct network *network, const struct pollfd *list)
 		struct relay *relay = network->relays[i];
 		bool is_ready = list[2 * i].revents != 0 || list[2 * i + 1].revents != 0;
 
-		if (is_passing(network, relay) && is_ready && !(pass(relay, 0) && pass(relay, 1)))
+		if (is_ready && !pass_both(network, relay))
 			relay_close(network, i);
 	}
 }
@@ -180,7 +204,8 @@ static _Noreturn void relay_all(struct network *network)
 
 		list[0] = (struct pollfd){.fd = network->control, .events = POLLIN};
 		for (int route = 0; route < ROUTES; route++)
-			list[1 + route] = (struct pollfd){.fd = network->cuts[route] == CUT_NONE
+			/* To connect takes both directions. */
+			list[1 + route] = (struct pollfd){.fd = network->cuts[route].how == CUT_NONE
 									? network->listeners[route]
 									: -1,
 							  .events = POLLIN};
@@ -248,13 +273,18 @@ void network_start(struct chaos *chaos, const char *const here[ROUTES],
 	chaos->stand.network_fd = ends[0];
 }
 
-void network_cut(struct chaos *chaos, enum route route, enum cut cut)
+void network_cut(struct chaos *chaos, enum route route, enum how how, enum direction to)
 {
-	struct order order = {route, cut};
+	struct order order = {route, {how, to}};
 
 	ck_assert_int_eq(send(chaos->stand.network_fd, &order, sizeof order, MSG_NOSIGNAL),
 			 sizeof order);
 	ck_assert_int_eq(recv(chaos->stand.network_fd, &order, sizeof order, 0), sizeof order);
+}
+
+void network_mend(struct chaos *chaos, enum route route)
+{
+	network_cut(chaos, route, CUT_NONE, TO_BOTH);
 }
 
 void network_stop(struct chaos *chaos)

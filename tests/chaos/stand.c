@@ -569,7 +569,7 @@ void stand_continue(struct chaos *chaos)
 	if (stand->stack->postgres != 0)
 		postgres_signal(stand->stack, SIGCONT);
 	for (enum route route = 0; route < ROUTES; route++)
-		network_cut(chaos, route, CUT_NONE);
+		network_mend(chaos, route);
 }
 
 void stand_stop(struct chaos *chaos)

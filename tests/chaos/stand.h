@@ -125,15 +125,22 @@ void directory_go_on(struct chaos *chaos, enum directory_hang how);
 
 /* From a host to Redis; to the directory. */
 enum route { ROUTE_HOST0, ROUTE_HOST1, ROUTE_DIRECTORY, ROUTES };
-enum cut {
+enum how {
 	CUT_NONE,
 	CUT_LATE, /* what is sent comes when it is over */
 	CUT_DEAD, /* it does not, and connections of before end then */
 };
+enum direction { TO_BOTH, TO_SERVER, TO_CLIENT, DIRECTIONS };
+/* Of a route: how, and to whom nothing comes. */
+struct cut {
+	enum how how;
+	enum direction to;
+};
 /* Relays: who connects to the sockets `here` is connected with the targets. */
 void network_start(struct chaos *chaos, const char *const here[ROUTES],
 		   const char *const targets[ROUTES]);
-void network_cut(struct chaos *chaos, enum route route, enum cut cut);
+void network_cut(struct chaos *chaos, enum route route, enum how how, enum direction to);
+void network_mend(struct chaos *chaos, enum route route);
 void network_stop(struct chaos *chaos);
 
 /* --- service.c ------------------------------------------------------------------------------- */
