@@ -17,20 +17,21 @@ export class Log {
   /** @type {number|null} */
   #latest = null;
 
-  /** That a user asks for a change; "login" for who has no id yet. */
-  asked(id, at = performance.now()) {
-    this.#asked.set(String(id), at);
+  /** That a user asks for a change. */
+  asked(id) {
+    this.#asked.set(String(id), performance.now());
   }
 
   /**
    * @param {string} seenBy a name
    * @param {() => string} what in the reader's language
    * @param {{about?: string, reason?: string, version?: number}} [details] `about`: the id of whom it
-   *   tells; only then it is a change, with a latency
+   *   tells; only then it is a change, with a latency, but for a login: that takes as long as its
+   *   password's check, which is slow on purpose
    */
   add(seenBy, what, { about, reason = "", version } = {}) {
     const isChange = about !== undefined;
-    const ms = isChange ? this.#since(reason === "login" ? reason : about) : null;
+    const ms = isChange && reason !== "login" ? this.#since(about) : null;
     const entry = { at: new Date(), seenBy, what, reason, version: String(version ?? ""), ms, isChange };
     this.#entries = [entry, ...this.#entries].slice(0, ROWS_MAX);
     if (isChange) {

@@ -46,8 +46,8 @@ export class Login {
   /**
    * @param {HTMLElement} root
    * @param {{site: object, title: string, account?: number, notice?: () => string,
-   *   onSession: (session: Session, since: number) => void}} options `title`: the key of a text;
-   *   `account`: which one of the site's to offer; `since`: when the form was sent
+   *   onSession: (session: Session) => void}} options `title`: the key of a text;
+   *   `account`: which one of the site's to offer
    */
   constructor(root, { site, title, account, notice = () => "", onSession }) {
     this.#site = site;
@@ -97,10 +97,9 @@ export class Login {
 
   async #try(form, logIn) {
     if (this.#isTrying) return; // a button that is disabled would lose the focus
-    const since = performance.now();
     this.#isTrying = true;
     try {
-      this.#onSession(await logIn(Object.fromEntries(new FormData(form))), since);
+      this.#onSession(await logIn(Object.fromEntries(new FormData(form))));
     } catch (error) {
       if (!(error instanceof ApiError)) throw error;
       this.#notice = () => explain(error);

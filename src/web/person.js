@@ -52,8 +52,7 @@ export class Person {
       title: `login.${this.#side}`,
       account: this.#side === "first" ? 0 : 1,
       notice,
-      onSession: (session, since) => {
-        this.#around.log.asked("login", since);
+      onSession: (session) => {
         this.#logIn(session);
         this.#view.focus();
       },

@@ -333,6 +333,9 @@ class Dashboard(Board):
         for width in (320, 390, 1280):
             self.resize(width)
             self.assertLessEqual(self.page.run("return document.documentElement.scrollWidth"), width)
+            self.assertLess(self.page.run(
+                "return Math.max(...[...document.querySelectorAll('th')].map((cell) => cell.offsetHeight))"),
+                60, "a heading of a table is broken between its letters")
 
     def test_the_keyboard_alone(self):
         self.tab_to("#token")
