@@ -6,6 +6,9 @@
 #include <string.h>
 #include <strings.h>
 
+#include <openssl/ec.h>
+#include <openssl/obj_mac.h>
+
 #include "base/base64url.h"
 #include "base/json.h"
 #include "base/random.h"
@@ -178,6 +181,19 @@ static bool read_key(const char *text, unsigned char *key, size_t size)
 	return true;
 }
 
+/* Whether these bytes are a point on P-256: with another one nothing can be encrypted. */
+static bool is_point(const unsigned char *bytes, size_t size)
+{
+	EC_GROUP *curve = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+	EC_POINT *point = curve != NULL ? EC_POINT_new(curve) : NULL;
+	bool ok = point != NULL && bytes[0] == UNCOMPRESSED &&
+		  EC_POINT_oct2point(curve, point, bytes, size, NULL) == 1;
+
+	EC_POINT_free(point);
+	EC_GROUP_free(curve);
+	return ok;
+}
+
 /* --- what a browser sends -------------------------------------------------------------------- */
 
 static const char *parse_keys(struct json_object *body, struct push_keys *keys, const char **field)
@@ -190,7 +206,8 @@ static const char *parse_keys(struct json_object *body, struct push_keys *keys, 
 		return "\"keys\" must be an object with \"p256dh\" and \"auth\".";
 	*field = "keys.p256dh";
 	if (!json_is_text(json_member(object, "p256dh"), KEY_TEXT_MAX, &p256dh) ||
-	    !read_key(p256dh, keys->p256dh, sizeof keys->p256dh) || keys->p256dh[0] != UNCOMPRESSED)
+	    !read_key(p256dh, keys->p256dh, sizeof keys->p256dh) ||
+	    !is_point(keys->p256dh, sizeof keys->p256dh))
 		return "\"keys.p256dh\" must be an uncompressed P-256 point of 65 bytes in "
 		       "base64url.";
 	*field = "keys.auth";

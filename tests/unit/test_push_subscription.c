@@ -9,6 +9,9 @@
 
 #define P256DH \
 	"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4"
+/* 65 bytes of the right form that are not a point of the curve */
+#define OFF_CURVE \
+	"BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiAA"
 #define AUTH "BTBZMqHH6r4Tts7J_aSIgg"
 #define KEYS "'keys':{'p256dh':'" P256DH "','auth':'" AUTH "'}"
 #define FCM "https://fcm.googleapis.com/fcm/send/abc:def"
@@ -76,6 +79,8 @@ static const struct {
 	{"{'endpoint':'" FCM "','keys':[]}", "keys"},
 	{"{'endpoint':'" FCM "','keys':{'auth':'" AUTH "'}}", "keys.p256dh"},
 	{"{'endpoint':'" FCM "','keys':{'p256dh':'" AUTH "','auth':'" AUTH "'}}", "keys.p256dh"},
+	{"{'endpoint':'" FCM "','keys':{'p256dh':'" OFF_CURVE "','auth':'" AUTH "'}}",
+	 "keys.p256dh"},
 	{"{'endpoint':'" FCM "','keys':{'p256dh':'" P256DH "'}}", "keys.auth"},
 	{"{'endpoint':'" FCM "','keys':{'p256dh':'" P256DH "','auth':'short'}}", "keys.auth"},
 	{"{'endpoint':'" FCM "'," KEYS ",'expirationTime':'soon'}", "expirationTime"},
