@@ -17,6 +17,9 @@
 #define LIFETIME 40000 /* of a stream, +- 20 % */
 #define STREAMS_MAX 5 /* of one user; fewer than tabs */
 #define SESSIONS_MAX 24 /* of one user */
+#define REDIS_TIMEOUT 2500 /* longer than a busy machine may make anyone wait */
+/* A server of several that was silent is not asked again for so long, as docs/scale.md says. */
+#define LEFT_ALONE (3 * REDIS_TIMEOUT)
 
 #define RECOVERY 4000 /* from the end of a fault until all works again (stretched) */
 #define NOTICE 1000 /* until the end of a connection is noticed (stretched) */

@@ -67,10 +67,17 @@ bool chaos_in_trouble(const struct chaos *chaos, int64_t since)
 	return chaos->calm_since > 0 && since < chaos->calm_since + patience(RECOVERY);
 }
 
+static bool may_be_left_alone(const struct chaos *chaos, int64_t since)
+{
+	return (chaos->stand.layout == LAYOUT_PARTITIONS ||
+		chaos->stand.layout == LAYOUT_CLUSTER) &&
+	       chaos->calm_since > 0 && since < chaos->calm_since + patience(RECOVERY) + LEFT_ALONE;
+}
+
 bool chaos_excuses(const struct chaos *chaos, int status, int64_t since)
 {
 	if (status == 503)
-		return chaos_in_trouble(chaos, since);
+		return chaos_in_trouble(chaos, since) || may_be_left_alone(chaos, since);
 	return (status == 0 || status >= 500) && chaos->crashed_at > 0 &&
 	       since < chaos->crashed_at + patience(RECOVERY);
 }

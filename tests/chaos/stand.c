@@ -19,7 +19,6 @@
 
 #define KEEPS_DATA "--appendonly yes --appendfsync no"
 #define SERVERS 2 /* of Redis, in LAYOUT_PARTITIONS and LAYOUT_CLUSTER */
-#define REDIS_TIMEOUT 2500 /* ms: longer than a busy machine may make anyone wait */
 
 static const char *second_redis(struct chaos *chaos)
 {

@@ -66,6 +66,23 @@ START_TEST(what_comes_while_the_run_stands_still_has_come)
 }
 END_TEST
 
+/* Who asked it just before it was back asks again only then. */
+START_TEST(a_server_of_several_may_be_refused_for_longer_after_a_fault)
+{
+	int64_t recovered;
+
+	chaos->calm_since = now_ms();
+	recovered = chaos->calm_since + patience(RECOVERY);
+	chaos->stand.layout = LAYOUT_TWO;
+	ck_assert(chaos_excuses(chaos, 503, recovered - 1));
+	ck_assert(!chaos_excuses(chaos, 503, recovered));
+	chaos->stand.layout = LAYOUT_CLUSTER;
+	ck_assert(chaos_excuses(chaos, 503, recovered + LEFT_ALONE - 1));
+	ck_assert(!chaos_excuses(chaos, 503, recovered + LEFT_ALONE));
+	ck_assert(!chaos_excuses(chaos, 500, recovered));
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("chaos_model");
@@ -76,6 +93,7 @@ int main(void)
 	tcase_add_test(tcase, who_is_there_is_not_gone);
 	tcase_add_test(tcase, who_logged_out_is_gone_from_then_on_and_not_before);
 	tcase_add_test(tcase, what_comes_while_the_run_stands_still_has_come);
+	tcase_add_test(tcase, a_server_of_several_may_be_refused_for_longer_after_a_fault);
 	suite_add_tcase(suite, tcase);
 	return unit_run(suite);
 }
