@@ -30,7 +30,7 @@ struct workers {
 	struct config *loaded; /* the latest that was read again, or NULL */
 	const char *file;
 	const char *path; /* of the socket, ours to give up, or NULL */
-	struct epochs *epochs; /* shared by the workers that run with `config` */
+	struct epochs *epochs; /* shared by all workers; no reload changes the partitions */
 	worker_main *check, *serve;
 	struct gate *gate;
 	int ours; /* end of the channel */
@@ -186,8 +186,6 @@ static void on_check_end(struct workers *workers, int status)
 	}
 	config_free(workers->loaded);
 	workers->config = workers->loaded = config;
-	epochs_free(workers->epochs);
-	workers->epochs = epochs_new(config);
 	log_setup("presence-api", (enum log_level)config->log.level, config->log.target == 1);
 	log_info("configuration read again, replacing the workers");
 	gate_set_most(workers->gate, request_most(config));

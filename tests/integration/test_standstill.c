@@ -3,6 +3,7 @@
  * open stream is told to be offline, by no event and by no answer.
  */
 #include "calls.h"
+#include "process.h"
 
 #include <signal.h>
 #include <stdio.h>
@@ -197,7 +198,7 @@ static pid_t worker_of(struct stack *stack)
 	return children_of(api_parent(stack), &worker, 1) == 1 ? worker : 0;
 }
 
-/* What a worker has seen is known to the one in its place, too. */
+/* What a worker has seen is known to the one in its place, too: it died, or there was a reload. */
 START_TEST(a_worker_that_starts_after_a_wipe_tells_nobody_offline)
 {
 	struct stack *stack = stack_start(FAST "api { children = 1 }\n");
@@ -207,7 +208,11 @@ START_TEST(a_worker_that_starts_after_a_wipe_tells_nobody_offline)
 
 	signal_and_wait_stopped(stack->streamd[0]);
 	freeReplyObject(redis_cmd(stack, "FLUSHALL"));
-	kill(worker, SIGKILL);
+	if (_i == 0)
+		kill(worker, SIGKILL);
+	else
+		kill(api_parent(stack), SIGHUP);
+	WAIT_UNTIL(!process_runs(worker), 10000);
 	WAIT_UNTIL(worker_of(stack) != 0 && worker_of(stack) != worker, 5000);
 	check_problem(HTTP(stack, .path = STATUS_USER "1", .token = viewer), 503,
 		      "redis_unavailable");
@@ -288,7 +293,7 @@ int main(void)
 
 	tcase = harness_case(suite, "wipes", 60);
 	tcase_add_test(tcase, between_a_wipe_and_the_rebuild_nobody_is_told_offline);
-	tcase_add_test(tcase, a_worker_that_starts_after_a_wipe_tells_nobody_offline);
+	tcase_add_loop_test(tcase, a_worker_that_starts_after_a_wipe_tells_nobody_offline, 0, 2);
 	tcase_add_test(tcase, a_redis_that_comes_back_empty_tells_nobody_offline);
 	tcase_add_test(tcase, while_redis_is_recovering_calls_that_tell_a_status_are_503);
 	tcase_add_test(tcase, where_nobody_makes_a_new_epoch_a_wipe_is_waited_for_not_for_ever);
