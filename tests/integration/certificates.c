@@ -75,5 +75,6 @@ void certificate_make(struct stack *stack, const char *name, const char *authori
 void certificate_make_expired(struct stack *stack, const char *name, const char *authority,
 			      const char *names)
 {
-	make(stack, name, authority, names, (const char *[]){"faketime", "-f", "-7d", NULL});
+	make(stack, name, authority, names,
+	     (const char *[]){"env", "LD_PRELOAD=" FAKETIME, "FAKETIME=-7d", NULL});
 }

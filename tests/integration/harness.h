@@ -22,6 +22,11 @@
 #define USERS 6 /* accounts 1..USERS in the directory, each a friend of all others */
 #define PASSWORD "password" /* of each; the e-mail of account 1 is user1@example.com */
 #define STREAMD_MAX 2
+/*
+ * Debian's, for LD_PRELOAD; ld.so fills in $LIB. (The program `faketime` refuses a pid that one which
+ * was killed has had.)
+ */
+#define FAKETIME "/usr/$LIB/faketime/libfaketime.so.1"
 #define REDIS_MAX 3 /* servers */
 
 /* Short times, so that tests see them pass: what most tests start from. */

@@ -6,9 +6,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Debian's; ld.so fills in $LIB. */
-#define FAKETIME "/usr/$LIB/faketime/libfaketime.so.1"
-
 /* Programs that are started from now on, until LD_PRELOAD is unset, have a clock that is off by so many seconds. */
 static void set_clock(const char *offset)
 {
