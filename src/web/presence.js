@@ -1050,6 +1050,7 @@ export class PresenceClient extends EventTarget {
   }
 
   close() {
+    this.#stopListening();
     this.#stop();
     this.#setState("closed");
   }
@@ -1092,7 +1093,6 @@ export class PresenceClient extends EventTarget {
 
   #stop() {
     this.#session++;
-    this.#stopListening();
     clearTimeout(this.#reopenTimer);
     this.#watchedElsewhere.clear();
     this.#connection.stop();
@@ -1279,6 +1279,7 @@ export class PresenceClient extends EventTarget {
 
   /** To what tells that a connection may be dead, or that a new one may succeed. */
   #listen() {
+    this.#stopListening();
     const { document } = globalThis;
     const abort = new AbortController();
     const on = (target, name, run) =>

@@ -6,6 +6,7 @@ Each tab is a page of the site that runs presence.js by itself, without the page
 import json
 import os
 import shutil
+import signal
 import subprocess
 import time
 import unittest
@@ -395,6 +396,33 @@ class Trouble(Case):
         tab.wait_state("live")
         self.assertLess(time.monotonic() - before, 8, "it waited for its timer")
 
+    def test_a_page_that_wakes_doubts_its_connection(self):
+        """One that was frozen finds out in seconds, not by its watchdog, that nothing comes any more."""
+        tab = self.open().start(token=token(BOB), share=False)
+        tab.wait_state("live")
+        self.driver.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "frozen"})
+        self.streamd.process.send_signal(signal.SIGSTOP)
+        try:
+            slept = time.monotonic()  # longer than the second in which a stream is not doubted
+            wait_until("it has slept", lambda: time.monotonic() - slept > 1.5)
+            before = time.monotonic()
+            self.driver.execute_cdp_cmd("Page.setWebLifecycleState", {"state": "active"})
+            tab.wait_state("connecting")
+            self.assertLess(time.monotonic() - before, 8, "it waited for its watchdog")
+        finally:
+            self.streamd.process.send_signal(signal.SIGCONT)
+        tab.wait_state("live")
+
+    def test_a_page_that_is_left_and_shown_again_connects_again(self):
+        """As the back button shows it, out of the browser's cache of pages."""
+        tab = self.open().start(token=token(BOB), share=False)
+        tab.wait_state("live")
+        tab.run("dispatchEvent(new PageTransitionEvent('pagehide', {persisted: true}))")
+        wait_until("the stream is closed", lambda: streams_of(BOB) == [])
+        tab.run("dispatchEvent(new PageTransitionEvent('pageshow', {persisted: true}))")
+        wait_until("there is a stream", lambda: len(streams_of(BOB)) == 1)
+        tab.wait_state("live")
+
 
 class Views(Case):
     def test_each_change_makes_a_new_view_and_leaves_the_old_one_alone(self):
@@ -470,6 +498,35 @@ class React(Case):
         wait_until("Alice is online for Bob", lambda: bob.is_online("2"))
         page.run("stopApp()")
         wait_until("the page's stream is closed", lambda: streams_of("2") == [])
+
+
+class SharedWorker(Case):
+    def test_the_client_runs_in_a_shared_worker(self):
+        """Where there is no document. The worker is a text of this test's, which the site's policy forbids."""
+        tab = self.open()
+        self.driver.execute_cdp_cmd("Page.setBypassCSP", {"enabled": True})
+        self.driver.refresh()
+        tab.run("""
+            const [site, token] = arguments;
+            const text = `
+              import {PresenceClient} from "${site}/presence.js";
+              const client = new PresenceClient({base: "${site}/api", token: "${token}"});
+              const ports = [], log = [];
+              const tell = (entry) => { log.push(entry); ports.forEach((port) => port.postMessage(log)); };
+              client.addEventListener("state", ({detail}) => tell(detail.state));
+              client.addEventListener("change", ({detail}) => detail.changes.forEach(
+                ({id, status}) => status.is_online && tell(id)));
+              onconnect = ({ports: [port]}) => { ports.push(port); port.postMessage(log); };
+              client.connect();`;
+            window.heard = [];
+            window.worker = new SharedWorker(
+              URL.createObjectURL(new Blob([text], {type: "text/javascript"})), {type: "module"});
+            worker.onerror = ({message}) => { heard = [message ?? "the worker did not start"]; };
+            worker.port.onmessage = ({data}) => { heard = data; };""", URL, token("2"))
+        wait_until("the worker is live", lambda: "live" in tab.run("return heard"))
+        bob = self.open().start(token=token(BOB))
+        bob.wait_state("live")
+        wait_until("the worker sees Bob come", lambda: BOB in tab.run("return heard"))
 
 
 class Node(Case):
