@@ -113,7 +113,7 @@ static void check_settings(const redisReply *reply)
 /* Whose tokens were revoked, from any reply: it is used again where it is too short. */
 static void read_revoked(struct facts *facts, const redisReply *reply)
 {
-	size_t count = 1 + 2 * facts->sessions.count;
+	size_t count = 1 + facts->sessions.count;
 	redisReply **elements = xcalloc(count, sizeof *elements);
 	redisReply answer = {.type = REDIS_REPLY_ARRAY, .elements = count, .element = elements};
 
