@@ -203,7 +203,7 @@ static void decode(struct sse *sse)
 static void pump(struct sse *sse)
 {
 	char piece[65536];
-	ssize_t got;
+	ssize_t got = -1;
 
 	while (sse->fd >= 0 && (got = read(sse->fd, piece, sizeof piece)) != 0) {
 		if (got < 0) {
